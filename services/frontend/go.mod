@@ -1,0 +1,13 @@
+module lilypad.example/services/frontend
+
+go 1.26.0
+
+require (
+	lilypad.example/services/pkg v0.0.0
+	lilypad.example/services/auth/api v0.0.0
+)
+
+replace (
+	lilypad.example/services/pkg => ../pkg
+	lilypad.example/services/auth/api => ../auth/api
+)

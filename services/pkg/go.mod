@@ -1,0 +1,3 @@
+module lilypad.example/services/pkg
+
+go 1.26.0
