@@ -1,0 +1,90 @@
+# What a developer types. The logic lives in hack/; a target is a name for it.
+# go.work spans several modules, so "./..." means nothing at the root: `go test work` and `go vet work` do.
+
+SHELL        := /bin/bash
+.SHELLFLAGS  := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS    += --no-print-directory
+
+PORT         ?= 8080
+ACCESS_TTL   ?=
+INGRESS_PORT ?= 8080
+PKG          ?=
+
+export PATH := $(CURDIR)/bin:$(PATH)
+export INGRESS_PORT
+
+# A program of a module outside the workspace, compiled into bin/ so that signals reach it and not a wrapper.
+outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
+
+##@ Use
+
+run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=10s]
+	@$(call outside,standalone)
+	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL))
+
+up: bin/kind bin/helm ## The whole product in a kind cluster: make up [INGRESS_PORT=8080]
+	@hack/up
+
+down: bin/kind ## Remove what `make up` made
+	@hack/down
+
+##@ Develop
+
+test: ## Everything that needs no cluster: make test [PKG=./services/auth/...]
+	@$(call outside,test)
+	@exec bin/test --root . $(PKG)
+
+e2e: ## The same scenarios against the cluster of `make up`
+	@$(call outside,test)
+	@exec bin/test --root . --cluster
+
+lint: bin/golangci-lint ## Static checks and formatting, all modules
+	@hack/lint
+
+format: bin/golangci-lint ## Rewrite the sources as `make lint` wants them
+	@hack/lint --fix
+
+fuzz: ## Every fuzz target in turn: make fuzz [FUZZTIME=60s]
+	@hack/fuzz
+
+build: ## The four programs, static, into bin/
+	@hack/build
+
+##@ Generate
+
+generate: bin/sqlc bin/oapi-codegen ## Regenerate what is generated
+	@go generate work
+
+verify: generate ## Fail when generated code is not what is committed
+	@git diff --exit-code --stat
+
+tidy: ## go mod tidy in every module, then go work sync
+	@hack/tidy
+
+##@ House
+
+clean: ## Remove bin/
+	@rm -rf bin
+
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run up down test e2e lint format fuzz build generate verify tidy clean help
+
+# Tools, at the versions of hack/tools/go.mod, built when missing or when that file changes.
+# CGO is off: with it, sqlc compiles the whole PostgreSQL parser in C.
+define tool
+bin/$(1): hack/tools/go.mod
+	@echo "building $(1) (once)" >&2
+	@CGO_ENABLED=0 GOWORK=off GOBIN=$(CURDIR)/bin nice go -C hack/tools install $(2)
+	@touch $$@
+endef
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,govulncheck,golang.org/x/vuln/cmd/govulncheck))
+$(eval $(call tool,helm,helm.sh/helm/v4/cmd/helm))
+$(eval $(call tool,kind,sigs.k8s.io/kind))
+$(eval $(call tool,oapi-codegen,github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen))
+$(eval $(call tool,sqlc,github.com/sqlc-dev/sqlc/cmd/sqlc))

@@ -1,0 +1,3 @@
+module lilypad.example/hack/test
+
+go 1.26.0

@@ -1,0 +1,193 @@
+// Command test is what `make test` and `make e2e` run.
+//
+// It installs what the tests need and the machine lacks, starts a private
+// PostgreSQL and a private Redis on free ports, runs vet and the tests of all
+// modules with the race detector, the browser tests among them, and ends and
+// removes whatever it started, however it ends itself. The last line it
+// prints is the count, alone: "N passed, N failed".
+//
+// It knows the tree's modules and nothing of what the tests test.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// outside are the modules that the workspace leaves out and that hold tests.
+var outside = []string{"hack/standalone", "hack/test", "k8s/e2e"} //nolint:gochecknoglobals // a constant in all but the keyword
+
+const usage = `usage: test [--root DIR] [--cluster] [PACKAGES]
+
+Without PACKAGES: vet and test everything that needs no cluster, in every
+module, the browser tests included. With PACKAGES (of the workspace, such as
+./services/auth/...): only those. With --cluster: the end-to-end scenarios
+against the cluster of "make up" at E2E_URL.
+
+Environment:
+  CI=true           a test that skips itself counts as failed
+  E2E_URL           where --cluster finds the product (http://frogs.localhost:8080)
+  E2E_SCREENSHOTS   a folder that receives the browser tests' pictures
+
+Flags:
+`
+
+func main() { os.Exit(exitCode()) }
+
+func exitCode() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if !errors.Is(err, errTestsFailed) { // the tally has said that
+		_, _ = fmt.Fprintln(os.Stderr, "test:", err)
+	}
+	return 1
+}
+
+var errTestsFailed = errors.New("test: tests failed")
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		_, _ = io.WriteString(stderr, usage)
+		flags.PrintDefaults()
+	}
+	root := flags.String("root", ".", "the project's top folder")
+	cluster := flags.Bool("cluster", false, "run the end-to-end scenarios against the cluster")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	top, err := filepath.Abs(*root)
+	if err != nil {
+		return err
+	}
+	r := &runner{root: top, stderr: stderr, tally: newTally(stdout, os.Getenv("CI") == "true")}
+	if *cluster {
+		err = r.cluster(ctx)
+	} else {
+		err = r.local(ctx, flags.Args())
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted; everything it started has ended")
+	}
+	if err != nil {
+		return err
+	}
+	return r.tally.close()
+}
+
+// A runner runs the go command in the tree and adds up what its tests say.
+type runner struct {
+	root   string
+	stderr io.Writer
+	tally  *tally
+}
+
+// local runs everything that needs no cluster, or just the named packages.
+func (r *runner) local(ctx context.Context, packages []string) error {
+	needs := []need{compiler, redisServer, postgresServer}
+	if len(packages) == 0 {
+		needs = append(needs, browser, emoji)
+	}
+	if err := provide(ctx, r.stderr, needs); err != nil {
+		return err
+	}
+	everything := len(packages) == 0
+	if everything {
+		packages = []string{"work"}
+	}
+	r.vet(ctx, "", packages...)
+	if everything {
+		for _, module := range outside {
+			r.vet(ctx, module, "./...")
+		}
+	}
+	if err := r.withServers(ctx, packages); err != nil {
+		return err
+	}
+	if !everything {
+		return nil
+	}
+	for _, module := range outside {
+		// The browser tests drive processes that were built just now: a cached result would prove nothing.
+		if err := r.test(ctx, module, nil, "-count=1", "-skip=^TestCluster$", "./..."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withServers tests packages of the workspace beside a private PostgreSQL and Redis.
+func (r *runner) withServers(ctx context.Context, packages []string) (err error) {
+	s, err := startServers(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	return r.test(ctx, "", s.environment(), packages...)
+}
+
+// cluster runs the scenarios against the cluster.
+func (r *runner) cluster(ctx context.Context) error {
+	if err := provide(ctx, r.stderr, []need{compiler, browser, emoji}); err != nil {
+		return err
+	}
+	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^TestCluster$", ".")
+}
+
+// vet counts as one failed test when it finds something.
+func (r *runner) vet(ctx context.Context, module string, packages ...string) {
+	cmd := r.goCommand(ctx, module, append([]string{"vet"}, packages...)...)
+	cmd.Stdout, cmd.Stderr = r.stderr, r.stderr
+	if err := cmd.Run(); err != nil && ctx.Err() == nil {
+		r.tally.fail("go vet " + filepath.Join(module, packages[0]))
+	}
+}
+
+// test runs `go test` in module, or in the workspace when module is empty, and adds its results to the tally.
+func (r *runner) test(ctx context.Context, module string, env []string, args ...string) error {
+	cmd := r.goCommand(ctx, module, append([]string{"test", "-race", "-json", "-timeout=20m"}, args...)...)
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stderr = r.stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := r.tally.read(out)
+	_, _ = io.Copy(io.Discard, out) // what could not be read must not block the command
+	failed := cmd.Wait()
+	endGroup(cmd.Process.Pid, syscall.SIGTERM)
+	if readErr != nil {
+		return fmt.Errorf("read the results of %v: %w", cmd.Args, readErr)
+	}
+	if failed != nil && ctx.Err() == nil && r.tally.failed == 0 {
+		r.tally.fail(fmt.Sprintf("%v: %v", cmd.Args, failed)) // it ended badly and no test said so
+	}
+	return nil
+}
+
+// goCommand is the go command in a module outside the workspace, or in the workspace when module is empty.
+func (r *runner) goCommand(ctx context.Context, module string, args ...string) *command {
+	cmd := newCommand(ctx, "go", args...)
+	cmd.Dir = filepath.Join(r.root, module)
+	cmd.Env = slices.Clone(os.Environ())
+	if module != "" {
+		cmd.Env = append(cmd.Env, "GOWORK=off")
+	}
+	return cmd
+}

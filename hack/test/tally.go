@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// A tally adds up streams of `go test -json` and prints them for people: a
+// line for each package, and all that a failing test said.
+//
+// What it counts are leaves: a test with subtests is its subtests, unless it
+// fails by itself; a fuzz target is one test however many seeds it has; a
+// package that fails without a failing test is one failure.
+type tally struct {
+	out             io.Writer
+	skipIsFailure   bool
+	passed, failed  int
+	skipped, faults []string
+	builds          map[string][]string // the compiler's words, by the import path it spoke of
+	packages        map[string]*packageRun
+}
+
+// A packageRun is what is known of a package whose tests still run.
+type packageRun struct {
+	order  []string
+	result map[string]string
+	output map[string][]string // by test; "" holds what the package said itself
+}
+
+// An event is a line of `go test -json` (go doc test2json).
+type event struct {
+	Action, Package, Test, Output string
+	ImportPath, FailedBuild       string
+	Elapsed                       float64
+}
+
+func newTally(out io.Writer, skipIsFailure bool) *tally {
+	return &tally{out: out, skipIsFailure: skipIsFailure, builds: map[string][]string{}, packages: map[string]*packageRun{}}
+}
+
+// fail counts a check that is no test of Go's.
+func (t *tally) fail(what string) {
+	t.failed++
+	t.faults = append(t.faults, what)
+	t.printf("FAIL  %s\n", what)
+}
+
+// read adds a stream.
+func (t *tally) read(r io.Reader) error {
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadBytes('\n')
+		if len(line) > 0 {
+			t.line(line)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (t *tally) line(line []byte) {
+	var e event
+	if json.Unmarshal(line, &e) != nil {
+		t.printf("%s", line) // go itself spoke, outside of any package
+		return
+	}
+	if e.Action == "build-output" {
+		t.builds[e.ImportPath] = append(t.builds[e.ImportPath], e.Output)
+		return
+	}
+	if e.Package == "" {
+		return
+	}
+	p := t.packages[e.Package]
+	if p == nil {
+		p = &packageRun{result: map[string]string{}, output: map[string][]string{}}
+		t.packages[e.Package] = p
+	}
+	switch e.Action {
+	case "output":
+		p.output[e.Test] = append(p.output[e.Test], e.Output)
+	case "run":
+		p.order = append(p.order, e.Test)
+	case "pass", "fail", "skip":
+		if e.Test != "" {
+			p.result[e.Test] = e.Action
+			return
+		}
+		t.finish(e, p)
+		delete(t.packages, e.Package)
+	}
+}
+
+// finish counts and prints a package.
+func (t *tally) finish(e event, p *packageRun) {
+	var passed int
+	var failed []string
+	for _, name := range p.order {
+		switch {
+		case p.result[name] == "skip":
+			t.skipped = append(t.skipped, e.Package+"."+name)
+			if t.skipIsFailure {
+				failed = append(failed, name)
+			}
+		case p.result[name] == "pass":
+			if p.counts(name) {
+				passed++
+			}
+		case !p.childFailed(name):
+			failed = append(failed, name) // "fail", or no result at all: the process died under it
+		}
+	}
+	if e.Action == "fail" && len(failed) == 0 {
+		failed = []string{""}
+	}
+	t.passed += passed
+	t.failed += len(failed)
+	for _, name := range failed {
+		t.faults = append(t.faults, strings.TrimSuffix(e.Package+"."+name, "."))
+	}
+	t.print(e, p, passed, failed)
+}
+
+// counts says whether a passed test is one to count: no parent, no fuzz seed.
+func (p *packageRun) counts(name string) bool {
+	if strings.HasPrefix(name, "Fuzz") {
+		return !strings.Contains(name, "/")
+	}
+	return !slices.ContainsFunc(p.order, func(other string) bool { return strings.HasPrefix(other, name+"/") })
+}
+
+func (p *packageRun) childFailed(name string) bool {
+	return slices.ContainsFunc(p.order, func(other string) bool {
+		return strings.HasPrefix(other, name+"/") && p.result[other] != "pass" && p.result[other] != "skip"
+	})
+}
+
+func (t *tally) print(e event, p *packageRun, passed int, failed []string) {
+	switch {
+	case len(failed) > 0:
+		t.printf("FAIL  %s  %.1fs, %d passed, %d failed\n", e.Package, e.Elapsed, passed, len(failed))
+	case len(p.order) > 0:
+		t.printf("ok    %s  %.1fs, %d passed\n", e.Package, e.Elapsed, passed)
+	}
+	if len(failed) == 0 {
+		return
+	}
+	t.quote(t.builds[e.FailedBuild])
+	for _, name := range p.order {
+		if p.result[name] != "pass" && (p.result[name] != "skip" || t.skipIsFailure) {
+			t.quote(p.output[name])
+		}
+	}
+	t.quote(p.output[""])
+}
+
+// quote prints what a test said, indented, without the lines by which Go frames it.
+func (t *tally) quote(lines []string) {
+	for _, line := range lines {
+		switch strings.TrimSpace(line) {
+		case "", "PASS", "FAIL":
+			continue
+		}
+		if !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "FAIL\t") {
+			t.printf("      %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+}
+
+// close prints the sum, the count alone on the last line.
+func (t *tally) close() error {
+	t.list("skipped", t.skipped)
+	t.list("failed", t.faults)
+	t.printf("%d passed, %d failed\n", t.passed, t.failed)
+	if t.failed > 0 {
+		return errTestsFailed
+	}
+	return nil
+}
+
+func (t *tally) list(title string, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	t.printf("\n%s:\n", title)
+	for _, name := range names {
+		t.printf("  %s\n", name)
+	}
+}
+
+func (t *tally) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
