@@ -1,0 +1,60 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"lilypad.example/services/pkg/log"
+)
+
+// Common holds the settings that every server has. Embed it in a command.
+type Common struct {
+	OpsListen string        `default:":9090" help:"Address of the operations port: /livez, /readyz, /metrics."`
+	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: ${enum}."`
+	LogFormat string        `default:"json" enum:"json,text" help:"Form of a log line: ${enum}."`
+	Drain     time.Duration `default:"15s" help:"How long requests may finish after SIGTERM."`
+}
+
+// Logger returns the logger that the settings ask for, writing to w.
+func (c Common) Logger(w io.Writer) (*slog.Logger, error) { return log.New(w, c.LogLevel, c.LogFormat) }
+
+// CheckURL returns an error that names the setting unless value is an
+// absolute http or https URL without user, query or fragment.
+func CheckURL(setting, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s is required", setting)
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%s: %q is not an http or https URL such as http://auth:8080", setting, value)
+	}
+	return nil
+}
+
+// CheckPositive returns an error that names the setting unless d is above 0.
+func CheckPositive(setting string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("%s: %s is not above zero", setting, d)
+	}
+	return nil
+}
+
+// CheckStore returns an error unless the setting of a program's store is
+// whole: embedded keeps everything in this process, external needs urls, each
+// a setting's name and whether it was given.
+func CheckStore(store string, urls map[string]Secret) error {
+	var faults []error
+	for name, value := range urls {
+		switch {
+		case store == "external" && value.IsZero():
+			faults = append(faults, fmt.Errorf("%s is required with store external (or set %s_FILE to a file that holds it)", name, name))
+		case store == "embedded" && !value.IsZero():
+			faults = append(faults, fmt.Errorf("%s is set, but store embedded uses none: remove one of them", name))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,242 @@
+// Package config turns a program's flags and environment into its one
+// configuration struct, with kong.
+//
+// Every flag --some-name is also the environment variable LILYPAD_SOME_NAME,
+// and a Secret also the file named by LILYPAD_SOME_NAME_FILE. All faults are
+// reported at once: values that do not parse, variables that no flag knows,
+// and what the command's own Check finds. It reads the environment; nothing
+// else does.
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"reflect"
+	"regexp"
+	"sort"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+const prefix = "LILYPAD_"
+
+// serviceLink matches what Kubernetes itself puts into a container's
+// environment for a Service named lilypad-…: no setting of ours ends so.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$`)
+
+// A Checker is a command whose settings can be wrong together. Check returns
+// all faults, joined with errors.Join, each a sentence that names the setting.
+type Checker interface{ Check() error }
+
+// Program is what a run depends on besides its struct.
+type Program struct {
+	Name, Description string
+	Args              []string
+	Environ           []string
+	Stdin             io.Reader
+	Stdout, Stderr    io.Writer
+}
+
+// Main runs the command that the process was called with, until it ends or
+// SIGINT or SIGTERM arrives, and returns the exit code.
+func Main(cli any, name, description string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, cli, Program{name, description, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr})
+}
+
+// Run parses p's arguments and environment into cli, a struct of kong
+// commands, checks them and runs the chosen command: its method
+// Run(context.Context, config.Program) error. It returns the exit code, and
+// has written every fault to p.Stderr.
+func Run(ctx context.Context, cli any, p Program) int {
+	err := run(ctx, cli, p)
+	if err == nil {
+		return 0
+	}
+	if code, ok := errors.AsType[helpShown](err); ok {
+		return int(code)
+	}
+	faults := flatten(err)
+	_, _ = fmt.Fprintf(p.Stderr, "%s: cannot go on, %d fault(s):\n", p.Name, len(faults))
+	for _, f := range faults {
+		_, _ = fmt.Fprintf(p.Stderr, "  - %s\n", f)
+	}
+	return 1
+}
+
+// helpShown carries kong's wish to exit out of Parse.
+type helpShown int
+
+func (helpShown) Error() string { return "help was shown" }
+
+func run(ctx context.Context, cli any, p Program) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			code, ok := r.(helpShown)
+			if !ok {
+				panic(r)
+			}
+			err = code
+		}
+	}()
+	env := &environment{values: lookup(p.Environ)}
+	parser, err := kong.New(cli,
+		kong.Name(p.Name), kong.Description(p.Description),
+		kong.Writers(p.Stdout, p.Stderr),
+		kong.Exit(func(code int) { panic(helpShown(code)) }),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.PostBuild(env.nameFlags), kong.ValueFormatter(describe),
+		kong.Resolvers(env),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(p),
+	)
+	if err != nil {
+		return err
+	}
+	chosen, err := parser.Parse(p.Args)
+	faults := []error{err, env.faults()}
+	if err == nil {
+		if c, ok := chosen.Selected().Target.Addr().Interface().(Checker); ok {
+			faults = append(faults, c.Check())
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	return chosen.Run()
+}
+
+// flatten returns the sentences of a joined error.
+func flatten(err error) []string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // looks at this very error's parts, not for one of them
+		var all []string
+		for _, e := range joined.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	return []string{err.Error()}
+}
+
+// environment resolves flags from LILYPAD_* variables and collects what is
+// wrong with them instead of stopping at the first.
+type environment struct {
+	values map[string]string
+	known  map[string]bool
+	wrong  []error
+}
+
+func lookup(environ []string) map[string]string {
+	values := make(map[string]string)
+	for _, e := range environ {
+		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, prefix) {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+func variable(flag *kong.Flag) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+}
+
+func isSecret(flag *kong.Flag) bool { return flag.Target.Type() == reflect.TypeFor[Secret]() }
+
+// describe is a flag's help with its variable.
+func describe(value *kong.Value) string {
+	if value.Flag == nil || value.Name == "help" {
+		return value.Help
+	}
+	name := variable(value.Flag)
+	if isSecret(value.Flag) {
+		name += ", $" + name + "_FILE"
+	}
+	return value.Help + " ($" + name + ")"
+}
+
+// nameFlags remembers the variable of every flag of every command.
+func (e *environment) nameFlags(k *kong.Kong) error {
+	e.known = make(map[string]bool)
+	return kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok && flag.Name != "help" {
+			name := variable(flag)
+			e.known[name] = true
+			if isSecret(flag) {
+				e.known[name+"_FILE"] = true
+			}
+		}
+		return next(nil)
+	})
+}
+
+// Validate is part of kong.Resolver.
+func (e *environment) Validate(*kong.Application) error { return nil }
+
+// Resolve is part of kong.Resolver: the flag's value in the environment.
+func (e *environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	name := variable(flag)
+	value, set := e.values[name]
+	if isSecret(flag) {
+		var err error
+		if value, set, err = e.secret(name); err != nil {
+			e.wrong = append(e.wrong, err)
+			return nil, nil //nolint:nilnil // kong's way to say "no value"
+		}
+	}
+	if !set || value == "" {
+		return nil, nil //nolint:nilnil // kong's way to say "no value"
+	}
+	if err := check(flag, value); err != nil {
+		e.wrong = append(e.wrong, fmt.Errorf("%s: %w", name, err))
+		return nil, nil //nolint:nilnil // reported with all others by faults
+	}
+	return value, nil
+}
+
+// secret reads NAME or the file that NAME_FILE names.
+func (e *environment) secret(name string) (value string, set bool, err error) {
+	value, direct := e.values[name]
+	path, byFile := e.values[name+"_FILE"]
+	if direct && byFile {
+		return "", false, fmt.Errorf("%s and %s_FILE are both set: keep one", name, name)
+	}
+	if !byFile {
+		return value, direct, nil
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return "", false, fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	return strings.TrimSpace(string(b)), true, nil
+}
+
+func check(flag *kong.Flag, value string) error {
+	if flag.Enum != "" && !flag.EnumMap()[value] {
+		return fmt.Errorf("%q is none of %s", value, flag.Enum)
+	}
+	scan := kong.ScanAsType(kong.FlagValueToken, value)
+	scratch := reflect.New(flag.Target.Type()).Elem()
+	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch)
+}
+
+func (e *environment) faults() error {
+	var unknown []string
+	for name := range e.values {
+		if !e.known[name] && !serviceLink.MatchString(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	sort.Strings(unknown)
+	all := e.wrong
+	for _, name := range unknown {
+		all = append(all, fmt.Errorf("%s is no setting of this program: see --help", name))
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,113 @@
+package config_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"lilypad.example/services/pkg/config"
+)
+
+type serve struct {
+	config.Common
+
+	TTL      time.Duration `name:"ttl" default:"5m" help:"Life."`
+	Password config.Secret `help:"Secret."`
+	ran      *serve
+}
+
+func (s *serve) Check() error { return config.CheckPositive("LILYPAD_TTL", s.TTL) }
+
+func (s *serve) Run(context.Context, config.Program) error { s.ran = s; return nil }
+
+type cli struct {
+	Serve serve `cmd:"" help:"Serve."`
+}
+
+func run(t *testing.T, args []string, environ ...string) (c cli, code int, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = config.Run(t.Context(), &c, config.Program{
+		Name: "demo", Description: "A demo.", Args: args, Environ: environ, Stdout: &out, Stderr: &errs,
+	})
+	return c, code, errs.String() + out.String()
+}
+
+func TestFlagBeatsVariableBeatsDefault(t *testing.T) {
+	for want, environ := range map[time.Duration][]string{
+		5 * time.Minute: {"OTHER_TTL=1s"},
+		time.Second:     {"LILYPAD_TTL=1s"},
+	} {
+		if c, code, out := run(t, []string{"serve"}, environ...); code != 0 || c.Serve.TTL != want {
+			t.Errorf("%v: TTL %s, exit %d, %s", environ, c.Serve.TTL, code, out)
+		}
+	}
+	if c, _, _ := run(t, []string{"serve", "--ttl=2s"}, "LILYPAD_TTL=1s"); c.Serve.TTL != 2*time.Second {
+		t.Errorf("flag did not win: %s", c.Serve.TTL)
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, code, out := run(t, []string{"serve"},
+		"LILYPAD_TTL=-1s", "LILYPAD_LOG_LEVEL=loud", "LILYPAD_DRAIN=soon", "LILYPAD_COLOUR=green", "LILYPAD_PASSWORD_FILE=/nowhere")
+	if code != 1 {
+		t.Errorf("exit %d, want 1", code)
+	}
+	for _, want := range []string{"LILYPAD_TTL", "LILYPAD_LOG_LEVEL", "LILYPAD_DRAIN", "LILYPAD_COLOUR", "LILYPAD_PASSWORD_FILE", "5 fault(s)"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no word of %s in:\n%s", want, out)
+		}
+	}
+}
+
+func TestServiceLinksAreNotSettings(t *testing.T) {
+	_, code, out := run(t, []string{"serve"},
+		"LILYPAD_AUTH_SERVICE_HOST=10.0.0.1", "LILYPAD_AUTH_SERVICE_PORT=80", "LILYPAD_AUTH_PORT=tcp://10.0.0.1:80", "LILYPAD_AUTH_PORT_80_TCP_ADDR=10.0.0.1")
+	if code != 0 {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
+func TestSecretFromFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("tadpole\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, code, out := run(t, []string{"serve"}, "LILYPAD_PASSWORD_FILE="+path)
+	if code != 0 || c.Serve.Password.Reveal() != "tadpole" {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	_, code, out = run(t, []string{"serve"}, "LILYPAD_PASSWORD_FILE="+path, "LILYPAD_PASSWORD=frog")
+	if code != 1 || !strings.Contains(out, "keep one") || strings.Contains(out, "frog") {
+		t.Errorf("both: exit %d, %s", code, out)
+	}
+}
+
+func TestR12_SecretNeverPrintsItself(t *testing.T) {
+	s := struct{ S config.Secret }{config.NewSecret("tadpole")}
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "s", s.S, "struct", s)
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "s", s.S, "struct", s)
+	j, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := b.String() + string(j) + fmt.Sprintf("%v %+v %#v %s %q %x %d", s, s, s, s.S, s.S, s.S, s.S)
+	if strings.Contains(all, "tadpole") || strings.Contains(all, "746164") {
+		t.Errorf("printed: %s", all)
+	}
+}
+
+func TestHelpShowsVariables(t *testing.T) {
+	_, code, out := run(t, []string{"serve", "--help"})
+	if code != 0 || !strings.Contains(out, "LILYPAD_TTL") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
