@@ -1,0 +1,152 @@
+// Package redistest gives every test a Redis of its own: New and Start a real redis-server, Mini the in-process miniredis.
+//
+// A private server a test (found on PATH, listening on a socket file only, writing nothing to disk) starts in milliseconds and
+// is the only isolation that also covers FLUSHALL, scripts, configuration and outages: a Server can be stopped and started.
+// Nothing stays behind, even when the test binary is killed: the server hangs on a pipe that ends with it.
+//
+// It is imported from _test.go files only.
+package redistest
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// program is the server's name on PATH.
+const program = "redis-server"
+
+// startTimeout bounds the wait for a server's first answer; it is generous because test machines are busy.
+const startTimeout = 20 * time.Second
+
+// watchdog runs redis-server ($@) as a child and ends it when standard input does, as it does with the test binary however that
+// ends. The exit status of the script is of no interest. The server must not inherit standard input, or the pipe would not close.
+const watchdog = `"$@" </dev/null & server=$!; cat >/dev/null; kill -KILL $server 2>/dev/null; wait $server`
+
+// New returns a client of a private redis-server with Redis's default settings, and ends both with the test.
+func New(t testing.TB) *redis.Client {
+	t.Helper()
+	return Start(t).Client(t)
+}
+
+// Mini returns an in-process miniredis, whose clock the test can turn (FastForward, SetTime), and a client of it.
+func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
+	t.Helper()
+	m := miniredis.RunT(t)
+	client := redis.NewClient(&redis.Options{Addr: m.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	return m, client
+}
+
+// Server is a private redis-server. Its methods are for the goroutine of the test that started it.
+type Server struct {
+	dir   string
+	path  string
+	args  []string
+	stdin io.Closer // closing it ends the server
+	cmd   *exec.Cmd
+}
+
+// Start starts a private redis-server and stops it when the test ends. The arguments are appended to the command line, for
+// example "--maxmemory", "1mb".
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatalf("%s is not on PATH: run `make test`, which installs it", program)
+	}
+	// Not t.TempDir: it contains the test's name, and a socket's path has room for about 100 bytes.
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	s := &Server{dir: dir, path: path, args: args}
+	t.Cleanup(func() {
+		s.Stop()
+		_ = os.RemoveAll(dir)
+	})
+	s.Start(t)
+	return s
+}
+
+// URL returns the address for redis.ParseURL, and so for a program's LILYPAD_REDIS_URL.
+func (s *Server) URL() string { return "unix://" + s.socket() }
+
+// Client returns a new client, closed when the test ends.
+func (s *Server) Client(t testing.TB) *redis.Client {
+	t.Helper()
+	opts, err := redis.ParseURL(s.URL())
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// Stop kills the server, as a crash does: nothing it held is kept. Clients stay valid and find it again after Start.
+func (s *Server) Stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.stdin.Close()
+	_ = s.cmd.Wait()
+	s.cmd = nil
+	_ = os.Remove(s.socket())
+}
+
+// Start starts a stopped server, empty, at the same URL.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	if s.cmd != nil {
+		t.Fatal("redistest: the server is running")
+	}
+	args := append([]string{
+		"-c", watchdog, "sh", s.path,
+		"--port", "0", "--unixsocket", s.socket(), "--dir", s.dir,
+		"--save", "", "--appendonly", "no", "--logfile", filepath.Join(s.dir, "log"),
+	}, s.args...)
+	cmd := exec.CommandContext(context.Background(), "sh", args...) //nolint:gosec // a test starts a server it found on PATH
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	s.cmd, s.stdin = cmd, stdin
+	if err := s.awaitAnswer(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		t.Fatalf("redistest: no answer: %v\n%s", err, log)
+	}
+}
+
+// awaitAnswer asks until the server answers.
+func (s *Server) awaitAnswer() error {
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), MaxRetries: -1, DialerRetries: 1, PoolSize: 1})
+	defer client.Close() //nolint:errcheck // nothing was written
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := client.Ping(ctx).Err()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+		}
+	}
+}
+
+func (s *Server) socket() string { return filepath.Join(s.dir, "s") }
