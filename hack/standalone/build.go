@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// build compiles the four programs and returns the folder they are in.
+func build(ctx context.Context, o options, stderr io.Writer) (string, error) {
+	_, _ = fmt.Fprintln(stderr, "compiling auth, frogs, frontend and sidecar (the first time takes minutes)")
+	dir, args := filepath.Join(o.root, "bin"), []string(nil)
+	if o.race {
+		dir, args = filepath.Join(dir, "race"), []string{"--race"}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(o.root, "hack", "build"), args...)
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("the programs do not compile: %w", err)
+	}
+	return dir, nil
+}
+
+// ports are where the programs listen: for their purpose, and for operations.
+type ports struct {
+	sidecar, sidecarOps   int
+	frontend, frontendOps int
+	frogs, frogsOps       int
+	auth, authOps         int
+}
+
+// choosePorts takes wanted for the sidecar (0: a free one), and free ports for
+// all else. It holds them all until the last is chosen, so that none is chosen
+// twice.
+func choosePorts(ctx context.Context, wanted int) (ports, error) {
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	listen := func(host string, port int) (int, error) {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+		if err != nil {
+			return 0, err
+		}
+		held = append(held, l)
+		return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck,forcetypeassert // a TCP listener's address is one
+	}
+	var p ports
+	var err error
+	if p.sidecar, err = listen("127.0.0.1", wanted); err == nil {
+		// A browser may try localhost by IPv6 first and must not meet a stranger there.
+		if _, six := listen("::1", p.sidecar); errors.Is(six, syscall.EADDRINUSE) {
+			err = six
+		}
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return p, fmt.Errorf("port %d is in use; choose another one: make run PORT=%d", max(p.sidecar, wanted), max(p.sidecar, wanted)+1)
+	}
+	if err != nil {
+		return p, fmt.Errorf("listen on port %d: %w", wanted, err)
+	}
+	for _, port := range []*int{&p.sidecarOps, &p.frontend, &p.frontendOps, &p.frogs, &p.frogsOps, &p.auth, &p.authOps} {
+		if *port, err = listen("127.0.0.1", 0); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,3 @@
+module lilypad.example/hack/standalone
+
+go 1.26.0

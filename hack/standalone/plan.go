@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A plan is where everything is, and so what each program is told.
+type plan struct {
+	options
+	ports
+	dir, programs string
+}
+
+// A user is one that the auth service knows from the start.
+type user struct {
+	Email    string   `json:"email"`
+	Name     string   `json:"name"`
+	Password string   `json:"password"`
+	Roles    []string `json:"roles"`
+}
+
+// clientID is what the sidecar calls itself before the auth service.
+const clientID = "standalone-sidecar"
+
+// prepare writes the files that the settings name and returns the one user there is.
+func (p plan) prepare(ctx context.Context) (user, error) {
+	guest := user{Email: "newt@lilypad.example", Name: "Newt", Password: rand.Text(), Roles: []string{"admin"}}
+	keys := exec.CommandContext(ctx, filepath.Join(p.programs, "auth"), "keys", "generate", "--dir", p.dir)
+	keys.Env = environment(nil)
+	if out, err := keys.CombinedOutput(); err != nil {
+		return guest, fmt.Errorf("auth keys generate: %w\n%s", err, out)
+	}
+	private, public, err := clientKey()
+	if err != nil {
+		return guest, err
+	}
+	clients, err := json.Marshal(map[string]string{clientID: public})
+	if err != nil {
+		return guest, err
+	}
+	users, err := json.Marshal([]user{guest}) //nolint:gosec // the auth service hashes it; the file is ours alone and goes with us
+	if err != nil {
+		return guest, err
+	}
+	return guest, errors.Join(
+		p.write("client-key.pem", private),
+		p.write("clients.json", string(clients)),
+		p.write("users.json", string(users)),
+		p.write("routes.yaml", p.routes()),
+	)
+}
+
+func (p plan) write(name, text string) error { return os.WriteFile(p.file(name), []byte(text), 0o600) }
+
+func (p plan) file(name string) string { return filepath.Join(p.dir, name) }
+
+// clientKey is a new ES256 key pair, both halves as PEM.
+func clientKey() (private, public string, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", "", err
+	}
+	open, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return "", "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: open})), nil
+}
+
+// routes is the sidecar's table, the same as the frogs chart installs.
+func (p plan) routes() string {
+	return fmt.Sprintf(`upstreams:
+  app: %s
+  frogs: %s
+routes:
+  - {prefix: /static/, upstream: app, policy: public}
+  - {prefix: /api/frogs, upstream: frogs, policy: session}
+  - {prefix: /account, upstream: app, policy: session}
+  - {prefix: /admin, upstream: app, policy: "role:admin"}
+  - {prefix: /, upstream: app, policy: optional}
+`, local(p.frontend), local(p.frogs))
+}
+
+// commands are the four programs, each after those it depends on.
+func (p plan) commands() []spec {
+	auth := local(p.auth)
+	return []spec{
+		p.command("auth", p.auth, p.authOps, map[string]string{
+			"STORE": "embedded", "ISSUER": auth, "ACCESS_TTL": p.accessTTL.String(),
+			"SIGNING_KEYS_FILE": p.file("signing-keys.pem"), "RING_KEYS_FILE": p.file("ring-keys"),
+			"CLIENT_KEYS_FILE": p.file("clients.json"), "EMBEDDED_USERS_FILE": p.file("users.json"),
+		}),
+		p.command("frogs", p.frogs, p.frogsOps, map[string]string{"STORE": "embedded", "AUTH_URL": auth}),
+		p.command("frontend", p.frontend, p.frontendOps, map[string]string{"AUTH_URL": auth, "FROGS_URL": local(p.frogs)}),
+		p.command("sidecar", p.sidecar, p.sidecarOps, map[string]string{
+			"AUTH_URL": auth, "ROUTES_FILE": p.file("routes.yaml"),
+			"CLIENT_ID": clientID, "CLIENT_KEY_FILE": p.file("client-key.pem"),
+		}),
+	}
+}
+
+// command is a program with the settings that all have and those that only it has.
+func (p plan) command(name string, port, opsPort int, settings map[string]string) spec {
+	settings["LISTEN"] = loopback(port)
+	settings["OPS_LISTEN"] = loopback(opsPort)
+	settings["LOG_FORMAT"] = "text"
+	settings["LOG_LEVEL"] = p.logLevel
+	settings["DRAIN"] = "2s"
+	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: environment(settings)}
+}
+
+// environment is ours without settings of the product, which a shell may hold for another purpose, and with these.
+func environment(settings map[string]string) []string {
+	const prefix = "LILYPAD_"
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, prefix) })
+	for name, value := range settings {
+		env = append(env, prefix+name+"="+value)
+	}
+	return append(env, "GORACE=halt_on_error=1")
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+func local(port int) string { return "http://" + loopback(port) }
