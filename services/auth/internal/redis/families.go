@@ -1,0 +1,147 @@
+// Package redis keeps refresh-token families, one hash a family, through Lua
+// scripts that are each one atomic step. It serves Redis itself (single,
+// Sentinel or Cluster) and, for a local run, an embedded miniredis: there is
+// no second implementation of families.
+package redis
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/internal/session"
+)
+
+var (
+	//go:embed begin.lua
+	beginLua string
+	//go:embed use.lua
+	useLua string
+	//go:embed confirm.lua
+	confirmLua string
+	//go:embed revoke.lua
+	revokeLua string
+)
+
+// Families is a session.Store.
+type Families struct {
+	client                      redis.UniversalClient
+	policy                      session.Policy
+	now                         func() time.Time // nil for the server's clock
+	begin, use, confirm, revoke *redis.Script
+}
+
+var _ session.Store = (*Families)(nil)
+
+// NewFamilies returns the families in client under policy. Time is Redis's own.
+func NewFamilies(client redis.UniversalClient, policy session.Policy) *Families {
+	return &Families{
+		client: client, policy: policy,
+		begin: redis.NewScript(beginLua), use: redis.NewScript(useLua),
+		confirm: redis.NewScript(confirmLua), revoke: redis.NewScript(revokeLua),
+	}
+}
+
+// WithClock returns families whose time is now's, for tests of long histories.
+func (f *Families) WithClock(now func() time.Time) *Families {
+	c := *f
+	c.now = now
+	return &c
+}
+
+// Begin implements session.Store.
+func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
+	made, err := f.begin.Run(ctx, f.client, []string{key(b.Family)},
+		b.Subject, strings.Join(b.Roles, " "), b.Client, b.KeyID,
+		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock()).Int()
+	switch {
+	case err != nil:
+		return unavailable("begin", err)
+	case made == 0:
+		return session.ErrExists
+	}
+	return nil
+}
+
+// Use implements session.Store.
+func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.Presentation) (session.Grant, error) {
+	answer, err := f.use.Run(ctx, f.client, []string{key(family)},
+		p.Generation, p.Client, p.KeyID, p.Presenter, p.SuccessorKeyID,
+		f.policy.Overlap.Milliseconds(), f.policy.MinInterval.Milliseconds(), f.policy.Idle.Milliseconds(), f.clock()).StringSlice()
+	if err != nil {
+		return session.Grant{}, unavailable("use", err)
+	}
+	return parseGrant(family, answer)
+}
+
+// Confirm implements session.Store.
+func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generation uint64) error {
+	if err := f.confirm.Run(ctx, f.client, []string{key(family)}, generation).Err(); err != nil {
+		return unavailable("confirm", err)
+	}
+	return nil
+}
+
+// Revoke implements session.Store.
+func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client, reason string) (bool, error) {
+	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)}, client, reason).Int()
+	if err != nil {
+		return false, unavailable("revoke", err)
+	}
+	return ended == 1, nil
+}
+
+// key is the family's hash. The braces make the family its slot in a Cluster.
+func key(family session.FamilyID) string { return "rf:{" + string(family) + "}" }
+
+func (f *Families) clock() string {
+	if f.now == nil {
+		return ""
+	}
+	return millis(f.now())
+}
+
+func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
+
+// unavailable keeps the kind of fault, and never arguments, which hold tokens' parts.
+func unavailable(step string, err error) error {
+	return fmt.Errorf("%w: %s: %w", session.ErrUnavailable, step, err)
+}
+
+var errNonsense = errors.New("the answer is not a script's")
+
+// parseGrant reads what use.lua answers. Anything else is an outage, never the
+// end of a session.
+func parseGrant(family session.FamilyID, answer []string) (session.Grant, error) {
+	if len(answer) == 0 {
+		return session.Grant{}, unavailable("use", errNonsense)
+	}
+	g := session.Grant{Outcome: session.Outcome(answer[0]), Family: family}
+	if !g.Outcome.Granted() {
+		switch g.Outcome {
+		case session.Reused, session.Revoked, session.Ended, session.Foreign, session.Missing:
+			return g, nil
+		default:
+			return session.Grant{}, unavailable("use", errNonsense)
+		}
+	}
+	if len(answer) != 7 {
+		return session.Grant{}, unavailable("use", errNonsense)
+	}
+	generation, err1 := strconv.ParseUint(answer[1], 10, 64)
+	authTime, err2 := strconv.ParseInt(answer[5], 10, 64)
+	end, err3 := strconv.ParseInt(answer[6], 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return session.Grant{}, unavailable("use", errNonsense)
+	}
+	g.Generation, g.KeyID, g.Subject = generation, answer[2], answer[3]
+	g.Roles = strings.Fields(answer[4])
+	g.AuthTime, g.End = time.UnixMilli(authTime), time.UnixMilli(end)
+	return g, nil
+}

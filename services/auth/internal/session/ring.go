@@ -1,0 +1,105 @@
+package session
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrUnknownKey says that a token was signed with a key that this ring does
+// not hold (yet): an outage of ours, never the user's fault.
+var ErrUnknownKey = errors.New("session: ring key unknown")
+
+const (
+	ringKeyBytes = 32
+	maxKeyIDLen  = 12
+)
+
+// A Ring holds the keys of refresh tokens. The first signs, all verify, so
+// that a new key is added last, later moved to the front, and an old one
+// dropped when the last token it signed has ended. It is immutable.
+type Ring struct {
+	signing string
+	keys    map[string][]byte
+}
+
+// ParseRing reads a ring: a line a key, `<key id> <base64 of 32 bytes>`. Empty
+// lines and lines that begin with # are passed over. It reports all faults,
+// joined, and never a key.
+func ParseRing(text []byte) (*Ring, error) {
+	r := &Ring{keys: make(map[string][]byte)}
+	var faults []error
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := r.add(line); err != nil {
+			faults = append(faults, fmt.Errorf("ring keys, line %d: %w", n, err))
+		}
+	}
+	if len(r.keys) == 0 && len(faults) == 0 {
+		faults = append(faults, errors.New("ring keys: there is none; make some with `auth keys generate`"))
+	}
+	if err := errors.Join(append(faults, lines.Err())...); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Ring) add(line string) error {
+	id, encoded, ok := strings.Cut(line, " ")
+	if !ok {
+		return errors.New("want `<key id> <base64 of 32 bytes>`")
+	}
+	if !validKeyID(id) {
+		return fmt.Errorf("key id: want 1 to %d lower-case letters and digits", maxKeyIDLen)
+	}
+	if _, taken := r.keys[id]; taken {
+		return fmt.Errorf("key id %s is there twice", id)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return fmt.Errorf("key %s is not base64", id)
+	}
+	if len(key) != ringKeyBytes {
+		return fmt.Errorf("key %s has %d bytes, want %d", id, len(key), ringKeyBytes)
+	}
+	if r.signing == "" {
+		r.signing = id
+	}
+	r.keys[id] = key
+	return nil
+}
+
+// NewRingLine returns the text of a ring with one fresh random key.
+func NewRingLine() string {
+	var key [ringKeyBytes]byte
+	_, _ = rand.Read(key[:]) // never fails (crypto/rand, Go 1.24)
+	return strings.ToLower(rand.Text()[:8]) + " " + base64.StdEncoding.EncodeToString(key[:]) + "\n"
+}
+
+// SigningKey returns the id of the key that signs.
+func (r *Ring) SigningKey() string { return r.signing }
+
+func (r *Ring) key(id string) ([]byte, bool) {
+	key, ok := r.keys[id]
+	return key, ok
+}
+
+func validKeyID(id string) bool {
+	if id == "" || len(id) > maxKeyIDLen {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,220 @@
+package session_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"lilypad.example/services/auth/internal/session"
+)
+
+var policy = session.Policy{Overlap: 10 * time.Second, MinInterval: 5 * time.Second, Idle: time.Hour}
+
+func ring(t testing.TB, text string) *session.Ring {
+	t.Helper()
+	r, err := session.ParseRing([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestDecide is the table of the design, a row a case.
+func TestT57toT60_Decide(t *testing.T) {
+	t0 := time.Unix(1_000_000, 0)
+	base := session.Family{
+		Generation: 7, Rotated: t0, RotatedBy: "alice", Client: "app", KeyID: "k1", End: t0.Add(24 * time.Hour),
+	}
+	with := func(change func(*session.Family)) session.Family { f := base; change(&f); return f }
+	late := t0.Add(time.Minute)
+	show := func(generation uint64, by string, at time.Time) session.Presentation {
+		return session.Presentation{Generation: generation, Client: "app", KeyID: "k1", Presenter: by, SuccessorKeyID: "k2", Now: at}
+	}
+	rotated := func(f session.Family, at time.Time, by string, generation uint64) session.Family {
+		f.Generation, f.Rotated, f.RotatedBy, f.KeyID, f.Confirmed, f.Pardoned = generation, at, by, "k2", false, false
+		return f
+	}
+	confirmed := with(func(f *session.Family) { f.Confirmed = true })
+	spent := with(func(f *session.Family) { f.PardonedBefore = true })
+	pardoned := with(func(f *session.Family) { f.PardonedBefore, f.Pardoned = true, true })
+	revoked := func(f session.Family) session.Family { f.Revoked = true; return f }
+
+	for name, c := range map[string]struct {
+		family session.Family
+		shown  session.Presentation
+		want   session.Outcome
+		after  session.Family
+	}{
+		"revoked":                               {revoked(base), show(7, "alice", late), session.Revoked, revoked(base)},
+		"past its end":                          {base, show(7, "alice", base.End), session.Ended, base},
+		"another client":                        {base, session.Presentation{Generation: 7, Client: "other", Now: late}, session.Foreign, base},
+		"another client, stale":                 {base, session.Presentation{Generation: 1, Client: "other", Now: late}, session.Foreign, base},
+		"current, too soon":                     {base, show(7, "bob", t0.Add(4999*time.Millisecond)), session.Current, confirmed},
+		"current":                               {base, show(7, "bob", t0.Add(5*time.Second)), session.Rotated, rotated(base, t0.Add(5*time.Second), "bob", 8)},
+		"current, pardon was one before":        {spent, show(7, "alice", late), session.Rotated, rotated(base, late, "alice", 8)},
+		"current, pardoned just now":            {pardoned, show(7, "alice", late), session.Rotated, rotated(spent, late, "alice", 8)},
+		"predecessor within the overlap":        {base, show(6, "bob", t0.Add(10*time.Second)), session.Concurrent, base},
+		"same, confirmed, other presenter":      {confirmed, show(6, "bob", t0.Add(10*time.Second)), session.Concurrent, confirmed},
+		"lost response, same presenter":         {base, show(6, "alice", late), session.Retried, base},
+		"same, again and again":                 {pardoned, show(6, "alice", late), session.Retried, pardoned},
+		"lost response, network changed":        {base, show(6, "bob", late), session.Pardoned, pardoned},
+		"same, once more in this generation":    {pardoned, show(6, "bob", late), session.Pardoned, pardoned},
+		"same, but the one before needed one":   {spent, show(6, "bob", late), session.Reused, revoked(spent)},
+		"older cookie jar":                      {confirmed, show(6, "alice", late), session.Pardoned, with(func(f *session.Family) { f.Confirmed, f.PardonedBefore, f.Pardoned = true, true, true })},
+		"older cookie jar, but one before":      {with(func(f *session.Family) { f.Confirmed, f.PardonedBefore = true, true }), show(6, "alice", late), session.Reused, with(func(f *session.Family) { f.Confirmed, f.PardonedBefore, f.Revoked = true, true, true })},
+		"confirmed predecessor, from elsewhere": {confirmed, show(6, "bob", late), session.Reused, revoked(confirmed)},
+		"grandparent":                           {base, show(5, "alice", t0.Add(time.Second)), session.Reused, revoked(base)},
+		"ahead of the store":                    {base, show(9, "alice", late), session.Healed, rotated(base, late, "alice", 10)},
+		"ahead of the store, too soon":          {base, show(9, "alice", t0.Add(time.Second)), session.Healed, with(func(f *session.Family) { f.Generation, f.Confirmed = 9, true })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, after := session.Decide(c.family, c.shown, policy)
+			if got != c.want || after != c.after {
+				t.Errorf("got %s\n%+v, want %s\n%+v", got, after, c.want, c.after)
+			}
+		})
+	}
+}
+
+func TestR7_OneSuccessorForEver(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := session.Family{Generation: 1, Rotated: time.Unix(0, 0), Confirmed: true, Client: "app", KeyID: "k1", End: time.Unix(1<<40, 0)}
+		now := time.Unix(0, 0)
+		successor := map[uint64]uint64{}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 30_000).Draw(t, "ms")) * time.Millisecond)
+			p := session.Presentation{
+				Generation: rapid.Uint64Range(1, f.Generation).Draw(t, "generation"),
+				Client:     "app", KeyID: "k1", SuccessorKeyID: "k1",
+				Presenter: rapid.SampledFrom([]string{"alice", "bob"}).Draw(t, "presenter"), Now: now,
+			}
+			outcome, next := session.Decide(f, p, policy)
+			if outcome.Granted() && next.Generation != p.Generation {
+				if s, ok := successor[p.Generation]; ok && s != next.Generation {
+					t.Fatalf("generation %d got successors %d and %d", p.Generation, s, next.Generation)
+				}
+				if next.Generation != p.Generation+1 {
+					t.Fatalf("generation %d was succeeded by %d", p.Generation, next.Generation)
+				}
+				successor[p.Generation] = next.Generation
+			}
+			if f.Revoked && outcome.Granted() {
+				t.Fatal("a revoked family granted")
+			}
+			f = next
+		}
+	})
+}
+
+const k1, k2 = "k1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "k2 AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+
+func TestTokenRoundTrip(t *testing.T) {
+	r := ring(t, k1+k2)
+	rapid.Check(t, func(t *rapid.T) {
+		want := session.Token{
+			KeyID: rapid.SampledFrom([]string{"k1", "k2"}).Draw(t, "key"), Family: session.NewFamilyID(),
+			Generation: rapid.Uint64Range(1, 1<<53-1).Draw(t, "generation"),
+		}
+		text, err := r.Mint(want)
+		if err != nil || len(text) >= 200 {
+			t.Fatalf("%q (%d bytes), %v", text, len(text), err)
+		}
+		got, err := r.Parse(text)
+		if err != nil || got != want {
+			t.Fatalf("%+v, %v, want %+v", got, err, want)
+		}
+		i := rapid.IntRange(0, len(text)-1).Draw(t, "at")
+		forged := text[:i] + string(text[i]^byte(rapid.IntRange(1, 127).Draw(t, "bits"))) + text[i+1:]
+		if _, err := r.Parse(forged); !errors.Is(err, session.ErrMalformed) {
+			t.Fatalf("%q passed for %q: %v", forged, text, err)
+		}
+	})
+}
+
+func TestR4_ForeignTextsAreNoTokens(t *testing.T) {
+	r := ring(t, k1)
+	good, err := r.Mint(session.Token{KeyID: "k1", Family: session.NewFamilyID(), Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ring(t, k2).Mint(session.Token{KeyID: "k2", Family: session.NewFamilyID(), Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"", ".", "v1", "v1....", other, good + ".", "." + good, good + " ", strings.ToUpper(good), strings.Repeat("v1.", 2000),
+		strings.Replace(good, ".1.", ".01.", 1), strings.Replace(good, ".1.", ".0.", 1), strings.Replace(good, ".1.", ".-1.", 1),
+		strings.Replace(good, "v1.", "v2.", 1), good + "=", "v1.k1.*.1." + good[len(good)-43:],
+	} {
+		if _, err := r.Parse(text); !errors.Is(err, session.ErrMalformed) {
+			t.Errorf("%.80q: %v", text, err)
+		}
+	}
+	for _, id := range []string{"", "*", "{}", "a\r\nb", strings.Repeat("A", 4096), strings.Repeat("A", 21) + "*", strings.Repeat("A", 21) + "B"} {
+		if _, err := session.ParseFamilyID(id); err == nil {
+			t.Errorf("family %.40q passed", id)
+		}
+	}
+}
+
+func TestT01_FamiliesAreDistinct(t *testing.T) {
+	seen := make(map[session.FamilyID]bool, 100_000)
+	for range 100_000 {
+		id := session.NewFamilyID()
+		if seen[id] {
+			t.Fatalf("%s came twice", id)
+		}
+		seen[id] = true
+	}
+}
+
+func TestRingFirstSignsAllVerify(t *testing.T) {
+	before, during, after := ring(t, k1), ring(t, k1+k2), ring(t, k2+k1)
+	text, err := before.Mint(session.Token{KeyID: before.SigningKey(), Family: session.NewFamilyID(), Generation: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*session.Ring{during, after} {
+		if _, err := r.Parse(text); err != nil {
+			t.Errorf("signed before: %v", err)
+		}
+	}
+	if during.SigningKey() != "k1" || after.SigningKey() != "k2" {
+		t.Errorf("signing keys %s, %s", during.SigningKey(), after.SigningKey())
+	}
+}
+
+func TestRingReportsAllFaultsAndNoKey(t *testing.T) {
+	_, err := session.ParseRing([]byte("short AAAA\nnot base64 at all\nUPPER AAAA\n" + k1 + k1 + "# a comment\n\nalone\n"))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"line 1", "line 2", "line 3", "line 5", "line 8", "3 bytes, want 32", "twice"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "AAAA") {
+		t.Errorf("shows a key: %v", err)
+	}
+	if _, err := session.ParseRing(nil); err == nil || !strings.Contains(err.Error(), "auth keys generate") {
+		t.Errorf("empty ring: %v", err)
+	}
+	if _, err := session.ParseRing([]byte(session.NewRingLine())); err != nil {
+		t.Errorf("a generated ring: %v", err)
+	}
+}
+
+func TestPresenterIsStableAcrossRingChanges(t *testing.T) {
+	tok := session.Token{KeyID: "k1", Family: session.NewFamilyID(), Generation: 1}
+	a := ring(t, k1).Presenter(tok, "Firefox", "192.0.2.0/24")
+	if b := ring(t, k2+k1).Presenter(tok, "Firefox", "192.0.2.0/24"); a != b {
+		t.Errorf("%s became %s", a, b)
+	}
+	if c := ring(t, k1).Presenter(tok, "Firefox", "198.51.100.0/24"); a == c {
+		t.Errorf("another network has the same digest %s", a)
+	}
+}

@@ -1,0 +1,57 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrUnavailable says that the store could not answer, or answered nonsense.
+// It is an outage (503): a session never ends because of it.
+var ErrUnavailable = errors.New("session: store unavailable")
+
+// ErrExists says that a family of that id is there already.
+var ErrExists = errors.New("session: family exists")
+
+// A Beginning is a family at generation 1.
+type Beginning struct {
+	Family   FamilyID
+	Subject  string
+	Roles    []string
+	Client   string
+	KeyID    string
+	AuthTime time.Time
+	End      time.Time
+}
+
+// A Grant is what presenting a refresh token came to. Only Outcome and Family
+// are set unless Outcome.Granted().
+type Grant struct {
+	Outcome    Outcome
+	Family     FamilyID
+	Generation uint64
+	KeyID      string
+	Subject    string
+	Roles      []string
+	AuthTime   time.Time
+	End        time.Time
+}
+
+// A Store keeps families. Every method is one atomic step with respect to all
+// others on the same family, and may be sent twice by a client library that
+// lost the answer: doing it again changes nothing more.
+//
+// All methods fail with ErrUnavailable, wrapped, and with nothing else unless
+// they say so.
+type Store interface {
+	// Begin creates a family, whose idle life begins now. ErrExists if the id is taken.
+	Begin(ctx context.Context, b Beginning) error
+	// Use applies Decide to the family and p and keeps the result. p.Now is
+	// ignored: the time is the store's own, so that replicas' clocks do not matter.
+	Use(ctx context.Context, family FamilyID, p Presentation) (Grant, error)
+	// Confirm notes that somebody presented this generation, if it is the current one.
+	Confirm(ctx context.Context, family FamilyID, generation uint64) error
+	// Revoke ends the family for ever, if it is there and was issued to client;
+	// an empty client means any. It reports whether it ended it just now.
+	Revoke(ctx context.Context, family FamilyID, client, reason string) (bool, error)
+}
