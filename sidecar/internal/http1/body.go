@@ -1,0 +1,261 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+)
+
+// Unknown is the length of a body that tells its end by itself: chunked, or by the end of the connection.
+const Unknown int64 = -1
+
+type bodyMode uint8
+
+const (
+	bodyNone bodyMode = iota
+	bodyLength
+	bodyChunked
+	bodyUntilClose
+)
+
+// maxChunkLine bounds a chunk-size line with its extensions, which are skipped: nobody uses them but attackers.
+const maxChunkLine = 256
+
+// Body is the content of a message, with exactly the framing its head announced.
+type Body struct {
+	r      *Reader
+	mode   bodyMode
+	length int64 // as announced, or Unknown
+	left   int64 // of the body, or of the current chunk
+	inside bool  // a chunk was begun, its CRLF is still to come
+	total  int64 // bytes handed out
+	limit  int64 // 0 for none
+	fields int   // most fields in the trailer section
+	begin  func() error
+	err    error
+
+	done    atomic.Bool
+	trailer Header
+}
+
+func (b *Body) reset(r *Reader, mode bodyMode, length int64, fields int) {
+	b.r, b.mode, b.length, b.left, b.fields = r, mode, length, length, fields
+	b.inside, b.total, b.limit, b.begin, b.err, b.trailer = false, 0, 0, nil, nil, nil
+	switch mode {
+	case bodyNone:
+		b.length = 0
+	case bodyChunked, bodyUntilClose:
+		b.length, b.left = Unknown, 0
+	}
+	b.done.Store(mode == bodyNone || mode == bodyLength && length == 0)
+}
+
+// Length returns the announced length, or Unknown.
+func (b *Body) Length() int64 { return b.length }
+
+// Empty reports whether the message has no body at all.
+func (b *Body) Empty() bool { return b.length == 0 }
+
+// Done reports whether the body was read to its exact end. It may be asked by any goroutine.
+func (b *Body) Done() bool { return b.done.Load() }
+
+// Trailer returns the fields that followed a chunked body, once it is Done.
+func (b *Body) Trailer() Header { return b.trailer }
+
+// BytesRead returns how much of the content was read.
+func (b *Body) BytesRead() int64 { return b.total }
+
+// Ready reports whether the whole rest of a body of known length is already in memory.
+func (b *Body) Ready() bool {
+	return b.mode == bodyLength && b.left <= int64(b.r.Buffered()) || b.Done()
+}
+
+// Next returns the next piece of the body, or io.EOF at its exact end. The piece is valid until the next call.
+// It waits only when nothing is buffered.
+func (b *Body) Next() ([]byte, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	if b.Done() {
+		return nil, io.EOF
+	}
+	p, err := b.next()
+	if err != nil {
+		b.err = err
+		return nil, err
+	}
+	b.total += int64(len(p))
+	if b.limit > 0 && b.total > b.limit {
+		b.err = errBodyLength
+		return nil, b.err
+	}
+	return p, nil
+}
+
+func (b *Body) next() ([]byte, error) {
+	if b.begin != nil {
+		begin := b.begin
+		b.begin = nil
+		if err := begin(); err != nil {
+			return nil, err
+		}
+	}
+	if b.mode == bodyChunked && b.left == 0 {
+		if err := b.nextChunk(); err != nil {
+			return nil, b.cut(err)
+		}
+		if b.left == 0 {
+			b.done.Store(true)
+			return nil, io.EOF
+		}
+	}
+	if b.r.Buffered() == 0 {
+		if err := b.r.fill(); err != nil {
+			if err == io.EOF && b.mode == bodyUntilClose {
+				b.done.Store(true)
+				return nil, io.EOF
+			}
+			return nil, b.cut(err)
+		}
+	}
+	n := b.r.Buffered()
+	if b.mode != bodyUntilClose {
+		n = int(min(int64(n), b.left))
+		b.left -= int64(n)
+		if b.left == 0 && b.mode == bodyLength {
+			b.done.Store(true)
+		}
+	}
+	p := b.r.buf[b.r.r : b.r.r+n]
+	b.r.r += n
+	return p, nil
+}
+
+// cut names the ways a body can end too early: never io.EOF, which would look like its end.
+func (b *Body) cut(err error) error {
+	switch {
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errBodyTimeout
+	}
+	return err
+}
+
+// Read implements io.Reader.
+func (b *Body) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	piece, err := b.Next()
+	n := copy(p, piece)
+	if rest := len(piece) - n; rest > 0 { // give back what did not fit
+		b.r.r -= rest
+		b.total -= int64(rest)
+		if b.mode != bodyUntilClose {
+			b.left += int64(rest)
+			b.done.Store(false)
+		}
+	}
+	return n, err
+}
+
+// nextChunk reads the line between two chunks (RFC 9112 section 7.1), and the trailer section after the last.
+func (b *Body) nextChunk() error {
+	if b.inside {
+		if err := b.r.need(2); err != nil {
+			return err
+		}
+		if b.r.buf[b.r.r] != '\r' || b.r.buf[b.r.r+1] != '\n' {
+			return errChunk
+		}
+		b.r.r += 2
+		b.inside = false
+	}
+	size, err := b.chunkSize()
+	if err != nil {
+		return err
+	}
+	if size > 0 {
+		b.left, b.inside = size, true
+		return nil
+	}
+	return b.readTrailer()
+}
+
+// chunkSize reads one chunk-size line byte by byte: hexadecimal digits, then CRLF or extensions that hold no control
+// character. No sign, no prefix, no white space, at most 16 digits and no overflow.
+func (b *Body) chunkSize() (int64, error) {
+	var size int64
+	extension := false
+	for i := 0; i < maxChunkLine; i++ {
+		if err := b.r.need(i + 1); err != nil {
+			return 0, err
+		}
+		c := b.r.buf[b.r.r+i]
+		digit, isHex := unhex(c)
+		switch {
+		case c == '\r' && i > 0:
+			if err := b.r.need(i + 2); err != nil {
+				return 0, err
+			}
+			if b.r.buf[b.r.r+i+1] != '\n' {
+				return 0, errChunk
+			}
+			b.r.r += i + 2
+			return size, nil
+		case extension:
+			if c < ' ' && c != '\t' || c == 0x7f {
+				return 0, errChunk
+			}
+		case isHex && i < 16 && size < 1<<58:
+			size = size<<4 | int64(digit)
+		case c == ';' && i > 0:
+			extension = true
+		default:
+			return 0, errChunk
+		}
+	}
+	return 0, errChunk
+}
+
+func (b *Body) readTrailer() error {
+	if err := b.r.need(2); err != nil {
+		return err
+	}
+	if b.r.buf[b.r.r] == '\r' && b.r.buf[b.r.r+1] == '\n' {
+		b.r.r += 2
+		return nil
+	}
+	lines, err := b.r.head(smallBuffer)
+	if err != nil {
+		if _, isFault := err.(*Fault); isFault {
+			return errTrailer
+		}
+		return err
+	}
+	trailer, fault := parseFields(nil, lines, b.fields)
+	if fault != nil {
+		return errTrailer
+	}
+	for i := range trailer {
+		// Fields that would change the message they follow (RFC 9110 section 6.5.1).
+		switch kindOf(trailer[i].Name) {
+		case kindContentLength, kindTransferEncoding, kindHost:
+			return errTrailer
+		}
+	}
+	b.trailer = trailer
+	return nil
+}
+
+// skipBuffered reads the rest of the body if it is in memory already.
+func (b *Body) skipBuffered() bool {
+	for b.begin == nil && !b.Done() && b.Ready() {
+		if _, err := b.Next(); err != nil {
+			break
+		}
+	}
+	return b.Done()
+}

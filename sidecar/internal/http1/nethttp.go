@@ -1,0 +1,102 @@
+package http1
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+// ServeNetHTTP lets a net/http handler answer. It is for the rare endpoints of our own: the body is read into memory
+// (413 beyond maxBody), the answer is collected in memory and sent whole.
+func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
+	q := &x.Request
+	body, err := x.readAll(maxBody)
+	if err != nil {
+		if fault, ok := errors.AsType[*Fault](err); ok {
+			x.Fail(fault.Reason)
+			_ = x.RespondProblem(fault.Status, fault.Detail)
+			return
+		}
+		x.c.stop(x.c.seq, ReasonClientGone)
+		return
+	}
+	r := (&http.Request{
+		Method: q.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: q.Minor,
+		URL:  &url.URL{Path: q.Path, RawPath: rawPath(q), RawQuery: q.RawQuery},
+		Host: q.Host, RequestURI: q.Target, RemoteAddr: x.Remote().String(),
+		Header: make(http.Header, len(q.Header)), Trailer: http.Header{},
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}).WithContext(x.Context())
+	if q.Minor == 0 {
+		r.Proto = "HTTP/1.0"
+	}
+	for _, f := range q.Header {
+		if kindOf(f.Name) != kindHost {
+			r.Header.Add(f.Name, f.Value)
+		}
+	}
+	rec := recorder{header: make(http.Header)}
+	h.ServeHTTP(&rec, r)
+	rec.WriteHeader(http.StatusOK)
+	var fields []Field
+	for name, values := range rec.sent {
+		for _, value := range values {
+			fields = append(fields, Field{name, value})
+		}
+	}
+	_ = x.Respond(rec.status, fields, rec.body.Bytes())
+}
+
+func rawPath(q *Request) string {
+	if q.RawPath == q.Path {
+		return ""
+	}
+	return q.RawPath
+}
+
+// readAll reads a body of at most limit bytes.
+func (x *Exchange) readAll(limit int64) ([]byte, error) {
+	if err := x.LimitBody(limit); err != nil {
+		return nil, err
+	}
+	var all []byte
+	for {
+		p, err := x.Request.Body.Next()
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(all)+len(p)) > limit {
+			return nil, errBodyLength
+		}
+		all = append(all, p...)
+	}
+}
+
+// recorder is a ResponseWriter that keeps the answer.
+type recorder struct {
+	header http.Header
+	sent   http.Header // the header as it was when the status was written
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status, r.sent = status, r.header.Clone()
+	}
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	if r.header.Get("Content-Type") == "" && r.sent.Get("Content-Type") == "" {
+		r.sent.Set("Content-Type", http.DetectContentType(p))
+	}
+	return r.body.Write(p)
+}

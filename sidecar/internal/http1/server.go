@@ -1,0 +1,254 @@
+package http1
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("http1: server closed")
+
+// Config describes a server. Only Handler is required; a zero value means the default.
+type Config struct {
+	// Handler answers one exchange. It runs on the connection's goroutine: the next request is read when it returns.
+	Handler func(*Exchange)
+	// Ended is called after each exchange, when everything about it is known, whatever happened to it.
+	Ended func(*Exchange)
+	// Refused is called for what never became an exchange: malformed requests, timeouts, too many connections.
+	Refused func(Refusal)
+	// Panicked is called when Handler panics; the exchange is then answered with 500 or aborted.
+	// Without it the panic goes on and ends the process.
+	Panicked func(x *Exchange, value any, stack []byte)
+
+	MaxHeadBytes   int           // 32 KiB, which is also the most: request line and header, 431 beyond
+	MaxTargetBytes int           // 8 KiB: the request target, 414 beyond
+	MaxFields      int           // 100: header fields, 431 beyond; trailer fields alike
+	MaxConns       int           // 10 000: connections, 503 beyond
+	IdleTimeout    time.Duration // 120 s: between requests. Longer than the ingress's, so that it closes first
+	HeadTimeout    time.Duration // 10 s: from the first byte of a request to the end of its header, 408 beyond
+	BodyTimeout    time.Duration // 30 s: each read of a body, 408 beyond
+	WriteTimeout   time.Duration // 30 s: each write to a client
+	WatchDelay     time.Duration // 50 ms: how long an answer may take before the client is watched
+	LingerTimeout  time.Duration // 2 s: how long a refused client's remaining bytes are read, so that it sees the answer
+}
+
+// Refusal is a request that was answered here (or not at all) because it could not become an exchange.
+type Refusal struct {
+	Remote netip.AddrPort
+	Status int
+	Reason Reason
+	Detail string
+}
+
+// lingering is the most refused connections beyond MaxConns that are closed politely at a time.
+const lingering = 64
+
+// Server accepts connections and reads requests from them.
+type Server struct {
+	cfg      Config
+	limits   Limits
+	buffers  Buffers
+	today    atomic.Pointer[date]
+	draining atomic.Bool
+	refusing atomic.Int32
+	prefix   string // of exchange ids
+	serial   atomic.Uint64
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	gone      chan struct{} // closed when the last connection ended, while somebody waits for it
+}
+
+// New returns a server for cfg.
+func New(cfg Config) *Server {
+	orInt := func(v *int, def int) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	orTime := func(v *time.Duration, def time.Duration) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	orInt(&cfg.MaxHeadBytes, wideBuffer)
+	cfg.MaxHeadBytes = min(cfg.MaxHeadBytes, wideBuffer)
+	orInt(&cfg.MaxTargetBytes, 8<<10)
+	orInt(&cfg.MaxFields, 100)
+	orInt(&cfg.MaxConns, 10_000)
+	orTime(&cfg.IdleTimeout, 120*time.Second)
+	orTime(&cfg.HeadTimeout, 10*time.Second)
+	orTime(&cfg.BodyTimeout, 30*time.Second)
+	orTime(&cfg.WriteTimeout, 30*time.Second)
+	orTime(&cfg.WatchDelay, 50*time.Millisecond)
+	orTime(&cfg.LingerTimeout, 2*time.Second)
+	return &Server{
+		cfg:       cfg,
+		limits:    Limits{cfg.MaxHeadBytes, cfg.MaxTargetBytes, cfg.MaxFields},
+		prefix:    rand.Text()[:13],
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+	}
+}
+
+// Serve accepts connections until Shutdown, then returns ErrServerClosed.
+func (s *Server) Serve(ln net.Listener) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		_ = ln.Close()
+		return ErrServerClosed
+	}
+	s.listeners[ln] = struct{}{}
+	s.mu.Unlock()
+	var pause time.Duration
+	for {
+		nc, err := ln.Accept()
+		if err == nil {
+			pause = 0
+			s.admit(nc)
+			continue
+		}
+		if s.isClosed() {
+			return ErrServerClosed
+		}
+		if !isTransient(err) {
+			return err
+		}
+		// Out of file descriptors, most likely: others must finish first.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		time.Sleep(pause)
+	}
+}
+
+func isTransient(err error) bool {
+	// Deprecated, because most timeouts are not errors that pass; for Accept it is still the only way to ask.
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && t.Temporary()
+}
+
+func (s *Server) admit(nc net.Conn) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		_ = nc.Close()
+		return
+	}
+	if len(s.conns) >= s.cfg.MaxConns {
+		s.mu.Unlock()
+		s.turnAway(nc)
+		return
+	}
+	c := newConn(s, nc)
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	go c.serve()
+}
+
+// turnAway answers a connection that is one too many, without spending a buffer on it.
+func (s *Server) turnAway(nc net.Conn) {
+	s.refused(Refusal{addrPort(nc), 503, ReasonTooManyConns, "too many connections"})
+	_ = nc.SetDeadline(time.Now().Add(s.cfg.LingerTimeout))
+	_, _ = nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"))
+	if s.refusing.Add(1) > lingering {
+		s.refusing.Add(-1)
+		_ = nc.Close()
+		return
+	}
+	go func() {
+		defer s.refusing.Add(-1)
+		linger(nc, s.cfg.LingerTimeout)
+	}()
+}
+
+func (s *Server) refused(r Refusal) {
+	if s.cfg.Refused != nil {
+		s.cfg.Refused(r)
+	}
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// Connections returns how many client connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Drain makes every answer from now on end its connection, while new connections are still accepted: clients move
+// elsewhere without one request being lost. Shutdown includes it.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown stops accepting, closes idle connections, and waits for the others to finish their exchange. When ctx ends
+// first, it aborts the rest and returns the context's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	s.mu.Lock()
+	s.closed = true
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	for c := range s.conns {
+		c.closeIdle()
+	}
+	if s.gone == nil {
+		s.gone = make(chan struct{})
+		if len(s.conns) == 0 {
+			close(s.gone)
+		}
+	}
+	gone := s.gone
+	s.mu.Unlock()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	<-gone
+	return ctx.Err()
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if s.gone != nil && len(s.conns) == 0 {
+		close(s.gone)
+	}
+}
+
+type date struct {
+	second int64
+	text   string
+}
+
+// date formats the Date field (RFC 9110 section 6.6.1), once a second.
+func (s *Server) date(now time.Time) string {
+	d := s.today.Load()
+	if second := now.Unix(); d == nil || d.second != second {
+		d = &date{second, now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")}
+		s.today.Store(d)
+	}
+	return d.text
+}

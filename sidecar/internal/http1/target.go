@@ -1,0 +1,153 @@
+package http1
+
+import (
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// readTarget takes the request target apart (RFC 9112 section 3.2). Only the origin form is read, and the asterisk of
+// OPTIONS: an absolute target would be a second Host, and CONNECT asks for a destination of the client's choice.
+func (q *Request) readTarget(limit int) *Fault {
+	if len(q.Target) > limit {
+		return errTargetLength
+	}
+	for i := range len(q.Target) {
+		if c := q.Target[i]; c <= ' ' || c >= 0x7f || c == '#' {
+			return errTargetBytes
+		}
+	}
+	if q.Target == "*" && q.Method == "OPTIONS" {
+		q.RawPath, q.Path = "*", "*"
+		return nil
+	}
+	if q.Method == "CONNECT" || q.Target == "" || q.Target[0] != '/' {
+		return errTarget
+	}
+	q.RawPath = q.Target
+	if i := strings.IndexByte(q.Target, '?'); i >= 0 {
+		q.RawPath, q.RawQuery = q.Target[:i], q.Target[i+1:]
+	}
+	var ok bool
+	if q.Path, ok = readPath(q.RawPath); !ok {
+		return errPath
+	}
+	return nil
+}
+
+// readPath decodes a path and accepts it only if every server behind us must read it the same way: one that decodes
+// twice, merges slashes, resolves dots, takes a backslash for a slash, or cuts parameters off a segment ("..;x") would
+// otherwise serve another path than the one that was decided on.
+func readPath(raw string) (string, bool) {
+	path := raw
+	if strings.IndexByte(raw, '%') >= 0 {
+		var ok bool
+		if path, ok = percentDecode(raw); !ok {
+			return "", false
+		}
+	}
+	start := 1
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			if path[i] == '\\' {
+				return "", false
+			}
+			continue
+		}
+		segment := path[start:i]
+		if segment == "" && i < len(path) || isDots(segment) {
+			return "", false
+		}
+		start = i + 1
+	}
+	return path, true
+}
+
+// percentDecode decodes once, and refuses what is invalid, hides a separator or a control character, is not UTF-8, or
+// decodes to something that could be decoded again.
+func percentDecode(raw string) (string, bool) {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if c == '%' {
+			if i+2 >= len(raw) {
+				return "", false
+			}
+			high, ok1 := unhex(raw[i+1])
+			low, ok2 := unhex(raw[i+2])
+			c = high<<4 | low
+			if !ok1 || !ok2 || c == '/' || c == '\\' || c < ' ' || c == 0x7f {
+				return "", false
+			}
+			i += 2
+		}
+		out = append(out, c)
+	}
+	for i := 0; i+2 < len(out); i++ {
+		if out[i] == '%' {
+			_, ok1 := unhex(out[i+1])
+			_, ok2 := unhex(out[i+2])
+			if ok1 && ok2 {
+				return "", false
+			}
+		}
+	}
+	if !utf8.Valid(out) {
+		return "", false
+	}
+	return string(out), true
+}
+
+// isDots reports whether a segment is "." or "..", with or without parameters behind it.
+func isDots(segment string) bool {
+	if segment == "" || segment[0] != '.' {
+		return false
+	}
+	name, _, _ := strings.Cut(segment, ";")
+	return name == "." || name == ".."
+}
+
+// isHost accepts a registered name, an IPv4 address or an IPv6 address in brackets, and a port. RFC 3986 allows more
+// in a name (percent-encoding, sub-delimiters, user information); no host that is reached over HTTP needs it.
+func isHost(s string) bool {
+	host, port := s, ""
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return false
+		}
+		addr, err := netip.ParseAddr(s[1:end])
+		if err != nil || !addr.Is6() || addr.Zone() != "" {
+			return false
+		}
+		if port = s[end+1:]; port == "" {
+			return true
+		}
+	} else {
+		colon := strings.IndexByte(s, ':')
+		if colon < 0 {
+			colon = len(s)
+		}
+		host, port = s[:colon], s[colon:]
+		if host == "" || len(host) > 255 {
+			return false
+		}
+		for i := range len(host) {
+			if c := lower(host[i]); (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+				return false
+			}
+		}
+		if port == "" {
+			return true
+		}
+	}
+	if port[0] != ':' || len(port) < 2 || len(port) > 6 {
+		return false
+	}
+	for i := 1; i < len(port); i++ {
+		if port[i] < '0' || port[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
