@@ -1,0 +1,45 @@
+{{/*
+The names that the sidecar and the app's chart share. Every template takes the app chart's root context; the library's values
+are found under its alias `sidecar`.
+*/}}
+{{- define "lilypad-sidecar.name" -}}
+{{ .Release.Name }}-{{ .Values.sidecar.app }}
+{{- end }}
+
+{{/* Labels that select the app's pods. */}}
+{{- define "lilypad-sidecar.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Values.sidecar.app }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Labels for the app's pods: the second one lets them through the auth service's NetworkPolicy. */}}
+{{- define "lilypad-sidecar.podLabels" -}}
+{{ include "lilypad-sidecar.selectorLabels" . }}
+lilypad.example/auth-client: "true"
+{{- end }}
+
+{{- define "lilypad-sidecar.labels" -}}
+{{ include "lilypad-sidecar.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "lilypad-sidecar.image" -}}
+{{- $image := .Values.sidecar.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .Subcharts.sidecar.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "lilypad-sidecar.routes" -}}
+{{- $upstreams := .Values.sidecar.routes.upstreams -}}
+{{- range $index, $route := .Values.sidecar.routes.routes -}}
+  {{- if not (hasKey $upstreams $route.upstream) -}}
+    {{- fail (printf "sidecar.routes.routes[%d].upstream: there is no upstream named %q" $index $route.upstream) -}}
+  {{- end -}}
+{{- end -}}
+{{ tpl (toYaml .Values.sidecar.routes) . }}
+{{- end }}

@@ -1,0 +1,78 @@
+{{/*
+The two lines of an app's Deployment:
+
+  initContainers:
+    {{- include "lilypad-sidecar.container" . | nindent 8 }}
+  volumes:
+    {{- include "lilypad-sidecar.volumes" . | nindent 8 }}
+
+The app itself listens on 127.0.0.1 only, and sleeps in `preStop`: a native sidecar is stopped after it, so that the app must
+outlive its endpoints.
+*/}}
+{{- define "lilypad-sidecar.container" -}}
+- name: sidecar
+  image: {{ include "lilypad-sidecar.image" . }}
+  imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
+  restartPolicy: Always # what makes an init container a native sidecar: it starts before the app and ends after it
+  args: [serve]
+  env:
+    - {name: LILYPAD_LISTEN, value: ":8080"}
+    - {name: LILYPAD_OPS_LISTEN, value: ":9090"}
+    - {name: LILYPAD_ROUTES_FILE, value: /etc/lilypad/routes/routes.yaml}
+    - {name: LILYPAD_AUTH_URL, value: {{ .Values.sidecar.authURL | quote }}}
+    {{- if .Values.sidecar.clientID }}
+    - {name: LILYPAD_CLIENT_ID, value: {{ .Values.sidecar.clientID | quote }}}
+    {{- else }}
+    - name: SERVICE_ACCOUNT
+      valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}
+    - {name: LILYPAD_CLIENT_ID, value: {{ printf "%s/$(SERVICE_ACCOUNT)" .Release.Namespace | quote }}}
+    {{- end }}
+    - {name: LILYPAD_CLIENT_ASSERTION_FILE, value: /var/run/secrets/lilypad/token}
+    {{- with .Values.sidecar.trustedProxies }}
+    - {name: LILYPAD_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
+    {{- end }}
+    - {name: LILYPAD_LOG_LEVEL, value: {{ .Values.sidecar.log.level | quote }}}
+    - {name: LILYPAD_LOG_FORMAT, value: {{ .Values.sidecar.log.format | quote }}}
+    - {name: LILYPAD_DRAIN, value: {{ .Values.sidecar.drain | quote }}}
+    # Read by nobody: it changes when the routes do, which rolls the pods.
+    - {name: ROUTES_CHECKSUM, value: {{ include "lilypad-sidecar.routes" . | sha256sum | quote }}}
+  ports:
+    - {name: http, containerPort: 8080}
+    - {name: sidecar-ops, containerPort: 9090}
+  startupProbe:
+    httpGet: {path: /readyz, port: sidecar-ops}
+    periodSeconds: 1
+    failureThreshold: 60
+  livenessProbe:
+    httpGet: {path: /livez, port: sidecar-ops}
+    periodSeconds: 10
+    timeoutSeconds: 5
+  readinessProbe:
+    httpGet: {path: /readyz, port: sidecar-ops}
+    periodSeconds: 3
+    timeoutSeconds: 3
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities: {drop: [ALL]}
+    seccompProfile: {type: RuntimeDefault}
+  resources:
+    {{- toYaml .Values.sidecar.resources | nindent 4 }}
+  volumeMounts:
+    - {name: lilypad-routes, mountPath: /etc/lilypad/routes, readOnly: true}
+    - {name: lilypad-token, mountPath: /var/run/secrets/lilypad, readOnly: true}
+{{- end }}
+
+{{- define "lilypad-sidecar.volumes" -}}
+- name: lilypad-routes
+  configMap:
+    name: {{ include "lilypad-sidecar.name" . }}-routes
+# The sidecar's own proof of who it is: good for the auth service only, renewed by the kubelet, mounted into no other container.
+- name: lilypad-token
+  projected:
+    sources:
+      - serviceAccountToken: {path: token, audience: lilypad-auth, expirationSeconds: 3600}
+{{- end }}

@@ -1,0 +1,71 @@
+{{/*
+Everything beside the Deployment: routes, Service, NetworkPolicy. One line in a file of the app's chart:
+
+  {{ include "lilypad-sidecar.resources" . }}
+*/}}
+{{- define "lilypad-sidecar.resources" -}}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ include "lilypad-sidecar.name" . }}-routes
+  labels:
+    {{- include "lilypad-sidecar.labels" . | nindent 4 }}
+data:
+  routes.yaml: |
+    {{- include "lilypad-sidecar.routes" . | nindent 4 }}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ include "lilypad-sidecar.name" . }}
+  labels:
+    {{- include "lilypad-sidecar.labels" . | nindent 4 }}
+spec:
+  selector:
+    {{- include "lilypad-sidecar.selectorLabels" . | nindent 4 }}
+  ports:
+    - {name: http, port: 8080, targetPort: http, appProtocol: http}
+{{- if .Values.sidecar.networkPolicy.enabled }}
+---
+# Policies add up: this one lets the sidecar work and denies the rest; what the app itself needs, its own chart allows.
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "lilypad-sidecar.name" . }}-sidecar
+  labels:
+    {{- include "lilypad-sidecar.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "lilypad-sidecar.selectorLabels" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - ports:
+        - {port: http, protocol: TCP}
+      {{- with .Values.sidecar.networkPolicy.clients }}
+      from:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    {{- with .Values.sidecar.networkPolicy.metrics }}
+    - ports:
+        - {port: sidecar-ops, protocol: TCP}
+      from:
+        {{- toYaml . | nindent 8 }}
+    {{- end }}
+  egress:
+    - to:
+        - namespaceSelector:
+            matchLabels: {kubernetes.io/metadata.name: kube-system}
+          podSelector:
+            matchLabels: {k8s-app: kube-dns}
+      ports:
+        - {port: 53, protocol: UDP}
+        - {port: 53, protocol: TCP}
+    - to:
+        - namespaceSelector: {}
+          podSelector:
+            matchLabels: {app.kubernetes.io/part-of: lilypad, app.kubernetes.io/name: auth}
+      ports:
+        - {port: http, protocol: TCP}
+{{- end }}
+{{- end }}

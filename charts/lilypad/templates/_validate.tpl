@@ -1,0 +1,65 @@
+{{/*
+What the schema cannot say: values that contradict each other, and Secrets that exist but cannot work. All faults at once.
+Secrets can be looked at only where a cluster answers (install, upgrade, --dry-run=server); `helm template` skips that.
+*/}}
+{{- define "lilypad.validate" -}}
+{{- $faults := list -}}
+{{- $access := include "lilypad.seconds" .Values.tokens.accessTTL | int -}}
+{{- $idle := include "lilypad.seconds" .Values.sessions.idleTTL | int -}}
+{{- $absolute := include "lilypad.seconds" .Values.sessions.absoluteTTL | int -}}
+{{- $overlap := include "lilypad.seconds" .Values.sessions.overlap | int -}}
+{{- if lt $access 1 -}}
+  {{- $faults = append $faults "tokens.accessTTL must be longer than 0s" -}}
+{{- end -}}
+{{- if gt $access 600 -}}
+  {{- $faults = append $faults (printf "tokens.accessTTL is %s: at most 10m, since a revoked session stays good for so long at verifiers that do not follow the feed" .Values.tokens.accessTTL) -}}
+{{- end -}}
+{{- if gt $access $idle -}}
+  {{- $faults = append $faults (printf "tokens.accessTTL (%s) is longer than sessions.idleTTL (%s)" .Values.tokens.accessTTL .Values.sessions.idleTTL) -}}
+{{- end -}}
+{{- if gt $idle $absolute -}}
+  {{- $faults = append $faults (printf "sessions.idleTTL (%s) is longer than sessions.absoluteTTL (%s)" .Values.sessions.idleTTL .Values.sessions.absoluteTTL) -}}
+{{- end -}}
+{{- if ge $overlap $idle -}}
+  {{- $faults = append $faults (printf "sessions.overlap (%s) must be shorter than sessions.idleTTL (%s)" .Values.sessions.overlap .Values.sessions.idleTTL) -}}
+{{- end -}}
+{{- if lookup "v1" "Namespace" "" "kube-system" -}}
+  {{- $stores := dict "value" "stores.existingSecret" "name" .Values.stores.existingSecret "keys" (list "database-url" "redis-url") "root" . -}}
+  {{- $faults = concat $faults (include "lilypad.secretFaults" $stores | fromJsonArray) -}}
+  {{- with .Values.keys.existingSecret -}}
+    {{- $keys := dict "value" "keys.existingSecret" "name" . "keys" (list "signing.pem" "ring.keys") "root" $ -}}
+    {{- $faults = concat $faults (include "lilypad.secretFaults" $keys | fromJsonArray) -}}
+    {{- $faults = concat $faults (include "lilypad.ringFaults" (dict "name" . "root" $) | fromJsonArray) -}}
+  {{- end -}}
+{{- end -}}
+{{- with $faults -}}
+  {{- fail (printf "wrong values:\n  - %s\n" (join "\n  - " .)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "lilypad.secretFaults" -}}
+{{- $faults := list -}}
+{{- $secret := lookup "v1" "Secret" .root.Release.Namespace .name -}}
+{{- if not $secret -}}
+  {{- $faults = append $faults (printf "%s: there is no Secret %s in namespace %s" .value .name .root.Release.Namespace) -}}
+{{- else -}}
+  {{- range .keys -}}
+    {{- if not (trim (index ($secret.data | default dict) . | default "" | b64dec)) -}}
+      {{- $faults = append $faults (printf "%s: %s is missing or empty in Secret %s" $.value . $.name) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end }}
+
+{{- define "lilypad.ringFaults" -}}
+{{- $faults := list -}}
+{{- $secret := lookup "v1" "Secret" .root.Release.Namespace .name | default dict -}}
+{{- range $line := index ($secret.data | default dict) "ring.keys" | default "" | b64dec | trim | splitList "\n" -}}
+  {{- $fields := regexSplit "\\s+" (trim $line) -1 -}}
+  {{- if and (trim $line) (or (ne (len $fields) 2) (not (regexMatch "^[A-Za-z0-9+/]{43}=$" (last $fields)))) -}}
+    {{- $faults = append $faults (printf "keys.existingSecret: a line of ring.keys in Secret %s is not `id base64(32 bytes)`: the key is too short, too long or not base64" $.name) -}}
+  {{- end -}}
+{{- end -}}
+{{- $faults | toJson -}}
+{{- end }}
