@@ -1,0 +1,142 @@
+package user
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The fields of a registration.
+const (
+	FieldEmail    = "email"
+	FieldName     = "name"
+	FieldPassword = "password"
+)
+
+// The codes of a FieldError.
+const (
+	CodeRequired = "required"
+	CodeInvalid  = "invalid"   // e-mail only
+	CodeTooShort = "too_short" // password only
+	CodeTooLong  = "too_long"  // name and password
+	CodeCommon   = "common"    // password only
+)
+
+// FieldError says what is wrong with one field, never with which value.
+type FieldError struct {
+	Field string
+	Code  string
+}
+
+// Error returns the fault as "email:invalid".
+func (e FieldError) Error() string { return e.Field + ":" + e.Code }
+
+// FieldErrors are all faults of one request, at most one a field, in the order of the form.
+type FieldErrors []FieldError
+
+// Error returns the faults as "user: invalid fields: email:invalid name:required".
+func (e FieldErrors) Error() string {
+	var b strings.Builder
+	b.WriteString("user: invalid fields:")
+	for _, f := range e {
+		b.WriteString(" " + f.Error())
+	}
+	return b.String()
+}
+
+// Bounds of an e-mail address (RFC 5321 §4.5.3.1 with erratum 1690), in bytes, and of a name, in code points.
+const (
+	maxEmail     = 254
+	maxLocalPart = 64
+	maxLabel     = 63
+	maxName      = 100
+)
+
+// ParseEmail returns the one form in which an address is stored, compared and limited: without space around it, in lower case.
+// It accepts what a browser's e-mail field accepts (HTML Standard, "valid email address"), within the lengths of RFC 5321, so that
+// the form and the server never disagree. Only ASCII: folding the case of other letters would make two people's addresses one.
+// The error is a FieldError with CodeRequired or CodeInvalid.
+func ParseEmail(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return "", FieldError{FieldEmail, CodeRequired}
+	}
+	if len(s) > maxEmail {
+		return "", FieldError{FieldEmail, CodeInvalid}
+	}
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || !validLocalPart(local) || !validDomain(domain) {
+		return "", FieldError{FieldEmail, CodeInvalid}
+	}
+	return strings.ToLower(s), nil
+}
+
+func validLocalPart(s string) bool {
+	return s != "" && len(s) <= maxLocalPart && !strings.ContainsFunc(s, func(r rune) bool {
+		return !isAlphanumeric(r) && !strings.ContainsRune(".!#$%&'*+/=?^_`{|}~-", r)
+	})
+}
+
+func validDomain(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		if strings.ContainsFunc(label, func(r rune) bool { return !isAlphanumeric(r) && r != '-' }) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// ParseName returns a name as it is stored: 1 to 100 characters on one line. Control characters and runs of space become one space,
+// and marks that change the direction of the text around them are left out (they would let a name rearrange the page it is on):
+// nobody means them, so they are no fault to report. The error is a FieldError with CodeRequired or CodeTooLong.
+func ParseName(s string) (string, error) {
+	if len(s) > maxName*utf8.UTFMax*4 { // bounded work; nothing within reason is cut down by cleaning that far
+		return "", FieldError{FieldName, CodeTooLong}
+	}
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r) || unicode.IsSpace(r):
+			return ' '
+		case isDirectionMark(r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+	s = strings.Join(strings.Fields(s), " ")
+	if !strings.ContainsFunc(s, isVisible) {
+		return "", FieldError{FieldName, CodeRequired}
+	}
+	if utf8.RuneCountInString(s) > maxName {
+		return "", FieldError{FieldName, CodeTooLong}
+	}
+	return s, nil
+}
+
+// isDirectionMark recognizes the explicit formatting characters of UAX 9 §2.
+func isDirectionMark(r rune) bool {
+	return r == '\u061c' || r == '\u200e' || r == '\u200f' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
+}
+
+func isVisible(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsPunct(r) || unicode.IsSymbol(r)
+}
+
+// validRole says whether a role may be given: it travels in tokens and headers, and routes name it.
+func validRole(s string) bool {
+	return s != "" && len(s) <= maxLabel && !strings.ContainsFunc(s, func(r rune) bool {
+		return ('a' > r || r > 'z') && ('0' > r || r > '9') && r != '-' && r != '_'
+	})
+}
+
+// normalRoles returns roles sorted and without repetition, as they are stored.
+func normalRoles(roles []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(roles)))
+}

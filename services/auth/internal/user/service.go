@@ -1,0 +1,198 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"lilypad.example/services/auth/internal/password"
+)
+
+// ErrInvalidCredentials is the one answer to an unknown address, a wrong password and a disabled account.
+var ErrInvalidCredentials = errors.New("user: invalid credentials")
+
+// Cause says why credentials were refused. It is for the audit log alone and must not reach the client in any form.
+type Cause uint8
+
+// The causes of a Refusal.
+const (
+	CauseUnknownUser Cause = iota + 1
+	CauseWrongPassword
+	CauseDisabled
+)
+
+// String returns the cause's name in the audit log.
+func (c Cause) String() string {
+	switch c {
+	case CauseUnknownUser:
+		return "unknown_user"
+	case CauseWrongPassword:
+		return "wrong_password"
+	case CauseDisabled:
+		return "disabled"
+	}
+	return "unknown"
+}
+
+// Refusal is the error of Authenticate when the credentials are refused; it wraps ErrInvalidCredentials and reads like it.
+type Refusal struct {
+	Cause  Cause
+	UserID string // empty for an unknown user
+}
+
+// Error returns the text of ErrInvalidCredentials, whatever the cause.
+func (*Refusal) Error() string { return ErrInvalidCredentials.Error() }
+
+// Unwrap returns ErrInvalidCredentials.
+func (*Refusal) Unwrap() error { return ErrInvalidCredentials }
+
+// Hasher hashes and verifies passwords; see password.Hasher, whose contract this is. In particular Verify with an empty hash does
+// the work of a real one and never matches.
+type Hasher interface {
+	Hash(ctx context.Context, password string) (string, error)
+	Verify(ctx context.Context, password, hash string) (password.Verdict, error)
+}
+
+// Service registers and authenticates users.
+type Service struct {
+	store  Store
+	hasher Hasher
+	now    func() time.Time
+}
+
+// NewService returns a Service on a store; now is the clock (time.Now outside tests).
+func NewService(store Store, hasher Hasher, now func() time.Time) *Service {
+	return &Service{store: store, hasher: hasher, now: now}
+}
+
+// Register creates an account with the given roles, none for a visitor who registers.
+// Errors: FieldErrors with every fault at once, ErrEmailTaken, ErrUnavailable, password.ErrBusy, the context's own.
+func (s *Service) Register(ctx context.Context, email, name, secret string, roles ...string) (User, error) {
+	u, err := s.prepare(email, name, secret, roles)
+	if err != nil {
+		return User{}, err
+	}
+	// Hashed before the address is looked up: a taken address costs what a free one does.
+	hash, err := s.hasher.Hash(ctx, secret)
+	if err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
+	}
+	u.PasswordHash = Hash(hash)
+	if err := s.store.Create(ctx, u); err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
+	}
+	return u, nil
+}
+
+// prepare checks the fields of a registration and returns the user they make, yet without a hash.
+func (s *Service) prepare(email, name, secret string, roles []string) (User, error) {
+	for _, role := range roles {
+		if !validRole(role) {
+			return User{}, fmt.Errorf("register: role %q: want 1 to %d of a-z, 0-9, - and _", role, maxLabel)
+		}
+	}
+	var faults FieldErrors
+	note := func(err error) {
+		var fault FieldError
+		if errors.As(err, &fault) {
+			faults = append(faults, fault)
+		}
+	}
+	parsedEmail, err := ParseEmail(email)
+	note(err)
+	parsedName, err := ParseName(name)
+	note(err)
+	note(checkPassword(secret, parsedEmail, parsedName))
+	if len(faults) > 0 {
+		return User{}, faults
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
+	}
+	return User{
+		ID: id.String(), Email: parsedEmail, Name: parsedName, Roles: normalRoles(roles),
+		// What a store can keep, so that the caller sees what the store will return.
+		CreatedAt: s.now().UTC().Truncate(time.Microsecond),
+	}, nil
+}
+
+func checkPassword(secret, email, name string) error {
+	switch err := password.Check(secret, email, name); {
+	case err == nil:
+		return nil
+	case errors.Is(err, password.ErrRequired):
+		return FieldError{FieldPassword, CodeRequired}
+	case errors.Is(err, password.ErrTooShort):
+		return FieldError{FieldPassword, CodeTooShort}
+	case errors.Is(err, password.ErrTooLong):
+		return FieldError{FieldPassword, CodeTooLong}
+	default:
+		return FieldError{FieldPassword, CodeCommon}
+	}
+}
+
+// Authenticate returns the user with these credentials. Whatever is wrong with them, one hash is verified and the answer is the
+// same (OWASP ASVS 5.0 6.3.8): for an address that nobody has, or that is none, against a hash that matches nothing.
+// A hash of older parameters is replaced on the way; that this fails is no reason to refuse the login.
+// Errors: a Refusal (ErrInvalidCredentials), ErrUnavailable, password.ErrBusy, the context's own.
+func (s *Service) Authenticate(ctx context.Context, email, secret string) (User, error) {
+	u, err := s.find(ctx, email)
+	if err != nil {
+		return User{}, fmt.Errorf("authenticate: %w", err)
+	}
+	verdict, err := s.hasher.Verify(ctx, secret, string(u.PasswordHash)) // an unknown user has an empty hash
+	if err != nil {
+		return User{}, fmt.Errorf("authenticate: %w", err)
+	}
+	switch {
+	case u.ID == "":
+		return User{}, &Refusal{Cause: CauseUnknownUser}
+	case !verdict.Match:
+		return User{}, &Refusal{Cause: CauseWrongPassword, UserID: u.ID}
+	case u.Disabled:
+		return User{}, &Refusal{Cause: CauseDisabled, UserID: u.ID}
+	}
+	if verdict.Outdated {
+		s.rehash(ctx, &u, secret)
+	}
+	return u, nil
+}
+
+// find returns the user with an address, or the zero User when there is none.
+func (s *Service) find(ctx context.Context, email string) (User, error) {
+	parsed, err := ParseEmail(email)
+	if err != nil {
+		// Asked all the same, so that a malformed address takes a look-up too. Nobody has the empty address.
+		parsed = ""
+	}
+	u, err := s.store.ByEmail(ctx, parsed)
+	if errors.Is(err, ErrNotFound) {
+		return User{}, nil
+	}
+	return u, err
+}
+
+// rehash stores the hash of today's parameters. Failing is harmless: the next login tries again.
+func (s *Service) rehash(ctx context.Context, u *User, secret string) {
+	hash, err := s.hasher.Hash(ctx, secret)
+	if err != nil {
+		return
+	}
+	if err := s.store.UpdatePasswordHash(ctx, u.ID, u.PasswordHash, Hash(hash)); err == nil {
+		u.PasswordHash = Hash(hash)
+	}
+}
+
+// ByID returns the user with an ID.
+// Errors: ErrNotFound, ErrUnavailable, the context's own.
+func (s *Service) ByID(ctx context.Context, id string) (User, error) {
+	u, err := s.store.ByID(ctx, id)
+	if err != nil {
+		return User{}, fmt.Errorf("user by id: %w", err)
+	}
+	return u, nil
+}

@@ -1,0 +1,42 @@
+package user
+
+import (
+	"context"
+	"errors"
+)
+
+// Errors of a Store, to be tested with errors.Is.
+var (
+	// ErrNotFound says that there is no such user.
+	ErrNotFound = errors.New("user: not found")
+	// ErrEmailTaken says that another account has the address.
+	ErrEmailTaken = errors.New("user: email taken")
+	// ErrHashChanged says that the password hash is no longer the one the caller saw.
+	ErrHashChanged = errors.New("user: password hash changed meanwhile")
+	// ErrUnavailable says that the store did not answer, or cannot serve now. Nothing is known about the outcome of a write. Trying
+	// again later can succeed.
+	ErrUnavailable = errors.New("user: store unavailable")
+)
+
+// Store keeps users. All methods may be called concurrently, from many replicas at once. Every error is, or wraps, one of those
+// named at the method, the context's own when the caller gave up, or something unforeseen (a fault to log, HTTP 500).
+// Addresses are compared as they are: callers pass what ParseEmail returned.
+type Store interface {
+	// Create adds a user with all its fields; CreatedAt is kept to the microsecond. It is atomic: of any number of concurrent calls
+	// with one address exactly one succeeds, and after an error other than ErrUnavailable nothing was added.
+	// Errors: ErrEmailTaken, ErrUnavailable.
+	Create(ctx context.Context, u User) error
+
+	// ByEmail returns the user with an address. It sees every Create that has returned.
+	// Errors: ErrNotFound, ErrUnavailable.
+	ByEmail(ctx context.Context, email string) (User, error)
+
+	// ByID returns the user with an ID. A malformed ID is one that nobody has.
+	// Errors: ErrNotFound, ErrUnavailable.
+	ByID(ctx context.Context, id string) (User, error)
+
+	// UpdatePasswordHash replaces the hash if it still is old, atomically, so that a login that improves a hash cannot undo a
+	// change of password made at the same time.
+	// Errors: ErrNotFound, ErrHashChanged, ErrUnavailable.
+	UpdatePasswordHash(ctx context.Context, id string, old, replacement Hash) error
+}
