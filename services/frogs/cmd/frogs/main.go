@@ -1,0 +1,36 @@
+// Command frogs is the resource API of the sample app: it lists the frogs and
+// counts their pettings. See `frogs serve --help` for every setting.
+package main
+
+import (
+	"context"
+	"os"
+
+	"lilypad.example/services/frogs/internal/app"
+	"lilypad.example/services/pkg/config"
+)
+
+func main() {
+	os.Exit(config.Main(new(cli), "frogs", "The frogs API: lists frogs and counts their pettings."))
+}
+
+type cli struct {
+	Serve   serve   `cmd:"" help:"Migrate the database and serve the API."`
+	Migrate migrate `cmd:"" help:"Migrate the database and end."`
+}
+
+type serve struct{ app.Config }
+
+func (s serve) Run(ctx context.Context, p config.Program) error {
+	a, err := app.New(ctx, s.Config, p.Stderr)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+type migrate struct {
+	DatabaseURL config.Secret `required:"" help:"PostgreSQL, as postgres://user:password@host/database."`
+}
+
+func (m migrate) Run(ctx context.Context) error { return app.Migrate(ctx, m.DatabaseURL) }

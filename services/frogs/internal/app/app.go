@@ -1,0 +1,136 @@
+// Package app wires the frogs service: settings in, a running program out. It
+// is the only place that knows all the parts, used by main and by tests alike.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"lilypad.example/services/frogs/internal/frog"
+	"lilypad.example/services/frogs/internal/httpapi"
+	"lilypad.example/services/frogs/internal/memory"
+	"lilypad.example/services/frogs/internal/postgres"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/httpserver"
+)
+
+// migrateWithin bounds the start: a database that does not answer is a fault
+// to report, and Kubernetes starts the program again.
+const migrateWithin = 5 * time.Minute
+
+// Config is every setting of the service.
+type Config struct {
+	config.Common
+
+	Listen      string        `default:":8080" help:"Address of the API."`
+	Store       string        `default:"external" enum:"external,embedded" help:"Where pettings are kept: external in PostgreSQL, embedded in this process, for trying out: ${enum}."`
+	DatabaseURL config.Secret `help:"PostgreSQL, as postgres://user:password@host/database."`
+	AuthURL     string        `help:"The auth service, for its signing keys. Required."`
+	Issuer      string        `help:"The issuer that tokens must name; the auth URL unless set."`
+	Audience    string        `default:"frogs" help:"The audience that tokens must name."`
+}
+
+// Check returns all faults of the settings.
+func (c Config) Check() error {
+	return errors.Join(
+		config.CheckStore(c.Store, map[string]config.Secret{"LILYPAD_DATABASE_URL": c.DatabaseURL}),
+		config.CheckURL("LILYPAD_AUTH_URL", c.AuthURL),
+		config.CheckPositive("LILYPAD_DRAIN", c.Drain),
+	)
+}
+
+// An App is the service, listening but not yet serving.
+type App struct {
+	drain    time.Duration
+	log      *slog.Logger
+	close    func()
+	api, ops *httpserver.Server
+}
+
+// New opens the store, migrated, and both ports. ctx is the program's life:
+// when it ends, readiness ends with it.
+func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
+	log, err := c.Logger(logTo)
+	if err != nil {
+		return nil, err
+	}
+	store, closeStore, err := open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{drain: c.Drain, log: log, close: closeStore}
+	if err := a.listen(ctx, c, store); err != nil {
+		closeStore()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *App) listen(ctx context.Context, c Config, store frog.Store) error {
+	handler, err := httpapi.New(httpapi.Config{
+		Store: store, Log: a.log, Now: time.Now,
+		Verifier: authn.NewVerifier(ctx, authn.Config{
+			JWKSURL: strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json", Issuer: issuer(c), Audience: c.Audience,
+		}),
+	})
+	if err != nil {
+		return err
+	}
+	if a.api, err = httpserver.Listen("api", c.Listen, handler, a.log); err != nil {
+		return err
+	}
+	// Ready without asking the database: without it the API answers 503 itself,
+	// and taking all replicas out of the Service would not bring it back.
+	ops := httpserver.Ops(httpserver.NewReadiness(ctx, nil), httpserver.NewRegistry())
+	a.ops, err = httpserver.Listen("ops", c.OpsListen, ops, a.log)
+	return err
+}
+
+func issuer(c Config) string {
+	if c.Issuer != "" {
+		return c.Issuer
+	}
+	return c.AuthURL
+}
+
+func open(ctx context.Context, c Config) (frog.Store, func(), error) {
+	if c.Store == "embedded" {
+		return memory.New(), func() {}, nil
+	}
+	if err := Migrate(ctx, c.DatabaseURL); err != nil {
+		return nil, nil, err
+	}
+	s, err := postgres.Open(ctx, c.DatabaseURL.Reveal())
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.Close, nil
+}
+
+// Migrate brings the database to this release's schema.
+func Migrate(ctx context.Context, database config.Secret) error {
+	ctx, cancel := context.WithTimeout(ctx, migrateWithin)
+	defer cancel()
+	if err := postgres.Migrate(ctx, database.Reveal()); err != nil {
+		return fmt.Errorf("LILYPAD_DATABASE_URL: %w", err)
+	}
+	return nil
+}
+
+// Addr returns where the API listens.
+func (a *App) Addr() string { return a.api.Addr().String() }
+
+// OpsAddr returns where the operations port listens.
+func (a *App) OpsAddr() string { return a.ops.Addr().String() }
+
+// Run serves until ctx ends, lets requests finish, and closes the store.
+func (a *App) Run(ctx context.Context) error {
+	defer a.close()
+	return httpserver.Run(ctx, a.log, a.drain, a.api, a.ops)
+}

@@ -1,0 +1,27 @@
+package frog_test
+
+import (
+	"regexp"
+	"testing"
+
+	"lilypad.example/services/frogs/internal/frog"
+)
+
+func TestCatalogueNamesEachFrogOnce(t *testing.T) {
+	id := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)
+	seen := make(map[string]bool)
+	for _, s := range frog.Catalogue() {
+		if !id.MatchString(s.ID) {
+			t.Errorf("id %q cannot be part of a path and a file name", s.ID)
+		}
+		for _, v := range []string{s.ID, s.Name, s.Latin} {
+			if v == "" || seen[v] {
+				t.Errorf("%+v: %q is empty or names two frogs", s, v)
+			}
+			seen[v] = true
+		}
+	}
+	if n := len(frog.Catalogue()); n < 12 {
+		t.Errorf("only %d frogs", n)
+	}
+}

@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/frogs/internal/frog"
+	"lilypad.example/services/pkg/httpmw"
+	"lilypad.example/services/pkg/problem"
+)
+
+var (
+	errNoRoute  = errors.New("httpapi: no such path")
+	errNoMethod = errors.New("httpapi: no such method")
+)
+
+// retryAfter is what a client is told when the store is away: long enough to
+// spare a database that comes back, short enough for who waits.
+const retryAfter = 5 * time.Second
+
+// toProblem is the one mapping from errors to what a client sees.
+func toProblem(err error) *problem.Problem {
+	switch {
+	case errors.Is(err, errNoRoute):
+		return problem.New(http.StatusNotFound, problem.NotFound, "There is nothing here.")
+	case errors.Is(err, errNoMethod):
+		return problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This method is not for this path.")
+	case errors.Is(err, frog.ErrUnknown):
+		return problem.New(http.StatusNotFound, problem.NotFound, "There is no such frog.")
+	case errors.Is(err, frog.ErrUnavailable):
+		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "The frogs cannot be reached at the moment. Please try again shortly.")
+		p.RetryAfter = retryAfter
+		return p
+	default:
+		return problem.From(err)
+	}
+}
+
+// fail answers err, and logs it once if it is ours to mend.
+func (h handler) fail(c *gin.Context, err error) {
+	if errors.Is(err, context.Canceled) {
+		c.Abort() // the client has gone; nobody reads an answer
+		return
+	}
+	p := toProblem(err)
+	if p.Status >= http.StatusInternalServerError {
+		h.Log.ErrorContext(c, "request failed", "path", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c))
+	}
+	problem.Write(c.Writer, p)
+}

@@ -1,0 +1,120 @@
+// Package httpapi speaks the frogs API of services/frogs/api over HTTP: it
+// turns requests into calls of a frog.Store and its errors into problems.
+//
+// Who asks is the verified principal in the request's context and nothing
+// else (R1). It knows no store, and holds nothing between requests.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/frogs/api"
+	"lilypad.example/services/frogs/internal/frog"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/httpmw"
+	"lilypad.example/services/pkg/problem"
+)
+
+// maxBody bounds what a request may send: nothing here takes a body (R11).
+const maxBody = 1 << 10
+
+// csp is for the browser that opens the API as a page.
+const csp = "default-src 'none'; frame-ancestors 'none'"
+
+// Config is what the API depends on.
+type Config struct {
+	Store    frog.Store
+	Verifier *authn.Verifier
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+type handler struct{ Config }
+
+// New returns the API. No path of it, known or unknown, answers a stranger.
+func New(c Config) (http.Handler, error) {
+	gin.SetMode(gin.ReleaseMode)
+	router := gin.New()
+	if err := router.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	router.ContextWithFallback = true
+	router.HandleMethodNotAllowed = true
+	router.RedirectTrailingSlash = false
+	h := handler{c}
+	h.mount(router)
+	return httpmw.Chain(router,
+		httpmw.RequestID,
+		httpmw.AccessLog(c.Log),
+		httpmw.Recover(c.Log),
+		httpmw.SecurityHeaders(csp),
+		c.Verifier.Require(authn.JSON),
+		httpmw.LimitBody(maxBody),
+	), nil
+}
+
+func (h handler) mount(r *gin.Engine) {
+	r.GET("/api/frogs", h.answer(h.list))
+	r.HEAD("/api/frogs", h.answer(h.list))
+	r.POST("/api/frogs/:id/pet", h.answer(h.pet))
+	r.NoRoute(h.answer(func(*gin.Context) (any, error) { return nil, errNoRoute }))
+	r.NoMethod(h.answer(func(*gin.Context) (any, error) { return nil, errNoMethod }))
+}
+
+// answer writes what f returns: its value as JSON, or its error as a problem.
+func (h handler) answer(f func(*gin.Context) (any, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		body, err := f(c)
+		if err != nil {
+			h.fail(c, err)
+			return
+		}
+		c.JSON(http.StatusOK, body)
+	}
+}
+
+func (h handler) list(c *gin.Context) (any, error) {
+	user, err := subject(c)
+	if err != nil {
+		return nil, err
+	}
+	all, err := h.Store.Frogs(c, user)
+	if err != nil {
+		return nil, err
+	}
+	list := api.FrogList{Frogs: make([]api.Frog, 0, len(all))}
+	for _, f := range all {
+		list.Frogs = append(list.Frogs, wire(f))
+	}
+	return list, nil
+}
+
+func (h handler) pet(c *gin.Context) (any, error) {
+	user, err := subject(c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := h.Store.Pet(c, user, c.Param("id"), h.Now())
+	if err != nil {
+		return nil, err
+	}
+	return wire(f), nil
+}
+
+// subject returns who asks. Require has let nobody else through; should it
+// ever be left out, nobody is served.
+func subject(c *gin.Context) (string, error) {
+	p, ok := authn.FromContext(c)
+	if !ok {
+		return "", problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
+	}
+	return p.Subject, nil
+}
+
+func wire(f frog.Frog) api.Frog {
+	return api.Frog{ID: f.ID, Name: f.Name, Latin: f.Latin, Pets: f.Pets, PettedAt: f.PettedAt.UTC()}
+}

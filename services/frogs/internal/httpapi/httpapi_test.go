@@ -1,0 +1,274 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/golang-jwt/jwt/v5"
+
+	"lilypad.example/services/frogs/api"
+	"lilypad.example/services/frogs/internal/frog"
+	"lilypad.example/services/frogs/internal/httpapi"
+	"lilypad.example/services/frogs/internal/memory"
+	"lilypad.example/services/pkg/authn"
+)
+
+const issuerURL = "https://auth.test"
+
+// fixture is the API on a store, an issuer that signs tokens for it, and the
+// contract that every answer is held to.
+type fixture struct {
+	api      http.Handler
+	key      *ecdsa.PrivateKey
+	contract routers.Router
+	log      *bytes.Buffer
+}
+
+func newFixture(t *testing.T, store frog.Store) *fixture {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(publish(t, key)) }))
+	t.Cleanup(jwks.Close)
+	log := new(bytes.Buffer)
+	h, err := httpapi.New(httpapi.Config{
+		Store: store, Now: func() time.Time { return noon() },
+		Log:      slog.New(slog.NewTextHandler(log, nil)),
+		Verifier: authn.NewVerifier(t.Context(), authn.Config{JWKSURL: jwks.URL, Issuer: issuerURL, Audience: "frogs"}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	contract, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{h, key, contract, log}
+}
+
+func noon() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
+
+func publish(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Error(err)
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	return fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"k1","x":"%s","y":"%s"}]}`, b64(point[1:33]), b64(point[33:]))
+}
+
+func (f *fixture) token(t *testing.T, user, audience string, life time.Duration) string {
+	t.Helper()
+	now := time.Now()
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"iss": issuerURL, "sub": user, "aud": []string{audience}, "sid": "s1", "jti": rand.Text(),
+		"iat": now.Unix(), "exp": now.Add(life).Unix(), "auth_time": now.Unix(), "roles": []string{"user"},
+	})
+	token.Header["typ"], token.Header["kid"] = authn.TokenType, "k1"
+	signed, err := token.SignedString(f.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// do sends a request; authorization "" for none. Answers of paths that the
+// contract has are validated against it.
+func (f *fixture) do(t *testing.T, method, path, authorization string, body io.Reader) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, body)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	f.api.ServeHTTP(w, r)
+	if route, params, err := f.contract.FindRoute(r); err == nil && method != http.MethodHead {
+		in := &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+			Status:                 w.Code, Header: w.Header(),
+			Options: &openapi3filter.Options{IncludeResponseStatus: true},
+		}
+		in.SetBodyBytes(w.Body.Bytes())
+		if err := openapi3filter.ValidateResponse(t.Context(), in); err != nil {
+			t.Errorf("%s %s: %d is not what the contract says: %v", method, path, w.Code, err)
+		}
+	}
+	return w
+}
+
+func (f *fixture) as(t *testing.T, user, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	return f.do(t, method, path, "Bearer "+f.token(t, user, "frogs", time.Minute), nil)
+}
+
+func decode[T any](t *testing.T, w *httptest.ResponseRecorder) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%s: %v", w.Body, err)
+	}
+	return v
+}
+
+func TestListAndPet(t *testing.T) {
+	f := newFixture(t, memory.New())
+	list := decode[api.FrogList](t, f.as(t, "ann", http.MethodGet, "/api/frogs"))
+	if len(list.Frogs) != len(frog.Catalogue()) || list.Frogs[0].ID != frog.Catalogue()[0].ID {
+		t.Fatalf("%+v", list)
+	}
+	w := f.as(t, "ann", http.MethodPost, "/api/frogs/glass-frog/pet")
+	if got := decode[api.Frog](t, w); w.Code != http.StatusOK || got.Pets != 1 || !got.PettedAt.Equal(noon()) {
+		t.Errorf("%d %+v", w.Code, got)
+	}
+	w = f.as(t, "bob", http.MethodGet, "/api/frogs")
+	for _, got := range decode[api.FrogList](t, w).Frogs {
+		if got.ID == "glass-frog" && (got.Pets != 1 || !got.PettedAt.IsZero()) {
+			t.Errorf("another user sees %+v", got)
+		}
+	}
+	if strings.Contains(w.Body.String(), "petted_at") {
+		t.Errorf("another user's petting shows: %s", w.Body)
+	}
+	if c := w.Header().Get("Cache-Control"); c != "no-store" {
+		t.Errorf("Cache-Control %q", c)
+	}
+}
+
+func TestR1_StrangersGetNothing(t *testing.T) {
+	f := newFixture(t, memory.New())
+	other := newFixture(t, memory.New())
+	for name, authorization := range map[string]string{
+		"no token":              "",
+		"another scheme":        "Basic YW5uOmFubg==",
+		"not a token":           "Bearer frogs",
+		"expired":               "Bearer " + f.token(t, "ann", "frogs", -time.Minute),
+		"for another audience":  "Bearer " + f.token(t, "ann", "frontend", time.Minute),
+		"signed by another key": "Bearer " + other.token(t, "ann", "frogs", time.Minute),
+	} {
+		for _, target := range []string{"GET /api/frogs", "HEAD /api/frogs", "POST /api/frogs/glass-frog/pet", "GET /api/secret"} {
+			method, path, _ := strings.Cut(target, " ")
+			w := f.do(t, method, path, authorization, nil)
+			challenge := w.Header().Get("WWW-Authenticate")
+			if w.Code != http.StatusUnauthorized || !strings.HasPrefix(challenge, "Bearer") {
+				t.Errorf("%s, %s: %d, challenge %q", name, target, w.Code, challenge)
+			}
+			// RFC 6750 section 3.1: no error code without credentials.
+			if strings.Contains(challenge, "invalid_token") != (authorization != "") {
+				t.Errorf("%s, %s: challenge %q", name, target, challenge)
+			}
+		}
+	}
+	for _, got := range decode[api.FrogList](t, f.as(t, "ann", http.MethodGet, "/api/frogs")).Frogs {
+		if got.Pets != 0 {
+			t.Errorf("a stranger petted: %+v", got)
+		}
+	}
+}
+
+func TestT14_SafeMethodsChangeNothing(t *testing.T) {
+	f := newFixture(t, memory.New())
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete} {
+		r := httptest.NewRequestWithContext(t.Context(), method, "/api/frogs/glass-frog/pet?_method=POST", nil)
+		r.Header.Set("Authorization", "Bearer "+f.token(t, "ann", "frogs", time.Minute))
+		r.Header.Set("X-HTTP-Method-Override", "POST")
+		w := httptest.NewRecorder()
+		f.api.ServeHTTP(w, r)
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
+			t.Errorf("%s: %d, Allow %q", method, w.Code, w.Header().Get("Allow"))
+		}
+	}
+	if f.log.Len() == 0 {
+		t.Error("no access log")
+	}
+	for _, got := range decode[api.FrogList](t, f.as(t, "ann", http.MethodGet, "/api/frogs")).Frogs {
+		if got.Pets != 0 {
+			t.Errorf("petted: %+v", got)
+		}
+	}
+}
+
+func TestUnknownFrogsAndPathsAre404(t *testing.T) {
+	f := newFixture(t, memory.New())
+	for _, path := range []string{"/api/frogs/toad/pet", "/api/frogs/../pet", "/api/frogs/%2e%2e/pet", "/api/frogs/glass-frog%00/pet", "/api/frogs/glass-frog/pet/", "/api/frogs/", "/"} {
+		if w := f.as(t, "ann", http.MethodPost, path); w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+	}
+}
+
+func TestR11_ALargeBodyIsRefused(t *testing.T) {
+	f := newFixture(t, memory.New())
+	token := "Bearer " + f.token(t, "ann", "frogs", time.Minute)
+	w := f.do(t, http.MethodPut, "/api/frogs", token, strings.NewReader(strings.Repeat("x", 2<<10)))
+	if w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+// away is a store whose database cannot be reached, or which fails otherwise.
+type away struct{ err error }
+
+func (a away) Frogs(context.Context, string) ([]frog.Frog, error) { return nil, a.err }
+func (a away) Pet(context.Context, string, string, time.Time) (frog.Frog, error) {
+	return frog.Frog{}, a.err
+}
+
+func TestT86_StoreAwayIs503WithRetryAfter(t *testing.T) {
+	f := newFixture(t, away{fmt.Errorf("dial 10.0.0.7: %w", frog.ErrUnavailable)})
+	for _, target := range []string{"GET /api/frogs", "POST /api/frogs/glass-frog/pet"} {
+		method, path, _ := strings.Cut(target, " ")
+		w := f.as(t, "ann", method, path)
+		if after, err := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusServiceUnavailable || err != nil || after < 1 {
+			t.Errorf("%s: %d, Retry-After %q", target, w.Code, w.Header().Get("Retry-After"))
+		}
+		if strings.Contains(w.Body.String(), "10.0.0.7") {
+			t.Errorf("%s tells of the inside: %s", target, w.Body)
+		}
+	}
+	if !strings.Contains(f.log.String(), "10.0.0.7") {
+		t.Error("the log does not say why")
+	}
+}
+
+func TestR12_NeitherAnswerNorLogHoldsTheTokenOrTheFault(t *testing.T) {
+	f := newFixture(t, away{errors.New("column frogs.pets does not exist")})
+	token := f.token(t, "ann", "frogs", time.Minute)
+	w := f.do(t, http.MethodGet, "/api/frogs?access_token=planted", "Bearer "+token, nil)
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "column") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, secret := range []string{token, "planted"} {
+		if strings.Contains(f.log.String(), secret) || strings.Contains(w.Body.String(), secret) {
+			t.Errorf("%q shows: %s", secret, f.log)
+		}
+	}
+}

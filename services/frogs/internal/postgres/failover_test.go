@@ -1,0 +1,50 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"lilypad.example/services/pkg/pgtest"
+)
+
+// The server of the open connections was demoted and answers 25006; new
+// connections reach the new primary. Played by setting the sessions read-only.
+func TestT87_ReadOnlyConnectionsAreDropped(t *testing.T) {
+	s, err := Open(t.Context(), pgtest.URL(t, Migrate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, c := range acquire(t, s, 3) {
+		if _, err := c.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+			t.Fatal(err)
+		}
+		c.Release()
+	}
+	f, err := s.Pet(t.Context(), "ann", "glass-frog", time.Now())
+	if err != nil || f.Pets != 1 {
+		t.Fatalf("petting over a connection to the old primary: %+v, %v", f, err)
+	}
+	for _, c := range acquire(t, s, 3) {
+		var state string
+		if err := c.QueryRow(t.Context(), "SHOW default_transaction_read_only").Scan(&state); err != nil || state != "off" {
+			t.Errorf("a read-only connection is still in the pool: %q, %v", state, err)
+		}
+		c.Release()
+	}
+}
+
+func acquire(t *testing.T, s *Store, n int) []*pgxpool.Conn {
+	t.Helper()
+	var conns []*pgxpool.Conn
+	for range n {
+		c, err := s.pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	return conns
+}

@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"lilypad.example/services/frogs/internal/frog"
+	"lilypad.example/services/frogs/internal/postgres/db"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate brings the database at url to this release's schema and catalogue.
+// Any number of replicas may call it at the same time: goose's session lock
+// lets one work and the others wait. It leaves no connection open.
+func Migrate(ctx context.Context, url string) error {
+	c, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("database URL: %w", err)
+	}
+	c.ConnectTimeout = dialWithin
+	if err := up(ctx, c); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if err := seed(ctx, c); err != nil {
+		return fmt.Errorf("seed catalogue: %w", err)
+	}
+	return nil
+}
+
+func up(ctx context.Context, c *pgx.ConnConfig) error {
+	// Asked once a second: a replica that waits starts soon after the first.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60))
+	if err != nil {
+		return err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	sqlDB := stdlib.OpenDB(*c)
+	defer sqlDB.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, sqlDB, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// seed writes the catalogue. It is no migration, for the catalogue may change
+// without the schema; a row that is right already is not touched, and one
+// statement orders the row locks of replicas that start together.
+func seed(ctx context.Context, c *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the work is done or has failed already
+	var p db.SeedFrogsParams
+	for _, s := range frog.Catalogue() {
+		p.Ids, p.Names, p.Latins = append(p.Ids, s.ID), append(p.Names, s.Name), append(p.Latins, s.Latin)
+	}
+	return db.New(conn).SeedFrogs(ctx, p)
+}
