@@ -63,6 +63,12 @@ go_tool() {
   fi
 }
 
+# build_image ARGUMENT...: docker build, silent unless it fails; a client without buildx complains at length of its own builder.
+build_image() {
+  local output
+  output=$(docker build --quiet "$@" 2>&1) || die "docker build: $output"
+}
+
 # random: 32 characters of a password, nothing that a URL or a shell would need to quote.
 random() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
 
@@ -86,4 +92,4 @@ find_kubectl() {
 }
 
 # node_has IMAGE: is the image in the node's own store?
-node_has() { [[ -n $(docker exec "$node" ctr --namespace k8s.io images list --quiet "name==$1") ]]; }
+node_has() { [[ -n $(docker exec "$node" ctr --namespace k8s.io images list --quiet "name==$1" 2>/dev/null) ]]; }
