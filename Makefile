@@ -12,7 +12,7 @@ INGRESS_PORT ?= 8080
 PKG          ?=
 
 export PATH := $(CURDIR)/bin:$(PATH)
-export INGRESS_PORT
+export INGRESS_PORT ACCESS_TTL
 
 # A program of a module outside the workspace, compiled into bin/ so that signals reach it and not a wrapper.
 outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
@@ -23,10 +23,10 @@ run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=1
 	@$(call outside,standalone)
 	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL))
 
-up: bin/kind bin/helm ## The whole product in a kind cluster: make up [INGRESS_PORT=8080]
+up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=10s]
 	@hack/up
 
-down: bin/kind ## Remove what `make up` made
+down: ## Remove what `make up` made
 	@hack/down
 
 ##@ Develop
@@ -37,7 +37,7 @@ test: ## Everything that needs no cluster: make test [PKG=./services/auth/...]
 
 e2e: ## The same scenarios against the cluster of `make up`
 	@$(call outside,test)
-	@exec bin/test --root . --cluster
+	@E2E_URL=$${E2E_URL:-http://frogs.localhost:$(INGRESS_PORT)} exec bin/test --root . --cluster
 
 lint: bin/golangci-lint ## Static checks and formatting, all modules
 	@hack/lint

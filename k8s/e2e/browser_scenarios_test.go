@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+func browserScenarios(w *World) []scenario {
+	list := []scenario{
+		{"Browser_AUsersDay", aUsersDay},
+		{"Browser_WrongPasswordKeepsTheAddress", wrongPasswordKeepsTheAddress},
+		{"Browser_LoginReturnsToThePageAskedFor", loginReturns},
+		{"Browser_WithoutJavaScript", withoutJavaScript},
+		{"Browser_T17_HostileRedirectsAsABrowserReadsThem", redirectsAsABrowserReadsThem},
+		{"Browser_Pictures", pictures},
+	}
+	if w.RestartAuth != nil {
+		list = append(list, scenario{"Browser_StillSignedInAfterARestartOfTheAuthService", restartOfAuth})
+	}
+	return list
+}
+
+const (
+	petButton     = `form[action*="/pet"] button`
+	lastPetButton = `(//form[contains(@action,"/pet")]//button)[last()]`
+	logoutButton  = `form[action="/auth/logout"] button`
+	mainButton    = `main form button[type="submit"], main form button:not([type])`
+)
+
+func (b *browser) register() account {
+	b.t.Helper()
+	who := newAccount()
+	b.visit("/register")
+	b.fill(map[string]string{"email": who.Email, "name": who.Name, "password": who.Password})
+	b.press(mainButton)
+	return who
+}
+
+// pettedFrogs is how many frogs the signed-in user has petted, asked as a script of the page would.
+func (b *browser) pettedFrogs() int {
+	b.t.Helper()
+	var list struct{ Frogs []frog }
+	if err := json.Unmarshal([]byte(b.eval(`fetch("/api/frogs").then(r => r.text())`)), &list); err != nil {
+		b.t.Fatalf("the list of frogs: %v\nat %s", err, b.where())
+	}
+	n := 0
+	for _, f := range list.Frogs {
+		if f.PettedAt != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// aUsersDay is what the product is for: register, pet, come back later, pet again, log out, and nothing is left behind.
+func aUsersDay(t *testing.T, w *World) {
+	b := newBrowser(t, w)
+	b.visit("/")
+	b.want("Login to pet the phrog 👀")
+	who := b.register()
+	if b.path() != "/" {
+		t.Fatalf("registered, and now at %s", b.where())
+	}
+	b.want(who.Name)
+	b.want("You may pet the phrog 🐸")
+	b.wantNoToken()
+	if n := b.count(petButton); n < 12 {
+		t.Fatalf("%d frogs to pet", n)
+	}
+	b.press(petButton)
+	if n := b.pettedFrogs(); n != 1 {
+		t.Fatalf("%d frogs petted after the first click, at %s", n, b.where())
+	}
+	b.wantNoToken()
+
+	for range 2 {
+		b.outliveTheAccessToken()
+		b.want(who.Name)
+	}
+	b.press(lastPetButton)
+	if n := b.pettedFrogs(); n != 2 {
+		t.Fatalf("%d frogs petted after the second click, at %s", n, b.where())
+	}
+	b.want(who.Name)
+
+	b.visit("/account")
+	b.want(who.Email)
+	b.wantNoToken()
+	b.press(logoutButton)
+	if b.path() != "/login" || b.cookie() != "" {
+		t.Errorf("logged out, cookie %q, at %s", b.cookie(), b.where())
+	}
+	for range 3 {
+		run(b, "go back", chromedp.NavigateBack())
+		if text := b.eval(`document.documentElement.outerHTML`); strings.Contains(text, who.Email) || strings.Contains(text, who.Name) {
+			t.Errorf("Back shows what is the user's, at %s", b.where())
+		}
+	}
+	b.visit("/")
+	b.want("Login to pet the phrog 👀")
+}
+
+// outliveTheAccessToken looks at the page again and again until the cookie has
+// rotated, and checks that this is all that happens.
+func (b *browser) outliveTheAccessToken() {
+	b.t.Helper()
+	before := b.cookie()
+	awaitRotation(b.t, func() bool {
+		b.visit("/frogs")
+		now := b.cookie()
+		if now == "" {
+			b.t.Fatalf("signed out, at %s", b.where())
+		}
+		return now != before
+	})
+}
+
+func wrongPasswordKeepsTheAddress(t *testing.T, w *World) {
+	who := w.visitor().register(t)
+	b := newBrowser(t, w)
+	b.visit("/login")
+	b.fill(map[string]string{"email": who.Email, "password": "this is a wrong password"})
+	b.press(mainButton)
+	if b.path() != "/login" {
+		t.Fatalf("at %s", b.where())
+	}
+	if kept := b.eval(`document.querySelector('main input[name="email"]').value`); kept != who.Email {
+		t.Errorf("the e-mail field holds %q", kept)
+	}
+	if kept := b.eval(`document.querySelector('main input[name="password"]').value`); kept != "" {
+		t.Errorf("the password field holds %q", kept)
+	}
+	if !b.has(`[role="alert"]`) {
+		t.Errorf("no message, at %s", b.where())
+	}
+	if b.cookie() != "" {
+		t.Error("a cookie")
+	}
+	b.picture("login-wrong-password")
+	b.fill(map[string]string{"password": who.Password})
+	b.press(mainButton)
+	b.want(who.Name)
+}
+
+func loginReturns(t *testing.T, w *World) {
+	who := w.visitor().register(t)
+	b := newBrowser(t, w)
+	b.visit("/account")
+	if b.path() != "/login" {
+		t.Fatalf("a stranger's account page is %s", b.where())
+	}
+	b.fill(map[string]string{"email": who.Email, "password": who.Password})
+	b.press(mainButton)
+	if b.path() != "/account" {
+		t.Errorf("asked for /account, signed in, and at %s", b.where())
+	}
+	b.want(who.Email)
+	b.visit("/login") // somebody who is signed in has nothing to do there
+	if b.path() != "/" {
+		t.Errorf("/login of a user is %s", b.where())
+	}
+}
+
+func withoutJavaScript(t *testing.T, w *World) {
+	b := newBrowser(t, w)
+	b.scripts(false)
+	who := b.register()
+	b.press(petButton)
+	b.visit("/account")
+	b.scripts(true)
+	b.want(who.Email)
+	if n := b.pettedFrogs(); n != 1 {
+		t.Errorf("%d frogs petted", n)
+	}
+}
+
+// redirectsAsABrowserReadsThem has Chromium's own parser judge the paths to
+// which a login was redirected: the judge in redirect_test.go is ours.
+func redirectsAsABrowserReadsThem(t *testing.T, w *World) {
+	who := w.visitor().register(t)
+	locations := map[string]string{}
+	for _, next := range hostileNexts(t) {
+		form := who.form()
+		form.Set("next", next)
+		form.Set("password", "a wrong password") // the way back to the login page carries next on
+		locations[next] = w.visitor().submit(t, "/auth/login", form).header.Get("Location")
+	}
+	list, err := json.Marshal(locations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBrowser(t, w)
+	b.visit("/login")
+	left := b.eval(`(() => {
+		const list = ` + string(list) + `;
+		const here = to => { const u = new URL(to, location.href); return u.origin === location.origin && u.pathname === "/login" };
+		const on = to => { const next = new URL(to, location.href).searchParams.get("next"); return next === null || new URL(next, location.href).origin === location.origin };
+		return JSON.stringify(Object.entries(list).filter(([, to]) => !here(to) || !on(to)));
+	})()`)
+	if left != "[]" {
+		t.Errorf("these lead away: %s", left)
+	}
+}
+
+func pictures(t *testing.T, w *World) {
+	b := newBrowser(t, w)
+	for path, name := range map[string]string{"/": "stranger", "/login": "login", "/register": "register", "/no/such/page": "not-found"} {
+		b.visit(path)
+		b.picture(name)
+	}
+	b.visit("/register")
+	b.fill(map[string]string{"email": "frog@pond.example", "name": "Frog", "password": "short"})
+	run(b, "let the server judge", chromedp.SetAttributeValue(chromedp.CSS("main form"), "novalidate", ""))
+	b.press(mainButton)
+	b.picture("register-refused")
+	b.register()
+	b.press(petButton)
+	b.picture("gallery")
+	b.visit("/account")
+	b.picture("account")
+	b.visit("/admin")
+	b.picture("forbidden")
+}
+
+func restartOfAuth(t *testing.T, w *World) {
+	b := newBrowser(t, w)
+	who := b.register()
+	b.press(petButton)
+	w.RestartAuth(t)
+	b.outliveTheAccessToken()
+	b.want(who.Name)
+	b.press(petButton)
+	b.want(who.Name)
+	if n := b.pettedFrogs(); n != 1 {
+		t.Errorf("%d frogs petted", n)
+	}
+}

@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// A browser is a Chromium with a fresh profile. Its methods fail the test
+// when the page is not as they expect it; each waits no longer than a minute.
+type browser struct {
+	t   *testing.T
+	w   *World
+	ctx context.Context // chromedp's handle of the tab
+}
+
+func newBrowser(t *testing.T, w *World) *browser {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.WindowSize(1280, 900),
+		chromedp.Flag("disable-component-update", true),
+	)
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses to be root
+	}
+	// The test's own context ends before its cleanups run, and the browser is to end in order.
+	allocated, release := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	tab, closeTab := chromedp.NewContext(allocated)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(tab) // waits until the process has ended, so that its profile can be removed
+		closeTab()
+		release()
+	})
+	if err := chromedp.Do(tab); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return &browser{t: t, w: w, ctx: tab}
+}
+
+// run performs an action, for at most a minute.
+func run[T any](b *browser, what string, action chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	out, err := chromedp.Run(ctx, action)
+	if err != nil {
+		b.t.Fatalf("%s: %v\nat %s", what, err, b.where())
+	}
+	return out
+}
+
+// call sends a command of the DevTools protocol.
+func call[P, R any](b *browser, command cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	out, err := chromedp.Call(ctx, command, params)
+	if err != nil {
+		b.t.Fatalf("%s: %v", command.Method, err)
+	}
+	return out
+}
+
+// eval is what a script in the page says.
+func (b *browser) eval(script string) string {
+	b.t.Helper()
+	return run(b, "evaluate "+script, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
+}
+
+// where is the page's address and text, for a failure's message.
+func (b *browser) where() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	at, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + (document.body ? document.body.innerText : "")`))
+	if err != nil {
+		return err.Error()
+	}
+	return shorten(at)
+}
+
+// visit types an address.
+func (b *browser) visit(path string) {
+	b.t.Helper()
+	run(b, "visit "+path, chromedp.Navigate(b.w.BaseURL+path))
+}
+
+// fill types into the fields of the page's form, by their names.
+func (b *browser) fill(fields map[string]string) {
+	b.t.Helper()
+	for name, value := range fields {
+		field := chromedp.CSS(`main input[name="` + name + `"]`)
+		run(b, "empty "+name, chromedp.SetValue(field, ""))
+		run(b, "fill "+name, chromedp.SendKeys(field, value))
+	}
+}
+
+// press clicks what loads another page, found by CSS or XPath, and waits for that page.
+func (b *browser) press(selector string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, chromedp.Click(selector)); err != nil {
+		b.t.Fatalf("press %s: %v\nat %s", selector, err, b.where())
+	}
+}
+
+func (b *browser) path() string {
+	b.t.Helper()
+	return b.eval(`location.pathname`)
+}
+
+// want checks that the page shows a text.
+func (b *browser) want(text string) {
+	b.t.Helper()
+	if !strings.Contains(b.eval(`document.body.innerText`), text) {
+		b.t.Fatalf("the page does not say %q\nat %s", text, b.where())
+	}
+}
+
+// has says whether the page has an element.
+func (b *browser) has(selector string) bool {
+	b.t.Helper()
+	return b.count(selector) > 0
+}
+
+// count is how many elements match.
+func (b *browser) count(selector string) int {
+	b.t.Helper()
+	quoted, err := json.Marshal(selector)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return run(b, "count "+selector, chromedp.Evaluate[int](`document.querySelectorAll(`+string(quoted)+`).length`))
+}
+
+// cookie is the value of our cookie, which no script can read. There must be no other.
+func (b *browser) cookie() string {
+	b.t.Helper()
+	var value string
+	for _, c := range call(b, network.GetCookies, network.GetCookiesParams{}).Cookies {
+		if c.Name == cookieName {
+			value = c.Value
+		} else {
+			b.t.Errorf("a cookie of another name: %s", c.Name)
+		}
+	}
+	return value
+}
+
+// wantNoToken checks that neither the page nor anything a script can reach holds a token.
+func (b *browser) wantNoToken() {
+	b.t.Helper()
+	seen := b.eval(`JSON.stringify([document.documentElement.outerHTML, document.cookie, {...localStorage}, {...sessionStorage}, location.href, window.name])`)
+	wantNoToken(b.t, b.path(), seen, b.cookie())
+	if c := b.eval(`document.cookie`); c != "" {
+		b.t.Errorf("a script can read the cookie %s", c)
+	}
+}
+
+// scripts switches the page's JavaScript on or off, from the next page on.
+func (b *browser) scripts(on bool) {
+	b.t.Helper()
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+}
+
+// A screen is a size to look at pages in.
+type screen struct {
+	name    string
+	metrics emulation.SetDeviceMetricsOverrideParams
+}
+
+func screens() []screen {
+	return []screen{
+		{"desktop", emulation.SetDeviceMetricsOverrideParams{Width: 1280, Height: 900, DeviceScaleFactor: 1}},
+		{"phone", emulation.SetDeviceMetricsOverrideParams{Width: 390, Height: 844, DeviceScaleFactor: 2, Mobile: true}},
+	}
+}
+
+// picture writes what the page looks like on every screen, where somebody wants
+// to see it, and checks that none has to be scrolled sideways.
+func (b *browser) picture(name string) {
+	b.t.Helper()
+	for _, s := range screens() {
+		call(b, emulation.SetDeviceMetricsOverride, s.metrics)
+		if b.eval(`String(document.documentElement.scrollWidth > document.documentElement.clientWidth)`) == "true" {
+			b.t.Errorf("%s is wider than a %s's screen", name, s.name)
+		}
+		if b.w.Screenshots != "" {
+			png := run(b, "take a picture", chromedp.FullScreenshot(100))
+			if err := os.WriteFile(filepath.Join(b.w.Screenshots, name+"-"+s.name+".png"), png, 0o600); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	call(b, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
+}

@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func identityScenarios() []scenario {
+	return []scenario{
+		{"T24_ForgedIdentityHeadersOfAStranger", forgedIdentityOfAStranger},
+		{"T24_ForgedIdentityHeadersOfAUser", forgedIdentityOfAUser},
+		{"T26_HopByHopDeletion", hopByHopDeletion},
+		{"R4_ForgedCookies", forgedCookies},
+		{"R4_CookieOfAnEndedSession", cookieOfAnEndedSession},
+		{"R4_TwoCookies", twoCookies},
+	}
+}
+
+// forged is what a client may try to be somebody by, in the spellings that some server reads alike.
+func forged(victim account) map[string]string {
+	const token = "Bearer eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJ2aWN0aW0iLCJyb2xlcyI6WyJhZG1pbiJdfQ."
+	headers := map[string]string{
+		"Authorization": token, "authorization": token, "Proxy-Authorization": token,
+		"X-Forwarded-Access-Token": token, "X-Forwarded-Authorization": token, "X-Original-Authorization": token,
+		"Forwarded": "for=127.0.0.1;host=evil.example;proto=https", "X-Forwarded-Host": "evil.example",
+		"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1", "X-Original-URL": "/admin", "X-Rewrite-URL": "/admin",
+		"X-Forwarded-Prefix": "//evil.example", "X-Forwarded-Uri": "/admin",
+	}
+	for _, name := range []string{
+		"X-User", "X-User-Id", "X-User-Email", "X-User-Roles", "X-Auth-User", "X-Auth-Request-User", "X-Auth-Request-Email", "X-Forwarded-User",
+		"X-Forwarded-Email", "X-Forwarded-Groups", "Remote-User", "X-Remote-User", "X-WebAuth-User", "Lilypad-User", "X-Lilypad-User",
+		"X_User", "x-USER", "X_Forwarded_User", "X-Forwarded_User", "X_User_Id", "X_AUTH_USER",
+	} {
+		headers[name] = victim.Email
+	}
+	return headers
+}
+
+func forgedIdentityOfAStranger(t *testing.T, w *World) {
+	victim := w.visitor().register(t)
+	for name, value := range forged(victim) {
+		v := w.visitor().with(name, value)
+		for _, path := range []string{"/auth/session", "/api/frogs"} {
+			if a := v.fetch(t, http.MethodGet, path); a.status != http.StatusUnauthorized && a.status != http.StatusBadRequest {
+				t.Errorf("%s with %s: %s answers %d", a.request, name, value, a.status)
+			}
+		}
+		a := v.navigate(t, "/")
+		if strings.Contains(a.body, victim.Email) || strings.Contains(a.body, victim.Name) || strings.Contains(a.body, "evil.example") {
+			t.Errorf("%s with %s is about the victim", a.request, name)
+		}
+		if to := v.navigate(t, "/account").header.Get("Location"); strings.Contains(to, "evil.example") {
+			t.Errorf("%s: redirected to %s", name, to)
+		}
+	}
+}
+
+func forgedIdentityOfAUser(t *testing.T, w *World) {
+	victim := w.visitor().register(t)
+	v := w.visitor()
+	who := v.register(t)
+	for name, value := range forged(victim) {
+		user := v.with(name, value)
+		a := user.fetch(t, http.MethodGet, "/auth/session")
+		if a.status == http.StatusBadRequest {
+			continue // an ambiguous request is refused whole
+		}
+		if a.want(t, http.StatusOK); !strings.Contains(a.body, who.Email) {
+			t.Errorf("%s with %s: %s", a.request, name, a.body)
+		}
+		user.fetch(t, http.MethodGet, "/api/frogs").want(t, http.StatusOK)
+		page := user.navigate(t, "/account").want(t, http.StatusOK).body
+		if !strings.Contains(page, who.Email) || strings.Contains(page, victim.Email) {
+			t.Errorf("with %s the account page is of somebody else", name)
+		}
+		if a := user.navigate(t, "/admin"); a.status != http.StatusForbidden {
+			t.Errorf("%s with %s answers %d", a.request, name, a.status)
+		}
+	}
+}
+
+func hopByHopDeletion(t *testing.T, w *World) {
+	v := w.visitor()
+	who := v.register(t)
+	for _, list := range []string{"close, Authorization, X-User-Id, X-Request-Id", "Authorization", "authorization, Cookie", "keep-alive, AUTHORIZATION"} {
+		user := v.with("Connection", list)
+		if a := user.fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusOK {
+			t.Errorf("Connection: %s: %s answers %d", list, a.request, a.status)
+		}
+		if page := user.navigate(t, "/account").body; !strings.Contains(page, who.Email) {
+			t.Errorf("Connection: %s: the account page is of nobody", list)
+		}
+	}
+}
+
+// forgedCookies: whatever the cookie holds, a stranger is a stranger, is rid of it, and sees no error page.
+func forgedCookies(t *testing.T, w *World) {
+	v := w.visitor()
+	v.register(t)
+	genuine := v.jar.cookie
+	parts := strings.Split(genuine, ".")
+	if len(parts) != 5 {
+		t.Fatalf("a cookie of %d parts", len(parts))
+	}
+	changed := func(i int, to string) string {
+		other := append([]string(nil), parts...)
+		other[i] = to
+		return strings.Join(other, ".")
+	}
+	last := parts[4][len(parts[4])-1]
+	for what, value := range map[string]string{
+		"nonsense":             "nonsense",
+		"dots":                 "....",
+		"another version":      changed(0, "v2"),
+		"an unknown key":       changed(1, "nokey"),
+		"another family":       changed(2, strings.Repeat("A", len(parts[2]))),
+		"the next generation":  changed(3, "2"),
+		"a huge generation":    changed(3, "99999999999999999999"),
+		"a negative one":       changed(3, "-1"),
+		"a padded one":         changed(3, "0"+parts[3]),
+		"another signature":    changed(4, strings.Repeat("A", len(parts[4]))),
+		"no signature":         changed(4, ""),
+		"one bit more":         changed(4, parts[4][:len(parts[4])-1]+string(rune(last^1))),
+		"more behind it":       genuine + ".x",
+		"a blank behind it":    genuine + "%20",
+		"another site's token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+		"very much":            strings.Repeat("x", 3000),
+	} {
+		page := w.holder(value).navigate(t, "/")
+		if page.status != http.StatusOK || !page.clearsCookie(t) {
+			t.Errorf("%s: the front page answers %d, Set-Cookie %q", what, page.status, page.header["Set-Cookie"])
+		}
+		if a := w.holder(value).fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusUnauthorized || !a.clearsCookie(t) {
+			t.Errorf("%s: %s answers %d, Set-Cookie %q", what, a.request, a.status, a.header["Set-Cookie"])
+		}
+		if a := w.holder(value).navigate(t, "/account"); a.status != http.StatusSeeOther {
+			t.Errorf("%s: %s answers %d", what, a.request, a.status)
+		}
+		w.holder(value).wantStranger(t)
+	}
+	w.holder(genuine).session(t) // the forgeries did the real one no harm
+}
+
+func cookieOfAnEndedSession(t *testing.T, w *World) {
+	v := w.visitor()
+	v.register(t)
+	kept := v.jar.cookie
+	v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
+	if page := w.holder(kept).navigate(t, "/"); page.status != http.StatusOK || !page.clearsCookie(t) {
+		t.Errorf("the front page answers %d, Set-Cookie %q", page.status, page.header["Set-Cookie"])
+	}
+	if to := w.holder(kept).navigate(t, "/account").wantRedirect(t); to.Path != "/login" {
+		t.Errorf("redirected to %q", to)
+	}
+	w.holder(kept).fetch(t, http.MethodGet, "/api/frogs").wantProblem(t, http.StatusUnauthorized)
+}
+
+func twoCookies(t *testing.T, w *World) {
+	v := w.visitor()
+	v.register(t)
+	genuine := v.jar.cookie
+	for _, cookies := range []string{
+		fmt.Sprintf("%s=%s; %s=x", cookieName, genuine, cookieName),
+		fmt.Sprintf("%s=x; %s=%s", cookieName, cookieName, genuine),
+		fmt.Sprintf("%s=%s; a=b; %s=%s", cookieName, genuine, cookieName, genuine),
+	} {
+		twice := w.visitor().with("Cookie", cookies)
+		twice.wantStranger(t)
+		twice.fetch(t, http.MethodGet, "/api/frogs").want(t, http.StatusUnauthorized)
+		twice.navigate(t, "/").want(t, http.StatusOK)
+	}
+	v.session(t)
+}

@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func intentScenarios() []scenario {
+	return []scenario{
+		{"T12_CrossSiteWritesAreRefused", crossSiteWrites},
+		{"T12_CrossSiteLoginIsRefused", crossSiteLogin},
+		{"T14_SafeMethodsChangeNothing", safeMethods},
+		{"T16_ForeignOriginsMayNotRead", foreignOriginsMayNotRead},
+		{"T19_RightKindOfRefusal", rightKindOfRefusal},
+	}
+}
+
+var postForm = regexp.MustCompile(`(?is)<form\b[^>]*>`)
+
+var attribute = regexp.MustCompile(`(?is)\b(action|method)="([^"]*)"`)
+
+// writeRoutes is where a signed-in page posts to, and what the API offers besides.
+func writeRoutes(t *testing.T, v *visitor) []string {
+	t.Helper()
+	routes := []string{"/auth/logout", "/auth/login", "/auth/register", "/api/frogs/" + v.frogs(t)[0].ID + "/pet"}
+	for _, path := range []string{"/", "/account"} {
+		page := v.navigate(t, path).want(t, http.StatusOK).body
+		for _, form := range postForm.FindAllString(page, -1) {
+			found := map[string]string{}
+			for _, m := range attribute.FindAllStringSubmatch(form, -1) {
+				found[strings.ToLower(m[1])] = m[2]
+			}
+			if strings.EqualFold(found["method"], "post") && !slices.Contains(routes, found["action"]) {
+				routes = append(routes, found["action"])
+			}
+		}
+	}
+	return routes
+}
+
+// crossSite are the ways in which a browser says that another site asks.
+var crossSite = []map[string]string{
+	{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+	{"Sec-Fetch-Site": "cross-site", "Origin": "null"},
+	{"Sec-Fetch-Site": "cross-site"},
+	{"Sec-Fetch-Site": "same-site", "Origin": "http://other.localhost:8080"},
+	{"Sec-Fetch-Site": "same-site"},
+	{"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
+	{"Sec-Fetch-Site": "", "Origin": "null"},
+}
+
+func crossSiteWrites(t *testing.T, w *World) {
+	v := w.visitor()
+	who := v.register(t)
+	sid, pets := v.session(t).SID, v.pets(t)
+	for _, route := range writeRoutes(t, v) {
+		for _, headers := range crossSite {
+			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+				attacker := v
+				for name, value := range headers {
+					attacker = attacker.with(name, value)
+				}
+				a := attacker.do(t, method, route, "application/x-www-form-urlencoded", "", navigation())
+				if a.status != http.StatusForbidden {
+					t.Errorf("%s with %v answers %d", a.request, headers, a.status)
+				}
+				if a.ourCookie(t) != nil && a.clearsCookie(t) {
+					t.Fatalf("%s with %v clears the cookie", a.request, headers)
+				}
+			}
+		}
+	}
+	if s := wantUser(t, v, who); s.SID != sid {
+		t.Error("another session")
+	}
+	v.wantPets(t, pets)
+}
+
+// crossSiteLogin: signing a victim in as the attacker is an attack too.
+func crossSiteLogin(t *testing.T, w *World) {
+	who := w.visitor().register(t)
+	for _, headers := range crossSite {
+		v := w.visitor()
+		attacker := v
+		for name, value := range headers {
+			attacker = attacker.with(name, value)
+		}
+		if a := attacker.submit(t, "/auth/login", who.form()); a.status != http.StatusForbidden || len(a.cookies) > 0 {
+			t.Errorf("%v: %s answers %d with cookies %v", headers, a.request, a.status, a.cookies)
+		}
+		newcomer := newAccount()
+		attacker.submit(t, "/auth/register", newcomer.form()).want(t, http.StatusForbidden)
+		if a := v.sendJSON(t, "/auth/login", newcomer.json()); a.status != http.StatusUnauthorized {
+			t.Errorf("%v: the account was made: %d", headers, a.status)
+		}
+	}
+}
+
+func safeMethods(t *testing.T, w *World) {
+	v := w.visitor()
+	who := v.register(t)
+	sid, pets := v.session(t).SID, v.pets(t)
+	for _, route := range writeRoutes(t, v) {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions} {
+			for _, disguise := range []string{"", "?_method=POST", "?_method=DELETE"} {
+				for _, header := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
+					a := v.with(header, http.MethodPost).do(t, method, route+disguise, "", "", navigation())
+					if a.ourCookie(t) != nil && a.clearsCookie(t) {
+						t.Fatalf("%s clears the cookie", a.request)
+					}
+				}
+			}
+		}
+	}
+	if s := wantUser(t, v, who); s.SID != sid {
+		t.Error("another session")
+	}
+	v.wantPets(t, pets)
+}
+
+func foreignOriginsMayNotRead(t *testing.T, w *World) {
+	v := w.visitor()
+	v.register(t)
+	foreign := v.with("Origin", "https://evil.example").with("Sec-Fetch-Site", "cross-site")
+	for _, path := range []string{"/", "/account", "/api/frogs", "/auth/session"} {
+		preflight := foreign.with("Access-Control-Request-Method", "POST").with("Access-Control-Request-Headers", "content-type")
+		for _, a := range []*answer{foreign.fetch(t, http.MethodGet, path), preflight.do(t, http.MethodOptions, path, "", "", script())} {
+			for name := range a.header {
+				if strings.HasPrefix(name, "Access-Control-Allow") {
+					t.Errorf("%s: %s: %s", a.request, name, a.header.Get(name))
+				}
+			}
+		}
+	}
+}
+
+func rightKindOfRefusal(t *testing.T, w *World) {
+	v := w.visitor()
+	for path, next := range map[string]string{"/account": "/account", "/account?tab=sessions": "/account?tab=sessions"} {
+		to := v.navigate(t, path).wantRedirect(t)
+		if to.Path != "/login" || to.Query().Get("next") != next {
+			t.Errorf("%s: redirected to %q", path, to)
+		}
+	}
+	refused := []*answer{
+		v.fetch(t, http.MethodGet, "/api/frogs"),
+		v.fetch(t, http.MethodGet, "/account"),
+		v.with("Sec-Fetch-Mode", "").with("Sec-Fetch-Dest", "").with("Sec-Fetch-Site", "").fetch(t, http.MethodGet, "/api/frogs"), // curl, an app
+		v.fetch(t, http.MethodPost, "/api/frogs/tree-frog/pet"),
+		v.sendJSON(t, "/account", struct{}{}),
+	}
+	for _, a := range refused {
+		a.wantProblem(t, http.StatusUnauthorized)
+		if a.header.Get("Location") != "" {
+			t.Errorf("%s: Location of a 401", a.request)
+		}
+	}
+	for _, path := range []string{"/account", "/api/frogs/tree-frog/pet"} {
+		a := v.submit(t, path, url.Values{})
+		if a.status != http.StatusUnauthorized || a.header.Get("Location") != "" {
+			t.Errorf("%s answers %d, Location %q: a POST must not become a GET", a.request, a.status, a.header.Get("Location"))
+		}
+	}
+	v.fetch(t, http.MethodGet, "/auth/session").wantProblem(t, http.StatusUnauthorized)
+
+	user := w.visitor()
+	user.register(t)
+	if a := user.navigate(t, "/admin"); a.status != http.StatusForbidden {
+		t.Errorf("%s without the role answers %d", a.request, a.status)
+	}
+	var p json.RawMessage
+	user.fetch(t, http.MethodGet, "/admin").want(t, http.StatusForbidden).decode(t, &p)
+}

@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func sessionScenarios() []scenario {
+	return []scenario{
+		{"T01_CookieAttributes", cookieAttributes},
+		{"T02_NoTokenInTheBrowser", noTokenInTheBrowser},
+		{"T03_NewCookieAtEveryLogin", newCookieAtEveryLogin},
+		{"S13_RefreshUnnoticed", refreshUnnoticed},
+		{"S14_TwoUsersAtOnce", twoUsersAtOnce},
+	}
+}
+
+func cookieAttributes(t *testing.T, w *World) {
+	who := newAccount()
+	a := w.visitor().sendJSON(t, "/auth/register", who.json()).want(t, http.StatusCreated)
+	if len(a.cookies) != 1 {
+		t.Fatalf("cookies %v", a.header["Set-Cookie"])
+	}
+	c := a.cookies[0]
+	if c.Name != cookieName || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode && c.SameSite != http.SameSiteStrictMode {
+		t.Errorf("Set-Cookie: %s", c.Raw)
+	}
+	if len(c.Value) > 200 {
+		t.Errorf("%d bytes of cookie", len(c.Value))
+	}
+}
+
+// jwt is what a signed token looks like wherever it stands: eyJ is base64 of {".
+var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
+
+// encoded is text that base64 may hide something in.
+var encoded = regexp.MustCompile(`[A-Za-z0-9_+/-]{24,}={0,2}`)
+
+// wantNoToken searches a text, and what is base64 in it, for tokens.
+func wantNoToken(t *testing.T, where, text, cookie string) {
+	t.Helper()
+	search := func(how, s string) {
+		if found := jwt.FindString(s); found != "" {
+			t.Errorf("%s%s: a JWT: %s", where, how, shorten(found))
+		}
+		if cookie != "" && strings.Contains(s, cookie) {
+			t.Errorf("%s%s: the cookie's value", where, how)
+		}
+	}
+	search("", text)
+	for _, word := range encoded.FindAllString(text, -1) {
+		word = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(word, "="))
+		if plain, err := base64.RawStdEncoding.DecodeString(word); err == nil {
+			search(" (base64)", string(plain))
+		}
+	}
+}
+
+var link = regexp.MustCompile(`(?:href|src)="(/[^"#]*)"`)
+
+// crawl visits what a page leads to, from the front page on, and hands on every answer.
+func crawl(t *testing.T, v *visitor, visit func(*answer)) {
+	t.Helper()
+	queue, seen := []string{"/", "/frogs", "/login", "/register", "/account", "/auth/session", "/api/frogs", "/no/such/page"}, map[string]bool{}
+	for len(queue) > 0 && len(seen) < 150 {
+		path := queue[0]
+		queue = queue[1:]
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		a := v.navigate(t, path)
+		visit(a)
+		for _, found := range link.FindAllStringSubmatch(a.body, -1) {
+			queue = append(queue, strings.ReplaceAll(found[1], "&amp;", "&"))
+		}
+	}
+}
+
+func noTokenInTheBrowser(t *testing.T, w *World) {
+	v := w.visitor()
+	v.register(t)
+	answers := 0
+	crawl(t, v, func(a *answer) {
+		answers++
+		wantNoToken(t, a.request+" body", a.body, v.jar.cookie)
+		for name, values := range a.header {
+			if name != "Set-Cookie" {
+				wantNoToken(t, a.request+" header "+name, strings.Join(values, "\n"), v.jar.cookie)
+			}
+		}
+		for _, c := range a.cookies {
+			wantNoToken(t, a.request+" cookie", c.Value, "")
+		}
+	})
+	if answers < 20 {
+		t.Errorf("the crawl saw %d answers only", answers)
+	}
+	v.session(t) // and it ended signed in
+}
+
+func newCookieAtEveryLogin(t *testing.T, w *World) {
+	v := w.visitor()
+	who := v.register(t)
+	first := v.jar.cookie
+	v.login(t, who)
+	second := v.jar.cookie
+	if first == second {
+		t.Error("the second login kept the cookie")
+	}
+	w.holder(first).wantStranger(t)
+	wantUser(t, v, who)
+}
+
+// refreshUnnoticed watches the cookie rotate while 20 requests at a time go on.
+func refreshUnnoticed(t *testing.T, w *World) {
+	v := w.visitor()
+	who := v.register(t)
+	first := wantUser(t, v, who)
+	for range 2 {
+		before := v.jar.cookie
+		awaitRotation(t, func() bool {
+			var wg sync.WaitGroup
+			tabs := make([]*visitor, 20)
+			for i := range tabs {
+				tabs[i] = w.holder(before)
+				wg.Go(func() {
+					if a := tabs[i].fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusOK {
+						t.Errorf("%s answers %d: %s", a.request, a.status, shorten(a.body))
+					}
+				})
+			}
+			wg.Wait()
+			for _, tab := range tabs {
+				switch tab.jar.cookie {
+				case before, v.jar.cookie:
+				default:
+					if v.jar.cookie != before {
+						t.Errorf("one cookie has two successors")
+					}
+					v.jar.cookie = tab.jar.cookie
+				}
+			}
+			return v.jar.cookie != before || t.Failed()
+		})
+	}
+	if now := wantUser(t, v, who); now.SID != first.SID {
+		t.Errorf("another session: %+v, was %+v", now, first)
+	}
+}
+
+// twoUsersAtOnce looks for one user's name in the other's page.
+func twoUsersAtOnce(t *testing.T, w *World) {
+	visitors := []*visitor{w.visitor(), w.visitor()}
+	accounts := []account{visitors[0].register(t), visitors[1].register(t)}
+	var wg sync.WaitGroup
+	for i, v := range visitors {
+		for range 4 {
+			tab := w.holder(v.jar.cookie)
+			wg.Go(func() {
+				for range 15 {
+					page := tab.navigate(t, "/account").body
+					if !strings.Contains(page, accounts[i].Email) || strings.Contains(page, accounts[1-i].Email) {
+						t.Errorf("%s is not shown, or the other is: %s", accounts[i].Email, shorten(page))
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}

@@ -1,0 +1,248 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A visitor is a browser as far as HTTP shows one: it keeps our cookie (Go's
+// cookie jar would not send a Secure one over plain http), follows no redirect
+// by itself, and says where its requests come from (Fetch Metadata).
+type visitor struct {
+	w     *World
+	jar   *jar
+	extra http.Header // sent with every request, spelled as it is here
+}
+
+// A jar holds the value of our cookie; empty: none.
+type jar struct{ cookie string }
+
+func (w *World) visitor() *visitor { return w.holder("") }
+
+// holder is a browser that holds a value of our cookie, come by it how it may.
+func (w *World) holder(cookie string) *visitor {
+	return &visitor{w: w, jar: &jar{cookie}, extra: http.Header{}}
+}
+
+// with is the same visitor sending a header more; an empty value leaves one out.
+func (v *visitor) with(name, value string) *visitor {
+	other := &visitor{w: v.w, jar: v.jar, extra: maps.Clone(v.extra)}
+	other.extra[name] = []string{value}
+	return other
+}
+
+// An answer is a response that was read to its end.
+type answer struct {
+	request string
+	status  int
+	header  http.Header
+	cookies []*http.Cookie
+	body    string
+}
+
+// navigate asks for a page, as following a link does.
+func (v *visitor) navigate(t *testing.T, path string) *answer {
+	t.Helper()
+	return v.do(t, http.MethodGet, path, "", "", navigation())
+}
+
+// fetch asks as a script's fetch() does.
+func (v *visitor) fetch(t *testing.T, method, path string) *answer {
+	t.Helper()
+	return v.do(t, method, path, "", "", script())
+}
+
+// sendJSON posts a JSON document, as a script does.
+func (v *visitor) sendJSON(t *testing.T, path string, body any) *answer {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.do(t, http.MethodPost, path, "application/json", string(text), script())
+}
+
+// submit posts a form, as a page without JavaScript does.
+func (v *visitor) submit(t *testing.T, path string, form url.Values) *answer {
+	t.Helper()
+	return v.do(t, http.MethodPost, path, "application/x-www-form-urlencoded", form.Encode(), navigation())
+}
+
+func navigation() http.Header {
+	return http.Header{
+		"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"},
+		"Accept": {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+	}
+}
+
+func script() http.Header {
+	return http.Header{
+		"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"},
+		"Accept": {"application/json"},
+	}
+}
+
+func (v *visitor) do(t *testing.T, method, path, contentType, body string, header http.Header) *answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, v.w.BaseURL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	req.Header.Set("User-Agent", "lilypad-e2e")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if method != http.MethodGet && method != http.MethodHead {
+		req.Header.Set("Origin", v.w.BaseURL)
+	}
+	if v.jar.cookie != "" {
+		req.Header.Set("Cookie", cookieName+"="+v.jar.cookie)
+	}
+	for name, values := range v.extra {
+		if values[0] == "" {
+			req.Header.Del(name)
+			continue
+		}
+		req.Header[name] = values
+	}
+	resp, err := v.w.client.Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	a := &answer{request: method + " " + path, status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies(), body: string(text)}
+	if c := a.ourCookie(t); c != nil {
+		v.jar.cookie = c.Value
+		if a.clearsCookie(t) {
+			v.jar.cookie = ""
+		}
+	}
+	return a
+}
+
+// ourCookie is the answer's Set-Cookie of our name, if any.
+func (a *answer) ourCookie(t *testing.T) *http.Cookie {
+	t.Helper()
+	var ours *http.Cookie
+	for _, c := range a.cookies {
+		if c.Name == cookieName {
+			if ours != nil {
+				t.Errorf("%s sets our cookie twice", a.request)
+			}
+			ours = c
+		}
+	}
+	return ours
+}
+
+// clearsCookie says whether the answer makes a browser forget our cookie.
+func (a *answer) clearsCookie(t *testing.T) bool {
+	t.Helper()
+	c := a.ourCookie(t)
+	return c != nil && (c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(time.Now()))
+}
+
+// want checks the status and gives the answer back.
+func (a *answer) want(t *testing.T, status int) *answer {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("%s answers %d, not %d: %s", a.request, a.status, status, shorten(a.body))
+	}
+	return a
+}
+
+// wantRedirect checks for a 303 and returns where it goes.
+func (a *answer) wantRedirect(t *testing.T) *url.URL {
+	t.Helper()
+	a.want(t, http.StatusSeeOther)
+	location, err := url.Parse(a.header.Get("Location"))
+	if err != nil {
+		t.Fatalf("%s: Location: %v", a.request, err)
+	}
+	return location
+}
+
+// wantProblem checks for an RFC 9457 document and returns it.
+func (a *answer) wantProblem(t *testing.T, status int) problem {
+	t.Helper()
+	a.want(t, status)
+	if ct := a.header.Get("Content-Type"); !strings.HasPrefix(ct, "application/problem+json") {
+		t.Errorf("%s: Content-Type %q of a problem", a.request, ct)
+	}
+	var p problem
+	a.decode(t, &p)
+	if p.Status != status {
+		t.Errorf("%s: status %d in the body of a %d", a.request, p.Status, status)
+	}
+	return p
+}
+
+type problem struct {
+	Status int               `json:"status"`
+	Code   string            `json:"code"`
+	Errors []json.RawMessage `json:"errors"`
+}
+
+func (a *answer) decode(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), into); err != nil {
+		t.Fatalf("%s: %v in %s", a.request, err, shorten(a.body))
+	}
+}
+
+func shorten(s string) string {
+	if len(s) > 300 {
+		return s[:300] + "…"
+	}
+	return s
+}
+
+// register makes an account and signs the visitor in.
+func (v *visitor) register(t *testing.T) account {
+	t.Helper()
+	who := newAccount()
+	v.sendJSON(t, "/auth/register", map[string]string{"email": who.Email, "name": who.Name, "password": who.Password}).want(t, http.StatusCreated)
+	return who
+}
+
+// login signs the visitor in.
+func (v *visitor) login(t *testing.T, who account) {
+	t.Helper()
+	v.sendJSON(t, "/auth/login", map[string]string{"email": who.Email, "password": who.Password}).want(t, http.StatusOK)
+}
+
+// A session is what GET /auth/session says.
+type session struct {
+	User struct {
+		Email string   `json:"email"`
+		Name  string   `json:"name"`
+		Roles []string `json:"roles"`
+	} `json:"user"`
+	SID       string `json:"sid"`
+	ExpiresAt string `json:"expires_at"`
+}
+
+// session asks who the visitor is; it must be somebody.
+func (v *visitor) session(t *testing.T) session {
+	t.Helper()
+	var s session
+	v.fetch(t, http.MethodGet, "/auth/session").want(t, http.StatusOK).decode(t, &s)
+	return s
+}
+
+// wantStranger checks that the visitor is nobody.
+func (v *visitor) wantStranger(t *testing.T) {
+	t.Helper()
+	v.fetch(t, http.MethodGet, "/auth/session").want(t, http.StatusUnauthorized)
+}
