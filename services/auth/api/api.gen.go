@@ -144,6 +144,9 @@ type Token struct {
 	ExpiresIn    int    `json:"expires_in"`
 	RefreshToken string `json:"refresh_token"`
 
+	// Roles What the access token grants.
+	Roles []string `json:"roles"`
+
 	// Sid The session's id.
 	Sid       string         `json:"sid"`
 	TokenType TokenTokenType `json:"token_type"`

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -43,18 +42,15 @@ func CheckPositive(setting string, d time.Duration) error {
 	return nil
 }
 
-// CheckStore returns an error unless the setting of a program's store is
-// whole: embedded keeps everything in this process, external needs urls, each
-// a setting's name and whether it was given.
-func CheckStore(store string, urls map[string]Secret) error {
-	var faults []error
-	for name, value := range urls {
-		switch {
-		case store == "external" && value.IsZero():
-			faults = append(faults, fmt.Errorf("%s is required with store external (or set %s_FILE to a file that holds it)", name, name))
-		case store == "embedded" && !value.IsZero():
-			faults = append(faults, fmt.Errorf("%s is set, but store embedded uses none: remove one of them", name))
-		}
+// CheckStore returns an error unless url, the setting of a store's address,
+// goes with the kind of store: external needs one, embedded keeps everything in
+// this process and takes none.
+func CheckStore(store, setting string, url Secret) error {
+	switch {
+	case store == "external" && url.IsZero():
+		return fmt.Errorf("%s is required with store external (or set %s_FILE to a file that holds it)", setting, setting)
+	case store == "embedded" && !url.IsZero():
+		return fmt.Errorf("%s is set, but store embedded uses none: remove one of them", setting)
 	}
-	return errors.Join(faults...)
+	return nil
 }

@@ -103,3 +103,9 @@ func validKeyID(id string) bool {
 	}
 	return true
 }
+
+// Derive returns a key for another purpose, named by label, that every replica
+// with the same ring has too. It changes when the signing key does.
+func (r *Ring) Derive(label string) []byte {
+	return mac(r.keys[r.signing], []byte("derive\x00"+label))
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/password"
+	"lilypad.example/services/auth/internal/postgres"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/config"
+)
+
+type serve struct{ app.Config }
+
+// Run serves until ctx ends.
+func (s *serve) Run(ctx context.Context, p config.Program) error {
+	log, err := s.Logger(p.Stderr)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, &s.Config, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Run(ctx)
+}
+
+type configCmds struct {
+	Check configCheck `cmd:"" help:"Say whether serve would accept the settings, without opening anything."`
+}
+
+type configCheck struct{ app.Config }
+
+// Run prints one line: all faults were reported before.
+func (c *configCheck) Run(p config.Program) error {
+	_, err := fmt.Fprintln(p.Stdout, "the settings are good")
+	return err
+}
+
+type migrate struct{ app.Stores }
+
+// Run migrates under a lock; many may run at once.
+func (m *migrate) Run(ctx context.Context) error {
+	if m.Store == "embedded" {
+		return errors.New("the embedded store has no schema: nothing to migrate")
+	}
+	return postgres.Migrate(ctx, m.DatabaseURL.Reveal())
+}
+
+// Check needs only the database.
+func (m *migrate) Check() error {
+	return config.CheckStore(m.Store, "LILYPAD_DATABASE_URL", m.DatabaseURL)
+}
+
+type keysCmd struct {
+	Generate keysGenerate `cmd:"" help:"Write signing.pem and ring.keys into a directory; existing files are kept."`
+}
+
+type keysGenerate struct {
+	Dir string `required:"" type:"path" help:"Directory, made if it is not there."`
+}
+
+// Run never overwrites: keys that are gone log everybody out.
+func (k *keysGenerate) Run(p config.Program) error {
+	signing, err := signer.Generate()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
+		return fmt.Errorf("generate keys: %w", err)
+	}
+	for name, content := range map[string][]byte{"signing.pem": signing, "ring.keys": []byte(session.NewRingLine())} {
+		path := filepath.Join(k.Dir, name)
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the directory
+		if err != nil {
+			return fmt.Errorf("generate keys: %w", err)
+		}
+		_, err = f.Write(content)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("generate keys: %w", err)
+		}
+		if _, err := fmt.Fprintln(p.Stdout, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type userCmd struct {
+	Create userCreate `cmd:"" help:"Create an account; its password is read from standard input, one line."`
+}
+
+type userCreate struct {
+	config.Common
+	app.Stores
+
+	Email string   `required:"" help:"E-mail address to sign in with."`
+	Name  string   `required:"" help:"Name to greet with."`
+	Role  []string `help:"Role to grant; may be repeated."`
+}
+
+// Check needs only the database.
+func (u *userCreate) Check() error {
+	if u.Store == "embedded" {
+		return errors.New("the embedded store lives inside `auth serve`: give that one LILYPAD_EMBEDDED_USERS_FILE")
+	}
+	return config.CheckStore(u.Store, "LILYPAD_DATABASE_URL", u.DatabaseURL)
+}
+
+// Run creates the account.
+func (u *userCreate) Run(ctx context.Context, p config.Program) error {
+	log, err := u.Logger(p.Stderr)
+	if err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(p.Stdin).ReadString('\n')
+	if err != nil && line == "" {
+		return errors.New("give the password as one line on standard input")
+	}
+	store, err := app.OpenPostgres(ctx, u.Stores)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	hasher, err := password.NewHasher(password.Config{Concurrent: 1})
+	if err != nil {
+		return err
+	}
+	made, err := user.NewService(store, hasher, time.Now).Register(ctx, u.Email, u.Name, strings.TrimRight(line, "\r\n"), u.Role...)
+	if err != nil {
+		return err
+	}
+	audit.New(log, time.Now).Record(ctx, audit.UserCreated, audit.User(made.ID))
+	_, err = fmt.Fprintf(p.Stdout, "created %s (%s)\n", made.Email, made.ID)
+	return err
+}

@@ -1,0 +1,243 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	goredis "github.com/redis/go-redis/v9"
+	"k8s.io/client-go/rest"
+
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/clientauth"
+	"lilypad.example/services/auth/internal/httpapi"
+	"lilypad.example/services/auth/internal/memory"
+	"lilypad.example/services/auth/internal/password"
+	"lilypad.example/services/auth/internal/postgres"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/ratelimit/gcra"
+	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/auth/internal/token"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/httpserver"
+)
+
+// ownAudience is this service's name in the aud claim, for /v1/me.
+const ownAudience = "auth"
+
+// App is a wired auth service. Close it after Run.
+type App struct {
+	log     *slog.Logger
+	drain   time.Duration
+	servers []*httpserver.Server
+	close   []func()
+}
+
+// New opens the stores, reads the keys and listens. It reports everything that
+// is wrong at once, and has closed what it opened when it fails. ctx is the
+// life of the service.
+func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{log: log, drain: c.Drain}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	goredis.SetLogger(redisLog{log})
+
+	keys, err1 := readFile(c.SigningKeysFile, signer.Parse)
+	ring, err2 := readFile(c.RingKeysFile, session.ParseRing)
+	clients, err3 := openClients(c)
+	redisClient, err4 := a.openRedis(ctx, c)
+	users, ping, err5 := a.openUsers(ctx, c)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return nil, err
+	}
+	hasher, err := password.NewHasher(password.Config{})
+	if err != nil {
+		return nil, err
+	}
+	limits, err := gcra.New(redisClient, ring.Derive("ratelimit"), ratelimit.DefaultRates())
+	if err != nil {
+		return nil, err
+	}
+
+	metrics := httpserver.NewRegistry()
+	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "refresh_total", Help: "Refresh tokens presented, by what that came to.",
+	}, []string{"outcome"})
+	metrics.MustRegister(outcomes)
+
+	accounts := user.NewService(users, hasher, time.Now)
+	if err := seed(ctx, c.EmbeddedUsersFile, accounts); err != nil {
+		return nil, err
+	}
+	main := http.NewServeMux()
+	public, err := httpserver.Listen("api", c.Listen, main, log)
+	if err != nil {
+		return nil, err
+	}
+	main.Handle("/", (&httpapi.API{
+		Issuer: c.Issuer,
+		Users:  accounts,
+		Sessions: session.NewService(
+			redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
+			func() *session.Ring { return ring }, c.AbsoluteTTL, time.Now,
+			func(o session.Outcome) { outcomes.WithLabelValues(string(o)).Inc() },
+		),
+		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, func() *signer.Keys { return keys }, time.Now),
+		Keys:    func() *signer.Keys { return keys },
+		Clients: clientauth.New(time.Now, clients...),
+		Limits:  limits,
+		// This service verifies tokens as every other does, against the keys that it publishes.
+		Verifier: authn.NewVerifier(ctx, authn.Config{JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience}),
+		Audit:    audit.New(log, time.Now),
+		Log:      log,
+	}).Handler())
+
+	ready := httpserver.NewReadiness(ctx, func(ctx context.Context) error {
+		return errors.Join(redisClient.Ping(ctx).Err(), ping(ctx))
+	})
+	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ready, metrics), log)
+	if err != nil {
+		return nil, err
+	}
+	a.servers = []*httpserver.Server{public, ops}
+	return a, nil
+}
+
+// Run serves until ctx ends, and drains.
+func (a *App) Run(ctx context.Context) error {
+	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
+}
+
+// Close releases what New opened, newest first.
+func (a *App) Close() {
+	for i := len(a.close) - 1; i >= 0; i-- {
+		a.close[i]()
+	}
+}
+
+func (a *App) openRedis(ctx context.Context, c *Config) (goredis.UniversalClient, error) {
+	if c.Store == "embedded" {
+		client, stop, err := redis.Embedded()
+		if err != nil {
+			return nil, err
+		}
+		a.close = append(a.close, stop)
+		return client, nil
+	}
+	client, err := redis.Connect(ctx, c.RedisURL.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	a.close = append(a.close, func() { _ = client.Close() })
+	return client, nil
+}
+
+// openUsers returns the accounts and what asks whether they are there.
+func (a *App) openUsers(ctx context.Context, c *Config) (user.Store, func(context.Context) error, error) {
+	if c.Store == "embedded" {
+		return memory.NewUsers(), func(context.Context) error { return nil }, nil
+	}
+	store, err := OpenPostgres(ctx, c.Stores)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.close = append(a.close, store.Close)
+	return store, store.Ping, nil
+}
+
+// OpenPostgres brings the schema up to date and opens the accounts.
+func OpenPostgres(ctx context.Context, s Stores) (*postgres.Users, error) {
+	if err := postgres.Migrate(ctx, s.DatabaseURL.Reveal()); err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, s.DatabaseURL.Reveal())
+}
+
+func openClients(c *Config) ([]clientauth.Checker, error) {
+	var checkers []clientauth.Checker
+	var faults []error
+	if c.ClientKeysFile != "" {
+		static, err := readFile(c.ClientKeysFile, func(text []byte) (*clientauth.StaticKeys, error) {
+			return clientauth.ParseStaticKeys(text, c.Issuer)
+		})
+		faults = append(faults, err)
+		checkers = append(checkers, static)
+	}
+	if len(c.ClientServiceAccounts) > 0 {
+		cluster, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, errors.Join(append(faults, fmt.Errorf("LILYPAD_CLIENT_SERVICE_ACCOUNTS needs a Kubernetes cluster around it: %w", err))...)
+		}
+		review, err := clientauth.NewTokenReview(cluster, c.ClientServiceAccounts)
+		faults = append(faults, err)
+		checkers = append(checkers, review)
+	}
+	return checkers, errors.Join(faults...)
+}
+
+func readFile[T any](path string, parse func([]byte) (T, error)) (T, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("read settings: %w", err)
+	}
+	v, err := parse(text)
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}
+
+// seed creates the accounts in a JSON file.
+func seed(ctx context.Context, path string, accounts *user.Service) error {
+	if path == "" {
+		return nil
+	}
+	type account struct {
+		Email    string   `json:"email"`
+		Name     string   `json:"name"`
+		Password string   `json:"password"`
+		Roles    []string `json:"roles"`
+	}
+	all, err := readFile(path, func(text []byte) (all []account, err error) {
+		return all, json.Unmarshal(text, &all)
+	})
+	if err != nil {
+		return err
+	}
+	for i, u := range all {
+		if _, err := accounts.Register(ctx, u.Email, u.Name, u.Password, u.Roles...); err != nil {
+			return fmt.Errorf("%s: account %d: %w", path, i+1, err)
+		}
+	}
+	return nil
+}
+
+// ownURL is how this process reaches its own listener.
+func ownURL(addr net.Addr) string {
+	host, port, _ := net.SplitHostPort(addr.String()) // a listener's address is well-formed
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// redisLog takes the lines of go-redis's own logger, which are about connections.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.WarnContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
+}

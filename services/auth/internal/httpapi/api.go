@@ -1,0 +1,158 @@
+// Package httpapi is the auth service's HTTP interface: a file an endpoint.
+// Handlers decode, call one domain service and encode; errors.go is the one
+// place that knows how a domain error looks to a client.
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/auth/internal/token"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/httpmw"
+	"lilypad.example/services/pkg/problem"
+)
+
+// maxBody is far above any honest body: two passwords' length and an assertion.
+const maxBody = 32 << 10
+
+// ClientAuthenticator finds the client of an assertion; see package clientauth.
+type ClientAuthenticator interface {
+	Authenticate(ctx context.Context, assertion string) (client string, err error)
+}
+
+// API holds what the endpoints call.
+type API struct {
+	Issuer   string
+	Users    *user.Service
+	Sessions *session.Service
+	Tokens   *token.Issuer
+	Keys     func() *signer.Keys
+	Clients  ClientAuthenticator
+	Limits   ratelimit.Limiter
+	Verifier *authn.Verifier
+	Audit    *audit.Log
+	Log      *slog.Logger
+}
+
+// Handler returns the endpoints with everything around them.
+func (a *API) Handler() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.ContextWithFallback = true
+	r.HandleMethodNotAllowed = true
+	// Nobody's forwarding headers are believed: the address of a user comes in
+	// the body, from an authenticated sidecar (T37).
+	_ = r.SetTrustedProxies(nil) // nil cannot be malformed
+
+	r.POST("/v1/users", a.handle(a.createUser))
+	r.POST("/v1/sessions", a.handle(a.createSession))
+	r.GET("/v1/me", a.signedIn, a.handle(a.me))
+	r.POST("/oauth2/token", a.handle(a.token))
+	r.POST("/oauth2/revoke", a.handle(a.revoke))
+	r.GET("/.well-known/jwks.json", a.handle(a.jwks))
+	r.GET("/.well-known/oauth-authorization-server", a.handle(a.metadata))
+	r.NoRoute(a.handle(func(*gin.Context) error {
+		return problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address.")
+	}))
+	r.NoMethod(a.handle(func(*gin.Context) error {
+		return problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This address does not take that method.")
+	}))
+	return httpmw.Chain(r,
+		httpmw.RequestID,
+		httpmw.AccessLog(a.Log),
+		httpmw.Recover(a.Log),
+		httpmw.SecurityHeaders("default-src 'none'; frame-ancestors 'none'"),
+		httpmw.LimitBody(maxBody),
+	)
+}
+
+// signedIn lets only requests with a valid access token go on.
+func (a *API) signedIn(c *gin.Context) {
+	passed := false
+	a.Verifier.Require(authn.JSON)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		c.Request, passed = r, true
+	})).ServeHTTP(c.Writer, c.Request)
+	if !passed {
+		c.Abort()
+	}
+}
+
+// handle adapts a handler that returns an error.
+func (a *API) handle(h func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			a.fail(c, err)
+		}
+	}
+}
+
+// client authenticates the calling sidecar by its Authorization header.
+func (a *API) client(c *gin.Context) (string, error) {
+	scheme, assertion, ok := strings.Cut(c.GetHeader("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", errNoAssertion
+	}
+	return a.Clients.Authenticate(c, assertion)
+}
+
+// formClient authenticates the calling sidecar by its form (RFC 7523 section 2.2).
+func (a *API) formClient(c *gin.Context) (string, error) {
+	if c.PostForm("client_assertion_type") != api.ClientAssertionType || c.PostForm("client_assertion") == "" {
+		return "", errNoAssertion
+	}
+	return a.Clients.Authenticate(c, c.PostForm("client_assertion"))
+}
+
+// decode reads a JSON body, and nothing but one object of known fields.
+func decode(c *gin.Context, into any) error {
+	d := json.NewDecoder(c.Request.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")
+		}
+		return errMalformed
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errMalformed
+	}
+	return nil
+}
+
+// address is the user's address as the sidecar saw it, or "" for nonsense.
+func address(text string) string {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return ""
+	}
+	return a.Unmap().String()
+}
+
+// network is the part of an address that stays while a device does: /24 of
+// IPv4, /48 of IPv6.
+func network(text string) string {
+	ip := net.ParseIP(text)
+	switch v4 := ip.To4(); {
+	case ip == nil:
+		return ""
+	case v4 != nil:
+		return v4.Mask(net.CIDRMask(24, 32)).String()
+	}
+	return ip.Mask(net.CIDRMask(48, 128)).String()
+}

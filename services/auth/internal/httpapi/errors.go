@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/clientauth"
+	"lilypad.example/services/auth/internal/password"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/httpmw"
+	"lilypad.example/services/pkg/problem"
+)
+
+// Codes of this service's own problems.
+const (
+	codeInvalidClient      problem.Code = "invalid_client"
+	codeInvalidCredentials problem.Code = "invalid_credentials"
+	codeEmailTaken         problem.Code = "email_taken"
+)
+
+var errNoAssertion = errors.New("httpapi: no client assertion")
+
+var errMalformed = problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes.")
+
+// retryAfter is what a client waits when a store is away: long enough to let
+// it come back, short enough for a person.
+const retryAfter = 5 * time.Second
+
+// an oauthError is an answer of RFC 6749 section 5.2.
+type oauthError struct {
+	status int
+	code   api.OAuthErrorError
+}
+
+func (e *oauthError) Error() string { return "oauth: " + string(e.code) }
+
+// fail answers with what err looks like from outside, and logs what must not
+// be seen there. It is the only place that does either.
+func (a *API) fail(c *gin.Context, err error) {
+	if e, ok := errors.AsType[*oauthError](err); ok {
+		c.Header("Cache-Control", "no-store")
+		c.JSON(e.status, api.OAuthError{Error: e.code})
+		return
+	}
+	p := toProblem(err)
+	if p.Status >= http.StatusInternalServerError {
+		a.Log.ErrorContext(c, "request failed", "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
+	}
+	problem.Write(c.Writer, p)
+	c.Abort()
+}
+
+// toProblem is the one table from domain errors to answers.
+func toProblem(err error) *problem.Problem {
+	if fields, ok := errors.AsType[user.FieldErrors](err); ok {
+		p := problem.New(http.StatusUnprocessableEntity, problem.InvalidFields, "Please correct the marked fields.")
+		for _, f := range fields {
+			p.Errors = append(p.Errors, problem.FieldError{Field: f.Field, Code: f.Code, Detail: fieldDetail(f)})
+		}
+		return p
+	}
+	switch {
+	case errors.Is(err, user.ErrInvalidCredentials):
+		return problem.New(http.StatusUnauthorized, codeInvalidCredentials, "E-mail or password is not right.")
+	case errors.Is(err, user.ErrEmailTaken):
+		return problem.New(http.StatusConflict, codeEmailTaken, "This e-mail address is registered already. Sign in instead.")
+	case errors.Is(err, user.ErrNotFound):
+		return problem.New(http.StatusUnauthorized, problem.Unauthorized, "This account is no longer there.")
+	case errors.Is(err, errNoAssertion), isInvalidClient(err):
+		p := problem.New(http.StatusUnauthorized, codeInvalidClient, "The client assertion is missing or not valid.")
+		p.Challenge = "Bearer"
+		return p
+	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable),
+		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
+		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This does not work at the moment. Please try again shortly.")
+		p.RetryAfter = retryAfter
+		return p
+	}
+	return problem.From(err)
+}
+
+func isInvalidClient(err error) bool { return errors.Is(err, clientauth.ErrInvalid) }
+
+// fieldDetail words a field's fault for a person who calls the API by hand.
+func fieldDetail(f user.FieldError) string {
+	switch f.Code {
+	case user.CodeRequired:
+		return "This is required."
+	case user.CodeTooShort:
+		return "At least 15 characters are required."
+	case user.CodeTooLong:
+		return "This is too long."
+	case user.CodeCommon:
+		return "This password is too easy to guess."
+	}
+	return "This is not valid."
+}

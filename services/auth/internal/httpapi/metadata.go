@@ -1,0 +1,32 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+)
+
+// jwks is GET /.well-known/jwks.json: RFC 7517.
+func (a *API) jwks(c *gin.Context) error {
+	// A minute is what verifiers wait between two looks, too.
+	c.Header("Cache-Control", "public, max-age=60")
+	c.Data(http.StatusOK, "application/json", a.Keys().JWKS())
+	return nil
+}
+
+// metadata is GET /.well-known/oauth-authorization-server: RFC 8414.
+func (a *API) metadata(c *gin.Context) error {
+	c.JSON(http.StatusOK, api.Metadata{
+		Issuer:                            a.Issuer,
+		TokenEndpoint:                     a.Issuer + "/oauth2/token",
+		RevocationEndpoint:                a.Issuer + "/oauth2/revoke",
+		JwksUri:                           a.Issuer + "/.well-known/jwks.json",
+		GrantTypesSupported:               []string{api.GrantRefreshToken},
+		ResponseTypesSupported:            []string{}, // no authorization endpoint
+		TokenEndpointAuthMethodsSupported: []string{"private_key_jwt"},
+		TokenEndpointAuthSigningAlgValuesSupported: &[]string{"ES256", "EdDSA", "RS256"},
+	})
+	return nil
+}

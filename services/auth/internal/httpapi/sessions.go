@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"errors"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/user"
+)
+
+// createSession is POST /v1/sessions: signs in.
+func (a *API) createSession(c *gin.Context) error {
+	client, err := a.client(c)
+	if err != nil {
+		return err
+	}
+	var in api.Credentials
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	from := address(in.Presenter.ClientAddress)
+	who := []audit.Attr{audit.Client(client), audit.Address(from)}
+	// The limits come before the hash: what is refused costs nothing (R11). An
+	// address that is none counts under its own text: it must not be a way around.
+	account, err := user.ParseEmail(in.Email)
+	if err != nil {
+		account = in.Email
+	}
+	if err := a.limit(c, ratelimit.LoginAddress, from, who...); err != nil {
+		return err
+	}
+	if err := a.limit(c, ratelimit.LoginAccount, account, who...); err != nil {
+		return err
+	}
+	u, err := a.Users.Authenticate(c, in.Email, in.Password)
+	if err != nil {
+		a.auditRefusal(c, err, who)
+		return err
+	}
+	if err := a.Limits.Reset(c, ratelimit.LoginAccount, account); err != nil {
+		return err
+	}
+	a.Audit.Record(c, audit.UserLogin, append(who, audit.User(u.ID))...)
+	return a.begin(c, u, client, from)
+}
+
+func (a *API) auditRefusal(c *gin.Context, err error, who []audit.Attr) {
+	if refusal, ok := errors.AsType[*user.Refusal](err); ok {
+		a.Audit.Record(c, audit.UserLoginFailed, append(who, audit.User(refusal.UserID), audit.Reason(refusal.Cause.String()))...)
+	}
+}

@@ -1,0 +1,76 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/token"
+)
+
+// token is POST /oauth2/token: RFC 6749 section 6.
+func (a *API) token(c *gin.Context) error {
+	client, err := a.formClient(c)
+	if err != nil {
+		return oauth(err)
+	}
+	if c.PostForm("grant_type") != api.GrantRefreshToken {
+		return &oauthError{http.StatusBadRequest, api.UnsupportedGrantType}
+	}
+	refresh := c.PostForm("refresh_token")
+	if refresh == "" {
+		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
+	}
+	s, err := a.Sessions.Refresh(c, refresh, client, session.Presenter{
+		UserAgent: c.PostForm("user_agent"), Network: network(c.PostForm("client_address")),
+	})
+	a.auditRefresh(c, client, s.Grant)
+	if err != nil {
+		return oauth(err)
+	}
+	t, err := a.tokens(s)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, t)
+	return nil
+}
+
+// tokens is a session as the contract has it.
+func (a *API) tokens(s session.Session) (api.Token, error) {
+	access, life, err := a.Tokens.Access(s.Grant)
+	if err != nil {
+		return api.Token{}, err
+	}
+	return api.Token{
+		AccessToken: access, TokenType: api.Bearer, ExpiresIn: int(life.Seconds()),
+		RefreshToken: s.RefreshToken, Sid: string(s.Family), Roles: token.Roles(s.Grant), ExpiresAt: s.End.UTC(),
+	}, nil
+}
+
+// auditRefresh records the outcomes that a person should know of.
+func (a *API) auditRefresh(c *gin.Context, client string, g session.Grant) {
+	events := map[session.Outcome]audit.Event{
+		session.Reused: audit.SessionReuseDetected, session.Healed: audit.SessionHealed, session.Pardoned: audit.SessionPardoned,
+	}
+	if event, ok := events[g.Outcome]; ok {
+		a.Audit.Record(c, event, audit.Session(string(g.Family)), audit.User(g.Subject), audit.Client(client),
+			audit.Address(address(c.PostForm("client_address"))))
+	}
+}
+
+// oauth turns a domain error into what RFC 6749 section 5.2 has for it. An
+// outage is none of these: it stays a problem, and the client keeps its token.
+func oauth(err error) error {
+	switch {
+	case errors.Is(err, session.ErrInvalidGrant):
+		return &oauthError{http.StatusBadRequest, api.InvalidGrant}
+	case errors.Is(err, session.ErrInvalidClient), errors.Is(err, errNoAssertion), isInvalidClient(err):
+		return &oauthError{http.StatusUnauthorized, api.InvalidClient}
+	}
+	return err
+}

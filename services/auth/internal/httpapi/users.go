@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/problem"
+)
+
+// createUser is POST /v1/users: registers, and signs in at once.
+func (a *API) createUser(c *gin.Context) error {
+	client, err := a.client(c)
+	if err != nil {
+		return err
+	}
+	var in api.NewUser
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	from := address(in.Presenter.ClientAddress)
+	if err := a.limit(c, ratelimit.RegistrationAddress, from, audit.Client(client), audit.Address(from)); err != nil {
+		return err
+	}
+	u, err := a.Users.Register(c, in.Email, in.Name, in.Password)
+	if err != nil {
+		return err
+	}
+	a.Audit.Record(c, audit.UserRegistered, audit.User(u.ID), audit.Client(client), audit.Address(from))
+	return a.begin(c, u, client, from)
+}
+
+// begin starts a session for u and answers with it.
+func (a *API) begin(c *gin.Context, u user.User, client, from string) error {
+	s, err := a.Sessions.Begin(c, u.ID, u.Roles, client)
+	if err != nil {
+		return err
+	}
+	t, err := a.tokens(s)
+	if err != nil {
+		return err
+	}
+	a.Audit.Record(c, audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(from))
+	c.JSON(http.StatusCreated, api.Session{User: person(u), Token: t})
+	return nil
+}
+
+func person(u user.User) api.User {
+	roles := u.Roles
+	if roles == nil {
+		roles = []string{}
+	}
+	return api.User{Sub: u.ID, Email: u.Email, Name: u.Name, Roles: roles}
+}
+
+// limit takes one from what a limit leaves to subject. An address that nobody
+// knows is one subject of its own: fewer attempts, never none counted.
+func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who ...audit.Attr) error {
+	d, err := a.Limits.Allow(c, limit, subject)
+	if err != nil {
+		return err
+	}
+	if d.Allowed {
+		return nil
+	}
+	a.Audit.Record(c, audit.LimitExceeded, append(who, audit.Reason(limit.String()))...)
+	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please wait a little and try again.")
+	p.RetryAfter = d.RetryAfter
+	return p
+}
+
+// me is GET /v1/me: who the access token speaks for.
+func (a *API) me(c *gin.Context) error {
+	p, _ := authn.FromContext(c)
+	u, err := a.Users.ByID(c, p.Subject)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, person(u))
+	return nil
+}
