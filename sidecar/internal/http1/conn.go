@@ -137,7 +137,10 @@ func (c *conn) end() Reason {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = false
-	c.upstream = nil
+	if c.upstream != nil {
+		_ = c.upstream.Close()
+		c.upstream = nil
+	}
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -179,7 +182,7 @@ func (c *conn) finish() (again, linger bool) {
 		return false, !x.Request.Body.Done()
 	}
 	c.w.Release()
-	c.r.relax()
+	c.r.Relax()
 	x.Request.forget()
 	return true, false
 }

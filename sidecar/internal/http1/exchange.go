@@ -134,6 +134,9 @@ func (x *Exchange) Context() context.Context {
 // what it has for complete.
 func (x *Exchange) Abort() { x.Handle().Abort() }
 
+// ClientGone ends the exchange because the client left, as the reader of its body may find out.
+func (x *Exchange) ClientGone() { x.c.stop(x.c.seq, ReasonClientGone) }
+
 // Handle returns what other goroutines may hold to abort this exchange.
 func (x *Exchange) Handle() Handle { return Handle{x.c, x.c.seq} }
 
@@ -151,7 +154,8 @@ func (h Handle) Abort() {
 	}
 }
 
-// Attach makes closer part of the exchange: it is closed when the exchange is aborted or its client goes away.
+// Attach makes closer part of the exchange: it is closed when the exchange is aborted, when its client goes away, and
+// at the latest when it ends, unless it was detached.
 // It fails when that has happened already.
 func (x *Exchange) Attach(closer io.Closer) error {
 	c := x.c

@@ -78,8 +78,10 @@ var (
 // Errors of whoever answers, not of what was read.
 var (
 	// ErrField refuses to send a field that is not well-formed.
-	ErrField    = errors.New("http1: malformed field")
+	ErrField = errors.New("http1: malformed field")
+	// ErrAnswered is what comes too late once an answer was begun: another one, or the wish to read a body that the
+	// client holds back until it is told to go on.
+	ErrAnswered = errors.New("http1: already answered")
 	errOverlong = errors.New("http1: body is longer than announced")
 	errShort    = errors.New("http1: body is shorter than announced")
-	errAnswered = errors.New("http1: already answered")
 )

@@ -75,6 +75,9 @@ func (h *Header) Add(name, value string) { *h = append(*h, Field{name, value}) }
 // Valid reports whether the field can be sent: it cannot end its line or smuggle another one.
 func (f Field) Valid() bool { return isToken(f.Name) && isFieldValue(f.Value) }
 
+// SameName reports whether two field names are the same.
+func SameName(a, b string) bool { return equalFold(a, b) }
+
 // parseFields reads the lines of a header or trailer section into h. Every line ends in LF (the reader of heads made
 // sure of the CR before it). A folded line (RFC 9112 section 5.2) starts with white space, a space before the colon
 // ends a name: neither is a token character, so both are refused with the names.

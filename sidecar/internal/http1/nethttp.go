@@ -19,7 +19,7 @@ func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 			_ = x.RespondProblem(fault.Status, fault.Detail)
 			return
 		}
-		x.c.stop(x.c.seq, ReasonClientGone)
+		x.ClientGone()
 		return
 	}
 	r := (&http.Request{

@@ -80,6 +80,9 @@ func (b *Reader) Release() {
 // Buffered returns the number of bytes that are read and not yet consumed.
 func (b *Reader) Buffered() int { return b.w - b.r }
 
+// Total returns the number of bytes read from the connection so far.
+func (b *Reader) Total() int64 { return b.total }
+
 // SetTimeout limits each following read; 0 removes the limit.
 func (b *Reader) SetTimeout(d time.Duration) { b.timeout, b.once = d, false }
 
@@ -145,8 +148,8 @@ func (b *Reader) room() error {
 	return nil
 }
 
-// relax goes back to the small buffer between messages.
-func (b *Reader) relax() {
+// Relax goes back to the small buffer between messages.
+func (b *Reader) Relax() {
 	b.hungry = false
 	if b.wide != nil && b.Buffered() <= smallBuffer {
 		b.w = copy(b.small[:], b.wide[b.r:b.w])
@@ -229,6 +232,9 @@ func (b *Reader) resume() {
 	b.interrupted.Store(false)
 	b.armed.clear()
 }
+
+// ForgetDeadline is for when another goroutine has set the connection's deadline.
+func (b *Reader) ForgetDeadline() { b.armed.clear() }
 
 // deadline arms a connection's deadline lazily. Setting one costs more than reading the clock, so an armed one is kept
 // while it is at most an eighth of its length early: a timeout of 80 s ends after 70 to 80 s.

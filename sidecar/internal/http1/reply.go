@@ -22,7 +22,7 @@ type Reply struct {
 func (x *Exchange) Reply(status int) (*Reply, error) {
 	p := &x.reply
 	if p.begun {
-		return nil, errAnswered
+		return nil, ErrAnswered
 	}
 	x.c.sending.Lock()
 	*p = Reply{x: x, status: status, begun: true}
@@ -208,7 +208,7 @@ func (x *Exchange) sendContinue() error {
 	x.c.sending.Lock()
 	defer x.c.sending.Unlock()
 	if x.reply.begun {
-		return errAnswered
+		return ErrAnswered
 	}
 	x.c.w.Start()
 	x.c.w.Text("HTTP/1.1 100 Continue\r\n\r\n")

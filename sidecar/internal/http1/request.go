@@ -128,7 +128,7 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 // conclude checks what concerns requests only, and sets up the body.
 func (q *Request) conclude(r *Reader, lim Limits) *Fault {
 	f := &q.framing
-	if f.repeated == kindHost || f.hostAt < 0 || !isHost(q.Header[f.hostAt].Value) {
+	if f.repeated == kindHost || f.hostAt < 0 || !IsHost(q.Header[f.hostAt].Value) {
 		return errHost
 	}
 	if f.repeated != kindOther {

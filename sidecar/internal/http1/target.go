@@ -107,9 +107,9 @@ func isDots(segment string) bool {
 	return name == "." || name == ".."
 }
 
-// isHost accepts a registered name, an IPv4 address or an IPv6 address in brackets, and a port. RFC 3986 allows more
+// IsHost accepts a registered name, an IPv4 address or an IPv6 address in brackets, and a port. RFC 3986 allows more
 // in a name (percent-encoding, sub-delimiters, user information); no host that is reached over HTTP needs it.
-func isHost(s string) bool {
+func IsHost(s string) bool {
 	host, port := s, ""
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')

@@ -1,0 +1,141 @@
+package forward
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"lilypad.example/sidecar/internal/http1"
+)
+
+// UpstreamConfig describes one upstream. Only Address is required; a zero value means the default.
+type UpstreamConfig struct {
+	Name          string        // for errors
+	Network       string        // tcp
+	Address       string        // host:port, the only address that is ever dialled
+	DialTimeout   time.Duration // 5 s
+	HeaderTimeout time.Duration // 60 s: from the end of the request to the head of the answer, 504 beyond
+	BodyTimeout   time.Duration // 0, none: each read of the answer's body. An event stream may be silent for hours
+	WriteTimeout  time.Duration // 30 s: each write
+	ContinueWait  time.Duration // 1 s: how long a body waits for a 100, which many servers never send
+	IdleTimeout   time.Duration // 60 s: how long an idle connection is kept
+	MaxIdle       int           // 128: idle connections
+}
+
+// Upstream is a fixed destination and its idle connections.
+type Upstream struct {
+	f      *Forwarder
+	cfg    UpstreamConfig
+	dialer net.Dialer
+	limits http1.Limits
+
+	mu     sync.Mutex
+	idle   []*conn // the last one was used last, and is used next: the others can grow old and go
+	reaper *time.Timer
+	closed bool
+}
+
+// Upstream returns a destination under the forwarder's rules.
+func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
+	orTime := func(v *time.Duration, def time.Duration) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	if cfg.Network == "" {
+		cfg.Network = "tcp"
+	}
+	if cfg.Name == "" {
+		cfg.Name = cfg.Address
+	}
+	if cfg.MaxIdle <= 0 {
+		cfg.MaxIdle = 128
+	}
+	orTime(&cfg.DialTimeout, 5*time.Second)
+	orTime(&cfg.HeaderTimeout, 60*time.Second)
+	orTime(&cfg.WriteTimeout, 30*time.Second)
+	orTime(&cfg.ContinueWait, time.Second)
+	orTime(&cfg.IdleTimeout, 60*time.Second)
+	return &Upstream{
+		f: f, cfg: cfg,
+		dialer: net.Dialer{Timeout: cfg.DialTimeout},
+		limits: http1.Limits{HeadBytes: 32 << 10, Fields: 200},
+	}
+}
+
+// take returns an idle connection that is still good, or nil.
+func (u *Upstream) take(now time.Time) *conn {
+	for {
+		u.mu.Lock()
+		n := len(u.idle)
+		if n == 0 {
+			u.mu.Unlock()
+			return nil
+		}
+		c := u.idle[n-1]
+		u.idle[n-1] = nil
+		u.idle = u.idle[:n-1]
+		u.mu.Unlock()
+		if now.Sub(c.idleSince) < u.cfg.IdleTimeout && c.quiet() {
+			return c
+		}
+		c.discard()
+	}
+}
+
+// put keeps a connection for the next request.
+func (u *Upstream) put(c *conn) {
+	c.idleSince = time.Now()
+	u.mu.Lock()
+	if u.closed || len(u.idle) >= u.cfg.MaxIdle {
+		u.mu.Unlock()
+		c.discard()
+		return
+	}
+	u.idle = append(u.idle, c)
+	if u.reaper == nil {
+		u.reaper = time.AfterFunc(u.cfg.IdleTimeout, u.reap)
+	}
+	u.mu.Unlock()
+}
+
+// reap closes connections that nobody needed for the idle time; the oldest are first in the list.
+func (u *Upstream) reap() {
+	now := time.Now()
+	u.mu.Lock()
+	old := 0
+	for old < len(u.idle) && now.Sub(u.idle[old].idleSince) >= u.cfg.IdleTimeout {
+		old++
+	}
+	reaped := append([]*conn(nil), u.idle[:old]...)
+	u.idle = append(u.idle[:0], u.idle[old:]...)
+	u.reaper = nil
+	if len(u.idle) > 0 {
+		u.reaper = time.AfterFunc(u.cfg.IdleTimeout-now.Sub(u.idle[0].idleSince), u.reap)
+	}
+	u.mu.Unlock()
+	for _, c := range reaped {
+		c.discard()
+	}
+}
+
+// Idle returns the number of idle connections.
+func (u *Upstream) Idle() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.idle)
+}
+
+// Close closes the idle connections, and the busy ones as soon as they would become idle.
+func (u *Upstream) Close() {
+	u.mu.Lock()
+	idle := u.idle
+	u.idle, u.closed = nil, true
+	if u.reaper != nil {
+		u.reaper.Stop()
+	}
+	u.mu.Unlock()
+	for _, c := range idle {
+		c.discard()
+	}
+}

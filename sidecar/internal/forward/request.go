@@ -1,0 +1,110 @@
+package forward
+
+import "lilypad.example/sidecar/internal/http1"
+
+// writeHead writes the request as the upstream shall see it, without the end of the head.
+func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
+	f, q, w := c.up.f, &x.Request, c.w
+	w.Start()
+	w.Text(q.Method, " ", q.Target, " HTTP/1.1\r\n")
+	w.Field("Host", q.Host)
+	names := namesFields(q.Header)
+	for _, field := range q.Header {
+		value := field.Value
+		switch f.rules.fate(field.Name) {
+		case drop:
+			continue
+		case cookie:
+			if value = stripCookies(value, f.cookies); value == "" {
+				continue
+			}
+		case chunks:
+			if q.Body.Length() != http1.Unknown {
+				continue
+			}
+		}
+		if has(edit.Fields, field.Name) || names && q.Header.HasToken("Connection", field.Name) {
+			continue
+		}
+		w.Field(field.Name, value)
+	}
+	c.inject(x, edit)
+	// The connection's own fields. Each of these is announced here and nowhere else (RFC 9110 section 7.6.1).
+	switch {
+	case q.WebSocket():
+		w.Text("Connection: Upgrade\r\nUpgrade: websocket\r\n")
+	case q.Header.HasToken("TE", "trailers"):
+		w.Text("Connection: TE\r\nTE: trailers\r\n")
+	}
+	if q.Expects() {
+		w.Text("Expect: 100-continue\r\n")
+	}
+}
+
+// inject adds what is ours. The client's fields of these names are gone already, by their fate or by has; what its
+// Connection field names does not matter here.
+func (c *conn) inject(x *http1.Exchange, edit *RequestEdit) {
+	w := c.w
+	client := &edit.Client
+	w.Field("X-Forwarded-For", client.IP)
+	w.Field("X-Forwarded-Proto", client.Proto)
+	w.Field("X-Forwarded-Host", client.Host)
+	if edit.RequestID != "" {
+		w.Field("X-Request-Id", edit.RequestID)
+	} else {
+		w.Field("X-Request-Id", x.ID())
+	}
+	if edit.Authorization != "" {
+		w.Field("Authorization", edit.Authorization)
+	}
+	for _, field := range edit.Fields {
+		w.Field(field.Name, field.Value)
+	}
+}
+
+// endHead says how long the body is. A method that usually has one says so even if it is empty.
+func (c *conn) endHead(q *http1.Request) {
+	switch {
+	case !q.Body.Empty():
+		c.w.EndHead(q.Body.Length())
+	case q.Method == "POST" || q.Method == "PUT" || q.Method == "PATCH":
+		c.w.EndHead(0)
+	default:
+		c.w.EndHeadBare()
+	}
+}
+
+// requestTrailer filters a request's trailer like its header: nothing passes behind a body that would not before it.
+func (c *conn) requestTrailer(q *http1.Request) http1.Header {
+	var kept http1.Header
+	for _, field := range q.Body.Trailer() {
+		if c.up.f.rules.fate(field.Name) == pass {
+			kept = append(kept, field)
+		}
+	}
+	return kept
+}
+
+// namesFields reports whether Connection names anything beyond the usual options, so that fields must be compared.
+func namesFields(h http1.Header) bool {
+	for token := range h.Tokens("Connection") {
+		switch len(token) {
+		case 2, 5, 7, 10:
+			if http1.SameName(token, "te") || http1.SameName(token, "close") ||
+				http1.SameName(token, "upgrade") || http1.SameName(token, "keep-alive") {
+				continue
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func has(list []http1.Field, name string) bool {
+	for i := range list {
+		if http1.SameName(list[i].Name, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,147 @@
+package forward
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"lilypad.example/sidecar/internal/http1"
+)
+
+// Send sends the exchange's request with edit's additions and returns the head of the answer, which must then be
+// either relayed or discarded. After Discard, a request without a body may be sent again.
+//
+// An error is an *Error; the client has not been answered then, and Status(err) says what to tell it.
+func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) {
+	if !edit.valid() {
+		return nil, http1.ErrField
+	}
+	if x.Request.Body.BytesRead() > 0 {
+		return nil, errReplay
+	}
+	if edit.Client.IP == "" {
+		edit.Client = u.f.Client(x)
+	}
+	body, err := bufferedBody(x)
+	if err != nil {
+		return nil, fail(x, err, nil)
+	}
+	if body == nil {
+		x.Guard(nil) // with a body only later: watching reads into the memory that it is in
+	}
+	begun := time.Now()
+	for fresh := false; ; fresh = true {
+		c, err := u.connect(x, begun, fresh)
+		if err != nil {
+			return nil, fail(x, err, nil)
+		}
+		read, written := c.r.Total(), c.w.Total()
+		if err = c.send(x, &edit, body); err == nil {
+			err = c.await(x)
+		}
+		if err == nil {
+			x.TookUpstream(time.Since(begun))
+			return &Response{c: c, x: x}, nil
+		}
+		// A kept connection that dies before its first byte was probably closed when we chose it. Sending again is
+		// safe if nothing left, or if sending twice is the same as sending once (RFC 9112 section 9.3.1).
+		again := c.reused && isDead(err) && c.r.Total() == read && c.sent == nil &&
+			(x.Request.Idempotent() || c.w.Total() == written)
+		failure := c.giveUp(x)
+		if !again || x.Over() != http1.ReasonNone {
+			return nil, fail(x, err, failure)
+		}
+	}
+}
+
+// bufferedBody reads a body that is in memory already, so that it can leave with the head.
+func bufferedBody(x *http1.Exchange) ([]byte, error) {
+	q := &x.Request
+	if q.Body.Done() || !q.Body.Ready() || q.Expects() {
+		return nil, nil
+	}
+	return q.Body.Next()
+}
+
+// connect returns a connection that is attached to the exchange.
+func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh bool) (*conn, error) {
+	var c *conn
+	if !fresh {
+		c = u.take(now)
+	}
+	if c == nil {
+		var err error
+		if c, err = u.dial(x); err != nil {
+			return nil, dialError{err}
+		}
+	}
+	if err := x.Attach(c); err != nil {
+		c.discard()
+		return nil, err
+	}
+	return c, nil
+}
+
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
+
+// giveUp closes a connection on which no answer came, and returns what its request's body died of, if it did.
+func (c *conn) giveUp(x *http1.Exchange) *error {
+	_ = c.nc.Close()
+	c.goOn(false)
+	if c.sent != nil {
+		c.endBody(x)
+	}
+	_ = x.Detach()
+	c.discard()
+	return c.failure.Load()
+}
+
+// fail finds the reason of an error and notes it. What ended the exchange from outside explains everything else, and
+// what went wrong with the client's body explains the connection that was closed because of it.
+func fail(x *http1.Exchange, err error, body *error) error {
+	e := &Error{Reason: http1.ReasonUpstreamBroke, Status: 502, Err: err}
+	switch {
+	case body != nil && isA[*http1.Fault](*body):
+		fault, _ := errors.AsType[*http1.Fault](*body)
+		e = &Error{Reason: fault.Reason, Status: fault.Status, Err: fault}
+	case body != nil:
+		x.ClientGone()
+	}
+	if over := x.Over(); over != http1.ReasonNone {
+		return &Error{Reason: over, Err: x.OverErr()}
+	}
+	switch {
+	case e.Reason != http1.ReasonUpstreamBroke:
+	case isTimeout(err):
+		e.Reason, e.Status = http1.ReasonUpstreamTimeout, 504
+	case isMalformed(err):
+		e.Reason = http1.ReasonUpstreamMalformed
+	case isA[dialError](err):
+		e.Reason = http1.ReasonUpstreamRefused
+	case err == io.EOF:
+		e.Err = io.ErrUnexpectedEOF
+	}
+	x.Fail(e.Reason)
+	return e
+}
+
+// isTimeout also knows the two errors of a timeout that are not os.ErrDeadlineExceeded: dialling, and a body's reader.
+func isTimeout(err error) bool {
+	if fault, ok := errors.AsType[*http1.Fault](err); ok {
+		return fault.Reason == http1.ReasonBodyTimeout
+	}
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout()
+}
+
+func isMalformed(err error) bool {
+	return isA[*http1.Fault](err) || err == errSwitch || err == errInterims
+}
+
+func isA[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
