@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ func (s *Users) Create(ctx context.Context, u user.User) error {
 	defer s.mu.Unlock()
 	if _, taken := s.byEmail[u.Email]; taken {
 		return user.ErrEmailTaken
+	}
+	if _, exists := s.byID[u.ID]; exists {
+		return errors.New("memory: the ID exists already")
 	}
 	if s.byID == nil {
 		s.byID, s.byEmail = map[string]user.User{}, map[string]string{}

@@ -75,7 +75,8 @@ type Decision struct {
 // Limiter counts. All methods may be called concurrently and from many replicas.
 type Limiter interface {
 	// Allow takes one from what the limit leaves to the subject, before the work it allows is done, so that parallel attempts
-	// cannot all pass before the first has failed. A refused attempt takes nothing, so insisting prolongs nothing.
+	// cannot all pass before the first has failed. The rates of a limit are asked in their order and the first refusal ends it: what
+	// the ones before it gave stays taken, so put the shortest first, and insisting never prolongs a long one.
 	// Errors: ErrUnavailable, the context's own.
 	Allow(ctx context.Context, limit Limit, subject string) (Decision, error)
 

@@ -23,7 +23,8 @@ var (
 // Addresses are compared as they are: callers pass what ParseEmail returned.
 type Store interface {
 	// Create adds a user with all its fields; CreatedAt is kept to the microsecond. It is atomic: of any number of concurrent calls
-	// with one address exactly one succeeds, and after an error other than ErrUnavailable nothing was added.
+	// with one address exactly one succeeds, and after an error other than ErrUnavailable nothing was added. An ID that exists already
+	// is unforeseen: Service makes a new one each time.
 	// Errors: ErrEmailTaken, ErrUnavailable.
 	Create(ctx context.Context, u User) error
 

@@ -49,8 +49,7 @@ func New(client redis.UniversalClient, secret []byte, rates ratelimit.Rates) (*L
 	return &Limiter{redis_rate.NewLimiter(client), secret, rates}, nil
 }
 
-// Allow implements ratelimit.Limiter. The rates of a limit are asked one after another, and the first refusal ends it; what the ones
-// before it have taken stays taken, which errs on the strict side.
+// Allow implements ratelimit.Limiter. An answer that was lost on the way and asked for again counts twice: the strict side.
 func (l *Limiter) Allow(ctx context.Context, limit ratelimit.Limit, subject string) (ratelimit.Decision, error) {
 	rates := l.rates[limit]
 	if len(rates) == 0 {

@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"lilypad.example/services/auth/internal/user"
+)
+
+// The SQLSTATEs that mean something to the domain (PostgreSQL documentation, appendix A).
+const (
+	sqlstateUniqueViolation = "23505"
+	emailConstraint         = "users_email_key"
+)
+
+// do runs one operation within operationTimeout and translates its error into those of user.Store.
+func (s *Store) do(ctx context.Context, name string, operation func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	err := operation(bounded)
+	if err == nil {
+		return nil
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == sqlstateReadOnly {
+		s.pool.Reset() // the others go to the same server
+	}
+	return fmt.Errorf("%s: %w", name, translate(ctx, err))
+}
+
+// translate maps an error of pgx to the domain's. What is neither an answer of the server nor the caller's own doing is trouble on
+// the way to it, in one of many shapes; so that is the default.
+func translate(ctx context.Context, err error) error {
+	pgErr, answered := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return user.ErrNotFound
+	case errors.Is(err, user.ErrNotFound), errors.Is(err, user.ErrHashChanged):
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case answered && pgErr.Code == sqlstateUniqueViolation && pgErr.ConstraintName == emailConstraint:
+		return user.ErrEmailTaken
+	case answered && !passing(pgErr.Code):
+		return err // ours: a wrong statement, a missing table, a violated check
+	}
+	return fmt.Errorf("%w: %w", user.ErrUnavailable, err)
+}
+
+// passing says whether an error of the server is about its state and not about the statement, so that trying later can help.
+func passing(sqlstate string) bool {
+	switch sqlstate {
+	case sqlstateReadOnly, "55P03": // and lock_not_available
+		return true
+	}
+	switch sqlstate[:min(2, len(sqlstate))] {
+	case "08", // connection exception
+		"40", // transaction rollback: serialization, deadlock
+		"53", // insufficient resources: connections, memory, disk
+		"57", // operator intervention: shutdown, starting up, statement timeout
+		"58": // system error: the disk
+		return true
+	}
+	return false
+}
