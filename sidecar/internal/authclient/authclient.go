@@ -1,0 +1,238 @@
+// Package authclient speaks to the auth service: the client that is generated
+// from its contract, with an assertion on every call, bounded times and sizes,
+// and three kinds of answer: yes, a definite no, or an outage.
+package authclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/problem"
+)
+
+// ErrInvalidGrant says that a refresh token is good for nothing any more. It
+// is the only answer that may end a session (RFC 6749 section 5.2).
+var ErrInvalidGrant = errors.New("authclient: invalid grant")
+
+// ErrUnavailable says that the auth service could not answer, or answered
+// nonsense: the session may well live.
+var ErrUnavailable = errors.New("authclient: auth service unavailable")
+
+const (
+	timeout = 5 * time.Second
+	// maxAnswer is far above any answer of the auth service (T45).
+	maxAnswer = 64 << 10
+)
+
+// A Presenter is the browser in front of us.
+type Presenter struct{ UserAgent, Address string }
+
+// Tokens is what the auth service hands out for a session.
+type Tokens struct {
+	RefreshToken  string
+	Authorization string // "Bearer " and the access token
+	Expires       time.Time
+	Life          time.Duration
+	SessionID     string
+	Roles         []string
+	End           time.Time
+}
+
+// Client calls the auth service in one client's name.
+type Client struct {
+	api       *api.ClientWithResponses
+	assertion Assertion
+	now       func() time.Time
+}
+
+// New returns a client of the auth service at url. assertion proves who we are.
+func New(url string, assertion Assertion, transport http.RoundTripper, now func() time.Time) (*Client, error) {
+	c, err := api.NewClientWithResponses(url, api.WithHTTPClient(&http.Client{
+		Timeout:   timeout,
+		Transport: bounded{transport},
+		// The auth service never redirects; whoever does is not it.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("auth client: %w", err)
+	}
+	return &Client{api: c, assertion: assertion, now: now}, nil
+}
+
+// Transport returns a RoundTripper for the auth service's calls.
+func Transport() http.RoundTripper {
+	return &http.Transport{
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: timeout,
+		MaxResponseHeaderBytes: 16 << 10, DisableCompression: true,
+	}
+}
+
+// Register creates a user and begins a session. A refusal is a *problem.Problem.
+func (c *Client) Register(ctx context.Context, email, name, password string, by Presenter) (api.User, Tokens, error) {
+	start := c.now()
+	sign, err := c.sign()
+	if err != nil {
+		return api.User{}, Tokens{}, err
+	}
+	r, err := c.api.CreateUserWithResponse(ctx, api.NewUser{Email: email, Name: name, Password: password, Presenter: presenter(by)}, sign)
+	if err != nil {
+		return api.User{}, Tokens{}, unavailable(err)
+	}
+	return begun(r.JSON201, start, r.HTTPResponse, r.ApplicationproblemJSONDefault)
+}
+
+// Login begins a session. A refusal is a *problem.Problem.
+func (c *Client) Login(ctx context.Context, email, password string, by Presenter) (api.User, Tokens, error) {
+	start := c.now()
+	sign, err := c.sign()
+	if err != nil {
+		return api.User{}, Tokens{}, err
+	}
+	r, err := c.api.CreateSessionWithResponse(ctx, api.Credentials{Email: email, Password: password, Presenter: presenter(by)}, sign)
+	if err != nil {
+		return api.User{}, Tokens{}, unavailable(err)
+	}
+	return begun(r.JSON201, start, r.HTTPResponse, r.ApplicationproblemJSONDefault)
+}
+
+// Refresh exchanges a refresh token. It fails with ErrInvalidGrant or ErrUnavailable.
+func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter) (Tokens, error) {
+	start := c.now()
+	assertion, err := c.assertion.Assertion()
+	if err != nil {
+		return Tokens{}, unavailable(err)
+	}
+	p := presenter(by)
+	r, err := c.api.TokenWithFormdataBodyWithResponse(ctx, api.TokenRequest{
+		GrantType: api.GrantRefreshToken, RefreshToken: refreshToken,
+		ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
+		UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress,
+	})
+	switch {
+	case err != nil:
+		return Tokens{}, unavailable(err)
+	case r.JSON200 != nil:
+		return tokens(*r.JSON200, start)
+	case r.JSON400 != nil && r.JSON400.Error == api.InvalidGrant:
+		return Tokens{}, ErrInvalidGrant
+	}
+	return Tokens{}, unavailable(fmt.Errorf("token: status %d", r.StatusCode()))
+}
+
+// Revoke ends the session of a refresh token. nil says that it is over for good.
+func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
+	assertion, err := c.assertion.Assertion()
+	if err != nil {
+		return unavailable(err)
+	}
+	r, err := c.api.RevokeWithFormdataBodyWithResponse(ctx, api.RevocationRequest{
+		Token: refreshToken, ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	if r.StatusCode() != http.StatusOK {
+		return unavailable(fmt.Errorf("revoke: status %d", r.StatusCode()))
+	}
+	return nil
+}
+
+// Me returns the user that authorization, a header value, speaks for.
+func (c *Client) Me(ctx context.Context, authorization string) (api.User, error) {
+	r, err := c.api.GetMeWithResponse(ctx, header(authorization))
+	if err != nil {
+		return api.User{}, unavailable(err)
+	}
+	if r.JSON200 == nil {
+		return api.User{}, unavailable(fmt.Errorf("me: status %d", r.StatusCode()))
+	}
+	return *r.JSON200, nil
+}
+
+func (c *Client) sign() (api.RequestEditorFn, error) {
+	assertion, err := c.assertion.Assertion()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return header("Bearer " + assertion), nil
+}
+
+func header(authorization string) api.RequestEditorFn {
+	return func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Authorization", authorization)
+		return nil
+	}
+}
+
+func presenter(by Presenter) api.Presenter {
+	return api.Presenter{UserAgent: by.UserAgent[:min(len(by.UserAgent), 512)], ClientAddress: by.Address}
+}
+
+// begun reads the answer to a beginning of a session.
+func begun(s *api.Session, start time.Time, r *http.Response, p *api.Problem) (api.User, Tokens, error) {
+	if s == nil {
+		return api.User{}, Tokens{}, refusal(r, p)
+	}
+	t, err := tokens(s.Token, start)
+	return s.User, t, err
+}
+
+// refusal is a definite no as the auth service words it. That it does not know
+// us (its 401 without credentials being wrong) is a fault of the installation.
+func refusal(r *http.Response, p *api.Problem) error {
+	if p == nil || r.StatusCode >= http.StatusInternalServerError || p.Code == "invalid_client" {
+		return unavailable(fmt.Errorf("status %d", r.StatusCode))
+	}
+	out := problem.New(r.StatusCode, problem.Code(p.Code), deref(p.Detail))
+	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil {
+		out.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	if p.Errors != nil {
+		for _, e := range *p.Errors {
+			out.Errors = append(out.Errors, problem.FieldError{Field: e.Field, Code: e.Code, Detail: e.Detail})
+		}
+	}
+	return out
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// tokens reckons the expiry from before the call, so that it never is late.
+func tokens(t api.Token, start time.Time) (Tokens, error) {
+	life := time.Duration(t.ExpiresIn) * time.Second
+	if t.AccessToken == "" || t.RefreshToken == "" || t.Sid == "" || life <= 0 {
+		return Tokens{}, unavailable(errors.New("token answer is not whole"))
+	}
+	return Tokens{
+		RefreshToken: t.RefreshToken, Authorization: "Bearer " + t.AccessToken,
+		Expires: start.Add(life), Life: life, SessionID: t.Sid, Roles: t.Roles, End: t.ExpiresAt,
+	}, nil
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+
+// bounded caps what is read of an answer.
+type bounded struct{ next http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.next.RoundTrip(r)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a RoundTripper hands errors through
+	}
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(res.Body, maxAnswer), res.Body}
+	return res, nil
+}

@@ -1,0 +1,61 @@
+// Package redirect decides where a browser may be sent after signing in: only
+// to a path of the origin that it is on, as a browser would read it (R3).
+package redirect
+
+import (
+	"net/url"
+	"strings"
+)
+
+const maxLen = 1024
+
+// Safe returns next if a browser takes it for a path of its own origin, and
+// otherwise "". It is strict where browsers are lenient: what two parsers read
+// differently is refused.
+func Safe(next string) string {
+	if len(next) > maxLen || strings.ContainsFunc(next, altered) {
+		return ""
+	}
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
+		return ""
+	}
+	// An application that decodes the path once more must not find another
+	// origin in it either: both forms are looked at.
+	raw, _, _ := strings.Cut(next, "?")
+	raw, _, _ = strings.Cut(raw, "#")
+	if !ownPath(raw) || !ownPath(u.Path) {
+		return ""
+	}
+	// Our own endpoints take no navigation: it would end in an error.
+	if u.Path == "/auth" || strings.HasPrefix(u.Path, "/auth/") {
+		return ""
+	}
+	return next
+}
+
+// altered reports whether a browser drops or rewrites c in an address.
+func altered(c rune) bool { return c <= ' ' || c == '\\' || c == 0x7f || c == '\uFFFD' }
+
+// ownPath reports whether a path begins with exactly one slash, has no empty
+// and no dot segments, and nothing that becomes a slash or vanishes.
+func ownPath(path string) bool {
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") {
+		return false
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f })
+}
+
+// ToLogin returns the address of the login page that leads back to target, the
+// path and query of a request.
+func ToLogin(loginPath, target string) string {
+	if next := Safe(target); next != "" && next != "/" {
+		return loginPath + "?next=" + url.QueryEscape(next)
+	}
+	return loginPath
+}

@@ -1,0 +1,195 @@
+// Package route holds the policy: which path goes to which upstream, and who
+// may pass. It is data, read from one file and checked as a whole.
+//
+// It decides on the decoded path of http1, the one reading of a request, and
+// knows neither cookies nor sessions.
+package route
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// A Policy says who may pass, and what the upstream learns.
+type Policy string
+
+// The policies besides role:NAME.
+const (
+	// Public: no session is looked up and no token is sent.
+	Public Policy = "public"
+	// Optional: a token is sent for who is signed in; strangers pass as such.
+	Optional Policy = "optional"
+	// Session: only who is signed in passes.
+	Session Policy = "session"
+
+	rolePrefix = "role:"
+)
+
+// Role returns the role that the policy asks for, or "".
+func (p Policy) Role() string {
+	role, _ := strings.CutPrefix(string(p), rolePrefix)
+	if role == string(p) {
+		return ""
+	}
+	return role
+}
+
+// A Route is one line of the policy. Exactly one of Path and Prefix is set.
+type Route struct {
+	// Path is an exact path.
+	Path string `json:"path,omitempty"`
+	// Prefix matches itself and everything below it, at the border of a segment.
+	Prefix string `json:"prefix,omitempty"`
+	// Methods limits the route to some methods; empty for all.
+	Methods  []string `json:"methods,omitempty"`
+	Upstream string   `json:"upstream"`
+	Policy   Policy   `json:"policy"`
+}
+
+// Table is a whole policy. It is immutable.
+type Table struct {
+	upstreams map[string]string
+	exact     map[string][]Route
+	prefixes  []Route // longest first
+}
+
+type file struct {
+	Upstreams map[string]string `json:"upstreams"`
+	Routes    []Route           `json:"routes"`
+}
+
+// Parse reads a policy in YAML. It reports all faults, joined.
+func Parse(text []byte) (*Table, error) {
+	var f file
+	if err := yaml.UnmarshalStrict(text, &f); err != nil {
+		return nil, fmt.Errorf("routes: %w", err)
+	}
+	t := &Table{upstreams: make(map[string]string), exact: make(map[string][]Route)}
+	faults := []error{t.addUpstreams(f.Upstreams)}
+	if len(f.Routes) == 0 {
+		faults = append(faults, errors.New("routes: there is none"))
+	}
+	for i, r := range f.Routes {
+		if err := t.add(r); err != nil {
+			faults = append(faults, fmt.Errorf("route %d (%s): %w", i+1, cmp.Or(r.Path, r.Prefix, "?"), err))
+		}
+	}
+	// A longer prefix is more specific, and so is one for certain methods.
+	slices.SortStableFunc(t.prefixes, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(len(b.Prefix), len(a.Prefix)), cmp.Compare(len(b.Methods), len(a.Methods)))
+	})
+	for _, routes := range t.exact {
+		slices.SortStableFunc(routes, func(a, b Route) int { return cmp.Compare(len(b.Methods), len(a.Methods)) })
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Table) addUpstreams(upstreams map[string]string) error {
+	var faults []error
+	for name, address := range upstreams {
+		u, err := url.Parse(address)
+		if err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			faults = append(faults, fmt.Errorf("upstream %s: %q is not of the form http://host:port", name, address))
+			continue
+		}
+		host := u.Host
+		if u.Port() == "" {
+			host += ":80"
+		}
+		t.upstreams[name] = host
+	}
+	return errors.Join(faults...)
+}
+
+func (t *Table) add(r Route) error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	where := cmp.Or(r.Path, r.Prefix)
+	switch {
+	case (r.Path == "") == (r.Prefix == ""):
+		fault("set exactly one of path and prefix")
+	case where[0] != '/' || strings.ContainsAny(where, "?#%\\") || strings.Contains(where, "//"):
+		fault("%q must begin with / and be a plain, decoded path", where)
+	case where == "/auth" || strings.HasPrefix(where, "/auth/"):
+		fault("/auth belongs to the sidecar")
+	}
+	if _, ok := t.upstreams[r.Upstream]; !ok {
+		fault("upstream %q is not defined", r.Upstream)
+	}
+	if r.Policy != Public && r.Policy != Optional && r.Policy != Session && r.Policy.Role() == "" {
+		fault("policy %q is none of public, optional, session, role:NAME", r.Policy)
+	}
+	for _, m := range r.Methods {
+		if m == "" || strings.ToUpper(m) != m {
+			fault("method %q: methods are written in capitals", m)
+		}
+	}
+	if len(faults) > 0 {
+		return errors.Join(faults...)
+	}
+	if t.taken(r) {
+		return errors.New("another route says the same path and methods")
+	}
+	if r.Path != "" {
+		t.exact[r.Path] = append(t.exact[r.Path], r)
+	} else {
+		t.prefixes = append(t.prefixes, r)
+	}
+	return nil
+}
+
+func (t *Table) taken(r Route) bool {
+	same := func(o Route) bool { return o.Prefix == r.Prefix && slices.Equal(o.Methods, r.Methods) }
+	if r.Path != "" {
+		return slices.ContainsFunc(t.exact[r.Path], same)
+	}
+	return slices.ContainsFunc(t.prefixes, same)
+}
+
+// Upstreams returns the addresses (host:port) of all upstreams by name.
+func (t *Table) Upstreams() map[string]string { return t.upstreams }
+
+// Match returns the most specific route for a request: an exact path before a
+// prefix, a longer prefix before a shorter one, a route with methods before
+// one without. It returns nil when there is none.
+func (t *Table) Match(method, path string) *Route {
+	if r := find(t.exact[path], method); r != nil {
+		return r
+	}
+	for i := range t.prefixes {
+		r := &t.prefixes[i]
+		if covers(r.Prefix, path) && takes(r, method) {
+			return r
+		}
+	}
+	return nil
+}
+
+func find(routes []Route, method string) *Route {
+	for i := range routes {
+		if takes(&routes[i], method) {
+			return &routes[i]
+		}
+	}
+	return nil
+}
+
+func takes(r *Route, method string) bool {
+	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
+}
+
+func covers(prefix, path string) bool {
+	if !strings.HasPrefix(path, prefix) {
+		return false
+	}
+	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
+}

@@ -1,0 +1,281 @@
+// Package session is the sidecar's half of sessions: it turns a cookie's value
+// into an access token, from memory when it can, through the auth service when
+// it must, and never more than once at a time for one session.
+//
+// It decides nothing about a session: only a definite answer of the auth
+// service ends one, and an outage is never that. It knows no HTTP.
+package session
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"lilypad.example/sidecar/internal/authclient"
+)
+
+// ErrEnded says that the cookie is good for nothing any more: clear it.
+var ErrEnded = errors.New("session: ended")
+
+// ErrUnavailable says that nobody knows now: keep the cookie.
+var ErrUnavailable = errors.New("session: auth service unavailable")
+
+const (
+	// overlap is how long an old cookie is answered from memory after its
+	// successor was seen; the auth service's own overlap is the same.
+	overlap = 10 * time.Second
+	// patience is how long a request waits for a refresh ahead of expiry. Its
+	// token is still good: after that it goes on with it.
+	patience = 250 * time.Millisecond
+	// refused is how long a definite no is remembered, so that a client that
+	// insists costs no call each time. Short, for the no of one moment.
+	refused     = 5 * time.Second
+	refusedSize = 4096
+)
+
+// Auth refreshes tokens; see authclient.Client, whose errors it has.
+type Auth interface {
+	Refresh(ctx context.Context, refreshToken string, by authclient.Presenter) (authclient.Tokens, error)
+}
+
+// A View is a session as one request sees it.
+type View struct {
+	Authorization string
+	SessionID     string
+	Roles         []string
+	End           time.Time
+	// Cookie is the value that the browser should have; it differs from what it
+	// sent when that was rotated, and then goes out with every answer.
+	Cookie string
+}
+
+// Cache holds the sessions that this process has seen lately.
+type Cache struct {
+	auth Auth
+	now  func() time.Time
+
+	mu       sync.Mutex
+	families *simplelru.LRU[string, *family]
+	refused  *simplelru.LRU[string, time.Time]
+	// flights are the refreshes that are going on, by family: at most one each.
+	// They are apart from families so that a forged cookie takes no place there.
+	flights map[string]*flight
+}
+
+// family is one session. Everything in it is guarded by Cache.mu.
+type family struct {
+	tokens authclient.Tokens // of the newest generation we know
+	// refreshAt is when a request is to refresh ahead of expiry.
+	refreshAt time.Time
+	// previous is the cookie value that tokens.RefreshToken succeeded, at.
+	previous  string
+	rotatedAt time.Time
+	// delivered: a browser has shown tokens.RefreshToken.
+	delivered bool
+}
+
+// flight is one call of the auth service, and everybody who waits for it.
+type flight struct {
+	cookie string
+	done   chan struct{}
+	view   View
+	err    error
+}
+
+// NewCache returns a Cache of at most size sessions.
+func NewCache(auth Auth, size int, now func() time.Time) (*Cache, error) {
+	families, err1 := simplelru.NewLRU[string, *family](size, nil)
+	no, err2 := simplelru.NewLRU[string, time.Time](refusedSize, nil)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return &Cache{auth: auth, now: now, families: families, refused: no, flights: make(map[string]*flight)}, nil
+}
+
+// Get returns the session that cookie, a plausible refresh token, stands for.
+// It costs no call while a good access token is in memory. It fails with
+// ErrEnded, ErrUnavailable or the context's error.
+func (c *Cache) Get(ctx context.Context, cookie string, by authclient.Presenter) (View, error) {
+	return c.get(ctx, cookie, by, "")
+}
+
+// Renew is Get for a caller whose upstream refused the given authorization: it
+// returns another one.
+func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Presenter, authorization string) (View, error) {
+	return c.get(ctx, cookie, by, authorization)
+}
+
+func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter, unwanted string) (View, error) {
+	id := familyOf(cookie)
+	for {
+		c.mu.Lock()
+		now := c.now()
+		if until, ok := c.refused.Get(cookie); ok && now.Before(until) {
+			c.mu.Unlock()
+			return View{}, ErrEnded
+		}
+		f, _ := c.families.Get(id)
+		fl := c.flights[id]
+		view, good := f.look(cookie, now)
+		good = good && view.Authorization != unwanted
+		if good && (fl != nil || now.Before(f.refreshAt)) {
+			c.mu.Unlock()
+			return view, nil
+		}
+		if fl == nil {
+			fl = c.launch(ctx, id, cookie, by)
+		}
+		c.mu.Unlock()
+
+		if good {
+			return fl.waitBriefly(ctx, view), nil
+		}
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			return View{}, context.Cause(ctx)
+		}
+		if fl.cookie == cookie {
+			return fl.view, fl.err
+		}
+		// That was for another cookie of the family: look again.
+	}
+}
+
+// familyOf returns the part of a token that names its family. It is not
+// verified: what is in the cache is found by the whole value only.
+func familyOf(cookie string) string {
+	parts := strings.SplitN(cookie, ".", 4)
+	if len(parts) < 4 {
+		return cookie
+	}
+	return parts[2]
+}
+
+// look returns what memory knows of cookie, and whether that is an answer. A
+// nil family knows nothing.
+func (f *family) look(cookie string, now time.Time) (View, bool) {
+	if f == nil || !now.Before(f.tokens.Expires) {
+		return View{}, false
+	}
+	switch cookie {
+	case f.tokens.RefreshToken:
+		f.delivered = true
+	case f.previous:
+		// An old cookie is answered from here only while its successor is
+		// undelivered or just out. Later the auth service decides, so that a
+		// stale cookie cannot hide in a cache.
+		if f.delivered && now.Sub(f.rotatedAt) > overlap {
+			return View{}, false
+		}
+	default:
+		return View{}, false
+	}
+	return f.view(), true
+}
+
+func (f *family) view() View {
+	t := &f.tokens
+	return View{Authorization: t.Authorization, SessionID: t.SessionID, Roles: t.Roles, End: t.End, Cookie: t.RefreshToken}
+}
+
+// launch begins a refresh, which goes on even if who asked for it leaves: a
+// rotation whose result is thrown away is a lost response by our own hand.
+func (c *Cache) launch(ctx context.Context, id, cookie string, by authclient.Presenter) *flight {
+	fl := &flight{cookie: cookie, done: make(chan struct{})}
+	c.flights[id] = fl
+	go func() {
+		tokens, err := c.auth.Refresh(context.WithoutCancel(ctx), cookie, by)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		defer close(fl.done)
+		delete(c.flights, id)
+		switch {
+		case err == nil:
+			fl.view = c.take(id, cookie, tokens)
+		case errors.Is(err, authclient.ErrInvalidGrant):
+			c.end(id, cookie)
+			fl.err = ErrEnded
+		default:
+			fl.err = errors.Join(ErrUnavailable, err)
+		}
+	}()
+	return fl
+}
+
+// waitBriefly waits for a refresh ahead of expiry, so that the successor goes
+// out with this very answer; the old token serves when that takes too long.
+func (fl *flight) waitBriefly(ctx context.Context, old View) View {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-fl.done:
+		if fl.err == nil {
+			return fl.view
+		}
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return old
+}
+
+// take keeps what the auth service gave for cookie.
+func (c *Cache) take(id, cookie string, t authclient.Tokens) View {
+	f, ok := c.families.Get(id)
+	if !ok {
+		f = &family{}
+		c.families.Add(id, f)
+	}
+	f.take(cookie, t, c.now())
+	return f.view()
+}
+
+func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
+	switch {
+	case t.RefreshToken == cookie: // not rotated: the browser has it
+		f.delivered = true
+		if f.tokens.RefreshToken != cookie {
+			f.previous = ""
+		}
+	case t.RefreshToken != f.tokens.RefreshToken: // a new generation
+		f.previous, f.rotatedAt, f.delivered = cookie, now, false
+	}
+	f.tokens = t
+	// A jitter of a tenth spreads the refreshes of sessions that began together.
+	f.refreshAt = t.Expires.Add(-time.Duration(float64(t.Life) * (0.15 + 0.1*rand.Float64()))) //nolint:gosec // not a secret
+}
+
+// end remembers that cookie is over and forgets its family, unless cookie is
+// none of the family's: a forgery must not touch the real one.
+func (c *Cache) end(id, cookie string) {
+	c.refused.Add(cookie, c.now().Add(refused))
+	if f, ok := c.families.Get(id); ok && (cookie == f.tokens.RefreshToken || cookie == f.previous) {
+		c.families.Remove(id)
+	}
+}
+
+// Begin keeps the tokens of a session that has just begun.
+func (c *Cache) Begin(t authclient.Tokens) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.take(familyOf(t.RefreshToken), t.RefreshToken, t)
+}
+
+// Forget drops the session that cookie stands for, which has been revoked.
+func (c *Cache) Forget(cookie string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(familyOf(cookie), cookie)
+}
+
+// Len returns how many sessions are in memory.
+func (c *Cache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.families.Len()
+}

@@ -1,0 +1,289 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lilypad.example/sidecar/internal/authclient"
+	"lilypad.example/sidecar/internal/session"
+)
+
+const life = 100 * time.Second
+
+var by = authclient.Presenter{UserAgent: "test", Address: "192.0.2.1"}
+
+func value(family string, generation int) string {
+	return fmt.Sprintf("v1.k1.%s.%d.mac", family, generation)
+}
+
+// auth is an auth service that rotates at every refresh but gives the
+// predecessor the same successor, and counts.
+type auth struct {
+	mu       sync.Mutex
+	current  map[string]int
+	calls    int
+	issued   int
+	slow     time.Duration
+	failing  error
+	rotating bool
+}
+
+func newAuth() *auth { return &auth{current: map[string]int{"A": 1, "B": 1}, rotating: true} }
+
+func (a *auth) Refresh(ctx context.Context, cookie string, _ authclient.Presenter) (authclient.Tokens, error) {
+	if a.slow > 0 {
+		select {
+		case <-time.After(a.slow):
+		case <-ctx.Done():
+			return authclient.Tokens{}, ctx.Err()
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+	if a.failing != nil {
+		return authclient.Tokens{}, a.failing
+	}
+	for family, g := range a.current {
+		switch cookie {
+		case value(family, g):
+			if a.rotating {
+				a.current[family]++
+			}
+		case value(family, g-1):
+		default:
+			continue
+		}
+		a.issued++
+		return authclient.Tokens{
+			RefreshToken: value(family, a.current[family]), Authorization: fmt.Sprintf("Bearer %s%d", family, a.issued),
+			Expires: time.Now().Add(life), Life: life, SessionID: family, End: time.Now().Add(time.Hour),
+		}, nil
+	}
+	return authclient.Tokens{}, authclient.ErrInvalidGrant
+}
+
+func (a *auth) count() int { a.mu.Lock(); defer a.mu.Unlock(); return a.calls }
+
+func cache(t *testing.T, a *auth) *session.Cache {
+	t.Helper()
+	c, err := session.NewCache(a, 100, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func get(t *testing.T, c *session.Cache, cookie string) session.View {
+	t.Helper()
+	v, err := c.Get(t.Context(), cookie, by)
+	if err != nil {
+		t.Fatalf("%s: %v", cookie, err)
+	}
+	return v
+}
+
+func TestAGoodTokenCostsNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		first := get(t, c, value("A", 1))
+		if first.Cookie != value("A", 2) || a.count() != 1 {
+			t.Fatalf("%+v after %d calls", first, a.count())
+		}
+		for range 70 {
+			time.Sleep(time.Second) // the bubble's clock
+			if v := get(t, c, value("A", 2)); v.Authorization != first.Authorization {
+				t.Fatalf("%+v, want %+v", v, first)
+			}
+		}
+		if a.count() != 1 {
+			t.Errorf("%d calls", a.count())
+		}
+	})
+}
+
+func TestT74_OneRotationHoweverManyWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		a.slow = time.Second
+		c := cache(t, a)
+		var wg sync.WaitGroup
+		for range 180 {
+			wg.Go(func() {
+				if v, err := c.Get(t.Context(), value("A", 1), by); err != nil || v.Cookie != value("A", 2) {
+					t.Errorf("%+v, %v", v, err)
+				}
+			})
+		}
+		wg.Wait()
+		if a.count() != 1 {
+			t.Errorf("%d calls", a.count())
+		}
+	})
+}
+
+func TestRefreshAheadWaitsForItsSuccessorAndOthersDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		get(t, c, value("A", 1))
+		old := get(t, c, value("A", 2))
+		time.Sleep(90 * time.Second) // past the time to refresh, before expiry
+		a.slow = 100 * time.Millisecond
+		start := time.Now()
+		ahead := make(chan session.View)
+		go func() { ahead <- get(t, c, value("A", 2)) }()
+		synctest.Wait()
+		if v := get(t, c, value("A", 2)); v.Authorization != old.Authorization || time.Since(start) > 0 {
+			t.Errorf("the second waited %s for %+v", time.Since(start), v)
+		}
+		if v := <-ahead; v.Cookie != value("A", 3) || v.Authorization == old.Authorization {
+			t.Errorf("the first went on with %+v", v)
+		}
+		if a.count() != 2 {
+			t.Errorf("%d calls", a.count())
+		}
+	})
+}
+
+func TestRefreshAheadGoesOnWithTheOldTokenWhenItTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		get(t, c, value("A", 1))
+		old := get(t, c, value("A", 2))
+		time.Sleep(90 * time.Second) // the bubble's clock
+		a.slow = 3 * time.Second
+		start := time.Now()
+		if v := get(t, c, value("A", 2)); v.Authorization != old.Authorization || time.Since(start) != 250*time.Millisecond {
+			t.Errorf("%+v after %s", v, time.Since(start))
+		}
+		time.Sleep(4 * time.Second) // the bubble's clock: the refresh has come back
+		if v := get(t, c, value("A", 2)); v.Cookie != value("A", 3) {
+			t.Errorf("its result was lost: %+v", v)
+		}
+	})
+}
+
+func TestTheSuccessorGoesOutUntilTheBrowserShowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		get(t, c, value("A", 1))
+		time.Sleep(60 * time.Second) // the bubble's clock: longer than the overlap
+		if v := get(t, c, value("A", 1)); v.Cookie != value("A", 2) || a.count() != 1 {
+			t.Errorf("undelivered: %+v after %d calls", v, a.count())
+		}
+		get(t, c, value("A", 2)) // delivered
+		if get(t, c, value("A", 1)); a.count() != 2 {
+			t.Errorf("a stale cookie hid in the cache: %d calls", a.count())
+		}
+	})
+}
+
+func TestR8_AnOutageEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		get(t, c, value("A", 1))
+		a.failing = authclient.ErrUnavailable
+		time.Sleep(90 * time.Second) // the bubble's clock: refresh is due, the token still good
+		get(t, c, value("A", 2))
+		time.Sleep(20 * time.Second) // expired
+		if _, err := c.Get(t.Context(), value("A", 2), by); !errors.Is(err, session.ErrUnavailable) || errors.Is(err, session.ErrEnded) {
+			t.Errorf("%v", err)
+		}
+		a.failing = nil
+		if v := get(t, c, value("A", 2)); v.Cookie != value("A", 3) {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+func TestADefiniteNoIsRememberedBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		for range 100 {
+			if _, err := c.Get(t.Context(), value("C", 1), by); !errors.Is(err, session.ErrEnded) {
+				t.Fatal(err)
+			}
+		}
+		if a.count() != 1 {
+			t.Errorf("%d calls", a.count())
+		}
+		time.Sleep(6 * time.Second) // the bubble's clock
+		if _, err := c.Get(t.Context(), value("C", 1), by); !errors.Is(err, session.ErrEnded) || a.count() != 2 {
+			t.Errorf("%v after %d calls", err, a.count())
+		}
+	})
+}
+
+func TestAForgedCookieOfAFamilyDoesNotTouchIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		get(t, c, value("A", 1))
+		if _, err := c.Get(t.Context(), "v1.k1.A.2.forged", by); !errors.Is(err, session.ErrEnded) {
+			t.Fatal(err)
+		}
+		if get(t, c, value("A", 2)); a.count() != 2 {
+			t.Errorf("%d calls", a.count())
+		}
+	})
+}
+
+func TestRenewGivesAnotherToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		a.rotating = false
+		c := cache(t, a)
+		v := get(t, c, value("A", 1))
+		w, err := c.Renew(t.Context(), value("A", 1), by, v.Authorization)
+		if err != nil || w.Authorization == v.Authorization {
+			t.Errorf("%+v, %v", w, err)
+		}
+		if x, err := c.Renew(t.Context(), value("A", 1), by, v.Authorization); err != nil || x.Authorization != w.Authorization || a.count() != 2 {
+			t.Errorf("the second who was refused the same token: %+v, %v after %d calls", x, err, a.count())
+		}
+	})
+}
+
+func TestForgetEndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		get(t, c, value("A", 1))
+		get(t, c, value("B", 1))
+		c.Forget(value("A", 2))
+		if _, err := c.Get(t.Context(), value("A", 2), by); !errors.Is(err, session.ErrEnded) {
+			t.Errorf("%v", err)
+		}
+		if get(t, c, value("B", 2)); a.count() != 2 {
+			t.Errorf("another session was touched: %d calls", a.count())
+		}
+	})
+}
+
+func TestS14_TwoUsersAtOnceAreNotMixedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() {
+				family := []string{"A", "B"}[i%2]
+				if v, err := c.Get(t.Context(), value(family, 1), by); err != nil || v.SessionID != family {
+					t.Errorf("%s: %+v, %v", family, v, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
