@@ -105,7 +105,7 @@ func (p plan) commands() []spec {
 	return []spec{
 		p.command("auth", p.auth, p.authOps, map[string]string{
 			"STORE": "embedded", "ISSUER": auth, "ACCESS_TTL": p.accessTTL.String(),
-			"SIGNING_KEYS_FILE": p.file("signing-keys.pem"), "RING_KEYS_FILE": p.file("ring-keys"),
+			"SIGNING_KEYS_FILE": p.file("signing.pem"), "RING_KEYS_FILE": p.file("ring.keys"),
 			"CLIENT_KEYS_FILE": p.file("clients.json"), "EMBEDDED_USERS_FILE": p.file("users.json"),
 		}),
 		p.command("frogs", p.frogs, p.frogsOps, map[string]string{"STORE": "embedded", "AUTH_URL": auth}),

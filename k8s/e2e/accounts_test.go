@@ -44,14 +44,14 @@ func wantUser(t *testing.T, v *visitor, who account) session {
 }
 
 func registerByJSON(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.wantStranger(t)
 	who := v.register(t)
 	wantUser(t, v, who)
 }
 
 func registerByForm(t *testing.T, w *World) {
-	v, who := w.visitor(), newAccount()
+	v, who := w.visitor(t), newAccount()
 	if to := v.submit(t, "/auth/register", who.form()).wantRedirect(t); to.String() != "/" {
 		t.Errorf("redirected to %q", to)
 	}
@@ -59,9 +59,9 @@ func registerByForm(t *testing.T, w *World) {
 }
 
 func registerRefusesByJSON(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	taken := v.register(t)
-	stranger := w.visitor()
+	stranger := w.visitor(t)
 
 	p := stranger.sendJSON(t, "/auth/register", taken.json()).wantProblem(t, http.StatusConflict)
 	if p.Code != "email_taken" {
@@ -76,7 +76,7 @@ func registerRefusesByJSON(t *testing.T, w *World) {
 }
 
 func registerRefusesByForm(t *testing.T, w *World) {
-	v, who := w.visitor(), newAccount()
+	v, who := w.visitor(t), newAccount()
 	who.Password = "short"
 	to := v.submit(t, "/auth/register", who.form()).wantRedirect(t)
 	q := to.Query()
@@ -92,23 +92,23 @@ func registerRefusesByForm(t *testing.T, w *World) {
 	}
 	v.wantStranger(t)
 
-	taken := w.visitor().register(t)
+	taken := w.visitor(t).register(t)
 	if to := v.submit(t, "/auth/register", taken.form()).wantRedirect(t); to.Path != "/register" || to.Query().Get("error") != "email_taken" {
 		t.Errorf("redirected to %q for a taken address", to)
 	}
 }
 
 func loginByJSON(t *testing.T, w *World) {
-	who := w.visitor().register(t)
-	v := w.visitor()
+	who := w.visitor(t).register(t)
+	v := w.visitor(t)
 	v.login(t, who)
 	wantUser(t, v, who)
 }
 
 func loginByForm(t *testing.T, w *World) {
-	who := w.visitor().register(t)
+	who := w.visitor(t).register(t)
 	for next, want := range map[string]string{"": "/", "/account": "/account", "/frogs?sort=pets": "/frogs?sort=pets"} {
-		v, form := w.visitor(), who.form()
+		v, form := w.visitor(t), who.form()
 		form.Del("name")
 		form.Set("next", next)
 		if to := v.submit(t, "/auth/login", form).wantRedirect(t); to.String() != want {
@@ -119,8 +119,8 @@ func loginByForm(t *testing.T, w *World) {
 }
 
 func loginRefusesByJSON(t *testing.T, w *World) {
-	who := w.visitor().register(t)
-	v := w.visitor()
+	who := w.visitor(t).register(t)
+	v := w.visitor(t)
 	wrong := v.sendJSON(t, "/auth/login", map[string]string{"email": who.Email, "password": who.Password + "x"})
 	unknown := v.sendJSON(t, "/auth/login", map[string]string{"email": newAccount().Email, "password": who.Password})
 	if p := wrong.wantProblem(t, http.StatusUnauthorized); p.Code != "invalid_credentials" {
@@ -148,8 +148,8 @@ func withoutInstance(t *testing.T, a *answer) string {
 }
 
 func loginRefusesByForm(t *testing.T, w *World) {
-	who := w.visitor().register(t)
-	v, form := w.visitor(), who.form()
+	who := w.visitor(t).register(t)
+	v, form := w.visitor(t), who.form()
 	form.Set("password", "a wrong password of mine")
 	form.Set("next", "/account")
 	to := v.submit(t, "/auth/login", form).wantRedirect(t)
@@ -168,18 +168,18 @@ func loginRefusesByForm(t *testing.T, w *World) {
 }
 
 func logoutByJSON(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	kept := v.jar.cookie
 	out := v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
 	if !out.clearsCookie(t) {
 		t.Error("the cookie is not cleared")
 	}
-	w.holder(kept).wantStranger(t)
+	w.holder(t, kept).wantStranger(t)
 }
 
 func logoutByForm(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	kept := v.jar.cookie
 	out := v.submit(t, "/auth/logout", url.Values{})
@@ -192,6 +192,6 @@ func logoutByForm(t *testing.T, w *World) {
 	if out.header.Get("Clear-Site-Data") == "" {
 		t.Error("no Clear-Site-Data")
 	}
-	w.holder(kept).wantStranger(t)
-	w.visitor().submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // a stranger may log out too
+	w.holder(t, kept).wantStranger(t)
+	w.visitor(t).submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // a stranger may log out too
 }

@@ -119,7 +119,7 @@ func (b *browser) outliveTheAccessToken() {
 }
 
 func wrongPasswordKeepsTheAddress(t *testing.T, w *World) {
-	who := w.visitor().register(t)
+	who := w.visitor(t).register(t)
 	b := newBrowser(t, w)
 	b.visit("/login")
 	b.fill(map[string]string{"email": who.Email, "password": "this is a wrong password"})
@@ -146,7 +146,7 @@ func wrongPasswordKeepsTheAddress(t *testing.T, w *World) {
 }
 
 func loginReturns(t *testing.T, w *World) {
-	who := w.visitor().register(t)
+	who := w.visitor(t).register(t)
 	b := newBrowser(t, w)
 	b.visit("/account")
 	if b.path() != "/login" {
@@ -180,13 +180,13 @@ func withoutJavaScript(t *testing.T, w *World) {
 // redirectsAsABrowserReadsThem has Chromium's own parser judge the paths to
 // which a login was redirected: the judge in redirect_test.go is ours.
 func redirectsAsABrowserReadsThem(t *testing.T, w *World) {
-	who := w.visitor().register(t)
+	who := w.visitor(t).register(t)
 	locations := map[string]string{}
 	for _, next := range hostileNexts(t) {
 		form := who.form()
 		form.Set("next", next)
 		form.Set("password", "a wrong password") // the way back to the login page carries next on
-		locations[next] = w.visitor().submit(t, "/auth/login", form).header.Get("Location")
+		locations[next] = w.visitor(t).submit(t, "/auth/login", form).header.Get("Location")
 	}
 	list, err := json.Marshal(locations)
 	if err != nil {

@@ -55,7 +55,7 @@ func (v *visitor) wantPets(t *testing.T, want map[string]string) {
 }
 
 func petAFrog(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	before := v.frogs(t)
 	chosen := before[len(before)-1]
@@ -67,7 +67,7 @@ func petAFrog(t *testing.T, w *World) {
 	if after.ID != chosen.ID || after.Pets <= chosen.Pets || after.PettedAt == nil {
 		t.Errorf("%+v, before %+v", after, chosen)
 	}
-	other := w.visitor()
+	other := w.visitor(t)
 	other.register(t)
 	list := other.frogs(t)
 	i := slices.IndexFunc(list, func(f frog) bool { return f.ID == chosen.ID })
@@ -77,7 +77,7 @@ func petAFrog(t *testing.T, w *World) {
 }
 
 func galleryOfAStranger(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	for _, path := range []string{"/", "/frogs"} {
 		page := v.navigate(t, path).want(t, http.StatusOK).body
 		if !strings.Contains(page, "Login to pet the phrog 👀") {
@@ -91,7 +91,7 @@ func galleryOfAStranger(t *testing.T, w *World) {
 }
 
 func unknownFrog(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	v.fetch(t, http.MethodPost, "/api/frogs/no-such-frog/pet").wantProblem(t, http.StatusNotFound)
 	v.fetch(t, http.MethodGet, "/api/frogs/no/such/path").wantProblem(t, http.StatusNotFound)

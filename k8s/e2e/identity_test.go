@@ -39,9 +39,9 @@ func forged(victim account) map[string]string {
 }
 
 func forgedIdentityOfAStranger(t *testing.T, w *World) {
-	victim := w.visitor().register(t)
+	victim := w.visitor(t).register(t)
 	for name, value := range forged(victim) {
-		v := w.visitor().with(name, value)
+		v := w.visitor(t).with(name, value)
 		for _, path := range []string{"/auth/session", "/api/frogs"} {
 			if a := v.fetch(t, http.MethodGet, path); a.status != http.StatusUnauthorized && a.status != http.StatusBadRequest {
 				t.Errorf("%s with %s: %s answers %d", a.request, name, value, a.status)
@@ -58,8 +58,8 @@ func forgedIdentityOfAStranger(t *testing.T, w *World) {
 }
 
 func forgedIdentityOfAUser(t *testing.T, w *World) {
-	victim := w.visitor().register(t)
-	v := w.visitor()
+	victim := w.visitor(t).register(t)
+	v := w.visitor(t)
 	who := v.register(t)
 	for name, value := range forged(victim) {
 		user := v.with(name, value)
@@ -82,7 +82,7 @@ func forgedIdentityOfAUser(t *testing.T, w *World) {
 }
 
 func hopByHopDeletion(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	who := v.register(t)
 	for _, list := range []string{"close, Authorization, X-User-Id, X-Request-Id", "Authorization", "authorization, Cookie", "keep-alive, AUTHORIZATION"} {
 		user := v.with("Connection", list)
@@ -97,7 +97,7 @@ func hopByHopDeletion(t *testing.T, w *World) {
 
 // forgedCookies: whatever the cookie holds, a stranger is a stranger, is rid of it, and sees no error page.
 func forgedCookies(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	genuine := v.jar.cookie
 	parts := strings.Split(genuine, ".")
@@ -128,37 +128,37 @@ func forgedCookies(t *testing.T, w *World) {
 		"another site's token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
 		"very much":            strings.Repeat("x", 3000),
 	} {
-		page := w.holder(value).navigate(t, "/")
+		page := w.holder(t, value).navigate(t, "/")
 		if page.status != http.StatusOK || !page.clearsCookie(t) {
 			t.Errorf("%s: the front page answers %d, Set-Cookie %q", what, page.status, page.header["Set-Cookie"])
 		}
-		if a := w.holder(value).fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusUnauthorized || !a.clearsCookie(t) {
+		if a := w.holder(t, value).fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusUnauthorized || !a.clearsCookie(t) {
 			t.Errorf("%s: %s answers %d, Set-Cookie %q", what, a.request, a.status, a.header["Set-Cookie"])
 		}
-		if a := w.holder(value).navigate(t, "/account"); a.status != http.StatusSeeOther {
+		if a := w.holder(t, value).navigate(t, "/account"); a.status != http.StatusSeeOther {
 			t.Errorf("%s: %s answers %d", what, a.request, a.status)
 		}
-		w.holder(value).wantStranger(t)
+		w.holder(t, value).wantStranger(t)
 	}
-	w.holder(genuine).session(t) // the forgeries did the real one no harm
+	w.holder(t, genuine).session(t) // the forgeries did the real one no harm
 }
 
 func cookieOfAnEndedSession(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	kept := v.jar.cookie
 	v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
-	if page := w.holder(kept).navigate(t, "/"); page.status != http.StatusOK || !page.clearsCookie(t) {
+	if page := w.holder(t, kept).navigate(t, "/"); page.status != http.StatusOK || !page.clearsCookie(t) {
 		t.Errorf("the front page answers %d, Set-Cookie %q", page.status, page.header["Set-Cookie"])
 	}
-	if to := w.holder(kept).navigate(t, "/account").wantRedirect(t); to.Path != "/login" {
+	if to := w.holder(t, kept).navigate(t, "/account").wantRedirect(t); to.Path != "/login" {
 		t.Errorf("redirected to %q", to)
 	}
-	w.holder(kept).fetch(t, http.MethodGet, "/api/frogs").wantProblem(t, http.StatusUnauthorized)
+	w.holder(t, kept).fetch(t, http.MethodGet, "/api/frogs").wantProblem(t, http.StatusUnauthorized)
 }
 
 func twoCookies(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	genuine := v.jar.cookie
 	for _, cookies := range []string{
@@ -166,7 +166,7 @@ func twoCookies(t *testing.T, w *World) {
 		fmt.Sprintf("%s=x; %s=%s", cookieName, cookieName, genuine),
 		fmt.Sprintf("%s=%s; a=b; %s=%s", cookieName, genuine, cookieName, genuine),
 	} {
-		twice := w.visitor().with("Cookie", cookies)
+		twice := w.visitor(t).with("Cookie", cookies)
 		twice.wantStranger(t)
 		twice.fetch(t, http.MethodGet, "/api/frogs").want(t, http.StatusUnauthorized)
 		twice.navigate(t, "/").want(t, http.StatusOK)

@@ -55,7 +55,7 @@ var crossSite = []map[string]string{
 }
 
 func crossSiteWrites(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	who := v.register(t)
 	sid, pets := v.session(t).SID, v.pets(t)
 	for _, route := range writeRoutes(t, v) {
@@ -83,9 +83,9 @@ func crossSiteWrites(t *testing.T, w *World) {
 
 // crossSiteLogin: signing a victim in as the attacker is an attack too.
 func crossSiteLogin(t *testing.T, w *World) {
-	who := w.visitor().register(t)
+	who := w.visitor(t).register(t)
 	for _, headers := range crossSite {
-		v := w.visitor()
+		v := w.visitor(t)
 		attacker := v
 		for name, value := range headers {
 			attacker = attacker.with(name, value)
@@ -102,7 +102,7 @@ func crossSiteLogin(t *testing.T, w *World) {
 }
 
 func safeMethods(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	who := v.register(t)
 	sid, pets := v.session(t).SID, v.pets(t)
 	for _, route := range writeRoutes(t, v) {
@@ -124,7 +124,7 @@ func safeMethods(t *testing.T, w *World) {
 }
 
 func foreignOriginsMayNotRead(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	foreign := v.with("Origin", "https://evil.example").with("Sec-Fetch-Site", "cross-site")
 	for _, path := range []string{"/", "/account", "/api/frogs", "/auth/session"} {
@@ -140,7 +140,7 @@ func foreignOriginsMayNotRead(t *testing.T, w *World) {
 }
 
 func rightKindOfRefusal(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	for path, next := range map[string]string{"/account": "/account", "/account?tab=sessions": "/account?tab=sessions"} {
 		to := v.navigate(t, path).wantRedirect(t)
 		if to.Path != "/login" || to.Query().Get("next") != next {
@@ -168,7 +168,7 @@ func rightKindOfRefusal(t *testing.T, w *World) {
 	}
 	v.fetch(t, http.MethodGet, "/auth/session").wantProblem(t, http.StatusUnauthorized)
 
-	user := w.visitor()
+	user := w.visitor(t)
 	user.register(t)
 	if a := user.navigate(t, "/admin"); a.status != http.StatusForbidden {
 		t.Errorf("%s without the role answers %d", a.request, a.status)

@@ -19,7 +19,7 @@ func pageScenarios() []scenario {
 }
 
 func pagesAreNotStored(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	for _, path := range []string{"/", "/frogs", "/account", "/api/frogs", "/auth/session"} {
 		a := v.navigate(t, path).want(t, http.StatusOK)
@@ -32,7 +32,7 @@ func pagesAreNotStored(t *testing.T, w *World) {
 var maxAge = regexp.MustCompile(`max-age=(\d+)`)
 
 func pageHeaders(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	check := func(path string) {
 		a := v.navigate(t, path)
 		h := a.header
@@ -81,7 +81,7 @@ func pageHeaders(t *testing.T, w *World) {
 }
 
 func cacheDeception(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	who := v.register(t)
 	for _, path := range []string{
 		"/account/x.css", "/account%2fx.js", "/account%2Fx.css", "/account;.png", "/account;x.css", "/account.css", "/account/..%2fx.css",
@@ -103,7 +103,7 @@ func hostileNames(t *testing.T, w *World) {
 	for _, name := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</title><svg/onload=alert(1)>`, `{{.}}`,
 	} {
-		v, who := w.visitor(), newAccount()
+		v, who := w.visitor(t), newAccount()
 		who.Name = name
 		v.sendJSON(t, "/auth/register", who.json()).want(t, http.StatusCreated)
 		for _, path := range []string{"/", "/account"} {
@@ -113,8 +113,8 @@ func hostileNames(t *testing.T, w *World) {
 			}
 		}
 		who.Password = "wrong"
-		to := w.visitor().submit(t, "/auth/register", who.form()).wantRedirect(t)
-		if page := w.visitor().navigate(t, to.String()).want(t, http.StatusOK).body; strings.ContainsAny(name, "<>'\"") && strings.Contains(page, name) {
+		to := w.visitor(t).submit(t, "/auth/register", who.form()).wantRedirect(t)
+		if page := w.visitor(t).navigate(t, to.String()).want(t, http.StatusOK).body; strings.ContainsAny(name, "<>'\"") && strings.Contains(page, name) {
 			t.Errorf("the form shows the name %q as it is", name)
 		}
 	}
@@ -123,7 +123,7 @@ func hostileNames(t *testing.T, w *World) {
 var elsewhere = regexp.MustCompile(`(?i)(?:src|srcset|data|href|action)\s*=\s*["']?\s*(?:https?:)?//|url\(\s*["']?(?:https?:)?//|@import`)
 
 func nothingFromElsewhere(t *testing.T, w *World) {
-	v := w.visitor()
+	v := w.visitor(t)
 	v.register(t)
 	crawl(t, v, func(a *answer) {
 		if found := elsewhere.FindString(a.body); found != "" && !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {

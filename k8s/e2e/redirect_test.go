@@ -76,12 +76,12 @@ func TestT17_TheCorpusAndItsJudge(t *testing.T) {
 }
 
 func hostileRedirects(t *testing.T, w *World) {
-	who := w.visitor().register(t)
+	who := w.visitor(t).register(t)
 	for _, next := range hostileNexts(t) {
 		form := who.form()
 		form.Del("name")
 		form.Set("next", next)
-		a := w.visitor().submit(t, "/auth/login", form)
+		a := w.visitor(t).submit(t, "/auth/login", form)
 		a.wantRedirect(t)
 		location := a.header.Get("Location")
 		if !staysHere(location) || leavesByDots.MatchString(location) {

@@ -11,11 +11,18 @@ import (
 // ingress. E2E_URL says where that is; E2E_CONTEXT names the cluster in KUBECONFIG,
 // for the scenarios that restart something in it.
 func TestCluster(t *testing.T) {
-	w := newWorld(cmp.Or(os.Getenv("E2E_URL"), "http://frogs.localhost:8080"), os.Getenv("E2E_SCREENSHOTS"))
+	w := &World{BaseURL: cmp.Or(os.Getenv("E2E_URL"), "http://frogs.localhost:8080"), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
 	w.RestartAuth = func(t *testing.T) {
 		t.Helper()
 		kubectl(t, "--namespace=lilypad", "rollout", "restart", "deployment/lilypad-auth")
 		kubectl(t, "--namespace=lilypad", "rollout", "status", "deployment/lilypad-auth", "--timeout=180s")
+	}
+	// The ingress sees the cluster's own gateway as everybody's address.
+	w.ForgetLimits = func(t *testing.T) {
+		t.Helper()
+		const forget = `for _, key in ipairs(redis.call("KEYS", "rate:*")) do redis.call("DEL", key) end`
+		kubectl(t, "--namespace=stores", "exec", "statefulset/redis", "--", "sh", "-c",
+			`REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /run/secrets/redis/auth.conf) exec redis-cli EVAL "$0" 0`, forget)
 	}
 	play(t, w)
 }

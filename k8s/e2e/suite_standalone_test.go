@@ -31,7 +31,7 @@ func TestStandalone(t *testing.T) {
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("compile standalone: %v\n%s", err, out)
 	}
-	play(t, newWorld(startStandalone(t, program, root), os.Getenv("E2E_SCREENSHOTS")))
+	play(t, &World{BaseURL: startStandalone(t, program, root), Screenshots: os.Getenv("E2E_SCREENSHOTS")})
 }
 
 // startStandalone returns the product's address once it says that it is ready.

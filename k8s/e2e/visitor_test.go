@@ -11,28 +11,39 @@ import (
 	"time"
 )
 
-// A visitor is a browser as far as HTTP shows one: it keeps our cookie (Go's
-// cookie jar would not send a Secure one over plain http), follows no redirect
-// by itself, and says where its requests come from (Fetch Metadata).
+// A visitor is a browser as far as HTTP shows one: it has an address, keeps our
+// cookie (Go's cookie jar would not send a Secure one over plain http), follows
+// no redirect by itself, and says where its requests come from (Fetch Metadata).
 type visitor struct {
-	w     *World
-	jar   *jar
-	extra http.Header // sent with every request, spelled as it is here
+	w      *World
+	client *http.Client
+	jar    *jar
+	extra  http.Header // sent with every request, spelled as it is here
 }
 
 // A jar holds the value of our cookie; empty: none.
 type jar struct{ cookie string }
 
-func (w *World) visitor() *visitor { return w.holder("") }
+// visitor is somebody who was never here before.
+func (w *World) visitor(t *testing.T) *visitor {
+	t.Helper()
+	return w.holder(t, "")
+}
 
-// holder is a browser that holds a value of our cookie, come by it how it may.
-func (w *World) holder(cookie string) *visitor {
-	return &visitor{w: w, jar: &jar{cookie}, extra: http.Header{}}
+// holder is somebody who holds a value of our cookie, come by it how they may.
+func (w *World) holder(t *testing.T, cookie string) *visitor {
+	t.Helper()
+	return &visitor{w: w, client: w.client(t, w.address()), jar: &jar{cookie}, extra: http.Header{}}
+}
+
+// tab is the same visitor, with a jar that what happens elsewhere does not reach.
+func (v *visitor) tab() *visitor {
+	return &visitor{w: v.w, client: v.client, jar: &jar{v.jar.cookie}, extra: maps.Clone(v.extra)}
 }
 
 // with is the same visitor sending a header more; an empty value leaves one out.
 func (v *visitor) with(name, value string) *visitor {
-	other := &visitor{w: v.w, jar: v.jar, extra: maps.Clone(v.extra)}
+	other := &visitor{w: v.w, client: v.client, jar: v.jar, extra: maps.Clone(v.extra)}
 	other.extra[name] = []string{value}
 	return other
 }
@@ -90,6 +101,23 @@ func script() http.Header {
 
 func (v *visitor) do(t *testing.T, method, path, contentType, body string, header http.Header) *answer {
 	t.Helper()
+	a := v.ask(t, method, path, contentType, body, header)
+	if limited := a.status == http.StatusTooManyRequests || strings.Contains(a.header.Get("Location"), "error=rate_limited"); limited && v.w.ForgetLimits != nil {
+		v.w.ForgetLimits(t)
+		a = v.ask(t, method, path, contentType, body, header)
+	}
+	if c := a.ourCookie(t); c != nil {
+		v.jar.cookie = c.Value
+		if a.clearsCookie(t) {
+			v.jar.cookie = ""
+		}
+	}
+	return a
+}
+
+// ask makes one request.
+func (v *visitor) ask(t *testing.T, method, path, contentType, body string, header http.Header) *answer {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, v.w.BaseURL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -106,13 +134,12 @@ func (v *visitor) do(t *testing.T, method, path, contentType, body string, heade
 		req.Header.Set("Cookie", cookieName+"="+v.jar.cookie)
 	}
 	for name, values := range v.extra {
-		if values[0] == "" {
-			req.Header.Del(name)
-			continue
+		req.Header.Del(name)
+		if values[0] != "" {
+			req.Header[name] = values
 		}
-		req.Header[name] = values
 	}
-	resp, err := v.w.client.Do(req)
+	resp, err := v.client.Do(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
@@ -121,14 +148,7 @@ func (v *visitor) do(t *testing.T, method, path, contentType, body string, heade
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
-	a := &answer{request: method + " " + path, status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies(), body: string(text)}
-	if c := a.ourCookie(t); c != nil {
-		v.jar.cookie = c.Value
-		if a.clearsCookie(t) {
-			v.jar.cookie = ""
-		}
-	}
-	return a
+	return &answer{request: method + " " + path, status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies(), body: string(text)}
 }
 
 // ourCookie is the answer's Set-Cookie of our name, if any.

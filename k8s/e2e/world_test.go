@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -15,36 +17,64 @@ const cookieName = "__Host-Http-lilypad"
 
 // A World is a running product.
 type World struct {
-	BaseURL     string           // without a slash at the end
-	Screenshots string           // a folder, or empty
-	RestartAuth func(*testing.T) // restarts the auth service and waits until it answers; nil where that loses its state
+	BaseURL     string // without a slash at the end
+	Screenshots string // a folder, or empty
 
-	client *http.Client
+	// RestartAuth restarts the auth service and waits until it answers; nil
+	// where its state would be gone with it.
+	RestartAuth func(*testing.T)
+	// ForgetLimits makes the product forget who tried how often, for where all
+	// visitors come from one address. Nil where each has its own.
+	ForgetLimits func(*testing.T)
+
+	visitors atomic.Uint32
 }
 
-func newWorld(baseURL, screenshots string) *World {
-	return &World{
-		BaseURL:     strings.TrimSuffix(baseURL, "/"),
-		Screenshots: screenshots,
-		client: &http.Client{
-			Timeout:       30 * time.Second,
-			Transport:     &http.Transport{DialContext: dialLocalhost, MaxIdleConnsPerHost: 32},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// address is a loopback address that no visitor came from before: the limits
+// of logins and registrations are kept by address, as for people at home.
+func (w *World) address() net.IP {
+	n := w.visitors.Add(1)
+	return net.IPv4(127, 100+byte(n>>16), byte(n>>8), byte(n))
+}
+
+// client is an HTTP client at an address, which a host with one loopback
+// address only (that is not Linux) does not have.
+func (w *World) client(t *testing.T, address net.IP) *http.Client {
+	t.Helper()
+	from := &net.TCPAddr{IP: address}
+	if runtime.GOOS != "linux" {
+		from = nil
+	}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: 32,
+		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
+			return (&net.Dialer{LocalAddr: local(from, to)}).DialContext(ctx, network, resolve(to))
 		},
 	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Timeout:       30 * time.Second,
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
-// dialLocalhost resolves every name under localhost to the loopback address,
-// as browsers do (RFC 6761 section 6.3), whatever the system's resolver says.
-func dialLocalhost(ctx context.Context, network, address string) (net.Conn, error) {
+// resolve has every name under localhost mean the loopback address, as
+// browsers do (RFC 6761 section 6.3), whatever the system's resolver says.
+func resolve(address string) string {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
+	if err == nil && (host == "localhost" || strings.HasSuffix(host, ".localhost")) {
+		return net.JoinHostPort("127.0.0.1", port)
 	}
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		address = net.JoinHostPort("127.0.0.1", port)
+	return address
+}
+
+// local is from, when it is to the loopback address that the connection goes: no other can be reached from there.
+func local(from *net.TCPAddr, to string) net.Addr {
+	if from == nil || !strings.HasPrefix(resolve(to), "127.0.0.1:") {
+		return nil
 	}
-	return new(net.Dialer).DialContext(ctx, network, address)
+	return from
 }
 
 // An account is what a person knows of theirs.
