@@ -17,9 +17,9 @@ const (
 	emailConstraint         = "users_email_key"
 )
 
-// do runs one operation within operationTimeout and translates its error into those of user.Store.
+// do runs one operation within the Store's timeout and translates its error into those of user.Store.
 func (s *Store) do(ctx context.Context, name string, operation func(context.Context) error) error {
-	bounded, cancel := context.WithTimeout(ctx, operationTimeout)
+	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	err := operation(bounded)
 	if err == nil {

@@ -38,6 +38,7 @@ const sqlstateReadOnly = "25006"
 type Store struct {
 	pool    *pgxpool.Pool
 	queries *queries.Queries
+	timeout time.Duration // of one operation
 }
 
 // Open connects to the database at url (postgres://… with the parameters of libpq and pgxpool) and says so if that fails. It does
@@ -51,7 +52,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	s := &Store{pool: pool, queries: queries.New(pool)}
+	s := &Store{pool: pool, queries: queries.New(pool), timeout: operationTimeout}
 	if err := s.Ping(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open postgres: %w", err)

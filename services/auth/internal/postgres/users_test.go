@@ -1,23 +1,16 @@
-package postgres_test
+package postgres
 
 import (
 	"testing"
 
-	"lilypad.example/services/auth/internal/postgres"
 	"lilypad.example/services/auth/internal/storetest"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/pgtest"
 )
 
-// open returns a Store on a fresh database.
-func open(t *testing.T) *postgres.Store {
+func openURL(t *testing.T, url string) *Store {
 	t.Helper()
-	return openURL(t, pgtest.URL(t, postgres.Migrate))
-}
-
-func openURL(t *testing.T, url string) *postgres.Store {
-	t.Helper()
-	s, err := postgres.Open(t.Context(), url)
+	s, err := Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,5 +19,5 @@ func openURL(t *testing.T, url string) *postgres.Store {
 }
 
 func TestUsers(t *testing.T) {
-	storetest.Users(t, func(t *testing.T) user.Store { return open(t) })
+	storetest.Users(t, func(t *testing.T) user.Store { return openURL(t, pgtest.URL(t, Migrate)) })
 }

@@ -1,0 +1,233 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"lilypad.example/services/auth/internal/storetest"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/pgtest"
+)
+
+// cable lies between a Store and its server, and a test can pull it out.
+type cable struct {
+	t      *testing.T
+	server string
+	addr   string
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[net.Conn]struct{}
+}
+
+// newCable returns a cable to the server of databaseURL, plugged in, and the URL of its near end.
+func newCable(t *testing.T, databaseURL string) (*cable, string) {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{t: t, server: u.Host, addr: "127.0.0.1:0", conns: map[net.Conn]struct{}{}}
+	c.plug()
+	t.Cleanup(c.pull)
+	u.Host = c.addr
+	return c, u.String()
+}
+
+func (c *cable) plug() {
+	c.t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", c.addr)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listener, c.addr = l, l.Addr().String()
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.carry(near)
+		}
+	}()
+}
+
+func (c *cable) carry(near net.Conn) {
+	far, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", c.server)
+	if err != nil {
+		_ = near.Close()
+		return
+	}
+	c.mu.Lock()
+	c.conns[near], c.conns[far] = struct{}{}, struct{}{}
+	c.mu.Unlock()
+	go func() {
+		_, _ = io.Copy(far, near)
+		_ = far.Close()
+	}()
+	_, _ = io.Copy(near, far)
+	_ = near.Close()
+}
+
+// pull breaks all connections and refuses new ones.
+func (c *cable) pull() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.listener.Close()
+	for conn := range c.conns {
+		_ = conn.Close()
+	}
+	clear(c.conns)
+}
+
+// await tries until it succeeds; the test's own time limit ends it otherwise.
+func await(t *testing.T, try func() error) {
+	t.Helper()
+	for try() != nil {
+		if t.Context().Err() != nil {
+			t.Fatal(t.Context().Err())
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestT86_AnOutageIsUnavailableAndThePoolHealsAlone(t *testing.T) {
+	c, url := newCable(t, pgtest.URL(t, Migrate))
+	s := openURL(t, url)
+	u := storetest.NewUser(t, "mina@pond.example")
+	if err := s.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+
+	c.pull()
+	for range 3 { // the first finds a broken connection, the others find none
+		_, byEmail := s.ByEmail(t.Context(), u.Email)
+		_, byID := s.ByID(t.Context(), u.ID)
+		for name, err := range map[string]error{
+			"Ping": s.Ping(t.Context()), "ByEmail": byEmail, "ByID": byID,
+			"Create":             s.Create(t.Context(), storetest.NewUser(t, "other@pond.example")),
+			"UpdatePasswordHash": s.UpdatePasswordHash(t.Context(), u.ID, u.PasswordHash, u.PasswordHash),
+		} {
+			if !errors.Is(err, user.ErrUnavailable) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+
+	c.plug()
+	await(t, func() error { return s.Ping(t.Context()) })
+	if got, err := s.ByEmail(t.Context(), u.Email); err != nil || got.ID != u.ID {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+}
+
+// demote makes all connections of the pool read-only, as a failover does to those that stay open to the old node, while new ones
+// reach the new node.
+func demote(t *testing.T, s *Store) {
+	t.Helper()
+	var conns []*pgxpool.Conn
+	for range maxConns {
+		conn, err := s.pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+		if _, err := conn.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, conn := range conns {
+		conn.Release()
+	}
+}
+
+func TestT87_ReadOnlyConnectionsAreDropped(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		notice func(*testing.T, *Store) error
+	}{
+		{"by a write", func(t *testing.T, s *Store) error {
+			return s.Create(t.Context(), storetest.NewUser(t, "first@pond.example"))
+		}},
+		{"by a ping", func(t *testing.T, s *Store) error { return s.Ping(t.Context()) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := openURL(t, pgtest.URL(t, Migrate))
+			demote(t, s)
+			if err := tt.notice(t, s); !errors.Is(err, user.ErrUnavailable) {
+				t.Fatalf("got %v", err)
+			}
+			for i := range maxConns { // one notices for all
+				if err := s.Create(t.Context(), storetest.NewUser(t, fmt.Sprint(i)+"@pond.example")); err != nil {
+					t.Fatalf("write %d after it was noticed: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+func TestT87_NoConnectionToAReadOnlyServer(t *testing.T) {
+	base := pgtest.URL(t, Migrate)
+	s := openURL(t, base)
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize()
+	if _, err := s.pool.Exec(t.Context(), "ALTER DATABASE "+name+" SET default_transaction_read_only = on"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), base); !errors.Is(err, user.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestR11_AHeldLockDelaysNobodyForLong(t *testing.T) {
+	base := pgtest.URL(t, Migrate)
+	s, holder := openURL(t, base), openURL(t, base)
+	u := storetest.NewUser(t, "mina@pond.example")
+	if err := s.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := holder.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context()) //nolint:errcheck // ends with the test
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE users"); err != nil {
+		t.Fatal(err)
+	}
+	s.timeout = 50 * time.Millisecond // three seconds are for users, not for tests
+	if _, err := s.ByEmail(t.Context(), u.Email); !errors.Is(err, user.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestOpenSaysThatTheServerIsUnreachableAndHidesThePassword(t *testing.T) {
+	c, base := newCable(t, pgtest.URL(t, Migrate))
+	c.pull()
+	withPassword := strings.Replace(base, "postgres@", "postgres:hunter2@", 1)
+	for _, url := range []string{withPassword, withPassword + "&pool_max_conns=none", "postgres://lilypad:hunter2@%zz/"} {
+		_, err := Open(t.Context(), url)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("Open: %v", err)
+		}
+		if err := Migrate(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("Migrate: %v", err)
+		}
+	}
+}
