@@ -1,0 +1,294 @@
+package gcra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/pkg/redistest"
+)
+
+var secret = []byte("sixteen bytes or more")
+
+// onBoth runs a test on a real Redis and on miniredis (which is not Redis: its Lua and its expiry differ).
+func onBoth(t *testing.T, test func(t *testing.T, client *redis.Client)) {
+	t.Helper()
+	t.Run("redis", func(t *testing.T) { test(t, redistest.New(t)) })
+	t.Run("miniredis", func(t *testing.T) {
+		_, client := redistest.Mini(t)
+		test(t, client)
+	})
+}
+
+func newLimiter(t *testing.T, client *redis.Client, rates ratelimit.Rates) *Limiter {
+	t.Helper()
+	l, err := New(client, secret, rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// withAccount are rates that refill too slowly for a test to see, LoginAccount's as given.
+func withAccount(rates ...ratelimit.Rate) ratelimit.Rates {
+	r := ratelimit.Rates{}
+	for _, limit := range ratelimit.All() {
+		r[limit] = []ratelimit.Rate{{Burst: 2, Period: 24 * time.Hour}}
+	}
+	r[ratelimit.LoginAccount] = rates
+	return r
+}
+
+// take asks n times and returns how many were allowed, and the last decision.
+func take(t *testing.T, l *Limiter, limit ratelimit.Limit, subject string, n int) (allowed int, last ratelimit.Decision) {
+	t.Helper()
+	for range n {
+		d, err := l.Allow(t.Context(), limit, subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Allowed {
+			allowed++
+		}
+		last = d
+	}
+	return allowed, last
+}
+
+func TestT81_AGuesserIsStoppedAndToldWhenToComeBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 10, Period: 10 * time.Hour}))
+		allowed, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 300)
+		if allowed != 10 {
+			t.Fatalf("%d attempts were allowed", allowed)
+		}
+		if last.RetryAfter <= 0 || last.RetryAfter > time.Hour {
+			t.Fatalf("retry after %v, want at most what one attempt takes to come back", last.RetryAfter)
+		}
+	})
+}
+
+func TestT81_SubjectsAndLimitsDoNotShare(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 3, Period: 24 * time.Hour}))
+		take(t, l, ratelimit.LoginAccount, "mina@pond.example", 5)
+		if allowed, _ := take(t, l, ratelimit.LoginAccount, "other@pond.example", 5); allowed != 3 {
+			t.Errorf("another account: %d", allowed)
+		}
+		// An address that looks like an account is an address.
+		if allowed, _ := take(t, l, ratelimit.LoginAddress, "mina@pond.example", 5); allowed != 2 {
+			t.Errorf("another limit: %d", allowed)
+		}
+		if allowed, _ := take(t, l, ratelimit.RegistrationAddress, "mina@pond.example", 5); allowed != 2 {
+			t.Errorf("a third limit: %d", allowed)
+		}
+	})
+}
+
+func TestT81_ReplicasShareALimitUnderParallelGuessing(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		rates := withAccount(ratelimit.Rate{Burst: 10, Period: 24 * time.Hour})
+		replicas := []*Limiter{newLimiter(t, client, rates), newLimiter(t, client, rates), newLimiter(t, client, rates)}
+		var allowed atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 90 {
+			wg.Go(func() {
+				d, err := replicas[i%len(replicas)].Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
+				if err != nil {
+					t.Error(err)
+				}
+				if d.Allowed {
+					allowed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if allowed.Load() != 10 {
+			t.Fatalf("%d attempts were allowed", allowed.Load())
+		}
+	})
+}
+
+func TestT81_SuccessGivesEverythingBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		l := newLimiter(t, client, withAccount(
+			ratelimit.Rate{Burst: 3, Period: 24 * time.Hour}, ratelimit.Rate{Burst: 4, Period: 48 * time.Hour}))
+		for range 3 { // more in all than the second rate allows
+			if allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 5); allowed != 3 {
+				t.Fatalf("%d attempts were allowed", allowed)
+			}
+			if err := l.Reset(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// With the default rates: somebody who guesses whenever they may, day and night, gets a hundred attempts and then about three a day.
+func TestT81_AHundredConsecutiveFailures(t *testing.T) {
+	m, client := redistest.Mini(t)
+	l := newLimiter(t, client, ratelimit.DefaultRates())
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	turn := func(d time.Duration) {
+		now = now.Add(d)
+		m.SetTime(now)
+		m.FastForward(d)
+	}
+	turn(0)
+	guesses, minutes := 0, 0
+	for ; minutes < 6*60; minutes++ {
+		allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 20)
+		guesses += allowed
+		turn(time.Minute)
+	}
+	if guesses != 100 {
+		t.Fatalf("%d guesses in %d minutes", guesses, minutes)
+	}
+	d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
+	if err != nil || d.Allowed || d.RetryAfter > 8*time.Hour {
+		t.Fatalf("got %+v, %v: nobody is locked out for ever", d, err)
+	}
+	turn(d.RetryAfter)
+	if d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); err != nil || !d.Allowed {
+		t.Fatalf("when told to come back: %+v, %v", d, err)
+	}
+}
+
+func TestInsistingProlongsNothing(t *testing.T) {
+	m, client := redistest.Mini(t)
+	l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 2, Period: 2 * time.Hour}))
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	m.SetTime(now)
+	take(t, l, ratelimit.LoginAccount, "mina@pond.example", 2)
+	_, first := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1)
+	_, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 100)
+	if first != last {
+		t.Fatalf("first %+v, after insisting %+v", first, last)
+	}
+	m.SetTime(now.Add(last.RetryAfter))
+	if allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 2); allowed != 1 {
+		t.Fatalf("%d attempts were allowed", allowed)
+	}
+}
+
+func TestR12_KeysNameNobodyAndExpire(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		l := newLimiter(t, client, ratelimit.DefaultRates())
+		take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1)
+		take(t, l, ratelimit.LoginAddress, "192.0.2.77", 1)
+		keys, err := client.Keys(t.Context(), "*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(keys) != 3 { // an account has two rates
+			t.Fatalf("keys %q", keys)
+		}
+		for _, key := range keys {
+			value, err := client.Get(t.Context(), key).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := key + value; strings.Contains(text, "mina") || strings.Contains(text, "192.0") {
+				t.Errorf("%s", text)
+			}
+			if ttl, err := client.TTL(t.Context(), key).Result(); err != nil || ttl <= 0 {
+				t.Errorf("%s expires in %v, %v", key, ttl, err)
+			}
+		}
+	})
+}
+
+func TestR12_DigestsDependOnTheSecret(t *testing.T) {
+	_, client := redistest.Mini(t)
+	one := newLimiter(t, client, ratelimit.DefaultRates())
+	other, err := New(client, []byte("another secret of some length"), ratelimit.DefaultRates())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.key(ratelimit.LoginAccount, 0, "mina@pond.example") == other.key(ratelimit.LoginAccount, 0, "mina@pond.example") {
+		t.Fatal("a reader of Redis could try addresses without the secret")
+	}
+}
+
+func TestR10_NoAnswerIsARefusalAndItHealsAlone(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	l := newLimiter(t, client, ratelimit.DefaultRates())
+	take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1) // a connection that the outage breaks
+	server.Stop()
+	d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
+	if !errors.Is(err, ratelimit.ErrUnavailable) || d.Allowed {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+	if err := l.Reset(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); !errors.Is(err, ratelimit.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	server.Start(t)
+	for err != nil { // until the pool dials again
+		d, err = l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
+	}
+	if !d.Allowed {
+		t.Fatalf("got %+v", d)
+	}
+}
+
+func TestR10_ARedisThatCannotWriteIsUnavailable(t *testing.T) {
+	client := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction").Client(t)
+	l := newLimiter(t, client, ratelimit.DefaultRates())
+	if d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); !errors.Is(err, ratelimit.ErrUnavailable) || d.Allowed {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+}
+
+func TestWhoeverGaveUpGetsTheContextsError(t *testing.T) {
+	_, client := redistest.Mini(t)
+	l := newLimiter(t, client, ratelimit.DefaultRates())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := l.Allow(ctx, ratelimit.LoginAccount, "mina@pond.example")
+	for _, err := range []error{err, l.Reset(ctx, ratelimit.LoginAccount, "mina@pond.example")} {
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ratelimit.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestNewRefusesWhatWouldNotLimit(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	for name, tt := range map[string]struct {
+		secret []byte
+		rates  ratelimit.Rates
+	}{
+		"no secret":        {nil, ratelimit.DefaultRates()},
+		"a short secret":   {[]byte("fifteen bytes.."), ratelimit.DefaultRates()},
+		"no rates":         {secret, nil},
+		"a limit has none": {secret, withAccount()},
+		"no burst":         {secret, withAccount(ratelimit.Rate{Burst: 0, Period: time.Hour})},
+		"no period":        {secret, withAccount(ratelimit.Rate{Burst: 1})},
+	} {
+		if _, err := New(client, tt.secret, tt.rates); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestAnUnknownLimitAllowsNothing(t *testing.T) {
+	_, client := redistest.Mini(t)
+	l := newLimiter(t, client, ratelimit.DefaultRates())
+	if d, err := l.Allow(t.Context(), ratelimit.Limit(200), "x"); err == nil || d.Allowed {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+	if got := fmt.Sprint(ratelimit.Limit(200)); got != "unknown" {
+		t.Fatal(got)
+	}
+}
