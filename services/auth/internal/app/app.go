@@ -148,7 +148,7 @@ func (a *App) openRedis(ctx context.Context, c *Config) (goredis.UniversalClient
 // openUsers returns the accounts and what asks whether they are there.
 func (a *App) openUsers(ctx context.Context, c *Config) (user.Store, func(context.Context) error, error) {
 	if c.Store == "embedded" {
-		return memory.NewUsers(), func(context.Context) error { return nil }, nil
+		return new(memory.Users), func(context.Context) error { return nil }, nil
 	}
 	store, err := OpenPostgres(ctx, c.Stores)
 	if err != nil {
@@ -159,7 +159,7 @@ func (a *App) openUsers(ctx context.Context, c *Config) (user.Store, func(contex
 }
 
 // OpenPostgres brings the schema up to date and opens the accounts.
-func OpenPostgres(ctx context.Context, s Stores) (*postgres.Users, error) {
+func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 	if err := postgres.Migrate(ctx, s.DatabaseURL.Reveal()); err != nil {
 		return nil, err
 	}

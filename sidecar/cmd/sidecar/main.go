@@ -1,0 +1,67 @@
+// Command sidecar stands in front of a web application in its pod: the browser
+// holds one cookie, the application receives a fresh bearer token.
+//
+//	sidecar serve        runs it; `sidecar serve --help` lists every setting
+//	sidecar check FILE   says whether a policy file is good
+//
+// Every setting is a flag and an environment variable LILYPAD_… of the same
+// name. The policy is a YAML file (LILYPAD_ROUTES_FILE):
+//
+//	upstreams:
+//	  app: http://127.0.0.1:8081
+//	routes:
+//	  - {path: /login, upstream: app, policy: public}
+//	  - {prefix: /account, upstream: app, policy: session}
+//	  - {prefix: /, upstream: app, policy: optional}
+//
+// The most specific route counts: an exact path before a prefix, a longer
+// prefix before a shorter one. The policies are public (no session is looked
+// up), optional (a token for who is signed in), session (only who is signed
+// in) and role:NAME.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/sidecar/internal/app"
+)
+
+type cli struct {
+	Serve serve `cmd:"" help:"Run the sidecar."`
+	Check check `cmd:"" help:"Say whether a policy file is good."`
+}
+
+type serve struct{ app.Config }
+
+// Run serves until ctx ends.
+func (s *serve) Run(ctx context.Context, p config.Program) error {
+	log, err := s.Logger(p.Stderr)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, &s.Config, log)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+type check struct {
+	File string `arg:"" help:"Policy file."`
+}
+
+// Run reports all faults of the file.
+func (c *check) Run(p config.Program) error {
+	if _, err := app.ReadRoutes(c.File); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
+	return err
+}
+
+func main() {
+	os.Exit(config.Main(new(cli), "sidecar", "Lilypad's sidecar: ends cookies, injects bearer tokens."))
+}

@@ -1,0 +1,153 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/sidecar/internal/authclient"
+	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/endpoints"
+	"lilypad.example/sidecar/internal/forward"
+	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/route"
+	"lilypad.example/sidecar/internal/session"
+)
+
+// App is a wired sidecar.
+type App struct {
+	log      *slog.Logger
+	drain    time.Duration
+	listener net.Listener
+	server   *http1.Server
+	ops      *httpserver.Server
+}
+
+// New reads the policy and the key, and listens. It reports everything that is
+// wrong at once. It does not ask the auth service: a sidecar starts while that
+// is away (R10). ctx is the life of the sidecar.
+func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
+	table, err1 := ReadRoutes(c.RoutesFile)
+	assertion, err2 := openAssertion(c)
+	trusted, err3 := c.trusted()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	auth, err := authclient.New(c.AuthURL, assertion, authclient.Transport(), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := session.NewCache(auth, c.MaxSessions, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("session cache: %w", err)
+	}
+	pages, err := page.New(c.HomePath)
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	metrics := httpserver.NewRegistry()
+	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name}, TrustedProxies: trusted})
+	h := &handler{
+		table: table, sessions: sessions, forwarder: forwarder, upstreams: make(map[string]*forward.Upstream),
+		pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, metrics: newInstruments(metrics, sessions),
+		endpoints: &endpoints.Endpoints{
+			Auth: auth, Sessions: sessions, Pages: pages, Log: log, Now: time.Now,
+			Paths: endpoints.Paths{Login: c.LoginPath, Register: c.RegisterPath, Home: c.HomePath},
+		},
+	}
+	for name, address := range table.Upstreams() {
+		h.upstreams[name] = forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
+	}
+
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the browser: %w", err)
+	}
+	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(httpserver.NewReadiness(ctx, nil), metrics), log)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return &App{log: log, drain: c.Drain, listener: listener, ops: ops, server: http1.New(http1.Config{
+		Handler: h.handle, Ended: h.ended, Refused: h.refused, Panicked: h.panicked, MaxConns: c.MaxConnections,
+	})}, nil
+}
+
+// Run serves until ctx ends, and drains: the browser's port first, the ops
+// port, through which that can be watched, after it.
+func (a *App) Run(ctx context.Context) error {
+	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOps()
+	opsDone := make(chan error, 1)
+	go func() { opsDone <- httpserver.Run(opsCtx, a.log, time.Second, a.ops) }()
+
+	served := make(chan error, 1)
+	a.log.InfoContext(ctx, "listening", "server", "browser", "address", a.listener.Addr().String())
+	go func() { served <- a.server.Serve(a.listener) }()
+	select {
+	case err := <-served:
+		return err
+	case err := <-opsDone:
+		return errors.Join(err, a.server.Shutdown(opsCtx))
+	case <-ctx.Done():
+	}
+	a.log.InfoContext(ctx, "draining", "limit", a.drain.String())
+	drainCtx, cancel := context.WithTimeout(opsCtx, a.drain)
+	defer cancel()
+	err := a.server.Shutdown(drainCtx)
+	stopOps()
+	return errors.Join(err, <-opsDone)
+}
+
+// ReadRoutes reads and checks a policy file.
+func ReadRoutes(path string) (*route.Table, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("routes: %w", err)
+	}
+	t, err := route.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+func openAssertion(c *Config) (authclient.Assertion, error) {
+	if c.ClientAssertionFile != "" {
+		return authclient.FileAssertion(c.ClientAssertionFile, time.Now), nil
+	}
+	text, err := os.ReadFile(c.ClientKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("client key: %w", err)
+	}
+	return authclient.KeyAssertion(c.ClientID, c.issuer(), text, time.Now)
+}
+
+// instruments are the metrics of the way of a request.
+type instruments struct {
+	requests *prometheus.CounterVec
+	duration prometheus.Histogram
+}
+
+func newInstruments(r *prometheus.Registry, sessions *session.Cache) *instruments {
+	i := &instruments{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "http_requests_total", Help: "Requests by status and, where one went wrong, reason.",
+		}, []string{"status", "reason"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "http_request_duration_seconds", Help: "From the end of the request's head to the end of the answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
+	}
+	r.MustRegister(i.requests, i.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cached_sessions", Help: "Sessions in memory.",
+	}, func() float64 { return float64(sessions.Len()) }))
+	return i
+}

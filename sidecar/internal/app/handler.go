@@ -1,0 +1,308 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/authclient"
+	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/endpoints"
+	"lilypad.example/sidecar/internal/forward"
+	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/redirect"
+	"lilypad.example/sidecar/internal/route"
+	"lilypad.example/sidecar/internal/session"
+)
+
+// handler is the way of one request: what is this path, was it meant, who is
+// it, may they, forward.
+type handler struct {
+	table     *route.Table
+	sessions  *session.Cache
+	forwarder *forward.Forwarder
+	upstreams map[string]*forward.Upstream
+	endpoints *endpoints.Endpoints
+	pages     *page.Pages
+	loginPath string
+	log       *slog.Logger
+	accessLog string
+	metrics   *instruments
+}
+
+// visitor is who a request comes from.
+type visitor struct {
+	by     authclient.Presenter
+	cookie string
+	view   session.View // empty for a stranger
+	// setCookie is what the browser is to be told, or "".
+	setCookie string
+}
+
+func (v *visitor) signedIn() bool { return v.view.Authorization != "" }
+
+func (h *handler) handle(x *http1.Exchange) {
+	q := &x.Request
+	ours := strings.HasPrefix(q.Path, endpoints.Prefix)
+	r := h.table.Match(q.Method, q.Path)
+	if r == nil && !ours {
+		h.refuse(x, "", problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
+		return
+	}
+	if !meant(q) {
+		h.refuse(x, "", problem.New(http.StatusForbidden, problem.Forbidden, "This request came from another site, and was not carried out."))
+		return
+	}
+	client := h.forwarder.Client(x)
+	by := authclient.Presenter{UserAgent: q.Header.Get("User-Agent"), Address: client.IP}
+	if ours {
+		h.own(x, by)
+		return
+	}
+	v := visitor{by: by}
+	if r.Policy != route.Public {
+		if err := h.identify(x, &v); err != nil {
+			h.fail(x, err)
+			return
+		}
+	}
+	if !h.may(x, r, &v) {
+		return
+	}
+	h.forward(x, h.upstreams[r.Upstream], client, &v)
+}
+
+// own serves an endpoint of the sidecar itself.
+func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
+	caller := endpoints.Caller{By: by}
+	caller.Cookie, caller.State = cookie.Read(x.Request.Header)
+	x.ServeNetHTTP(h.endpoints.Handler(caller), endpoints.MaxBody)
+}
+
+// meant reports whether a state change comes from our own origin, or from no
+// browser at all: the rule of http.CrossOriginProtection, by Sec-Fetch-Site
+// and else by Origin. Opening a WebSocket counts as one: it is not bound by the
+// same-origin policy (R5).
+func meant(q *http1.Request) bool {
+	method := q.Method
+	if q.WebSocket() {
+		method = http.MethodPost
+	}
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	check := http.Request{Method: method, Host: q.Host, Header: make(http.Header, 2)}
+	for _, name := range []string{"Sec-Fetch-Site", "Origin"} {
+		if value := q.Header.Get(name); value != "" {
+			check.Header.Set(name, value)
+		}
+	}
+	return new(http.CrossOriginProtection).Check(&check) == nil
+}
+
+// identify finds out who sent x. A stranger is no error; an outage is.
+func (h *handler) identify(x *http1.Exchange, v *visitor) error {
+	value, state := cookie.Read(x.Request.Header)
+	switch state {
+	case cookie.None:
+		return nil
+	case cookie.Unusable:
+		v.setCookie = cookie.Clear()
+		return nil
+	case cookie.One:
+	}
+	v.cookie = value
+	return h.accept(v, func() (session.View, error) { return h.sessions.Get(waiting(x), value, v.by) })
+}
+
+// accept takes what the session cache says of v's cookie.
+func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
+	view, err := ask()
+	if errors.Is(err, session.ErrEnded) {
+		v.view, v.setCookie = session.View{}, cookie.Clear()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v.view = view
+	if view.Cookie != v.cookie {
+		v.setCookie = cookie.Set(view.Cookie, view.End, time.Now())
+	}
+	return nil
+}
+
+// may enforces r's policy, and has answered when it returns false.
+func (h *handler) may(x *http1.Exchange, r *route.Route, v *visitor) bool {
+	role := r.Policy.Role()
+	switch {
+	case v.signedIn() && role != "" && !has(v.view.Roles, role):
+		h.refuse(x, v.setCookie, problem.New(http.StatusForbidden, problem.Forbidden, "Your account may not do this."))
+		return false
+	case !v.signedIn() && (role != "" || r.Policy == route.Session):
+		h.askToSignIn(x, v.setCookie)
+		return false
+	}
+	return true
+}
+
+func has(roles []string, role string) bool {
+	for _, r := range roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// askToSignIn sends a navigation to the login page, and refuses anything else:
+// a fetch or a POST is never answered with somebody else's page.
+func (h *handler) askToSignIn(x *http1.Exchange, setCookie string) {
+	q := &x.Request
+	if (q.Method == http.MethodGet || q.Method == http.MethodHead) && page.WantsPage(q.Method, q.Header.Get) {
+		fields := []http1.Field{{Name: "Location", Value: redirect.ToLogin(h.loginPath, q.Target)}, {Name: "Cache-Control", Value: "no-store"}}
+		h.respond(x, http.StatusSeeOther, fields, setCookie, nil)
+		return
+	}
+	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
+	p.Challenge = "Bearer"
+	h.refuse(x, setCookie, p)
+}
+
+// forward sends x to its upstream. A 401 of the upstream is taken once for a
+// token that it does not accept any more, and the request is sent again with
+// another one: if it has no body, which would be gone.
+func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forward.Client, v *visitor) {
+	res, err := up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
+	if err == nil && res.Status() == http.StatusUnauthorized && v.signedIn() && x.Request.Body.Empty() {
+		if h.renew(x, v) {
+			res.Discard()
+			res, err = up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
+		}
+	}
+	if err != nil {
+		h.failUpstream(x, err)
+		return
+	}
+	// An error here is in the exchange's facts, and so in the access log.
+	_ = res.Relay(responseEdit(res.Header(), v))
+}
+
+// renew gets v another access token.
+func (h *handler) renew(x *http1.Exchange, v *visitor) bool {
+	refused := v.view.Authorization
+	err := h.accept(v, func() (session.View, error) { return h.sessions.Renew(waiting(x), v.cookie, v.by, refused) })
+	return err == nil && v.signedIn()
+}
+
+// responseEdit is what an answer to v gets: the cookie that the browser should
+// have, and no place in a cache unless the application says so itself.
+func responseEdit(header http1.Header, v *visitor) forward.ResponseEdit {
+	var edit forward.ResponseEdit
+	control := strings.ToLower(header.Get("Cache-Control"))
+	if v.setCookie != "" && !shared(control) {
+		edit.SetCookie = []string{v.setCookie}
+	}
+	switch {
+	case control == "" && (v.signedIn() || edit.SetCookie != nil):
+		edit.CacheControl = "no-store"
+	case edit.SetCookie != nil && !strings.Contains(control, "private") && !strings.Contains(control, "no-store"):
+		edit.CacheControl = "private, " + control
+	}
+	return edit
+}
+
+// shared reports whether a shared cache may keep an answer with this
+// Cache-Control without asking (RFC 9111 section 3): a cookie in it would
+// reach other people.
+func shared(control string) bool {
+	if strings.Contains(control, "no-store") || strings.Contains(control, "private") {
+		return false
+	}
+	for directive := range strings.SplitSeq(control, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		switch name {
+		case "public", "s-maxage", "immutable":
+			return true
+		case "max-age":
+			if strings.Trim(value, `"0`) != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// waiting is the context of a wait for the auth service: it ends with the
+// exchange. The wait itself is bounded by the auth client.
+func waiting(x *http1.Exchange) context.Context { return x.Context() }
+
+// fail answers when nobody can say who sent x: later, and the cookie stays.
+func (h *handler) fail(x *http1.Exchange, err error) {
+	if x.Over() != http1.ReasonNone {
+		return // the client has gone
+	}
+	h.log.Warn("session could not be looked up", "error", err, "request_id", x.ID())
+	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Your session cannot be checked at the moment. You are still signed in: please try again shortly.")
+	p.RetryAfter = 5 * time.Second
+	h.refuse(x, "", p)
+}
+
+// failUpstream answers for an upstream that did not.
+func (h *handler) failUpstream(x *http1.Exchange, err error) {
+	status := forward.Status(err)
+	if status == 0 {
+		return // the client has gone
+	}
+	h.log.Warn("upstream failed", "error", err, "request_id", x.ID())
+	p := problem.New(status, "upstream_failed", "The application does not answer at the moment. Please try again shortly.")
+	if status < http.StatusInternalServerError {
+		p = problem.New(status, problem.BadRequest, "The request could not be read to its end.")
+	}
+	h.refuse(x, "", p)
+}
+
+// refuse answers with p, as a page or a document.
+func (h *handler) refuse(x *http1.Exchange, setCookie string, p *problem.Problem) {
+	fields, body := h.pages.Render(p, page.WantsPage(x.Request.Method, x.Request.Header.Get))
+	h.respond(x, p.Status, fields, setCookie, body)
+}
+
+func (h *handler) respond(x *http1.Exchange, status int, fields []http1.Field, setCookie string, body []byte) {
+	if setCookie != "" {
+		fields = append(fields, http1.Field{Name: "Set-Cookie", Value: setCookie})
+	}
+	// An error here is in the exchange's facts, and so in the access log.
+	_ = x.Respond(status, fields, body)
+}
+
+// ended counts and logs an exchange: never its query, header or body (R12).
+func (h *handler) ended(x *http1.Exchange) {
+	f := x.Facts()
+	h.metrics.requests.WithLabelValues(strconv.Itoa(f.Status), string(f.Reason)).Inc()
+	h.metrics.duration.Observe(f.Took.Seconds())
+	if h.accessLog == "none" || h.accessLog == "errors" && f.Status < http.StatusInternalServerError && f.Reason == http1.ReasonNone {
+		return
+	}
+	h.log.LogAttrs(context.Background(), slog.LevelInfo, "request",
+		slog.String("method", x.Request.Method), slog.String("path", x.Request.Path), slog.Int("status", f.Status),
+		slog.String("reason", string(f.Reason)), slog.Int64("bytes_in", f.BytesIn), slog.Int64("bytes_out", f.BytesOut),
+		slog.Duration("took", f.Took), slog.Duration("upstream", f.Upstream), slog.String("request_id", x.ID()))
+}
+
+// refused counts and logs what never became an exchange.
+func (h *handler) refused(r http1.Refusal) {
+	h.metrics.requests.WithLabelValues(strconv.Itoa(r.Status), string(r.Reason)).Inc()
+	h.log.Info("request refused", "status", r.Status, "reason", string(r.Reason), "detail", r.Detail, "remote", r.Remote.Addr().String())
+}
+
+func (h *handler) panicked(x *http1.Exchange, value any, stack []byte) {
+	h.log.Error("panic", "value", value, "stack", string(stack), "request_id", x.ID())
+}

@@ -1,0 +1,101 @@
+package endpoints
+
+import (
+	"net/http"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/authclient"
+	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/redirect"
+)
+
+// login is POST /auth/login.
+func (e *Endpoints) login(w http.ResponseWriter, r *http.Request, by Caller) error {
+	return e.begin(w, r, by, e.Paths.Login, http.StatusOK, func(in input) (api.User, authclient.Tokens, error) {
+		return e.Auth.Login(r.Context(), in.Email, in.Password, by.By)
+	})
+}
+
+// register is POST /auth/register: it signs in at once.
+func (e *Endpoints) register(w http.ResponseWriter, r *http.Request, by Caller) error {
+	return e.begin(w, r, by, e.Paths.Register, http.StatusCreated, func(in input) (api.User, authclient.Tokens, error) {
+		return e.Auth.Register(r.Context(), in.Email, in.Name, in.Password, by.By)
+	})
+}
+
+// begin starts a session with what ask gets for the input: 303 to a safe next
+// for a form, a description with status for JSON. A form that fails goes back
+// to the page at path.
+func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, path string, status int,
+	ask func(input) (api.User, authclient.Tokens, error),
+) error {
+	in, err := read(r)
+	if err != nil {
+		return err
+	}
+	in.Next = redirect.Safe(in.Next)
+	user, tokens, err := ask(in)
+	if err != nil && in.json {
+		return err
+	}
+	if err != nil {
+		back(w, r, path, in, e.toProblem(r, err))
+		return nil
+	}
+	e.replace(r, by)
+	e.Sessions.Begin(tokens)
+	w.Header().Set("Set-Cookie", cookie.Set(tokens.RefreshToken, tokens.End, e.Now()))
+	if in.json {
+		return writeJSON(w, status, describe(user, tokens.SessionID, tokens.End))
+	}
+	next := in.Next
+	if next == "" {
+		next = e.Paths.Home
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+// replace ends the session that the browser had before, so that a cookie from
+// before a login is never good after it (R4). The new session stands whether
+// or not that works: the old cookie is overwritten, and its session ends idle.
+func (e *Endpoints) replace(r *http.Request, by Caller) {
+	if by.State != cookie.One {
+		return
+	}
+	if err := e.Auth.Revoke(r.Context(), by.Cookie); err != nil {
+		e.Log.WarnContext(r.Context(), "the session before this login could not be ended", "error", err)
+	}
+	e.Sessions.Forget(by.Cookie)
+}
+
+// session is GET /auth/session: who is signed in.
+func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, by Caller) error {
+	if by.State != cookie.One {
+		if by.State == cookie.Unusable {
+			w.Header().Set("Set-Cookie", cookie.Clear())
+		}
+		return notSignedIn()
+	}
+	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
+	if isEnded(err) {
+		w.Header().Set("Set-Cookie", cookie.Clear())
+		return notSignedIn()
+	}
+	if err != nil {
+		return err
+	}
+	if view.Cookie != by.Cookie {
+		w.Header().Set("Set-Cookie", cookie.Set(view.Cookie, view.End, e.Now()))
+	}
+	user, err := e.Auth.Me(r.Context(), view.Authorization)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, describe(user, view.SessionID, view.End))
+}
+
+func notSignedIn() *problem.Problem {
+	return problem.New(http.StatusUnauthorized, problem.Unauthorized, "Nobody is signed in.")
+}

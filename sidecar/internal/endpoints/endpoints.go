@@ -1,0 +1,208 @@
+// Package endpoints is what the sidecar itself serves to a browser, below
+// /auth/: login, register, logout and session, for HTML forms and for JSON
+// alike. It is the only place where a cookie is given or taken on purpose.
+//
+// It is plain net/http: these requests are rare. Whether a write was meant
+// (intent) has been checked before a request arrives here.
+package endpoints
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/authclient"
+	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/session"
+)
+
+// Prefix is the part of every origin that belongs to the sidecar.
+const Prefix = "/auth/"
+
+// MaxBody bounds a form or JSON body.
+const MaxBody = 16 << 10
+
+// Auth is the auth service; see authclient.Client.
+type Auth interface {
+	Register(ctx context.Context, email, name, password string, by authclient.Presenter) (api.User, authclient.Tokens, error)
+	Login(ctx context.Context, email, password string, by authclient.Presenter) (api.User, authclient.Tokens, error)
+	Revoke(ctx context.Context, refreshToken string) error
+	Me(ctx context.Context, authorization string) (api.User, error)
+}
+
+// Paths are the application's pages that a browser is sent to.
+type Paths struct{ Login, Register, Home string }
+
+// Endpoints serves /auth/.
+type Endpoints struct {
+	Auth     Auth
+	Sessions *session.Cache
+	Paths    Paths
+	Pages    *page.Pages
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// A Caller is the browser that a request comes from, and its cookie.
+type Caller struct {
+	By     authclient.Presenter
+	Cookie string
+	State  cookie.State
+}
+
+type endpoint struct {
+	method string
+	serve  func(e *Endpoints, w http.ResponseWriter, r *http.Request, by Caller) error
+}
+
+func table(path string) (endpoint, bool) {
+	switch strings.TrimPrefix(path, Prefix) {
+	case "login":
+		return endpoint{http.MethodPost, (*Endpoints).login}, true
+	case "register":
+		return endpoint{http.MethodPost, (*Endpoints).register}, true
+	case "logout":
+		return endpoint{http.MethodPost, (*Endpoints).logout}, true
+	case "session":
+		return endpoint{http.MethodGet, (*Endpoints).session}, true
+	}
+	return endpoint{}, false
+}
+
+// Handler returns the handler of one request of by.
+func (e *Endpoints) Handler(by Caller) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		ep, ok := table(r.URL.Path)
+		switch {
+		case !ok:
+			e.refuse(w, r, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
+		case r.Method != ep.method:
+			w.Header().Set("Allow", ep.method)
+			e.refuse(w, r, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This address takes "+ep.method+" only."))
+		default:
+			if err := ep.serve(e, w, r, by); err != nil {
+				e.refuse(w, r, e.toProblem(r, err))
+			}
+		}
+	})
+}
+
+// toProblem words err for the caller, and logs what must not be seen there.
+func (e *Endpoints) toProblem(r *http.Request, err error) *problem.Problem {
+	if p, ok := errors.AsType[*problem.Problem](err); ok {
+		return p
+	}
+	e.Log.WarnContext(r.Context(), "auth endpoint failed", "path", r.URL.Path, "error", err)
+	if errors.Is(err, authclient.ErrUnavailable) || errors.Is(err, session.ErrUnavailable) {
+		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Signing in and out does not work at the moment. Please try again shortly.")
+		p.RetryAfter = 5 * time.Second
+		return p
+	}
+	return problem.From(err)
+}
+
+func (e *Endpoints) refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
+	fields, body := e.Pages.Render(p, page.WantsPage(r.Method, r.Header.Get))
+	for _, f := range fields {
+		w.Header().Set(f.Name, f.Value)
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body)
+}
+
+// input is a submitted form or JSON object.
+type input struct {
+	Email    string `json:"email"`
+	Name     string `json:"name"`
+	Password string `json:"password"`
+	Next     string `json:"next"`
+
+	json bool
+}
+
+// read takes the two ways in which credentials come.
+func read(r *http.Request) (input, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && kind == "application/json":
+		in := input{json: true}
+		d := json.NewDecoder(r.Body)
+		d.DisallowUnknownFields()
+		if err := d.Decode(&in); err != nil || d.More() {
+			return in, problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes.")
+		}
+		return in, nil
+	case err == nil && kind == "application/x-www-form-urlencoded":
+		if err := r.ParseForm(); err != nil {
+			return input{}, problem.New(http.StatusBadRequest, problem.BadRequest, "The form is not encoded as it should be.")
+		}
+		// next may also stand in the form's action; the password never may.
+		return input{Email: r.PostForm.Get("email"), Name: r.PostForm.Get("name"), Password: r.PostForm.Get("password"), Next: r.Form.Get("next")}, nil
+	}
+	return input{}, problem.New(http.StatusUnsupportedMediaType, problem.BadRequest, "Send a form (application/x-www-form-urlencoded) or JSON.")
+}
+
+// back sends a form's sender to the page it came from, with what was wrong and
+// what was entered; never with the password.
+func back(w http.ResponseWriter, r *http.Request, path string, in input, p *problem.Problem) {
+	q := url.Values{"error": {string(p.Code)}}
+	for name, value := range map[string]string{"email": in.Email, "name": in.Name, "next": in.Next} {
+		if value != "" {
+			q.Set(name, clip(value))
+		}
+	}
+	for _, f := range p.Errors {
+		q.Add("field", f.Field+":"+f.Code)
+	}
+	p.SetHeader(w.Header())
+	w.Header().Del("WWW-Authenticate")
+	http.Redirect(w, r, path+"?"+q.Encode(), http.StatusSeeOther)
+}
+
+// clip keeps an address that a browser still takes, whatever was entered.
+func clip(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
+}
+
+// description is the session as /auth/session and JSON logins show it.
+type description struct {
+	User struct {
+		Email string   `json:"email"`
+		Name  string   `json:"name"`
+		Roles []string `json:"roles"`
+	} `json:"user"`
+	SessionID string    `json:"sid"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func describe(u api.User, sid string, end time.Time) description {
+	d := description{SessionID: sid, ExpiresAt: end.UTC()}
+	d.User.Email, d.User.Name, d.User.Roles = u.Email, u.Name, u.Roles
+	return d
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+	return nil
+}

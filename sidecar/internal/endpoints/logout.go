@@ -1,0 +1,40 @@
+package endpoints
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/session"
+)
+
+// logout is POST /auth/logout. Success says that the session is over
+// everywhere (R9); when the auth service cannot say so the answer is 503, but
+// this browser is signed out all the same.
+func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) error {
+	w.Header().Set("Set-Cookie", cookie.Clear())
+	// What the browser keeps of the pages goes too, so that Back shows nothing.
+	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
+	if by.State == cookie.One {
+		if err := e.Auth.Revoke(r.Context(), by.Cookie); err != nil {
+			e.Sessions.Forget(by.Cookie)
+			e.Log.WarnContext(r.Context(), "logout could not be made durable", "error", err)
+			p := problem.New(http.StatusServiceUnavailable, problem.Unavailable,
+				"You are signed out in this browser, but the session could not be ended everywhere yet. It ends by itself when it is not used.")
+			p.RetryAfter = 5 * time.Second
+			return p
+		}
+		e.Sessions.Forget(by.Cookie)
+	}
+	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" || page.WantsPage(r.Method, r.Header.Get) {
+		http.Redirect(w, r, e.Paths.Login, http.StatusSeeOther)
+		return nil
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func isEnded(err error) bool { return errors.Is(err, session.ErrEnded) }
