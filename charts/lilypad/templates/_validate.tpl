@@ -14,8 +14,8 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 {{- if gt $access 600 -}}
   {{- $faults = append $faults (printf "tokens.accessTTL is %s: at most 10m, since a revoked session stays good for so long at verifiers that do not follow the feed" .Values.tokens.accessTTL) -}}
 {{- end -}}
-{{- if gt $access $idle -}}
-  {{- $faults = append $faults (printf "tokens.accessTTL (%s) is longer than sessions.idleTTL (%s)" .Values.tokens.accessTTL .Values.sessions.idleTTL) -}}
+{{- if ge $access $idle -}}
+  {{- $faults = append $faults (printf "tokens.accessTTL (%s) must be shorter than sessions.idleTTL (%s)" .Values.tokens.accessTTL .Values.sessions.idleTTL) -}}
 {{- end -}}
 {{- if gt $idle $absolute -}}
   {{- $faults = append $faults (printf "sessions.idleTTL (%s) is longer than sessions.absoluteTTL (%s)" .Values.sessions.idleTTL .Values.sessions.absoluteTTL) -}}
@@ -57,7 +57,7 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 {{- $secret := lookup "v1" "Secret" .root.Release.Namespace .name | default dict -}}
 {{- range $line := index ($secret.data | default dict) "ring.keys" | default "" | b64dec | trim | splitList "\n" -}}
   {{- $fields := regexSplit "\\s+" (trim $line) -1 -}}
-  {{- if and (trim $line) (or (ne (len $fields) 2) (not (regexMatch "^[A-Za-z0-9+/]{43}=$" (last $fields)))) -}}
+  {{- if and (trim $line) (not (hasPrefix "#" (trim $line))) (or (ne (len $fields) 2) (not (regexMatch "^[A-Za-z0-9+/]{43}=$" (last $fields)))) -}}
     {{- $faults = append $faults (printf "keys.existingSecret: a line of ring.keys in Secret %s is not `id base64(32 bytes)`: the key is too short, too long or not base64" $.name) -}}
   {{- end -}}
 {{- end -}}
