@@ -8,6 +8,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -44,6 +45,29 @@ func (l Limit) String() string {
 	return "unknown"
 }
 
+// Subject returns the form in which a limit counts a subject. Limits by address count IPv6 by /64, the least that one customer gets
+// (RFC 6177): every address in it costs its owner nothing. Text that is no address counts as it is.
+func (l Limit) Subject(s string) string {
+	if l == LoginAccount {
+		return s
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return s
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.Prefix(customerBits)
+	if err != nil {
+		return s
+	}
+	return prefix.String()
+}
+
+const customerBits = 64
+
 // Rate allows Burst at once, and Burst again after Period, evenly: one each Period/Burst.
 type Rate struct {
 	Burst  int
@@ -58,11 +82,14 @@ type Rates map[Limit][]Rate
 // An account gets ten attempts at once and one a minute after them; and a hundred in all until the right password comes, which
 // is where NIST SP 800-63B-4 §3.2.2 draws the line. Nobody is locked out for ever: a hundred and first attempt is allowed some
 // seven hours later. Somebody who only wants to keep the owner out can, as with any such limit; running sessions are not touched.
+//
+// An address may be a whole office or a provider's gateway, hence the wide figures. What they are for is somebody who tries one
+// password on many accounts; the cost of hashing is bounded elsewhere (password.Hasher).
 func DefaultRates() Rates {
 	return Rates{
 		LoginAccount:        {{Burst: 10, Period: 10 * time.Minute}, {Burst: 100, Period: 30 * 24 * time.Hour}},
-		LoginAddress:        {{Burst: 60, Period: 10 * time.Minute}},
-		RegistrationAddress: {{Burst: 20, Period: time.Hour}},
+		LoginAddress:        {{Burst: 300, Period: 10 * time.Minute}},
+		RegistrationAddress: {{Burst: 100, Period: time.Hour}},
 	}
 }
 

@@ -80,7 +80,7 @@ func (l *Limiter) Reset(ctx context.Context, limit ratelimit.Limit, subject stri
 // key returns the name of a rate's key (redis_rate puts "rate:" before it), with the subject as the hash tag of Redis Cluster.
 func (l *Limiter) key(limit ratelimit.Limit, rate int, subject string) string {
 	mac := hmac.New(sha256.New, l.secret)
-	mac.Write([]byte("lilypad rate limit\x00" + limit.String() + "\x00" + subject))
+	mac.Write([]byte("lilypad rate limit\x00" + limit.String() + "\x00" + limit.Subject(subject)))
 	return limit.String() + ":" + strconv.Itoa(rate) + ":{" + hex.EncodeToString(mac.Sum(nil)[:minSecret]) + "}"
 }
 
