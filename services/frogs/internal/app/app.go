@@ -39,7 +39,7 @@ type Config struct {
 // Check returns all faults of the settings.
 func (c Config) Check() error {
 	return errors.Join(
-		config.CheckStore(c.Store, map[string]config.Secret{"LILYPAD_DATABASE_URL": c.DatabaseURL}),
+		config.CheckStore(c.Store, "LILYPAD_DATABASE_URL", c.DatabaseURL),
 		config.CheckURL("LILYPAD_AUTH_URL", c.AuthURL),
 		config.CheckPositive("LILYPAD_DRAIN", c.Drain),
 	)

@@ -1,0 +1,115 @@
+// Package app wires the frontend: settings in, a running program out. It is
+// the only place that knows all pages and both ports.
+//
+// The program holds no state and no secret. Who asks is a verified token,
+// request by request; it has never heard of a cookie.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"lilypad.example/services/frontend/internal/frogs"
+	"lilypad.example/services/frontend/internal/user"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/log"
+)
+
+// Config is every setting of the frontend. It does not embed config.Common,
+// whose ops port is the sidecar's in the pod that they share.
+type Config struct {
+	Listen    string        `default:"127.0.0.1:8081" help:"Address of the pages: loopback, for the sidecar is the only door."`
+	OpsListen string        `default:":9091" help:"Address of the operations port: /livez, /readyz, /metrics."`
+	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: ${enum}."`
+	LogFormat string        `default:"json" enum:"json,text" help:"Form of a log line: ${enum}."`
+	Drain     time.Duration `default:"15s" help:"How long requests may finish after SIGTERM."`
+
+	AuthURL  string `help:"The auth service: its signing keys, and who a user is. Required."`
+	Issuer   string `help:"The issuer that tokens must name; the auth URL unless set."`
+	Audience string `default:"frontend" help:"The audience that tokens must name."`
+	FrogsURL string `help:"The frogs API. Required."`
+}
+
+// Check returns all faults of the settings.
+func (c Config) Check() error {
+	return errors.Join(
+		checkLoopback("LILYPAD_LISTEN", c.Listen),
+		config.CheckURL("LILYPAD_AUTH_URL", c.AuthURL),
+		config.CheckURL("LILYPAD_FROGS_URL", c.FrogsURL),
+		config.CheckPositive("LILYPAD_DRAIN", c.Drain),
+	)
+}
+
+// checkLoopback holds R1: whoever reaches this port could be taken for the
+// sidecar. A token is verified all the same, so that this is the second lock.
+func checkLoopback(setting, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", setting, err)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%s: %q is not a loopback address such as 127.0.0.1:8081: the sidecar is the only door", setting, address)
+	}
+	return nil
+}
+
+// An App is the frontend, listening but not yet serving.
+type App struct {
+	drain      time.Duration
+	log        *slog.Logger
+	pages, ops *httpserver.Server
+}
+
+// New opens both ports. It asks no other service: the frontend starts, and
+// stays up, while they are away.
+func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
+	l, err := log.New(logTo, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return nil, err
+	}
+	issuer := c.Issuer
+	if issuer == "" {
+		issuer = c.AuthURL
+	}
+	handler, err := Handler(Dependencies{
+		Verifier: authn.NewVerifier(ctx, authn.Config{
+			JWKSURL: strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json", Issuer: issuer, Audience: c.Audience,
+		}),
+		Users: user.NewDirectory(c.AuthURL, l),
+		Frogs: frogs.New(c.FrogsURL),
+		Now:   time.Now,
+		Log:   l,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &App{drain: c.Drain, log: l}
+	if a.pages, err = httpserver.Listen("pages", c.Listen, handler, l); err != nil {
+		return nil, err
+	}
+	ops := httpserver.Ops(httpserver.NewReadiness(ctx, nil), httpserver.NewRegistry())
+	if a.ops, err = httpserver.Listen("ops", c.OpsListen, ops, l); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Addr returns where the pages are.
+func (a *App) Addr() string { return a.pages.Addr().String() }
+
+// OpsAddr returns where the operations port is.
+func (a *App) OpsAddr() string { return a.ops.Addr().String() }
+
+// Run serves until ctx ends, and lets requests finish.
+func (a *App) Run(ctx context.Context) error {
+	return httpserver.Run(ctx, a.log, a.drain, a.pages, a.ops)
+}

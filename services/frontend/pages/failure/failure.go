@@ -1,0 +1,204 @@
+// Package failure answers every error of the frontend: as a page to a browser,
+// as a problem document to a program, with the status that fits (S8).
+//
+// It owns the mapping from errors to what a visitor sees. Texts are constant:
+// details of a fault go to the log, once, and never into an answer.
+package failure
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/frontend/internal/upstream"
+	"lilypad.example/services/frontend/pages/layout"
+	"lilypad.example/services/frontend/static"
+	"lilypad.example/services/pkg/httpmw"
+	"lilypad.example/services/pkg/problem"
+)
+
+//go:embed page.gohtml
+var files embed.FS
+
+// RetryAfter is what a visitor is told to wait for a service that is away.
+const RetryAfter = 5 * time.Second
+
+// Failures answers errors.
+type Failures struct {
+	page *layout.Page
+	log  *slog.Logger
+}
+
+// New returns the error pages.
+func New(assets *static.Assets, log *slog.Logger) (*Failures, error) {
+	page, err := layout.Parse(assets, files)
+	if err != nil {
+		return nil, err
+	}
+	return &Failures{page, log}, nil
+}
+
+// NotFound, and the other constructors, are the errors that pages return.
+func NotFound() *problem.Problem {
+	return problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address.")
+}
+
+// MethodNotAllowed is for a path that exists, but not for this method.
+func MethodNotAllowed() *problem.Problem {
+	return problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This cannot be done here.")
+}
+
+// SignIn is for a stranger who asks for what belongs to a user.
+func SignIn() *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
+	p.Challenge = "Bearer"
+	return p
+}
+
+// Expired is for a user whose token a service refused: 401 tells the sidecar
+// to refresh it and to ask again.
+func Expired() *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Your sign-in has run out. Sign in again.")
+	p.Challenge = `Bearer error="invalid_token"`
+	return p
+}
+
+// Away is for what needs a service that does not answer.
+func Away() *problem.Problem {
+	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "The pond cannot be reached at the moment. Please try again shortly.")
+	p.RetryAfter = RetryAfter
+	return p
+}
+
+// toProblem is the one mapping from errors to what a visitor sees.
+func toProblem(err error) *problem.Problem {
+	switch {
+	case errors.Is(err, upstream.ErrUnauthorized):
+		return Expired()
+	case errors.Is(err, upstream.ErrNotFound):
+		return NotFound()
+	case errors.Is(err, upstream.ErrUnavailable):
+		return Away()
+	default:
+		return problem.From(err)
+	}
+}
+
+// Handler makes a gin handler of one that returns its error.
+func (f *Failures) Handler(h func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			c.Abort()
+			f.Write(c.Writer, c.Request, err)
+		}
+	}
+}
+
+// Recover is gin middleware that turns a panic into an error page.
+func (f *Failures) Recover(c *gin.Context) {
+	defer func() {
+		value := recover()
+		if value == nil {
+			return
+		}
+		if value == http.ErrAbortHandler || c.Writer.Written() { //nolint:errorlint // net/http compares it so
+			panic(value)
+		}
+		c.Abort()
+		f.Write(c.Writer, c.Request, fmt.Errorf("panic: %v\n%s", value, debug.Stack()))
+	}()
+	c.Next()
+}
+
+// Refuse is an authn.Refuse.
+func (f *Failures) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
+	f.Write(w, r, p)
+}
+
+// Write answers with err, and logs it if it is ours to mend.
+func (f *Failures) Write(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the client has gone; nobody reads an answer
+	}
+	p := toProblem(err)
+	if p.Status >= http.StatusInternalServerError {
+		f.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err, "request_id", httpmw.GetRequestID(r.Context()))
+	}
+	if !wantsPage(r) {
+		problem.Write(w, p)
+		return
+	}
+	p.SetHeader(w.Header())
+	if err := f.page.Render(w, r, p.Status, layout.View{Title: say(p.Status).Title, Next: next(r), Content: view(r, p)}); err != nil {
+		f.log.ErrorContext(r.Context(), "error page", "error", err)
+		problem.Write(w, problem.From(nil))
+	}
+}
+
+// wantsPage reports whether a browser asks: what navigates names text/html.
+func wantsPage(r *http.Request) bool {
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// next is where signing in leads back to: a page that was asked for, but never
+// something that was posted (T19).
+func next(r *http.Request) string {
+	if r.Method != http.MethodGet {
+		return ""
+	}
+	return layout.Next(r.URL.RequestURI())
+}
+
+// content is what the template shows.
+type content struct {
+	words
+
+	Status int
+	Detail string
+	// Login and Again are links, or "" for none.
+	Login bool
+	Next  string
+	Again string
+}
+
+func view(r *http.Request, p *problem.Problem) content {
+	v := content{words: say(p.Status), Status: p.Status, Detail: p.Detail}
+	switch p.Status {
+	case http.StatusUnauthorized:
+		v.Login, v.Next = true, next(r)
+	case http.StatusServiceUnavailable, http.StatusInternalServerError:
+		v.Again = "/"
+		if path := next(r); path != "" {
+			v.Again = path
+		}
+	}
+	return v
+}
+
+// words are how a status is put to people, and the frog that brings the news.
+type words struct{ Title, Comment, Frog string }
+
+func say(status int) words {
+	switch status {
+	case http.StatusUnauthorized:
+		return words{"Please sign in", "The frogs only talk to people they know.", "glass-frog"}
+	case http.StatusForbidden:
+		return words{"This pond is private", "A large frog is blocking the way.", "horned-frog"}
+	case http.StatusNotFound:
+		return words{"No frog here", "Unless it is very well hidden.", "mossy-frog"}
+	case http.StatusMethodNotAllowed:
+		return words{"Frogs do not do that", "They swim, hop and sit.", "common-frog"}
+	case http.StatusServiceUnavailable:
+		return words{"The pond is asleep", "It dreams of rain, and will be back.", "water-holding-frog"}
+	default:
+		return words{"That went wrong", "It was us, not you.", "desert-rain-frog"}
+	}
+}

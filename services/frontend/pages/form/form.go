@@ -1,0 +1,110 @@
+// Package form reads what the sidecar says about a form that did not succeed:
+// the query of the redirect back to /login or /register.
+//
+// Anybody can write such a query into a link. So no text is ever taken from
+// it: known codes stand for constant sentences, unknown ones for nothing, and
+// the entered values are only shown, escaped, where the user typed them.
+package form
+
+import (
+	"net/url"
+	"strings"
+
+	"lilypad.example/services/frontend/pages/layout"
+)
+
+// maxValue bounds a value that is given back; what is longer was no address
+// and no name.
+const maxValue = 512
+
+// A Form is what the last attempt left.
+type Form struct {
+	// Message is about the whole form; "" on the first visit.
+	Message     string
+	Email, Name string
+	// Next is where signing in leads; "" for the front page.
+	Next   string
+	faults map[string]string
+}
+
+// Read returns the form of a query.
+func Read(q url.Values) Form {
+	f := Form{
+		Message: message(q.Get("error")),
+		Email:   bounded(q.Get("email")), Name: bounded(q.Get("name")),
+		Next:   layout.Next(q.Get("next")),
+		faults: make(map[string]string),
+	}
+	if f.Message == "" {
+		return f
+	}
+	for _, value := range q["field"] {
+		field, _, _ := strings.Cut(value, ":")
+		if text := fault(value); text != "" && f.faults[field] == "" {
+			f.faults[field] = text
+		}
+	}
+	return f
+}
+
+// Fault returns what is wrong with a field, or "".
+func (f Form) Fault(field string) string { return f.faults[field] }
+
+// First reports whether the field is where the next keystroke belongs: the
+// first that is wrong, or else the first that is empty.
+func (f Form) First(field string, order ...string) bool {
+	for _, name := range order {
+		if f.faults[name] != "" {
+			return name == field
+		}
+	}
+	for _, name := range order {
+		if name == "email" && f.Email == "" || name == "name" && f.Name == "" || name == "password" {
+			return name == field
+		}
+	}
+	return false
+}
+
+func bounded(s string) string {
+	if len(s) > maxValue {
+		return ""
+	}
+	return s
+}
+
+func message(code string) string {
+	switch code {
+	case "invalid_credentials":
+		return "This e-mail and password do not go together. Please try again."
+	case "email_taken":
+		return "This e-mail address is registered already. Login instead, or use another one."
+	case "invalid_fields":
+		return "Almost there: please look at the marked fields."
+	case "rate_limited":
+		return "Too many attempts. Please wait a minute, then try again."
+	case "unavailable":
+		return "The pond cannot be reached at the moment. Please try again shortly."
+	default:
+		return ""
+	}
+}
+
+func fault(value string) string {
+	switch value {
+	case "email:required", "name:required", "password:required":
+		return "Required"
+	case "email:invalid":
+		return "Provide correct e-mail"
+	case "name:too_long":
+		return "At most 100 characters, please"
+	case "password:too_short":
+		return "At least 15 characters, please: a few words will do"
+	case "password:too_long":
+		return "At most 128 characters, please"
+	case "password:common":
+		return "Too easy to guess: a few unrelated words are better"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,40 @@
+// Package login is the page at /login. Its form goes to the sidecar, which
+// keeps the password away from this program.
+package login
+
+import (
+	"embed"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/frontend/internal/user"
+	"lilypad.example/services/frontend/pages/form"
+	"lilypad.example/services/frontend/pages/layout"
+	"lilypad.example/services/frontend/static"
+)
+
+//go:embed page.gohtml
+var files embed.FS
+
+// Page is the login page.
+type Page struct{ page *layout.Page }
+
+// New returns the page.
+func New(assets *static.Assets) (*Page, error) {
+	page, err := layout.Parse(assets, files)
+	if err != nil {
+		return nil, err
+	}
+	return &Page{page}, nil
+}
+
+// Show answers GET /login. Who is signed in already goes to the frogs.
+func (p *Page) Show(c *gin.Context) error {
+	if _, ok := user.FromContext(c.Request.Context()); ok {
+		c.Redirect(http.StatusSeeOther, "/")
+		return nil
+	}
+	f := form.Read(c.Request.URL.Query())
+	return p.page.Render(c.Writer, c.Request, http.StatusOK, layout.View{Title: "Sign In", Next: f.Next, Content: f})
+}

@@ -1,0 +1,167 @@
+// Package static serves what never depends on who asks: the stylesheet, the
+// logo and the drawings of the frogs. Everything is in the binary.
+//
+// A page names a file by URL, which carries a hash of its content: that answer
+// may be kept for ever. The path itself always resolves, whatever the hash, so
+// that a page of the previous release still finds its files during a rollout.
+package static
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed lilypad.css logo.svg frogs/*.svg
+var files embed.FS
+
+// Prefix is where the files live.
+const Prefix = "/static/"
+
+const (
+	forever = "public, max-age=31536000, immutable"
+	briefly = "public, max-age=300"
+)
+
+// A Drawing is the picture of one frog.
+type Drawing struct{ ID, Name string }
+
+// Assets is the set of all files. It never changes after Load.
+type Assets struct {
+	byName   map[string]asset
+	drawings []Drawing
+}
+
+type asset struct {
+	body, gzipped []byte
+	contentType   string
+	hash          string
+}
+
+// Load prepares all files: hash, type and compressed form.
+func Load() (*Assets, error) {
+	a := &Assets{byName: make(map[string]asset)}
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		body, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return a.add(name, body)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("static files: %w", err)
+	}
+	return a, nil
+}
+
+func (a *Assets) add(name string, body []byte) error {
+	sum := sha256.Sum256(body)
+	var gzipped bytes.Buffer
+	w, err := gzip.NewWriterLevel(&gzipped, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	a.byName[name] = asset{body, gzipped.Bytes(), contentType(name), hex.EncodeToString(sum[:6])}
+	if id, ok := strings.CutPrefix(name, "frogs/"); ok {
+		var drawing struct {
+			Title string `xml:"title"`
+		}
+		if err := xml.Unmarshal(body, &drawing); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		a.drawings = append(a.drawings, Drawing{strings.TrimSuffix(id, ".svg"), drawing.Title})
+	}
+	return nil
+}
+
+// contentType does not depend on the machine's mime tables.
+func contentType(name string) string {
+	if path.Ext(name) == ".svg" {
+		return "image/svg+xml"
+	}
+	return mime.TypeByExtension(path.Ext(name))
+}
+
+// URL returns the path and hash under which a page names a file, or "" for a
+// file that does not exist.
+func (a *Assets) URL(name string) string {
+	f, ok := a.byName[name]
+	if !ok {
+		return ""
+	}
+	return Prefix + name + "?v=" + f.hash
+}
+
+// Picture returns the URL of a frog's drawing, or of the logo for a frog that
+// has none: the API may know a frog before this release does.
+func (a *Assets) Picture(id string) string {
+	if u := a.URL("frogs/" + id + ".svg"); u != "" {
+		return u
+	}
+	return a.URL("logo.svg")
+}
+
+// Drawings returns all frogs that have a drawing, ordered by id.
+func (a *Assets) Drawings() []Drawing { return a.drawings }
+
+// Serve answers with the file that the request's path names, and reports
+// whether there is one.
+func (a *Assets) Serve(w http.ResponseWriter, r *http.Request) bool {
+	f, ok := a.byName[strings.TrimPrefix(r.URL.Path, Prefix)]
+	if !ok {
+		return false
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", briefly)
+	if r.URL.Query().Get("v") == f.hash {
+		h.Set("Cache-Control", forever)
+	}
+	body, etag := f.body, `"`+f.hash+`"`
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		h.Set("Content-Encoding", "gzip")
+		body, etag = f.gzipped, `"`+f.hash+`-gz"`
+	}
+	h.Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return true
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // a client that has gone is no concern of ours
+	return true
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3) as far as it
+// matters: gzip named, and not with weight 0.
+func acceptsGzip(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		coding, params, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			weight, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(params), "q="), 64)
+			return err != nil || weight > 0
+		}
+	}
+	return false
+}
