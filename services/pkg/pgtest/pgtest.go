@@ -216,7 +216,7 @@ func (p *process) exec(ctx context.Context, sql string) error {
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", Env, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the statement's own error is the one that counts
+	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("%s: %w", sql, err)
 	}

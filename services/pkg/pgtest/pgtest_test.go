@@ -23,6 +23,7 @@ func migrateFrogs(ctx context.Context, url string) error {
 }
 
 func TestEachTestHasItsOwnMigratedDatabase(t *testing.T) {
+	t.Parallel()
 	for i := range 4 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ import (
 )
 
 func TestEachTestHasItsOwnServer(t *testing.T) {
+	t.Parallel()
 	for i := range 3 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()

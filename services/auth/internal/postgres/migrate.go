@@ -33,7 +33,7 @@ func Migrate(ctx context.Context, url string) error {
 	conn.ConnectTimeout = connectTimeout
 	conn.RuntimeParams["application_name"] = "lilypad-auth-migrate"
 	db := stdlib.OpenDB(*conn)
-	defer db.Close() //nolint:errcheck // every statement's error has been seen
+	defer db.Close()
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)

@@ -15,10 +15,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"lilypad.example/services/pkg/pgtest"
 
 	"lilypad.example/services/auth/internal/storetest"
 	"lilypad.example/services/auth/internal/user"
-	"lilypad.example/services/pkg/pgtest"
 )
 
 // cable lies between a Store and its server, and a test can pull it out.
@@ -139,7 +139,7 @@ func TestT86_AnOutageIsUnavailableAndThePoolHealsAlone(t *testing.T) {
 // reach the new node.
 func demote(t *testing.T, s *Store) {
 	t.Helper()
-	var conns []*pgxpool.Conn
+	conns := make([]*pgxpool.Conn, 0, maxConns)
 	for range maxConns {
 		conn, err := s.pool.Acquire(t.Context())
 		if err != nil {
@@ -207,7 +207,7 @@ func TestR11_AHeldLockDelaysNobodyForLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(t.Context()) //nolint:errcheck // ends with the test
+	defer tx.Rollback(t.Context())
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE users"); err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (c Cause) String() string {
 }
 
 // Refusal is the error of Authenticate when the credentials are refused; it wraps ErrInvalidCredentials and reads like it.
-type Refusal struct {
+type Refusal struct { //nolint:errname // named for what it is; errors.Is finds ErrInvalidCredentials
 	Cause  Cause
 	UserID string // empty for an unknown user
 }
@@ -96,8 +96,7 @@ func (s *Service) prepare(email, name, secret string, roles []string) (User, err
 	}
 	var faults FieldErrors
 	note := func(err error) {
-		var fault FieldError
-		if errors.As(err, &fault) {
+		if fault, ok := errors.AsType[FieldError](err); ok {
 			faults = append(faults, fault)
 		}
 	}
