@@ -112,7 +112,7 @@ func (v *Verifier) authenticate(r *http.Request) (context.Context, *problem.Prob
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Sign-in cannot be checked at the moment. Please try again shortly.")
-		p.RetryAfter = cooldownEmpty
+		p.RetryAfter = time.Second
 		return nil, p
 	case err != nil:
 		return nil, invalid()

@@ -20,8 +20,9 @@ const (
 	refreshEvery = time.Minute
 	// cooldown bounds the fetches that unknown key ids cause (T50).
 	cooldown = 30 * time.Second
-	// cooldownEmpty is the same while there are no keys at all.
-	cooldownEmpty = time.Second
+	// cooldownEmpty is the same, and how often the loop tries, while there are
+	// no keys at all: a service that starts before its issuer is soon of use.
+	cooldownEmpty = 200 * time.Millisecond
 	maxJWKS       = 256 << 10
 	maxKeys       = 64
 )
@@ -51,14 +52,15 @@ func newKeySet(url string, client *http.Client) *keySet {
 }
 
 func (s *keySet) refreshLoop(ctx context.Context) {
-	tick := time.NewTicker(refreshEvery)
-	defer tick.Stop()
-	for {
+	for ctx.Err() == nil {
 		s.refresh(ctx, 0)
+		wait := refreshEvery
+		if s.current.Load() == nil {
+			wait = cooldownEmpty
+		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }
