@@ -6,32 +6,31 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// stripCookies removes our cookies from the value of a Cookie field and leaves the others byte for byte. It returns ""
-// when nothing is left.
-func stripCookies(value string, ours []string) string {
-	found := false
-	for pair := range strings.SplitSeq(value, ";") {
-		if isOurs(pair, ours) {
-			found = true
-			break
-		}
-	}
-	if !found {
-		return value
-	}
-	var kept strings.Builder
-	for pair := range strings.SplitSeq(value, ";") {
+// appendCookies appends a Cookie field without our cookies and with the others byte for byte, or nothing at all when
+// no other is left.
+func appendCookies(dst []byte, name, value string, ours []string) []byte {
+	start := len(dst)
+	dst = append(append(dst, name...), ": "...)
+	kept, removed := false, false
+	for rest, more := value, true; more; {
+		var pair string
+		pair, rest, more = strings.Cut(rest, ";")
 		switch {
 		case isOurs(pair, ours):
+			removed = true
 			continue
-		case kept.Len() > 0:
-			kept.WriteByte(';')
-		default:
+		case kept:
+			dst = append(dst, ';')
+		case removed:
 			pair = strings.TrimLeft(pair, " \t")
 		}
-		kept.WriteString(pair)
+		dst = append(dst, pair...)
+		kept = true
 	}
-	return kept.String()
+	if !kept {
+		return dst[:start]
+	}
+	return append(dst, "\r\n"...)
 }
 
 // setsOurs reports whether a Set-Cookie value would set or clear one of our cookies. Browsers trim white space, ignore

@@ -10,23 +10,19 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 	w.Field("Host", q.Host)
 	names := namesFields(q.Header)
 	for _, field := range q.Header {
-		value := field.Value
-		switch f.rules.fate(field.Name) {
-		case drop:
-			continue
-		case cookie:
-			if value = stripCookies(value, f.cookies); value == "" {
-				continue
-			}
-		case chunks:
-			if q.Body.Length() != http1.Unknown {
-				continue
-			}
-		}
 		if has(edit.Fields, field.Name) || names && q.Header.HasToken("Connection", field.Name) {
 			continue
 		}
-		w.Field(field.Name, value)
+		switch f.rules.fate(field.Name) {
+		case pass:
+			w.Field(field.Name, field.Value)
+		case cookie:
+			w.Append(func(b []byte) []byte { return appendCookies(b, field.Name, field.Value, f.cookies) })
+		case chunks:
+			if q.Body.Length() == http1.Unknown {
+				w.Field(field.Name, field.Value)
+			}
+		}
 	}
 	c.inject(x, edit)
 	// The connection's own fields. Each of these is announced here and nowhere else (RFC 9110 section 7.6.1).

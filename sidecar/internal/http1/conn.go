@@ -210,7 +210,8 @@ func (c *conn) exchangeID() string {
 	if c.serial == "" {
 		c.serial = c.srv.prefix + "-" + strconv.FormatUint(c.srv.serial.Add(1), 36) + "-"
 	}
-	return c.serial + strconv.FormatUint(c.seq, 36)
+	var mem [64]byte
+	return string(strconv.AppendUint(append(mem[:0], c.serial...), c.seq, 36))
 }
 
 // armWatch starts the timer of the watch; c.mu is held.

@@ -1,0 +1,552 @@
+package http1_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/http1"
+)
+
+const get = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+
+func TestKeepAliveAndPipelining(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t, http1.Config{Handler: echo})
+	t.Run("one after another", func(t *testing.T) {
+		p := dial(t, addr)
+		for range 3 {
+			p.send(get)
+			if a := p.expect("GET", 200, "GET /a "); a.Close || a.Header.Get("Date") == "" {
+				t.Errorf("answer: %v", a.Header)
+			}
+		}
+	})
+	t.Run("all at once, answered in order", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab" +
+			"POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ncd\r\n0\r\n\r\n" +
+			"GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + canary)
+		p.expect("POST", 200, "POST /1 ab")
+		p.expect("POST", 200, "POST /2 cd")
+		if a := p.expect("GET", 200, "GET /3 "); !a.Close {
+			t.Error("the last answer does not say close")
+		}
+		p.ended()
+	})
+	t.Run("HTTP/1.0", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send("GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+		if a := p.expect("GET", 200, "GET /a "); a.Header.Get("Connection") != "keep-alive" {
+			t.Errorf("answer: %v", a.Header)
+		}
+		p.send("GET /a HTTP/1.0\r\nHost: a\r\n\r\n")
+		p.expect("GET", 200, "GET /a ")
+		p.ended()
+	})
+}
+
+// A body that nobody read must not be taken for the next request, nor waited for.
+func TestUnreadBody(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) { text(x, 200, x.Request.Path) }})
+	t.Run("that is here is skipped", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n" + canary + get)
+		p.expect("POST", 200, "/a")
+		p.expect("GET", 200, "/a")
+	})
+	t.Run("that is on its way ends the connection", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + canary)
+		if a := p.expect("POST", 200, "/a"); !a.Close {
+			t.Error("the answer does not say close")
+		}
+		p.send(canary) // the client may go on sending, and still gets its answer
+		p.ended()
+	})
+}
+
+func TestAnswersWithoutBody(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		status := 200
+		_, _ = fmt.Sscanf(x.Request.Path, "/%d", &status)
+		text(x, status, "body")
+	}})
+	p := dial(t, addr)
+	p.send("HEAD /200 HTTP/1.1\r\nHost: a\r\n\r\n")
+	if a := p.expect("HEAD", 200, ""); a.ContentLength != 4 {
+		t.Errorf("HEAD announces %d", a.ContentLength)
+	}
+	p.send("GET /204 HTTP/1.1\r\nHost: a\r\n\r\n")
+	if a := p.expect("GET", 204, ""); a.Header.Get("Content-Length") != "" {
+		t.Errorf("204: %v", a.Header)
+	}
+	p.send("GET /304 HTTP/1.1\r\nHost: a\r\n\r\n")
+	p.expect("GET", 304, "")
+	p.send("GET /200 HTTP/1.1\r\nHost: a\r\n\r\n")
+	p.expect("GET", 200, "body")
+}
+
+func TestAnswersCannotBeInjected(t *testing.T) {
+	t.Parallel()
+	problems := newJournal[error]()
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		problems.add(x.Respond(303, []http1.Field{{Name: "Location", Value: "/\r\nSet-Cookie: a=b"}}, nil))
+	}})
+	p := dial(t, addr)
+	p.send(get)
+	if a := p.expect("GET", 500, ""); len(a.Header["Set-Cookie"])+len(a.Header["Location"]) > 0 {
+		t.Errorf("answer: %v", a.Header)
+	}
+	if err := problems.await(t, 1); !errors.Is(err, http1.ErrField) {
+		t.Errorf("Respond = %v", err)
+	}
+}
+
+func TestFramingFieldsOfHandlersAreIgnored(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		_ = x.Respond(200, []http1.Field{
+			{Name: "Content-Length", Value: "99"}, {Name: "transfer-encoding", Value: "chunked"}, {Name: "Connection", Value: "close"},
+			{Name: "Date", Value: "then"},
+		}, []byte("ok"))
+	}})
+	p := dial(t, addr)
+	p.send(get + get)
+	p.expect("GET", 200, "ok")
+	if a := p.expect("GET", 200, "ok"); fmt.Sprint(a.Header["Date"]) != "[then]" || a.Close {
+		t.Errorf("answer: %v", a.Header)
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		if x.Request.Path == "/unread" {
+			text(x, 403, "no")
+			return
+		}
+		echo(x)
+	}})
+	head := "POST %s HTTP/1.%d\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n"
+	t.Run("sent when the body is read", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send(fmt.Sprintf(head, "/read", 1))
+		p.expect("POST", 100, "")
+		p.send("hello" + get)
+		p.expect("POST", 200, "POST /read hello")
+		p.expect("GET", 200, "GET /a ")
+	})
+	t.Run("not sent when nobody reads", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send(fmt.Sprintf(head, "/unread", 1))
+		if a := p.expect("POST", 403, "no"); !a.Close {
+			t.Error("the answer does not say close, so the next bytes have two readings")
+		}
+		p.ended()
+	})
+	t.Run("ignored in HTTP/1.0", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send(fmt.Sprintf(head, "/read", 0) + "hello")
+		p.expect("POST", 200, "POST /read hello")
+	})
+}
+
+func TestBodyLimit(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		if fault, ok := errors.AsType[*http1.Fault](x.LimitBody(4)); ok {
+			text(x, fault.Status, "announced")
+			return
+		}
+		echo(x)
+	}})
+	p := dial(t, addr)
+	p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd")
+	p.expect("POST", 200, "POST / abcd")
+	p.send(chunked("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"))
+	if a := p.answer("POST"); a.StatusCode != 413 || !a.Close {
+		t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+	}
+	p.ended()
+	p = dial(t, addr)
+	p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+	p.expect("POST", 413, "announced")
+	p.ended()
+}
+
+func TestT43_SlowClientsAreReaped(t *testing.T) {
+	t.Parallel()
+	refusals := newJournal[http1.Refusal]()
+	_, addr := serve(t, http1.Config{
+		Handler: echo, Refused: refusals.add,
+		IdleTimeout: 50 * time.Millisecond, HeadTimeout: 50 * time.Millisecond, BodyTimeout: 50 * time.Millisecond,
+	})
+	t.Run("before a request", func(t *testing.T) {
+		p := dial(t, addr)
+		p.ended() // an idle connection just ends
+	})
+	t.Run("between requests", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send(get)
+		p.expect("GET", 200, "GET /a ")
+		p.ended()
+	})
+	t.Run("in the header", func(t *testing.T) {
+		p := dial(t, addr)
+		stop := make(chan struct{})
+		defer close(stop)
+		p.send("GET / HTTP/1.1\r\nHost: a\r\n")
+		go func() { // bytes do not extend the time
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(5 * time.Millisecond):
+					_, _ = io.WriteString(p.nc, "X: y\r\n")
+				}
+			}
+		}()
+		if a := p.answer("GET"); a.StatusCode != 408 || !a.Close {
+			t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+		}
+		if r := refusals.await(t, 1); r.Reason != http1.ReasonHeadTimeout || r.Status != 408 {
+			t.Errorf("reported %+v", r)
+		}
+	})
+	t.Run("in the body", func(t *testing.T) {
+		p := dial(t, addr)
+		p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+		if a := p.answer("POST"); a.StatusCode != 408 || !a.Close {
+			t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+		}
+		p.ended()
+	})
+}
+
+// A client that does not read its answer is let go after the write timeout.
+func TestT43_ClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	ended := newJournal[http1.Facts]()
+	_, addr := serve(t, http1.Config{
+		Handler:      func(x *http1.Exchange) { text(x, 200, strings.Repeat("x", 64<<20)) },
+		Ended:        func(x *http1.Exchange) { ended.add(x.Facts()) },
+		WriteTimeout: 50 * time.Millisecond,
+	})
+	p := dial(t, addr)
+	p.send(get)
+	if f := ended.await(t, 1); f.Reason != http1.ReasonClientGone {
+		t.Errorf("facts: %+v", f)
+	}
+}
+
+func TestMaxConns(t *testing.T) {
+	t.Parallel()
+	refusals := newJournal[http1.Refusal]()
+	s, addr := serve(t, http1.Config{Handler: echo, MaxConns: 2, Refused: refusals.add})
+	first, second := dial(t, addr), dial(t, addr)
+	first.send(get)
+	second.send(get)
+	first.expect("GET", 200, "GET /a ")
+	second.expect("GET", 200, "GET /a ")
+	third := dial(t, addr)
+	third.send(get)
+	if a := third.expect("GET", 503, ""); !a.Close || a.Header.Get("Retry-After") == "" {
+		t.Errorf("answer: %v", a.Header)
+	}
+	if r := refusals.await(t, 1); r.Reason != http1.ReasonTooManyConns {
+		t.Errorf("reported %+v", r)
+	}
+	_ = first.nc.Close()
+	await(t, func() bool { return s.Connections() == 1 })
+	fourth := dial(t, addr)
+	fourth.send(get)
+	fourth.expect("GET", 200, "GET /a ")
+}
+
+// await polls until a condition holds that nothing announces.
+func await(tb testing.TB, condition func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(patience); !condition(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			tb.Fatal("a condition never came true")
+		}
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	begun, finish := make(chan struct{}, 1), make(chan struct{})
+	s, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		if x.Request.Path == "/slow" {
+			begun <- struct{}{}
+			<-finish
+		}
+		text(x, 200, x.Request.Path)
+	}})
+	idle, busy := dial(t, addr), dial(t, addr)
+	idle.send(get)
+	idle.expect("GET", 200, "/a")
+	busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n" + canary)
+	<-begun
+
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	idle.ended()
+	if nc, err := net.Dial("tcp", addr); err == nil {
+		// The kernel may still have completed it; nobody serves it.
+		_ = nc.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(nc, get)
+		if b, _ := io.ReadAll(nc); len(b) > 0 {
+			t.Errorf("a new connection is served: %q", b)
+		}
+		_ = nc.Close()
+	}
+	close(finish)
+	if a := busy.expect("GET", 200, "/slow"); !a.Close {
+		t.Error("the last answer does not say close")
+	}
+	busy.ended()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown = %v", err)
+	}
+}
+
+func TestShutdownAbortsWhatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{}, 1)
+	ended := newJournal[http1.Facts]()
+	s, addr := serve(t, http1.Config{
+		Handler: func(x *http1.Exchange) {
+			begun <- struct{}{}
+			<-x.Context().Done()
+		},
+		Ended: func(x *http1.Exchange) { ended.add(x.Facts()) },
+	})
+	p := dial(t, addr)
+	p.send(get)
+	<-begun
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown = %v", err)
+	}
+	p.ended()
+	if f := ended.await(t, 1); f.Reason != http1.ReasonAborted {
+		t.Errorf("facts: %+v", f)
+	}
+}
+
+func TestDrainEndsConnectionsButServes(t *testing.T) {
+	t.Parallel()
+	s, addr := serve(t, http1.Config{Handler: echo})
+	p := dial(t, addr)
+	p.send(get)
+	p.expect("GET", 200, "GET /a ")
+	s.Drain()
+	for _, p := range []*peer{p, dial(t, addr)} {
+		p.send(get)
+		if a := p.expect("GET", 200, "GET /a "); !a.Close {
+			t.Error("the answer does not say close")
+		}
+		p.ended()
+	}
+}
+
+func TestHandlersThatFail(t *testing.T) {
+	t.Parallel()
+	ended := newJournal[http1.Facts]()
+	panics := newJournal[any]()
+	_, addr := serve(t, http1.Config{
+		Handler: func(x *http1.Exchange) {
+			switch x.Request.Path {
+			case "/panic":
+				panic("frog")
+			case "/late":
+				reply, _ := x.Reply(200)
+				reply.Body(10)
+				_ = reply.Write([]byte("half"))
+				_ = reply.Flush()
+				panic("frog")
+			case "/half":
+				reply, _ := x.Reply(200)
+				reply.Body(http1.Unknown)
+				_ = reply.Write([]byte("half"))
+				_ = reply.Flush()
+			}
+		},
+		Ended:    func(x *http1.Exchange) { ended.add(x.Facts()) },
+		Panicked: func(_ *http1.Exchange, v any, stack []byte) { panics.add(v) },
+	})
+	for i, path := range []string{"/panic", "/nothing"} {
+		p := dial(t, addr)
+		p.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		if a := p.answer("GET"); a.StatusCode != 500 {
+			t.Errorf("%s: %d", path, a.StatusCode)
+		}
+		if f := ended.await(t, i+1); f.Status != 500 || f.Reason != http1.ReasonNoAnswer {
+			t.Errorf("%s: facts %+v", path, f)
+		}
+	}
+	for _, path := range []string{"/late", "/half"} {
+		p := dial(t, addr)
+		p.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, err := http.ReadResponse(p.r, nil)
+		if err != nil {
+			continue // the reset can overtake the head
+		}
+		if _, err := io.ReadAll(res.Body); err == nil {
+			t.Errorf("%s: half an answer looks whole", path)
+		}
+	}
+	if v := panics.await(t, 2); v != "frog" {
+		t.Errorf("panicked with %v", v)
+	}
+}
+
+// A handle that outlives its exchange must not hit the next one on the same connection.
+func TestAbortHitsOneExchangeOnly(t *testing.T) {
+	t.Parallel()
+	handles := make(chan http1.Handle, 2)
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
+		handles <- x.Handle()
+		if x.Request.Path == "/wait" {
+			<-x.Context().Done()
+			return
+		}
+		text(x, 200, "ok")
+	}})
+	p := dial(t, addr)
+	p.send(get)
+	p.expect("GET", 200, "ok")
+	old := <-handles
+	p.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+	current := <-handles
+	if old == current {
+		t.Error("two exchanges have the same handle")
+	}
+	old.Abort()
+	p.send(get) // pipelined, and answered only if the exchange before it ends well
+	current.Abort()
+	current.Abort()
+	p.ended()
+}
+
+func TestClientThatLeavesEndsTheExchange(t *testing.T) {
+	t.Parallel()
+	ended := newJournal[http1.Facts]()
+	_, addr := serve(t, http1.Config{
+		WatchDelay: time.Millisecond,
+		Handler: func(x *http1.Exchange) {
+			x.Guard(nil)
+			<-x.Context().Done()
+			if err := x.OverErr(); !errors.Is(err, http1.ErrClientGone) {
+				t.Errorf("OverErr = %v", err)
+			}
+		},
+		Ended: func(x *http1.Exchange) { ended.add(x.Facts()) },
+	})
+	p := dial(t, addr)
+	p.send(get)
+	_ = p.nc.Close()
+	if f := ended.await(t, 1); f.Status != http1.StatusClientGone || f.Reason != http1.ReasonClientGone {
+		t.Errorf("facts: %+v", f)
+	}
+}
+
+// The watch reads ahead; what it read is the next request.
+func TestWatchedClientMayPipeline(t *testing.T) {
+	t.Parallel()
+	watched := make(chan struct{})
+	_, addr := serve(t, http1.Config{
+		WatchDelay: time.Millisecond,
+		Handler: func(x *http1.Exchange) {
+			if x.Request.Path == "/watched" {
+				x.Guard(nil)
+				await(t, func() bool { return x.ReadAhead() != nil })
+				watched <- struct{}{}
+				<-x.ReadAhead()
+			}
+			text(x, 200, x.Request.Path)
+		},
+	})
+	p := dial(t, addr)
+	p.send("GET /watched HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-watched
+	p.send(get)
+	p.expect("GET", 200, "/watched")
+	p.expect("GET", 200, "/a")
+	p.send(get)
+	p.expect("GET", 200, "/a")
+}
+
+func TestFacts(t *testing.T) {
+	t.Parallel()
+	ended := newJournal[http1.Facts]()
+	ids := newJournal[string]()
+	_, addr := serve(t, http1.Config{
+		Handler: func(x *http1.Exchange) {
+			ids.add(x.ID())
+			echo(x)
+		},
+		Ended: func(x *http1.Exchange) { ended.add(x.Facts()) },
+	})
+	p := dial(t, addr)
+	post := "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+	p.send(post + get)
+	p.expect("POST", 200, "POST /a hello")
+	p.expect("GET", 200, "GET /a ")
+	for i, raw := range []string{post, get} {
+		f := ended.await(t, i+1)
+		if f.Status != 200 || f.Reason != "" || f.BytesIn != int64(len(raw)) || f.BytesOut < 100 || f.Took <= 0 {
+			t.Errorf("facts of %q: %+v", raw, f)
+		}
+	}
+	if ids.await(t, 1) == ids.await(t, 2) {
+		t.Error("two exchanges have the same id")
+	}
+}
+
+func TestServeNetHTTP(t *testing.T) {
+	t.Parallel()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/empty" {
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "b"})
+		w.Header().Add("X-Two", "1")
+		w.Header().Add("X-Two", "2")
+		w.WriteHeader(http.StatusTeapot)
+		w.Header().Set("X-Late", "1")
+		fmt.Fprintf(w, "%s %s %s %s %q %q", r.Method, r.URL, r.RequestURI, r.Host, r.FormValue("name"), r.Header["X-Frog"])
+		if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || host != "127.0.0.1" || r.Context().Err() != nil {
+			t.Errorf("remote address %q, context %v", r.RemoteAddr, r.Context().Err())
+		}
+	})
+	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) { x.ServeNetHTTP(handler, 100) }})
+	p := dial(t, addr)
+	p.send("POST /fr%C3%B6g?x=y HTTP/1.1\r\nHost: a:80\r\nContent-Type: application/x-www-form-urlencoded\r\n" +
+		"X-Frog: 1\r\nx-frog: 2\r\nContent-Length: 9\r\n\r\nname=tree")
+	a := p.expect("POST", 418, `POST /fr%C3%B6g?x=y /fr%C3%B6g?x=y a:80 "tree" ["1" "2"]`)
+	if a.Header.Get("Set-Cookie") != "a=b" || fmt.Sprint(a.Header["X-Two"]) != "[1 2]" || a.Header.Get("X-Late") != "" {
+		t.Errorf("answer: %v", a.Header)
+	}
+	p.send("GET /empty HTTP/1.1\r\nHost: a\r\n\r\n")
+	p.expect("GET", 200, "")
+	p.send(chunked(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", 101, strings.Repeat("x", 101))))
+	if a := p.answer("POST"); a.StatusCode != 413 || !a.Close {
+		t.Errorf("answer is %d", a.StatusCode)
+	}
+}
