@@ -70,7 +70,7 @@ func Load() (*Assets, error) {
 func (a *Assets) add(name string, body []byte) error {
 	sum := sha256.Sum256(body)
 	var gzipped bytes.Buffer
-	w, err := gzip.NewWriterLevel(&gzipped, gzip.BestCompression)
+	w, err := gzip.NewWriterLevel(&gzipped, gzip.DefaultCompression)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,48 @@
+package static_test
+
+import (
+	"encoding/hex"
+	"math"
+	"os"
+	"strings"
+	"testing"
+)
+
+// contrast is the contrast ratio of WCAG 2.2 between two colors, both of which
+// the stylesheet must know.
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	css, err := os.ReadFile("lilypad.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []string{a, b} {
+		if !strings.Contains(string(css), c) && c != "#ffffff" {
+			t.Errorf("%s is no color of the stylesheet", c)
+		}
+	}
+	high, low := luminance(t, a), luminance(t, b)
+	if high < low {
+		high, low = low, high
+	}
+	return (high + 0.05) / (low + 0.05)
+}
+
+func luminance(t *testing.T, color string) float64 {
+	t.Helper()
+	rgb, err := hex.DecodeString(color[1:])
+	if err != nil || len(rgb) != 3 {
+		t.Fatalf("%s: %v", color, err)
+	}
+	var sum float64
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		c := float64(rgb[i]) / 255
+		if c <= 0.04045 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+0.055)/1.055, 2.4)
+		}
+		sum += weight * c
+	}
+	return sum
+}
