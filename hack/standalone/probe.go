@@ -44,14 +44,14 @@ func (p plan) visit(ctx context.Context, guest user) error {
 	return err
 }
 
-// call makes one request, with a JSON body and a cookie where there is one, and returns the cookie of the answer.
+// call makes one request as a script does, with a JSON body and a cookie where there is one, and returns the cookie of the answer.
 func call(ctx context.Context, method, url string, body []byte, cookie string, want int) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	req.Header.Set("Accept", "application/json, text/html")
+	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
