@@ -161,7 +161,7 @@ func (a *App) openUsers(ctx context.Context, c *Config) (user.Store, func(contex
 // OpenPostgres brings the schema up to date and opens the accounts.
 func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 	if err := postgres.Migrate(ctx, s.DatabaseURL.Reveal()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	return postgres.Open(ctx, s.DatabaseURL.Reveal())
 }
@@ -241,3 +241,6 @@ type redisLog struct{ log *slog.Logger }
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 	l.log.WarnContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
 }
+
+// Addr returns the address of the service.
+func (a *App) Addr() net.Addr { return a.servers[0].Addr() }

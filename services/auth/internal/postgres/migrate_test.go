@@ -6,9 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"lilypad.example/services/pkg/pgtest"
-
 	"lilypad.example/services/auth/internal/storetest"
+	"lilypad.example/services/pkg/pgtest"
 )
 
 func TestReplicasMigrateAtOnce(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"lilypad.example/services/pkg/pgtest"
 
 	"lilypad.example/services/auth/internal/storetest"
 	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/pgtest"
 )
 
 // cable lies between a Store and its server, and a test can pull it out.

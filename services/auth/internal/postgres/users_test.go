@@ -3,10 +3,9 @@ package postgres
 import (
 	"testing"
 
-	"lilypad.example/services/pkg/pgtest"
-
 	"lilypad.example/services/auth/internal/storetest"
 	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/pgtest"
 )
 
 func openURL(t *testing.T, url string) *Store {

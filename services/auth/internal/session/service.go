@@ -46,7 +46,7 @@ func NewService(store Store, ring func() *Ring, absolute time.Duration, now func
 
 // Begin starts a family for subject at client. It fails with ErrUnavailable.
 func (s *Service) Begin(ctx context.Context, subject string, roles []string, client string) (Session, error) {
-	ring, now := s.ring(), s.now()
+	ring, now := s.ring(), s.now().Truncate(time.Millisecond) // as stores keep it
 	b := Beginning{
 		Family: NewFamilyID(), Subject: subject, Roles: roles, Client: client,
 		KeyID: ring.SigningKey(), AuthTime: now, End: now.Add(s.absolute),

@@ -12,9 +12,9 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"lilypad.example/services/pkg/redistest"
 
 	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/pkg/redistest"
 )
 
 var secret = []byte("sixteen bytes or more")

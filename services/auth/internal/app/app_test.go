@@ -1,0 +1,490 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/golang-jwt/jwt/v5"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/pgtest"
+	"lilypad.example/services/pkg/redistest"
+)
+
+// service is a running auth service and a client of it, which checks every
+// exchange against the contract.
+type service struct {
+	t      *testing.T
+	url    string
+	issuer string
+	key    *ecdsa.PrivateKey
+	router routers.Router
+	logs   *buffer
+	stop   func()
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.b.Write(p) }
+func (b *buffer) String() string              { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
+
+// settings returns a configuration of files in dir and the client's key.
+func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	clients, err := json.Marshal(map[string]string{"app": public, "other": public})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signing, err := signer.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &app.Config{
+		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 5 * time.Second},
+		Stores: app.Stores{Store: "embedded"},
+		Listen: "127.0.0.1:0", Issuer: "http://auth.test", Audiences: []string{"frontend", "frogs"},
+		AccessTTL: 5 * time.Minute, IdleTTL: time.Hour, AbsoluteTTL: 2 * time.Hour, Overlap: 10 * time.Second,
+		SigningKeysFile: filepath.Join(dir, "signing.pem"), RingKeysFile: filepath.Join(dir, "ring.keys"), ClientKeysFile: filepath.Join(dir, "clients.json"),
+	}
+	for path, content := range map[string][]byte{c.SigningKeysFile: signing, c.RingKeysFile: []byte(session.NewRingLine()), c.ClientKeysFile: clients} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c, key
+}
+
+func start(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
+	t.Helper()
+	s := &service{t: t, issuer: c.Issuer, key: key, logs: &buffer{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	a, err := app.New(ctx, c, slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	s.url = "http://" + a.Addr().String()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		a.Close()
+	})
+	t.Cleanup(s.stop)
+
+	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s.router, err = gorillamux.NewRouter(doc); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func embedded(t *testing.T) *service {
+	t.Helper()
+	c, key := settings(t, t.TempDir())
+	return start(t, c, key)
+}
+
+// external is a service on a real Redis and a real Postgres.
+func external(t *testing.T) (*service, *app.Config) {
+	t.Helper()
+	c, key := settings(t, t.TempDir())
+	c.Store = "external"
+	c.DatabaseURL = config.NewSecret(pgtest.URL(t, nil))
+	c.RedisURL = config.NewSecret(redistest.Start(t).URL())
+	return start(t, c, key), c
+}
+
+func (s *service) assertion(client string) string {
+	s.t.Helper()
+	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
+		Issuer: client, Subject: client, Audience: jwt.ClaimStrings{s.issuer}, ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
+	}).SignedString(s.key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends r and holds both sides to the contract. Requests that break it on
+// purpose are marked loose: then only the answer is checked.
+func (s *service) do(r *http.Request, loose bool) answer {
+	s.t.Helper()
+	var sent []byte
+	if r.Body != nil {
+		sent, _ = io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+	}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(sent))
+	route, params, err := s.router.FindRoute(r)
+	if err == nil {
+		in := &openapi3filter.RequestValidationInput{
+			Request: r, PathParams: params, Route: route,
+			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
+		}
+		if err := openapi3filter.ValidateRequest(s.t.Context(), in); err != nil && !loose {
+			s.t.Errorf("request: %v", err)
+		}
+		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header, Options: in.Options}
+		if err := openapi3filter.ValidateResponse(s.t.Context(), out.SetBodyBytes(body)); err != nil {
+			s.t.Errorf("%s %s: the answer breaks the contract: %v", r.Method, r.URL.Path, err)
+		}
+	}
+	return answer{res.StatusCode, res.Header, body}
+}
+
+func (s *service) request(method, path, authorization, contentType, body string) *http.Request {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if authorization != "" {
+		r.Header.Set("Authorization", "Bearer "+authorization)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return r
+}
+
+func (s *service) json(path string, v any) answer {
+	s.t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.do(s.request(http.MethodPost, path, s.assertion("app"), "application/json", string(b)), false)
+}
+
+const password = "a pond full of tadpoles"
+
+func (s *service) register(email string) api.Session {
+	s.t.Helper()
+	a := s.json("/v1/users", api.NewUser{Email: email, Name: "Fred", Password: password, Presenter: presenter})
+	if a.status != http.StatusCreated {
+		s.t.Fatalf("register: %d %s", a.status, a.body)
+	}
+	return decode[api.Session](s.t, a.body)
+}
+
+func (s *service) login(email, password string) answer {
+	s.t.Helper()
+	return s.json("/v1/sessions", api.Credentials{Email: email, Password: password, Presenter: presenter})
+}
+
+var presenter = api.Presenter{UserAgent: "test", ClientAddress: "192.0.2.7"}
+
+func (s *service) refresh(client, token string) answer {
+	s.t.Helper()
+	return s.form("/oauth2/token", url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_assertion_type": {api.ClientAssertionType},
+		"client_assertion": {s.assertion(client)}, "user_agent": {"test"}, "client_address": {"192.0.2.7"},
+	}, false)
+}
+
+func (s *service) revoke(client, token string) answer {
+	s.t.Helper()
+	return s.form("/oauth2/revoke", url.Values{
+		"token": {token}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion(client)},
+	}, false)
+}
+
+func (s *service) form(path string, values url.Values, loose bool) answer {
+	s.t.Helper()
+	return s.do(s.request(http.MethodPost, path, "", "application/x-www-form-urlencoded", values.Encode()), loose)
+}
+
+func decode[T any](t *testing.T, body []byte) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return v
+}
+
+func oauthCode(t *testing.T, a answer) string {
+	t.Helper()
+	return string(decode[api.OAuthError](t, a.body).Error)
+}
+
+func TestTheWholeLifeOfASession(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) *service{
+		"embedded": embedded,
+		"real":     func(t *testing.T) *service { s, _ := external(t); return s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			begun := s.register("fred@pond.test")
+			if begun.User.Name != "Fred" || begun.Token.ExpiresIn != 300 {
+				t.Errorf("%+v", begun)
+			}
+			me := s.do(s.request(http.MethodGet, "/v1/me", begun.Token.AccessToken, "", ""), false)
+			if u := decode[api.User](t, me.body); me.status != http.StatusOK || u.Email != "fred@pond.test" || u.Sub != begun.User.Sub {
+				t.Errorf("me: %d %s", me.status, me.body)
+			}
+			a := s.refresh("app", begun.Token.RefreshToken)
+			next := decode[api.Token](t, a.body)
+			if a.status != http.StatusOK || next.RefreshToken == begun.Token.RefreshToken || next.Sid != begun.Token.Sid || !next.ExpiresAt.Equal(begun.Token.ExpiresAt) {
+				t.Errorf("refresh: %d %s", a.status, a.body)
+			}
+			if a.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("tokens may be cached: %v", a.header)
+			}
+			// T60: the answer was lost, and the old token comes again.
+			if again := decode[api.Token](t, s.refresh("app", begun.Token.RefreshToken).body); again.RefreshToken != next.RefreshToken {
+				t.Errorf("another successor: %s", again.RefreshToken)
+			}
+			// T70: another client's attempt fails and harms nothing.
+			if a := s.refresh("other", next.RefreshToken); a.status != http.StatusUnauthorized || oauthCode(t, a) != "invalid_client" {
+				t.Errorf("T70: %d %s", a.status, a.body)
+			}
+			third := decode[api.Token](t, s.refresh("app", next.RefreshToken).body)
+			// T58: the grandparent ends the family for both.
+			if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusBadRequest || oauthCode(t, a) != "invalid_grant" {
+				t.Errorf("T58: %d %s", a.status, a.body)
+			}
+			if a := s.refresh("app", third.RefreshToken); a.status != http.StatusBadRequest {
+				t.Errorf("T58: the other holder lives: %d %s", a.status, a.body)
+			}
+			if !strings.Contains(s.logs.String(), "session.reuse_detected") {
+				t.Error("T58: reuse is not audited")
+			}
+			// A login begins another family, and logout ends it.
+			in := s.login("fred@pond.test", password)
+			second := decode[api.Session](t, in.body)
+			if in.status != http.StatusCreated || second.Token.Sid == begun.Token.Sid {
+				t.Fatalf("login: %d %s", in.status, in.body)
+			}
+			for range 2 { // RFC 7009: a token that is over is a success
+				if a := s.revoke("app", second.Token.RefreshToken); a.status != http.StatusOK {
+					t.Errorf("revoke: %d %s", a.status, a.body)
+				}
+			}
+			if a := s.refresh("app", second.Token.RefreshToken); oauthCode(t, a) != "invalid_grant" {
+				t.Errorf("after logout: %d %s", a.status, a.body)
+			}
+			if secrets := []string{password, second.Token.AccessToken, second.Token.RefreshToken, next.RefreshToken}; true {
+				for _, secret := range secrets { // T97, at debug level
+					if strings.Contains(s.logs.String(), secret) {
+						t.Errorf("a log line holds %s", secret)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestRestartKeepsSessions(t *testing.T) {
+	s, c := external(t)
+	begun := s.register("fred@pond.test")
+	s.stop()
+	s = start(t, c, s.key)
+	if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusOK {
+		t.Errorf("refresh after a restart: %d %s", a.status, a.body)
+	}
+	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
+		t.Errorf("login after a restart: %d %s", a.status, a.body)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	s := embedded(t)
+	s.register("fred@pond.test")
+	wrong, unknown := s.login("fred@pond.test", "not the password"), s.login("nobody@pond.test", "not the password")
+	if wrong.status != http.StatusUnauthorized || unknown.status != wrong.status || !bytes.Equal(wrong.body, unknown.body) {
+		t.Errorf("T77: %d %s, %d %s", wrong.status, wrong.body, unknown.status, unknown.body)
+	}
+	taken := s.json("/v1/users", api.NewUser{Email: "FRED@pond.test ", Name: "x", Password: password, Presenter: presenter})
+	if taken.status != http.StatusConflict {
+		t.Errorf("taken: %d %s", taken.status, taken.body)
+	}
+	invalid := s.json("/v1/users", api.NewUser{Email: "x", Name: " ", Password: "short", Presenter: presenter})
+	if p := decode[api.Problem](t, invalid.body); invalid.status != http.StatusUnprocessableEntity || p.Errors == nil || len(*p.Errors) != 3 {
+		t.Errorf("invalid: %d %s", invalid.status, invalid.body)
+	}
+	for name, body := range map[string]string{
+		"not JSON": "x", "unknown field": `{"colour":1}`, "an array": `[]`, "two objects": `{}{}`, "wrong type": `{"email":1}`, "empty": "",
+	} {
+		if a := s.do(s.request(http.MethodPost, "/v1/sessions", s.assertion("app"), "application/json", body), true); a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	if a := s.do(s.request(http.MethodPost, "/v1/sessions", s.assertion("app"), "application/json", `"`+strings.Repeat("x", 40<<10)+`"`), true); a.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("large: %d %s", a.status, a.body)
+	}
+	for name, authorization := range map[string]string{"no assertion": "", "bad assertion": "x"} {
+		if a := s.do(s.request(http.MethodPost, "/v1/users", authorization, "application/json", "{}"), true); a.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	for name, c := range map[string]struct {
+		values url.Values
+		status int
+		code   string
+	}{
+		"no client":       {url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}, 401, "invalid_client"},
+		"forged client":   {url.Values{"client_assertion_type": {api.ClientAssertionType}, "client_assertion": {"a.b.c"}}, 401, "invalid_client"},
+		"other grant":     {url.Values{"grant_type": {"password"}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")}}, 400, "unsupported_grant_type"},
+		"no token":        {url.Values{"grant_type": {"refresh_token"}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")}}, 400, "invalid_request"},
+		"a forged token":  {url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"v1.k.*.1.x"}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")}}, 400, "invalid_grant"},
+		"token too large": {url.Values{"grant_type": {"refresh_token"}, "refresh_token": {strings.Repeat("v", 4096)}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")}}, 400, "invalid_grant"},
+	} {
+		if a := s.form("/oauth2/token", c.values, true); a.status != c.status || oauthCode(t, a) != c.code {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	if a := s.do(s.request(http.MethodGet, "/v1/me", "", "", ""), false); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
+		t.Errorf("me without a token: %d %v", a.status, a.header)
+	}
+	for path, status := range map[string]int{"/nowhere": 404, "/oauth2/token": 405} {
+		if a := s.do(s.request(http.MethodGet, path, "", "", ""), true); a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %v", path, a.status, a.header)
+		}
+	}
+}
+
+func TestT81_GuessingIsLimitedByAccount(t *testing.T) {
+	s := embedded(t)
+	s.register("fred@pond.test")
+	var last answer
+	tries := 0
+	for tries = 1; tries <= 100; tries++ {
+		if last = s.login("fred@pond.test", "not the password"); last.status != http.StatusUnauthorized {
+			break
+		}
+	}
+	if last.status != http.StatusTooManyRequests || last.header.Get("Retry-After") == "" {
+		t.Errorf("after %d tries: %d %s", tries, last.status, last.body)
+	}
+	if !strings.Contains(s.logs.String(), "limit.exceeded") {
+		t.Error("not audited")
+	}
+}
+
+func TestT55_Metadata(t *testing.T) {
+	s := embedded(t)
+	a := s.do(s.request(http.MethodGet, "/.well-known/oauth-authorization-server", "", "", ""), false)
+	if m := decode[api.Metadata](t, a.body); m.Issuer != "http://auth.test" || m.TokenEndpoint != m.Issuer+"/oauth2/token" {
+		t.Errorf("%s", a.body)
+	}
+	if a := s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), false); !strings.Contains(a.header.Get("Cache-Control"), "max-age=60") {
+		t.Errorf("T47: %v", a.header)
+	}
+}
+
+func TestT84_RedisGoneIs503AndHeals(t *testing.T) {
+	c, key := settings(t, t.TempDir())
+	redis := redistest.Start(t)
+	c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret(pgtest.URL(t, nil)), config.NewSecret(redis.URL())
+	s := start(t, c, key)
+	begun := s.register("fred@pond.test")
+	redis.Stop()
+	for name, a := range map[string]answer{"refresh": s.refresh("app", begun.Token.RefreshToken), "revoke": s.revoke("app", begun.Token.RefreshToken), "login": s.login("fred@pond.test", password)} {
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	redis.Start(t)
+	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
+		t.Errorf("after its return: %d %s", a.status, a.body)
+	}
+}
+
+func TestBadSettingsAreReportedAtOnce(t *testing.T) {
+	c, _ := settings(t, t.TempDir())
+	c.Store = "external"
+	c.Issuer, c.AccessTTL, c.IdleTTL = "nowhere", time.Hour, time.Minute
+	c.ClientServiceAccounts = []string{"*"}
+	err := c.Check()
+	for _, want := range []string{"LILYPAD_DATABASE_URL", "LILYPAD_REDIS_URL", "LILYPAD_ISSUER", "LILYPAD_ACCESS_TTL", "LILYPAD_CLIENT_SERVICE_ACCOUNTS"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %s in %v", want, err)
+		}
+	}
+}
+
+func TestUnreachableStoresAreReportedTogether(t *testing.T) {
+	c, _ := settings(t, t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere := l.Addr().String()
+	_ = l.Close()
+	c.Store = "external"
+	c.RedisURL, c.DatabaseURL = config.NewSecret("redis://:tadpole@"+nowhere), config.NewSecret("postgres://u:tadpole@"+nowhere+"/d")
+	if err := os.WriteFile(c.RingKeysFile, []byte("short AAAA\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = app.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	for _, want := range []string{"redis is not reachable", "postgres: ", "3 bytes, want 32"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %s in %v", want, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "tadpole") {
+		t.Errorf("shows a password: %v", err)
+	}
+}
