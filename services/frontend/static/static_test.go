@@ -164,11 +164,23 @@ func TestEveryFrogOfTheCatalogueHasItsDrawing(t *testing.T) {
 // Contrast of WCAG 2.2 AA, for every pair of colors that text is set in.
 func TestContrastIsEnough(t *testing.T) {
 	for _, c := range []struct{ where, text, paper string }{
-		{"ink on paper", "#1d2129", "#f0f4f7"}, {"soft on paper", "#545f70", "#f0f4f7"}, {"soft on card", "#545f70", "#ffffff"},
-		{"link on card", "#0a6640", "#ffffff"}, {"link on paper", "#0a6640", "#f0f4f7"}, {"button", "#1d2129", "#4ee69c"}, {"button under the mouse", "#1d2129", "#2fd487"},
-		{"fault on card", "#a31b14", "#ffffff"}, {"alert", "#a31b14", "#fdecea"}, {"header", "#c3ccd8", "#1d2129"}, {"total", "#4ee69c", "#1d2129"},
-		{"dark ink on card", "#f0f4f7", "#1f242d"}, {"dark soft on card", "#a8b3c1", "#1f242d"}, {"dark soft on paper", "#a8b3c1", "#14171d"},
-		{"dark link on card", "#4ee69c", "#1f242d"}, {"dark fault on card", "#ff9d94", "#1f242d"}, {"dark alert", "#ff9d94", "#3a1d1f"},
+		{"ink on paper", "#1d2129", "#f0f4f7"},
+		{"soft on paper", "#545f70", "#f0f4f7"},
+		{"soft on card", "#545f70", "#ffffff"},
+		{"link on card", "#0a6640", "#ffffff"},
+		{"link on paper", "#0a6640", "#f0f4f7"},
+		{"button", "#1d2129", "#4ee69c"},
+		{"button under the mouse", "#1d2129", "#2fd487"},
+		{"fault on card", "#a31b14", "#ffffff"},
+		{"alert", "#a31b14", "#fdecea"},
+		{"header", "#c3ccd8", "#1d2129"},
+		{"total", "#4ee69c", "#1d2129"},
+		{"dark ink on card", "#f0f4f7", "#1f242d"},
+		{"dark soft on card", "#a8b3c1", "#1f242d"},
+		{"dark soft on paper", "#a8b3c1", "#14171d"},
+		{"dark link on card", "#4ee69c", "#1f242d"},
+		{"dark fault on card", "#ff9d94", "#1f242d"},
+		{"dark alert", "#ff9d94", "#3a1d1f"},
 	} {
 		if r := contrast(t, c.text, c.paper); r < 4.5 {
 			t.Errorf("%s: %.2f", c.where, r)

@@ -39,7 +39,7 @@ func TestAllFaultsOfTheSettingsAtOnce(t *testing.T) {
 	}
 }
 
-func serve(t *testing.T, c app.Config) string {
+func serve(t *testing.T, c app.Config) {
 	t.Helper()
 	c.Common = config.Common{OpsListen: "127.0.0.1:0", LogLevel: "error", LogFormat: "json", Drain: time.Second}
 	c.Listen, c.AuthURL, c.Audience = "127.0.0.1:0", "http://127.0.0.1:9", "frogs"
@@ -64,7 +64,6 @@ func serve(t *testing.T, c app.Config) string {
 			t.Errorf("%s: %d, want %d", path, got, want)
 		}
 	}
-	return a.Addr()
 }
 
 func get(t *testing.T, url string) int {

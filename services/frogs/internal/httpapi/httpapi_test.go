@@ -53,7 +53,7 @@ func newFixture(t *testing.T, store frog.Store) *fixture {
 	t.Cleanup(jwks.Close)
 	log := new(bytes.Buffer)
 	h, err := httpapi.New(httpapi.Config{
-		Store: store, Now: func() time.Time { return noon() },
+		Store: store, Now: noon,
 		Log:      slog.New(slog.NewTextHandler(log, nil)),
 		Verifier: authn.NewVerifier(t.Context(), authn.Config{JWKSURL: jwks.URL, Issuer: issuerURL, Audience: "frogs"}),
 	})

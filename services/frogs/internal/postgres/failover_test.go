@@ -38,7 +38,7 @@ func TestT87_ReadOnlyConnectionsAreDropped(t *testing.T) {
 
 func acquire(t *testing.T, s *Store, n int) []*pgxpool.Conn {
 	t.Helper()
-	var conns []*pgxpool.Conn
+	conns := make([]*pgxpool.Conn, 0, n)
 	for range n {
 		c, err := s.pool.Acquire(t.Context())
 		if err != nil {

@@ -64,7 +64,7 @@ func seed(ctx context.Context, c *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the work is done or has failed already
+	defer conn.Close(context.WithoutCancel(ctx))
 	var p db.SeedFrogsParams
 	for _, s := range frog.Catalogue() {
 		p.Ids, p.Names, p.Latins = append(p.Ids, s.ID), append(p.Names, s.Name), append(p.Latins, s.Latin)

@@ -33,7 +33,7 @@ func exec(t *testing.T, url, sql string, into ...any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // read already
+	defer conn.Close(context.WithoutCancel(t.Context()))
 	if len(into) > 0 {
 		err = conn.QueryRow(t.Context(), sql).Scan(into...)
 	} else {

@@ -68,7 +68,10 @@ func newRouter() (*gin.Engine, error) {
 	router.RedirectTrailingSlash = false
 	router.HandleMethodNotAllowed = true
 	router.ContextWithFallback = true
-	return router, router.SetTrustedProxies(nil)
+	if err := router.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	return router, nil
 }
 
 // mount is the list of all pages.

@@ -68,7 +68,9 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	followed := false
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
 	t.Cleanup(elsewhere.Close)
-	err := ask(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect) })
+	err := ask(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	})
 	if !errors.Is(err, upstream.ErrUnavailable) || followed {
 		t.Errorf("%v, followed: %t", err, followed)
 	}

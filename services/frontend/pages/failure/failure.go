@@ -46,7 +46,7 @@ func New(assets *static.Assets, log *slog.Logger) (*Failures, error) {
 	return &Failures{page, log}, nil
 }
 
-// NotFound, and the other constructors, are the errors that pages return.
+// NotFound is for an address at which there is nothing.
 func NotFound() *problem.Problem {
 	return problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address.")
 }

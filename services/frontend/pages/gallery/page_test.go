@@ -187,7 +187,7 @@ func TestEveryDrawingHasItsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, ann := open(t)
-	var all []frogs.Frog
+	all := make([]frogs.Frog, 0, len(assets.Drawings()))
 	for _, d := range assets.Drawings() {
 		all = append(all, frogs.Frog{ID: d.ID, Name: d.Name, PettedAt: fakes.Noon()})
 	}

@@ -87,7 +87,7 @@ func TestT17_NextIsCarriedWhenItIsAPathOfOurs(t *testing.T) {
 	for next, want := range map[string]string{
 		"/account": "/account", "/frogs?petted=a&b=1#x": "/frogs?petted=a&b=1#x", "/%2f%2fevil.test": "/%2f%2fevil.test",
 		"": "", "//evil.test": "", "https://evil.test": "", "/\\evil.test": "", "\\\\evil.test": "", "javascript:alert(1)": "", "/\t/evil.test": "",
-		"account": "", " /account": "", "/\n/evil.test": "", "/" + strings.Repeat("a", 4000): "",
+		"account": "", "\u0020/account": "", "/\n/evil.test": "", "/" + strings.Repeat("a", 4000): "",
 	} {
 		_, d := get(t, w, url.Values{"next": {next}})
 		if got := d.Find("input[name=next][type=hidden]").AttrOr("value", ""); got != want {

@@ -11,13 +11,18 @@ import (
 	"lilypad.example/services/frontend/internal/fakes"
 )
 
-func get(t *testing.T, q url.Values) *goquery.Document {
+func open(t *testing.T) *fakes.World {
 	t.Helper()
 	w, err := fakes.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
+	return w
+}
+
+func get(t *testing.T, w *fakes.World, q url.Values) *goquery.Document {
+	t.Helper()
 	rec := w.Do(t.Context(), http.MethodGet, "/register?"+q.Encode(), "")
 	if rec.Code != http.StatusOK {
 		t.Fatalf("%d", rec.Code)
@@ -30,7 +35,7 @@ func get(t *testing.T, q url.Values) *goquery.Document {
 }
 
 func TestS1_TheFormGoesToTheSidecar(t *testing.T) {
-	d := get(t, url.Values{"next": {"/account"}})
+	d := get(t, open(t), url.Values{"next": {"/account"}})
 	form := d.Find(`form[method=post][action="/auth/register"]`)
 	if d.Find("h1").Text() != "Sign Up" || form.Length() != 1 || form.Find("input[name=next][value='/account']").Length() != 1 {
 		t.Fatalf("%q", d.Find("main").Text())
@@ -52,11 +57,12 @@ func TestS1_TheFormGoesToTheSidecar(t *testing.T) {
 }
 
 func TestS23_FieldErrorsKeepTheEnteredValues(t *testing.T) {
+	w := open(t)
 	for field, want := range map[string]string{
 		"email:required": "Required", "email:invalid": "Provide correct e-mail", "name:required": "Required", "name:too_long": "At most 100",
 		"password:required": "Required", "password:too_short": "At least 15", "password:too_long": "At most 128", "password:common": "Too easy to guess",
 	} {
-		d := get(t, url.Values{"error": {"invalid_fields"}, "field": {field}, "email": {"ann@example"}, "name": {"Ann"}, "password": {"planted"}})
+		d := get(t, w, url.Values{"error": {"invalid_fields"}, "field": {field}, "email": {"ann@example"}, "name": {"Ann"}, "password": {"planted"}})
 		name, _, _ := strings.Cut(field, ":")
 		input := d.Find("input[name=" + name + "][aria-invalid=true][autofocus]")
 		described := input.AttrOr("aria-describedby", "")
@@ -76,14 +82,14 @@ func TestS23_FieldErrorsKeepTheEnteredValues(t *testing.T) {
 }
 
 func TestSeveralFieldsAndUnknownOnes(t *testing.T) {
-	d := get(t, url.Values{"error": {"invalid_fields"}, "field": {"password:common", "x", "name:<b>", "role:required", "name:required", "name:too_long", "password:"}})
+	d := get(t, open(t), url.Values{"error": {"invalid_fields"}, "field": {"password:common", "x", "name:<b>", "role:required", "name:required", "name:too_long", "password:"}})
 	if d.Find("[aria-invalid]").Length() != 2 || d.Find("#name-fault").Text() != "Required" || d.Find("input[name=name][autofocus]").Length() != 1 {
 		t.Errorf("%q", d.Find("main").Text())
 	}
 }
 
 func TestAddressTaken(t *testing.T) {
-	d := get(t, url.Values{"error": {"email_taken"}, "email": {"ann@example.org"}, "name": {strings.Repeat("x", 1000)}})
+	d := get(t, open(t), url.Values{"error": {"email_taken"}, "email": {"ann@example.org"}, "name": {strings.Repeat("x", 1000)}})
 	if alert := d.Find(".alert").Text(); !strings.Contains(alert, "registered already") || !strings.Contains(alert, "Login instead") {
 		t.Errorf("%q", alert)
 	}
