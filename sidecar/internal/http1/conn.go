@@ -30,7 +30,7 @@ type conn struct {
 	mu         sync.Mutex
 	seq        uint64 // the number of the exchange
 	live       bool   // an exchange is under way
-	closed     bool   // closed while idle
+	closed     bool   // no other exchange may begin
 	over       Reason // why the exchange was ended early
 	upstream   io.Closer
 	ctx        context.Context //nolint:containedctx // made on demand; it is the exchange's, not the connection's
@@ -131,8 +131,9 @@ func (c *conn) begin() bool {
 	return c.live
 }
 
-// end closes the exchange against everybody who may still hold its handle, and returns why it was over early.
-func (c *conn) end() Reason {
+// end closes the exchange against everybody who may still hold its handle. It returns why it was over early, and
+// whether the connection may carry another one.
+func (c *conn) end() (over Reason, open bool) {
 	c.x.took = time.Since(c.x.start)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +145,7 @@ func (c *conn) end() Reason {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	return c.over
+	return c.over, !c.closed
 }
 
 func (c *conn) handle() {
@@ -167,7 +168,7 @@ func (c *conn) finish() (again, linger bool) {
 		x.Fail(ReasonNoAnswer)
 		_ = x.RespondProblem(500, "the request could not be answered")
 	}
-	over := c.end()
+	over, open := c.end()
 	x.inEnd = c.r.total - int64(c.r.Buffered())
 	if c.srv.cfg.Ended != nil {
 		c.srv.cfg.Ended(x)
@@ -178,7 +179,7 @@ func (c *conn) finish() (again, linger bool) {
 	case !x.reply.ended:
 		c.reset()
 		return false, false
-	case !x.reply.keep:
+	case !x.reply.keep || !open:
 		return false, !x.Request.Body.Done()
 	}
 	c.w.Release()
@@ -223,12 +224,12 @@ func (c *conn) armWatch() {
 	c.watchTimer.Reset(c.srv.cfg.WatchDelay)
 }
 
-// closeIdle closes the connection if no exchange is under way.
-func (c *conn) closeIdle() {
+// close ends the connection: at once if it is idle, after its exchange otherwise.
+func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.closed = true
 	if !c.live {
-		c.closed = true
 		_ = c.nc.Close()
 	}
 }
@@ -239,5 +240,5 @@ func (c *conn) abort() {
 	seq := c.seq
 	c.mu.Unlock()
 	c.stop(seq, ReasonAborted)
-	c.closeIdle()
+	c.close()
 }

@@ -196,7 +196,7 @@ func (s *Server) Connections() int {
 func (s *Server) Drain() { s.draining.Store(true) }
 
 // Shutdown stops accepting, closes idle connections, and waits for the others to finish their exchange. When ctx ends
-// first, it aborts the rest and returns the context's error.
+// first, it aborts the rest and returns the context's error; a handler that does not notice is not waited for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.mu.Lock()
@@ -205,7 +205,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		_ = ln.Close()
 	}
 	for c := range s.conns {
-		c.closeIdle()
+		c.close()
 	}
 	if s.gone == nil {
 		s.gone = make(chan struct{})
@@ -225,7 +225,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.abort()
 	}
 	s.mu.Unlock()
-	<-gone
+	select {
+	case <-gone:
+	case <-time.After(time.Second):
+	}
 	return ctx.Err()
 }
 
