@@ -151,3 +151,6 @@ func newInstruments(r *prometheus.Registry, sessions *session.Cache) *instrument
 	}, func() float64 { return float64(sessions.Len()) }))
 	return i
 }
+
+// Addr returns the address that the browser's requests come to.
+func (a *App) Addr() net.Addr { return a.listener.Addr() }

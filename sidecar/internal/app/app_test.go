@@ -1,0 +1,483 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/cookie"
+)
+
+func TestPageSignedIn(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	before := w.auth.count()
+	for range 5 {
+		s := w.get("/?a=b%20c", "Cookie", c+"; theme=dark").seen(t)
+		if got := s.Header.Values("Authorization"); len(got) != 1 || !strings.HasPrefix(got[0], "Bearer access-") {
+			t.Errorf("authorization %q", got)
+		}
+		// T29: ours stops here, others pass.
+		if got := s.Header.Get("Cookie"); got != "theme=dark" || s.Path != "/?a=b%20c" {
+			t.Errorf("cookie %q, path %s", got, s.Path)
+		}
+	}
+	if n := w.auth.count() - before; n != 0 {
+		t.Errorf("%d calls for a token that is in memory", n)
+	}
+}
+
+func TestStrangersPassWhereTheyMayAndTouchNoStore(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/", "/public", "/other/page"} {
+		if s := w.get(path).seen(t); s.Header.Get("Authorization") != "" {
+			t.Errorf("%s: %v", path, s.Header)
+		}
+	}
+	if n := w.auth.count(); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+func TestPublicRoutesGetNoToken(t *testing.T) {
+	w := newWorld(t)
+	if s := w.get("/public", "Cookie", w.login()).seen(t); s.Header.Get("Authorization") != "" || s.Header.Get("Cookie") != "" {
+		t.Errorf("%v", s.Header)
+	}
+}
+
+func TestT19_TheRightKindOfRefusal(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		method string
+		pairs  []string
+		status int
+	}{
+		"navigation":                  {"GET", []string{"Sec-Fetch-Mode", "navigate"}, 303},
+		"navigation, an old browser":  {"GET", []string{"Accept", pageTypes}, 303},
+		"fetch":                       {"GET", []string{"Sec-Fetch-Mode", "cors", "Accept", pageTypes}, 401},
+		"JSON":                        {"GET", []string{"Accept", jsonType}, 401},
+		"program":                     {"GET", nil, 401},
+		"posted form":                 {"POST", []string{"Sec-Fetch-Mode", "navigate", "Content-Type", form, "Accept", pageTypes}, 401},
+		"WebSocket from nowhere else": {"GET", []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Key", "x", "Sec-Websocket-Version", "13"}, 401},
+	} {
+		r := w.send(c.method, "/account?tab=a%20b", "", c.pairs...)
+		if r.status != c.status {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+		if want := "/login?next=" + url.QueryEscape("/account?tab=a%20b"); r.status == 303 && r.header.Get("Location") != want {
+			t.Errorf("%s: to %s", name, r.header.Get("Location"))
+		}
+		if r.status == 401 && (r.header.Get("WWW-Authenticate") == "" || r.header.Get("Location") != "") {
+			t.Errorf("%s: %v", name, r.header)
+		}
+		if r.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: Cache-Control %q", name, r.header.Get("Cache-Control"))
+		}
+	}
+	if w.hits() != 0 {
+		t.Error("a refused request reached the application")
+	}
+}
+
+func TestS22_RolesAreEnforced(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	if r := w.get("/admin/x", "Cookie", c); r.status != http.StatusForbidden || w.hits() != 0 {
+		t.Errorf("without the role: %d, %d hits", r.status, w.hits())
+	}
+	if r := w.get("/admin/x"); r.status != http.StatusUnauthorized {
+		t.Errorf("stranger: %d", r.status)
+	}
+	w.auth.set(func(a *auth) { a.roles = []string{"admin"} })
+	if r := w.get("/admin/x", "Cookie", w.login()); r.status != http.StatusOK {
+		t.Errorf("with the role: %d", r.status)
+	}
+}
+
+func TestT12_CrossSiteWritesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	before := w.auth.count()
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		for _, path := range []string{"/", "/public", "/api/frogs/x/pet", "/auth/login", "/auth/register", "/auth/logout"} {
+			for _, proof := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.test"}, {"Origin", "null"}} {
+				if r := w.send(method, path, "", append(proof, "Cookie", c)...); r.status != http.StatusForbidden {
+					t.Errorf("%s %s %v: %d", method, path, proof, r.status)
+				}
+			}
+		}
+	}
+	// T41: a WebSocket is opened with a GET, and carries the cookie.
+	if r := w.get("/", "Cookie", c, "Connection", "Upgrade", "Upgrade", "websocket", "Origin", "https://evil.test"); r.status != http.StatusForbidden {
+		t.Errorf("WebSocket: %d", r.status)
+	}
+	if w.hits() != 0 || w.auth.count() != before {
+		t.Errorf("%d requests and %d calls had an effect", w.hits(), w.auth.count()-before)
+	}
+	for _, proof := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"}, {"Origin", w.url}, nil} {
+		if r := w.send("POST", "/", "", append(proof, "Cookie", c)...); r.status != http.StatusOK {
+			t.Errorf("%v: %d", proof, r.status)
+		}
+	}
+}
+
+func TestT14_SafeMethodsChangeNothing(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	for _, method := range []string{"GET", "HEAD"} {
+		for _, path := range []string{"/auth/logout", "/auth/login", "/auth/register", "/auth/logout?_method=POST"} {
+			r := w.send(method, path, "", "Cookie", c, "X-HTTP-Method-Override", "POST")
+			if _, set := r.setCookie(t); r.status != http.StatusMethodNotAllowed || set {
+				t.Errorf("%s %s: %d %v", method, path, r.status, r.header)
+			}
+		}
+	}
+	s := w.get("/", "Cookie", c, "X-Http-Method-Override", "DELETE", "X-Method-Override", "DELETE").seen(t)
+	if s.Method != "GET" || s.Header.Get("X-Http-Method-Override") != "" || s.Header.Get("Authorization") == "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestT24T25T26_HeadersOfTheClientAreNoIdentity(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	forged := []string{
+		"Authorization", "Bearer forged", "X-User-Id", "forged", "X-User", "forged", "X_User", "forged", "x-USER", "forged", "X-Auth-Request-Email", "forged",
+		"X-Forwarded-User", "forged", "X_Forwarded_User", "forged", "X-Forwarded_User", "forged", "X-Real-Ip", "forged", "Forwarded", "for=forged",
+		"X-Forwarded-For", "forged", "Remote-User", "forged", "X-Remote-User", "forged", "X-Lilypad-User", "forged",
+		"Connection", "close, Authorization, X-User-Id, X-Request-Id, Cookie",
+	}
+	for name, pairs := range map[string][]string{"stranger": forged, "signed in": append([]string{"Cookie", c}, forged...)} {
+		s := w.get("/", pairs...).seen(t)
+		for field, values := range s.Header {
+			if strings.Contains(strings.Join(values, " "), "forged") {
+				t.Errorf("%s: %s: %s arrived", name, field, values)
+			}
+		}
+		if got := s.Header.Values("Authorization"); (name == "signed in") != (len(got) == 1) {
+			t.Errorf("%s: authorization %q", name, got)
+		}
+		if len(s.Header.Values("X-Request-Id")) != 1 || s.Header.Get("X-Forwarded-For") != "127.0.0.1" {
+			t.Errorf("%s: %v", name, s.Header)
+		}
+	}
+}
+
+func TestT29_TheApplicationCannotSetOurCookie(t *testing.T) {
+	w := newWorld(t)
+	w.app = func(rw http.ResponseWriter, _ *http.Request) bool {
+		rw.Header().Add("Set-Cookie", cookie.Name+"=stolen; Path=/")
+		rw.Header().Add("Set-Cookie", "theme=dark")
+		return false
+	}
+	r := w.get("/", "Cookie", w.login())
+	if got := r.header.Values("Set-Cookie"); len(got) != 1 || got[0] != "theme=dark" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestForgedExpiredAndDoubledCookiesAreStrangersAndCleared(t *testing.T) {
+	w := newWorld(t)
+	good := w.login()
+	for name, c := range map[string]string{
+		"forged":   cookie.Name + "=v1.k1.family0000000000000001.1." + strings.Repeat("x", 43),
+		"unknown":  cookie.Name + "=v1.k1.family9999999999999999.1." + strings.Repeat("m", 43),
+		"nonsense": cookie.Name + "=../../etc/passwd",
+		"empty":    cookie.Name + "=",
+		"doubled":  good + "; " + cookie.Name + "=v1.a.b.1.c",
+	} {
+		r := w.get("/", "Cookie", c)
+		if r.status != http.StatusOK || r.seen(t).Header.Get("Authorization") != "" {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+		if value, set := r.setCookie(t); !set || value != "" {
+			t.Errorf("%s: not cleared: %v", name, r.header)
+		}
+		if r := w.get("/account", "Cookie", c, "Sec-Fetch-Mode", "navigate"); r.status != http.StatusSeeOther {
+			t.Errorf("%s: %d", name, r.status)
+		} else if value, set := r.setCookie(t); !set || value != "" {
+			t.Errorf("%s: not cleared on the way to the login page: %v", name, r.header)
+		}
+	}
+	if s := w.get("/", "Cookie", good).seen(t); s.Header.Get("Authorization") == "" {
+		t.Error("the real session suffered")
+	}
+}
+
+func TestTheSuccessorLeavesWithTheAnswerThatCausedIt(t *testing.T) {
+	w := newWorld(t)
+	w.auth.set(func(a *auth) { a.life = 1 })
+	c := w.login()
+	w.auth.set(func(a *auth) { a.life = 300 })
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		r := w.get("/", "Cookie", c)
+		if value, set := r.setCookie(t); set {
+			if !strings.HasSuffix(c[:strings.LastIndexByte(c, '.')], ".1") || !strings.Contains(value, ".2.") {
+				t.Errorf("%s became %s", c, value)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no rotation")
+		}
+	}
+	// It goes out until the browser shows it, and then no more.
+	r := w.get("/", "Cookie", c)
+	value, set := r.setCookie(t)
+	if !set || r.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", r.header)
+	}
+	if _, set := w.get("/", "Cookie", cookie.Name+"="+value).setCookie(t); set {
+		t.Error("still sent after the browser has it")
+	}
+}
+
+func TestNoCookieOnWhatASharedCacheMayKeep(t *testing.T) {
+	w := newWorld(t)
+	for control, c := range map[string]struct {
+		want string
+		set  bool
+	}{
+		"":                                 {"no-store", true},
+		"public, max-age=60":               {"public, max-age=60", false},
+		"max-age=60":                       {"max-age=60", false},
+		"S-MaxAge=60":                      {"S-MaxAge=60", false},
+		"private, max-age=60":              {"private, max-age=60", true},
+		"no-cache":                         {"private, no-cache", true},
+		"max-age=0, must-revalidate":       {"private, max-age=0, must-revalidate", true},
+		"private, no-store":                {"private, no-store", true},
+		"public, max-age=1, private=field": {"public, max-age=1, private=field", true},
+	} {
+		w.app = func(rw http.ResponseWriter, _ *http.Request) bool {
+			if control != "" {
+				rw.Header().Set("Cache-Control", control)
+			}
+			return false
+		}
+		r := w.get("/", "Cookie", cookie.Name+"=nonsense") // an answer that clears the cookie
+		_, set := r.setCookie(t)
+		if got := r.header.Get("Cache-Control"); got != c.want || set != c.set {
+			t.Errorf("%q: became %q, cookie %v", control, got, set)
+		}
+	}
+}
+
+func TestS13_A401OfTheApplicationIsReplayedOnceWithANewToken(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	var tokens []string
+	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+		tokens = append(tokens, r.Header.Get("Authorization"))
+		if len(tokens) == 1 {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	}
+	if r := w.get("/account", "Cookie", c); r.status != http.StatusOK || len(tokens) != 2 || tokens[0] == tokens[1] {
+		t.Errorf("%d after %q", r.status, tokens)
+	}
+	tokens = nil
+	w.app = func(rw http.ResponseWriter, _ *http.Request) bool {
+		tokens = append(tokens, "")
+		rw.WriteHeader(http.StatusUnauthorized)
+		return true
+	}
+	if r := w.get("/account", "Cookie", c); r.status != http.StatusUnauthorized || len(tokens) != 2 {
+		t.Errorf("a stubborn application: %d after %d requests", r.status, len(tokens))
+	}
+	tokens = nil
+	if r := w.send("POST", "/account", "body", "Cookie", c); r.status != http.StatusUnauthorized || len(tokens) != 1 {
+		t.Errorf("a request with a body: %d after %d requests", r.status, len(tokens))
+	}
+}
+
+func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	unknown := strings.Replace(c, "family0000000000000001", "family0000000000000002", 1)
+	w.auth.set(func(a *auth) {
+		a.instead = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
+	})
+	if r := w.get("/account", "Cookie", c); r.status != http.StatusOK {
+		t.Errorf("with a token in memory: %d", r.status)
+	}
+	for _, path := range []string{"/", "/account", "/auth/session"} {
+		r := w.get(path, "Cookie", unknown, "Sec-Fetch-Mode", "navigate")
+		if _, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || set {
+			t.Errorf("%s: %d %v", path, r.status, r.header)
+		}
+	}
+	if r := w.get("/public", "Cookie", unknown); r.status != http.StatusOK {
+		t.Errorf("public: %d", r.status)
+	}
+	if r := w.get("/"); r.status != http.StatusOK {
+		t.Errorf("stranger: %d", r.status)
+	}
+	r := w.send("POST", "/auth/logout", "", "Cookie", c)
+	if value, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || !set || value != "" {
+		t.Errorf("S5: logout in an outage: %d %v", r.status, r.header)
+	}
+	w.auth.set(func(a *auth) { a.instead = nil })
+	if r := w.get("/account", "Cookie", w.login()); r.status != http.StatusOK {
+		t.Errorf("afterwards: %d", r.status)
+	}
+}
+
+func TestT45_AnIllAuthServiceIsAnOutage(t *testing.T) {
+	w := newWorld(t)
+	c := cookie.Name + "=v1.k1.family0000000000000001.1." + strings.Repeat("m", 43)
+	for name, ill := range map[string]http.HandlerFunc{
+		"a gigabyte": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", jsonType)
+			chunk := []byte(`{"access_token":"` + strings.Repeat("x", 1<<20))
+			for range 1024 {
+				if _, err := rw.Write(chunk); err != nil {
+					return
+				}
+			}
+		},
+		"garbage": func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", jsonType)
+			_, _ = rw.Write([]byte("<html>"))
+		},
+		"half an answer":  func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 200, map[string]string{"access_token": "x"}) },
+		"endless headers": func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Long", strings.Repeat("x", 1<<20)) },
+		"redirect":        func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound) },
+		"400 of another":  func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 400, map[string]string{"error": "invalid_request"}) },
+	} {
+		w.auth.set(func(a *auth) { a.instead = ill })
+		r := w.get("/account", "Cookie", c)
+		if _, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || set {
+			t.Errorf("%s: %d %v", name, r.status, r.header)
+		}
+	}
+}
+
+func TestForms(t *testing.T) {
+	w := newWorld(t)
+	post := func(path string, values url.Values) reply {
+		return w.send("POST", path, values.Encode(), "Content-Type", form, "Sec-Fetch-Mode", "navigate")
+	}
+	for name, c := range map[string]struct {
+		path     string
+		values   url.Values
+		location string
+		cookie   bool
+	}{
+		"login":               {"/auth/login", url.Values{"email": {email}, "password": {password}}, "/", true},
+		"login, then back":    {"/auth/login", url.Values{"email": {email}, "password": {password}, "next": {"/account?a=b"}}, "/account?a=b", true},
+		"next in the address": {"/auth/login?next=%2Faccount", url.Values{"email": {email}, "password": {password}}, "/account", true},
+		"T17: hostile next":   {"/auth/login", url.Values{"email": {email}, "password": {password}, "next": {"//evil.test"}}, "/", true},
+		"wrong password":      {"/auth/login", url.Values{"email": {email}, "password": {"x"}, "next": {"/account"}}, "/login?email=fred%40pond.test&error=invalid_credentials&next=%2Faccount", false},
+		"register":            {"/auth/register", url.Values{"email": {"a@b.c"}, "name": {"A"}, "password": {password}}, "/", true},
+		"register, invalid":   {"/auth/register", url.Values{"email": {"a@b.c"}, "name": {"A & B"}, "password": {"short"}}, "/register?email=a%40b.c&error=invalid_fields&field=password%3Atoo_short&name=A+%26+B", false},
+	} {
+		r := post(c.path, c.values)
+		if r.status != http.StatusSeeOther || r.header.Get("Location") != c.location {
+			t.Errorf("%s: %d to %s", name, r.status, r.header.Get("Location"))
+		}
+		if value, set := r.setCookie(t); set != c.cookie || set && value == "" {
+			t.Errorf("%s: %v", name, r.header)
+		}
+	}
+	if strings.Contains(w.logs.String(), password) {
+		t.Error("R12: a log line holds the password")
+	}
+}
+
+func TestJSON(t *testing.T) {
+	w := newWorld(t)
+	r := w.send("POST", "/auth/register", `{"email":"a@b.c","name":"A","password":"`+password+`"}`, "Content-Type", jsonType)
+	if _, set := r.setCookie(t); r.status != http.StatusCreated || !set {
+		t.Errorf("register: %d %s", r.status, r.body)
+	}
+	c := w.login()
+	r = w.get("/auth/session", "Cookie", c)
+	var s struct {
+		User struct {
+			Email, Name string
+			Roles       []string
+		}
+		Sid       string
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &s); err != nil || r.status != http.StatusOK || s.User.Email != email || s.User.Roles == nil || s.Sid == "" || s.ExpiresAt.IsZero() {
+		t.Errorf("session: %d %s, %v", r.status, r.body, err)
+	}
+	for name, c := range map[string]struct {
+		path, body, contentType string
+		status                  int
+	}{
+		"wrong password": {"/auth/login", credentials("x"), jsonType, 401},
+		"malformed":      {"/auth/login", "{", jsonType, 400},
+		"unknown field":  {"/auth/login", `{"colour":1}`, jsonType, 400},
+		"other type":     {"/auth/login", "x", "text/plain", 415},
+		"too large":      {"/auth/login", strings.Repeat("x", 20<<10), jsonType, 413},
+		"no such place":  {"/auth/nowhere", "", jsonType, 404},
+		"invalid fields": {"/auth/register", `{"email":"a@b.c","name":"A","password":"short"}`, jsonType, 422},
+	} {
+		r := w.send("POST", c.path, c.body, "Content-Type", c.contentType)
+		if r.status != c.status || r.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+	if r := w.get("/auth/session"); r.status != http.StatusUnauthorized {
+		t.Errorf("stranger: %d", r.status)
+	}
+	r = w.send("POST", "/auth/logout", "", "Cookie", c)
+	if value, set := r.setCookie(t); r.status != http.StatusNoContent || !set || value != "" || r.header.Get("Clear-Site-Data") == "" {
+		t.Errorf("T08: logout: %d %v", r.status, r.header)
+	}
+	if r := w.get("/auth/session", "Cookie", c); r.status != http.StatusUnauthorized {
+		t.Errorf("T08: after logout: %d", r.status)
+	}
+}
+
+func TestT03_ANewSessionAtEachLogin(t *testing.T) {
+	w := newWorld(t)
+	first := w.login()
+	r := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", first)
+	second, _ := r.setCookie(t)
+	if second == "" || first == cookie.Name+"="+second {
+		t.Fatalf("%s, then %s", first, second)
+	}
+	if r := w.get("/account", "Cookie", first); r.status != http.StatusUnauthorized {
+		t.Errorf("the old value lives: %d", r.status)
+	}
+	if r := w.get("/account", "Cookie", cookie.Name+"="+second); r.status != http.StatusOK {
+		t.Errorf("the new one does not: %d", r.status)
+	}
+}
+
+func TestAnApplicationThatIsAwayIs502(t *testing.T) {
+	w := newWorld(t)
+	w.app = func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+	for accept, contentType := range map[string]string{pageTypes: "text/html; charset=utf-8", jsonType: "application/problem+json"} {
+		r := w.get("/", "Accept", accept)
+		if r.status != http.StatusBadGateway || r.header.Get("Content-Type") != contentType {
+			t.Errorf("%s: %d %v", accept, r.status, r.header)
+		}
+	}
+}
+
+func TestT97_NoLogLineHoldsASecret(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	w.get("/?secret=planted", "Cookie", c, "Authorization", "Bearer planted")
+	w.send("POST", "/auth/logout", "", "Cookie", c)
+	logs := w.logs.String()
+	for _, secret := range []string{"planted", strings.TrimPrefix(c, cookie.Name+"="), password, "access-family"} {
+		if strings.Contains(logs, secret) {
+			t.Errorf("%s is in the log", secret)
+		}
+	}
+	if !strings.Contains(logs, `"path":"/auth/logout"`) {
+		t.Error("control: nothing was logged")
+	}
+}

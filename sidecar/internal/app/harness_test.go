@@ -1,0 +1,300 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/app"
+	"lilypad.example/sidecar/internal/cookie"
+)
+
+const policy = `
+upstreams: {app: "%s"}
+routes:
+  - {path: /public, upstream: app, policy: public}
+  - {path: /account, upstream: app, policy: session}
+  - {prefix: /api, upstream: app, policy: session}
+  - {prefix: /admin, upstream: app, policy: "role:admin"}
+  - {prefix: /, upstream: app, policy: optional}
+`
+
+const (
+	email    = "fred@pond.test"
+	password = "a pond full of tadpoles"
+)
+
+// auth is an auth service with one account, whose behaviour a test may change.
+type auth struct {
+	mu       sync.Mutex
+	sessions map[string]int // family to generation
+	serial   int
+	roles    []string
+	life     int
+	rotate   bool
+	instead  http.HandlerFunc // answers everything, if set
+	calls    int
+}
+
+func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+	if a.instead != nil {
+		a.instead(w, r)
+		return
+	}
+	switch r.URL.Path {
+	case "/v1/sessions", "/v1/users":
+		var in api.NewUser
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		if r.URL.Path == "/v1/sessions" && (in.Email != email || in.Password != password) {
+			problem.Write(w, problem.New(http.StatusUnauthorized, "invalid_credentials", "E-mail or password is not right."))
+			return
+		}
+		if len(in.Password) < 15 {
+			p := problem.New(http.StatusUnprocessableEntity, problem.InvalidFields, "Please correct the marked fields.")
+			p.Errors = []problem.FieldError{{Field: "password", Code: "too_short", Detail: "x"}}
+			problem.Write(w, p)
+			return
+		}
+		a.serial++
+		family := fmt.Sprintf("family%016d", a.serial)
+		a.sessions[family] = 1
+		answer(w, http.StatusCreated, api.Session{User: api.User{Sub: "u1", Email: in.Email, Name: "Fred", Roles: a.roles}, Token: a.token(family)})
+	case "/oauth2/token":
+		family, ok := a.family(r.FormValue("refresh_token"))
+		if !ok {
+			answer(w, http.StatusBadRequest, api.OAuthError{Error: api.InvalidGrant})
+			return
+		}
+		if a.rotate {
+			a.sessions[family]++
+		}
+		answer(w, http.StatusOK, a.token(family))
+	case "/oauth2/revoke":
+		if family, ok := a.family(r.FormValue("token")); ok {
+			delete(a.sessions, family)
+		}
+	case "/v1/me":
+		answer(w, http.StatusOK, api.User{Sub: "u1", Email: email, Name: "Fred", Roles: a.roles})
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (a *auth) family(token string) (string, bool) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 5 || parts[4] != strings.Repeat("m", 43) {
+		return "", false
+	}
+	_, ok := a.sessions[parts[2]]
+	return parts[2], ok
+}
+
+func (a *auth) token(family string) api.Token {
+	a.serial++
+	return api.Token{
+		AccessToken: fmt.Sprintf("access-%s-%d", family, a.serial), TokenType: api.Bearer, ExpiresIn: a.life,
+		RefreshToken: fmt.Sprintf("v1.k1.%s.%d.%s", family, a.sessions[family], strings.Repeat("m", 43)),
+		Sid:          family, Roles: a.roles, ExpiresAt: time.Now().Add(time.Hour),
+	}
+}
+
+func (a *auth) set(change func(*auth)) { a.mu.Lock(); defer a.mu.Unlock(); change(a) }
+
+func (a *auth) count() int { a.mu.Lock(); defer a.mu.Unlock(); return a.calls }
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// seen is what the application saw of a request.
+type seen struct {
+	Method, Path, Body string
+	Header             http.Header
+}
+
+// world is a sidecar between a browser and an application that echoes.
+type world struct {
+	t    *testing.T
+	auth *auth
+	url  string
+	logs *lockedBuffer
+	// app answers at the application, if set, instead of the echo.
+	app func(w http.ResponseWriter, r *http.Request) bool
+	mu  sync.Mutex
+	hit int
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.b.Write(p) }
+func (b *lockedBuffer) String() string              { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
+
+func (w *world) hits() int { w.mu.Lock(); defer w.mu.Unlock(); return w.hit }
+
+func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	w.hit++
+	w.mu.Unlock()
+	if w.app != nil && w.app(rw, r) {
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	answer(rw, http.StatusOK, seen{r.Method, r.URL.RequestURI(), string(body), r.Header})
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, auth: &auth{sessions: map[string]int{}, roles: []string{}, life: 300, rotate: true}, logs: &lockedBuffer{}}
+	authServer := httptest.NewServer(w.auth)
+	t.Cleanup(authServer.Close)
+	upstream := httptest.NewServer(http.HandlerFunc(w.echo))
+	t.Cleanup(upstream.Close)
+	dir := t.TempDir()
+	c := &app.Config{
+		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 5 * time.Second}, Listen: "127.0.0.1:0",
+		RoutesFile: filepath.Join(dir, "routes.yaml"), AuthURL: authServer.URL, ClientID: "test", ClientKeyFile: filepath.Join(dir, "client.pem"),
+		LoginPath: "/login", RegisterPath: "/register", HomePath: "/", MaxSessions: 100, MaxConnections: 100,
+		HeaderTimeout: 5 * time.Second, AccessLog: "all",
+	}
+	write(t, c.RoutesFile, fmt.Appendf(nil, policy, upstream.URL))
+	write(t, c.ClientKeyFile, privateKey(t))
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	a, err := app.New(ctx, c, slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	w.url = "http://" + a.Addr().String()
+	return w
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func privateKey(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// reply is an answer, read.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (r reply) seen(t *testing.T) (s seen) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.body), &s); err != nil {
+		t.Fatalf("%d %s: %v", r.status, r.body, err)
+	}
+	return s
+}
+
+// setCookie returns the value of our cookie that the answer sets, and whether it does.
+func (r reply) setCookie(t *testing.T) (string, bool) {
+	t.Helper()
+	for _, line := range r.header.Values("Set-Cookie") {
+		if c, err := http.ParseSetCookie(line); err == nil && c.Name == cookie.Name {
+			return c.Value, true
+		}
+	}
+	return "", false
+}
+
+// send sends a request with pairs of header fields.
+func (w *world) send(method, path, body string, pairs ...string) reply {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		r.Header[pairs[i]] = append(r.Header[pairs[i]], pairs[i+1])
+	}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return reply{res.StatusCode, res.Header, string(b)}
+}
+
+func (w *world) get(path string, pairs ...string) reply {
+	w.t.Helper()
+	return w.send(http.MethodGet, path, "", pairs...)
+}
+
+const (
+	form      = "application/x-www-form-urlencoded"
+	jsonType  = "application/json"
+	pageTypes = "text/html,application/xhtml+xml"
+)
+
+func credentials(password string) string {
+	return fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
+}
+
+// login signs in and returns the Cookie header.
+func (w *world) login() string {
+	w.t.Helper()
+	r := w.send(http.MethodPost, "/auth/login", credentials(password), "Content-Type", jsonType)
+	value, ok := r.setCookie(w.t)
+	if r.status != http.StatusOK || !ok {
+		w.t.Fatalf("login: %d %s", r.status, r.body)
+	}
+	return cookie.Name + "=" + value
+}
