@@ -77,7 +77,7 @@ func registerRefusesByJSON(t *testing.T, w *World) {
 
 func registerRefusesByForm(t *testing.T, w *World) {
 	v, who := w.visitor(t), newAccount()
-	who.Password = "short"
+	who.Password = "tadpole"
 	to := v.submit(t, "/auth/register", who.form()).wantRedirect(t)
 	q := to.Query()
 	if to.Path != "/register" || q.Get("error") != "invalid_fields" || q.Get("field") != "password:too_short" {

@@ -93,13 +93,11 @@ func (b *browser) visit(path string) {
 	run(b, "visit "+path, chromedp.Navigate(b.w.BaseURL+path))
 }
 
-// fill types into the fields of the page's form, by their names.
+// fill types into the empty fields of the page's form, by their names.
 func (b *browser) fill(fields map[string]string) {
 	b.t.Helper()
 	for name, value := range fields {
-		field := chromedp.CSS(`main input[name="` + name + `"]`)
-		run(b, "empty "+name, chromedp.SetValue(field, ""))
-		run(b, "fill "+name, chromedp.SendKeys(field, value))
+		run(b, "fill "+name, chromedp.SendKeys(chromedp.CSS(`main input[name="`+name+`"]`), value))
 	}
 }
 
