@@ -1,0 +1,479 @@
+package forward_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/forward"
+	"lilypad.example/sidecar/internal/http1"
+)
+
+func TestConnectionsAreReused(t *testing.T) {
+	t.Parallel()
+	conns := newJournal[bool]()
+	upstream := rawUpstream(t, func(p *peer) {
+		conns.add(true)
+		for p.head() != "" {
+			p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	p := newProxy(t, upstream, setup{})
+	for i := range 10 {
+		c := dial(t, p.addr)
+		c.write(get("/"))
+		c.expect("GET", 200, "ok")
+		p.outcomes.await(t, i+1)
+	}
+	if n := len(conns.all()); n != 1 {
+		t.Errorf("%d connections for ten requests in a row", n)
+	}
+}
+
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	var arrived sync.WaitGroup
+	arrived.Add(5)
+	upstream := handlerUpstream(t, func(http.ResponseWriter, *http.Request) {
+		arrived.Done()
+		arrived.Wait()
+	})
+	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{MaxIdle: 3, IdleTimeout: time.Second}})
+	for range 5 {
+		dial(t, p.addr).write(get("/"))
+	}
+	p.outcomes.await(t, 5)
+	if got := p.up.Idle(); got != 3 {
+		t.Errorf("%d connections are kept", got)
+	}
+	await(t, func() bool { return p.up.Idle() == 0 }) // and not for ever
+}
+
+// A connection that the upstream closed while it was idle is noticed, and nobody gets an error for it.
+func TestStaleConnectionsAreNotUsed(t *testing.T) {
+	t.Parallel()
+	ends := make(chan func(*peer), 1)
+	upstream := rawUpstream(t, func(p *peer) {
+		p.head()
+		p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		(<-ends)(p)
+	})
+	for name, end := range map[string]func(*peer){
+		"closed": func(*peer) {},
+		"reset":  func(p *peer) { _ = p.nc.SetLinger(0) },
+		"unsolicited answer": func(p *peer) {
+			p.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+			_ = p.head()
+		},
+		"408": func(p *peer) { p.write("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, upstream, setup{})
+			for i := range 3 {
+				c := dial(t, p.addr)
+				c.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+				c.expect("POST", 200, "ok")
+				p.outcomes.await(t, i+1)
+				ends <- end
+				await(t, func() bool { return p.up.Idle() == 0 || !p.up.FreshestIsQuiet() })
+			}
+		})
+	}
+}
+
+// The upstream closes a kept connection when the next request is on its way: what can be sent again is.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	requests := newJournal[string]()
+	upstream := rawUpstream(t, func(p *peer) {
+		p.head()
+		p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		if line, err := p.r.ReadString('\n'); err == nil {
+			requests.add(line)
+			if strings.HasPrefix(line, "GET /half") {
+				p.write("HTTP/1.1 2")
+			}
+			_ = p.nc.SetLinger(0)
+		}
+	})
+	for name, c := range map[string]struct {
+		request string
+		status  int
+	}{
+		"GET":                        {get("/"), 200},
+		"DELETE":                     {"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 200},
+		"POST":                       {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 502},
+		"PUT with a body":            {"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 502},
+		"GET with half of an answer": {get("/half"), 502},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, upstream, setup{})
+			client := dial(t, p.addr)
+			client.write(get("/first"))
+			client.expect("GET", 200, "ok")
+			p.outcomes.await(t, 1)
+			client.write(c.request)
+			a := client.answer("GET")
+			o := p.outcomes.await(t, 2)
+			if a.StatusCode != c.status || (c.status == 502) != (o.facts.Reason == http1.ReasonUpstreamBroke) {
+				t.Errorf("answer is %d, outcome %+v", a.StatusCode, o)
+			}
+		})
+	}
+}
+
+func TestNoUpstream(t *testing.T) {
+	t.Parallel()
+	ln := listen(t)
+	_ = ln.Close()
+	p := newProxy(t, ln.Addr().String(), setup{})
+	c := dial(t, p.addr)
+	for i := range 2 {
+		c.write(get("/"))
+		if a := c.answer("GET"); a.StatusCode != 502 || a.Close {
+			t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+		}
+		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonUpstreamRefused {
+			t.Errorf("outcome: %+v", o)
+		}
+	}
+}
+
+func TestSilentUpstream(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	defer close(done)
+	upstream := rawUpstream(t, func(p *peer) { <-done })
+	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{HeaderTimeout: 50 * time.Millisecond}})
+	for i, request := range []string{get("/"), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"} {
+		c := dial(t, p.addr)
+		c.write(request)
+		if a := c.answer("GET"); a.StatusCode != 504 {
+			t.Errorf("answer is %d", a.StatusCode)
+		}
+		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonUpstreamTimeout {
+			t.Errorf("outcome: %+v", o)
+		}
+	}
+}
+
+func TestUpstreamStallsInTheBody(t *testing.T) {
+	t.Parallel()
+	upstream := rawUpstream(t, func(p *peer) {
+		p.head()
+		p.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+		p.head()
+	})
+	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{BodyTimeout: 50 * time.Millisecond}})
+	c := dial(t, p.addr)
+	c.write(get("/"))
+	c.broken()
+	if o := p.outcomes.await(t, 1); o.facts.Reason != http1.ReasonUpstreamTimeout || forward.Status(o.err) != 0 {
+		t.Errorf("outcome: %+v", o)
+	}
+}
+
+func TestT45_UpstreamDies(t *testing.T) {
+	t.Parallel()
+	for name, said := range map[string]string{
+		"before the head":   "",
+		"in the head":       "HTTP/1.1 200 OK\r\nContent-",
+		"in the body":       "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
+		"before the body":   "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
+		"in a chunk":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhello",
+		"between chunks":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+		"in the trailer":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: ",
+		"with a bad chunk":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n",
+		"with a bad length": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := rawUpstream(t, func(p *peer) {
+				p.head()
+				p.write(said)
+			})
+			p := newProxy(t, upstream, setup{})
+			c := dial(t, p.addr)
+			c.write(get("/"))
+			if strings.Contains(said, "\r\n\r\n") {
+				c.broken()
+				c.gone()
+			} else if a := c.answer("GET"); a.StatusCode != 502 {
+				t.Errorf("answer is %d", a.StatusCode)
+			}
+			o := p.outcomes.await(t, 1)
+			if o.err == nil || o.facts.Reason != http1.ReasonUpstreamBroke && o.facts.Reason != http1.ReasonUpstreamMalformed {
+				t.Errorf("outcome: %+v", o)
+			}
+		})
+	}
+}
+
+// A body that ends with the connection has no other end; a reset is not one.
+func TestUpstreamResetsInsteadOfClosing(t *testing.T) {
+	t.Parallel()
+	answered := make(chan struct{})
+	upstream := rawUpstream(t, func(p *peer) {
+		p.head()
+		p.write("HTTP/1.1 200 OK\r\n\r\nhello")
+		<-answered
+		_ = p.nc.SetLinger(0)
+	})
+	p := newProxy(t, upstream, setup{})
+	c := dial(t, p.addr)
+	c.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.ReadFull(res.Body, make([]byte, 5))
+	answered <- struct{}{}
+	if rest, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("a broken answer looks whole: %q", rest)
+	}
+}
+
+func TestT40_ClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
+	t.Parallel()
+	arrived, left := newJournal[string](), newJournal[string]()
+	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			w.WriteHeader(200)
+			_ = http.NewResponseController(w).Flush()
+		}
+		arrived.add(r.URL.Path)
+		if _, err := io.ReadAll(r.Body); err == nil { // net/http looks for the end of a request only behind its body
+			<-r.Context().Done()
+		}
+		left.add(r.URL.Path)
+	})
+	p := newProxy(t, upstream, setup{server: http1.Config{WatchDelay: time.Millisecond}})
+	for i, path := range []string{"/wait", "/stream", "/post"} {
+		c := dial(t, p.addr)
+		if path == "/post" {
+			c.write("POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+		} else {
+			c.write(get(path))
+		}
+		arrived.await(t, i+1)
+		_ = c.nc.Close()
+		left.await(t, i+1)
+		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonClientGone || forward.Status(o.err) != 0 {
+			t.Errorf("%s: outcome %+v", path, o)
+		}
+	}
+}
+
+func TestAbortEndsBothSides(t *testing.T) {
+	t.Parallel()
+	arrived, left := newJournal[string](), newJournal[string]()
+	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			_, _ = io.WriteString(w, "data: frog\n\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		arrived.add(r.URL.Path)
+		<-r.Context().Done()
+		left.add(r.URL.Path)
+	})
+	handles := make(chan http1.Handle, 1)
+	p := newProxy(t, upstream, setup{handler: func(p *proxy, x *http1.Exchange) error {
+		handles <- x.Handle()
+		return p.forward(x)
+	}})
+	for i, path := range []string{"/wait", "/stream"} {
+		c := dial(t, p.addr)
+		c.write(get(path))
+		arrived.await(t, i+1)
+		(<-handles).Abort()
+		left.await(t, i+1)
+		c.broken()
+		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonAborted || forward.Status(o.err) != 0 {
+			t.Errorf("%s: outcome %+v", path, o)
+		}
+	}
+}
+
+// An exchange that was aborted before it reached its upstream never gets there.
+func TestAbortBeforeSend(t *testing.T) {
+	t.Parallel()
+	reached := newJournal[bool]()
+	upstream := handlerUpstream(t, func(http.ResponseWriter, *http.Request) { reached.add(true) })
+	p := newProxy(t, upstream, setup{handler: func(p *proxy, x *http1.Exchange) error {
+		x.Abort()
+		return p.forward(x)
+	}})
+	c := dial(t, p.addr)
+	c.write(get("/"))
+	c.broken()
+	if o := p.outcomes.await(t, 1); !errors.Is(o.err, http1.ErrAborted) || len(reached.all()) > 0 {
+		t.Errorf("outcome: %+v, reached the upstream: %v", o, reached.all())
+	}
+}
+
+const (
+	upgrade  = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n"
+	switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: a\r\nSet-Cookie: " + ourCookie + "=x\r\n\r\n"
+)
+
+// echoSocket accepts a WebSocket and sends back what comes, in lines, and says goodbye after the client has.
+func echoSocket(t *testing.T) string {
+	return rawUpstream(t, func(p *peer) {
+		head := p.head()
+		if strings.Count(head, "Connection: Upgrade\r\nUpgrade: websocket\r\n") != 1 || strings.Count(head, "pgrade") != 2 ||
+			!strings.Contains(head, "Sec-WebSocket-Key: k\r\n") {
+			t.Errorf("the upstream sees:\n%s", head)
+		}
+		p.write(switched + "welcome\n")
+		for {
+			line, err := p.r.ReadString('\n')
+			if err != nil {
+				p.write("bye\n")
+				return
+			}
+			p.write(line)
+		}
+	})
+}
+
+func TestT41_WebSocket(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, echoSocket(t), setup{response: forward.ResponseEdit{SetCookie: []string{"new=1"}}})
+	c := dial(t, p.addr)
+	c.write(upgrade + "early\n")
+	if got, want := c.head(), "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: a\r\nSet-Cookie: new=1\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"; got != want {
+		t.Errorf("the client sees:\n%s", got)
+	}
+	for _, line := range []string{"welcome\n", "early\n"} {
+		if got, err := c.r.ReadString('\n'); got != line || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
+	}
+	for i := range 100 {
+		line := strings.Repeat("x", i*1000) + "\n"
+		c.write(line)
+		if got, err := c.r.ReadString('\n'); got != line || err != nil {
+			t.Fatalf("line %d: read %d bytes, %v", i, len(got), err)
+		}
+	}
+	_ = c.nc.CloseWrite() // the other direction goes on
+	if rest, err := io.ReadAll(c.r); string(rest) != "bye\n" || err != nil {
+		t.Errorf("at the end: %q, %v", rest, err)
+	}
+	if o := p.outcomes.await(t, 1); o.facts.Status != 101 || o.facts.Reason != "" || o.err != nil || o.facts.BytesOut < 4_950_000 || p.up.Idle() != 0 {
+		t.Errorf("outcome: %+v, %d connections kept", o, p.up.Idle())
+	}
+}
+
+func TestT41_WebSocketEndsWithAbort(t *testing.T) {
+	t.Parallel()
+	handles := make(chan http1.Handle, 1)
+	left := newJournal[bool]()
+	upstream := rawUpstream(t, func(p *peer) {
+		p.head()
+		p.write(switched)
+		_, _ = io.Copy(io.Discard, p.r)
+		left.add(true)
+	})
+	p := newProxy(t, upstream, setup{handler: func(p *proxy, x *http1.Exchange) error {
+		handles <- x.Handle()
+		return p.forward(x)
+	}})
+	c := dial(t, p.addr)
+	c.write(upgrade)
+	c.head()
+	(<-handles).Abort()
+	c.gone()
+	left.await(t, 1)
+	if o := p.outcomes.await(t, 1); o.facts.Reason != http1.ReasonAborted {
+		t.Errorf("outcome: %+v", o)
+	}
+}
+
+// Bytes behind a refused upgrade are a request, not a tunnel (and the other way round above).
+func TestRefusedUpgrade(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, answering(t, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"), setup{})
+	c := dial(t, p.addr)
+	c.write(upgrade + get("/"))
+	c.expect("GET", 426, "no")
+	c.expect("GET", 426, "no")
+}
+
+// No other protocol can be reached by an upgrade.
+func TestOtherUpgradesAreNotPassedOn(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, showing(t), setup{request: inject})
+	for _, lines := range [][]string{
+		{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"},
+		{"Connection: Upgrade", "Upgrade: websocket, h2c"},
+		{"Connection: Upgrade", "Upgrade: TLS/1.0"},
+		{"Upgrade: websocket"},
+		{"Connection: Upgrade"},
+	} {
+		if got := seen(t, p, get("/", lines...)); got != injected+"\r\n" {
+			t.Errorf("with %q the upstream sees:\n%s", lines, got)
+		}
+	}
+}
+
+// Many users on few connections, some of whom leave in the middle: nobody ever sees a byte of another's answer.
+func TestEveryoneGetsTheirOwnAnswer(t *testing.T) {
+	t.Parallel()
+	const users, rounds = 50, 20
+	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		line := r.URL.Path + " " + string(body) + " " + r.Header.Get("X-Name") + "\n"
+		if strings.HasSuffix(r.URL.Path, "3") {
+			_ = http.NewResponseController(w).Flush() // chunked
+		}
+		_, _ = io.WriteString(w, strings.Repeat(line, 200))
+	})
+	p := newProxy(t, upstream, setup{})
+	var wg sync.WaitGroup
+	for user := range users {
+		wg.Go(func() {
+			var c *peer
+			for round := range rounds {
+				if c == nil {
+					nc, err := net.Dial("tcp", p.addr)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c = dialed(t, nc)
+				}
+				path := fmt.Sprintf("/%d/%d", user, round)
+				body := strings.Repeat("b", user*round)
+				c.write(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nX-Name: u%d\r\nContent-Length: %d\r\n\r\n%s", path, user, len(body), body))
+				res, err := http.ReadResponse(c.r, nil)
+				if err != nil {
+					t.Errorf("%s: %v", path, err)
+					return
+				}
+				want := strings.Repeat(fmt.Sprintf("%s %s u%d\n", path, body, user), 200)
+				if round%5 == 4 { // leave in the middle
+					part := make([]byte, 100)
+					n, _ := io.ReadFull(res.Body, part)
+					if string(part[:n]) != want[:n] {
+						t.Errorf("%s begins with %q", path, part)
+					}
+					_ = c.nc.Close()
+					c = nil
+					continue
+				}
+				if got, err := io.ReadAll(res.Body); string(got) != want || err != nil {
+					t.Errorf("%s: %d bytes, %v: %.100q", path, len(got), err, got)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
