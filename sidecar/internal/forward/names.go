@@ -12,8 +12,9 @@ const (
 	chunks      // passes with a chunked body
 )
 
-// rules decide by normalized names: lower case, and every separator a dash. Apps see names through CGI, WSGI, PHP and
-// others, which turn separators into underscores: whatever becomes the same name there is the same name here.
+// rules decide by lower-case names. A name with anything but letters, digits and dashes is dropped before it gets to
+// them: apps see names through CGI, WSGI, PHP and others, which turn every separator into an underscore, so X_User and
+// X.User would be X-User there.
 type rules struct {
 	exact    map[string]fate
 	prefixes map[byte][]string // by first letter
@@ -43,8 +44,7 @@ func newRules(more []string) rules {
 		r.prefixes[prefix[0]] = append(r.prefixes[prefix[0]], prefix)
 	}
 	for _, name := range more {
-		norm, _ := normalize(make([]byte, 0, 64), name)
-		r.exact[string(norm)] = drop
+		r.exact[strings.ToLower(name)] = drop
 	}
 	return r
 }
@@ -52,37 +52,24 @@ func newRules(more []string) rules {
 // fate decides about one field name.
 func (r *rules) fate(name string) fate {
 	var mem [64]byte
-	norm, plain := normalize(mem[:0], name)
-	if !plain {
-		return drop
-	}
-	if f, ok := r.exact[string(norm)]; ok {
-		return f
-	}
-	for _, prefix := range r.prefixes[norm[0]] {
-		if len(norm) >= len(prefix) && string(norm[:len(prefix)]) == prefix {
-			return drop
-		}
-	}
-	return pass
-}
-
-// normalize appends the normal form of name to dst. It is not plain if it contains an underscore: no name that
-// matters does, and half of the servers cannot tell it from a dash.
-func normalize(dst []byte, name string) (norm []byte, plain bool) {
-	plain = true
+	low := mem[:0]
 	for i := range len(name) {
 		c := name[i]
 		switch {
 		case 'A' <= c && c <= 'Z':
 			c |= 0x20
-		case c == '_':
-			plain = false
-			c = '-'
-		case (c < 'a' || c > 'z') && (c < '0' || c > '9'):
-			c = '-'
+		case (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-':
+			return drop
 		}
-		dst = append(dst, c)
+		low = append(low, c)
 	}
-	return dst, plain
+	if f, ok := r.exact[string(low)]; ok {
+		return f
+	}
+	for _, prefix := range r.prefixes[low[0]] {
+		if len(low) >= len(prefix) && string(low[:len(prefix)]) == prefix {
+			return drop
+		}
+	}
+	return pass
 }

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,8 +108,8 @@ func (u *Upstream) reap() {
 	for old < len(u.idle) && now.Sub(u.idle[old].idleSince) >= u.cfg.IdleTimeout {
 		old++
 	}
-	reaped := append([]*conn(nil), u.idle[:old]...)
-	u.idle = append(u.idle[:0], u.idle[old:]...)
+	reaped := slices.Clone(u.idle[:old])
+	u.idle = slices.Delete(u.idle, 0, old)
 	u.reaper = nil
 	if len(u.idle) > 0 {
 		u.reaper = time.AfterFunc(u.cfg.IdleTimeout-now.Sub(u.idle[0].idleSince), u.reap)

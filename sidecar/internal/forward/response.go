@@ -69,7 +69,10 @@ func (c *conn) relay(x *http1.Exchange, edit *ResponseEdit) error {
 			return fail(x, err, nil)
 		}
 		c.whole = false // whatever it carried, it is no connection for requests any more
-		return x.Tunnel(c.nc, c.r)
+		if err := x.Tunnel(c.nc, c.r); err != nil {
+			return fail(x, err, nil)
+		}
+		return nil
 	}
 	body := &c.res.Body
 	switch {

@@ -25,7 +25,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 	}
 	body, err := bufferedBody(x)
 	if err != nil {
-		return nil, fail(x, err, nil)
+		return nil, fail(x, err, &err)
 	}
 	if body == nil {
 		x.Guard(nil) // with a body only later: watching reads into the memory that it is in

@@ -27,14 +27,35 @@ func isTokenByte(c byte) bool {
 }
 
 // isFieldValue reports whether s can stand in a field value (RFC 9110 section 5.5): no control character but the tab.
-// Bytes above 127 are allowed; they are opaque and passed on.
+// Bytes above 127 are allowed; they are opaque and passed on. Every byte that comes and goes passes here, so it looks
+// at eight at a time and takes a closer look only where there is something to see.
 func isFieldValue(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if mayHaveControl(s) && !isFieldValueBytes(s[:8]) {
+			return false
+		}
+	}
+	return isFieldValueBytes(s)
+}
+
+func isFieldValueBytes(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
 	}
 	return true
+}
+
+// mayHaveControl reports whether one of the first eight bytes is below space or is DEL. A byte's high bit is set in
+// x-ones*n if the byte was below n, and in &^x only if it was not set before.
+func mayHaveControl(s string) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	_ = s[7]
+	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	del := x ^ ones*0x7f
+	return ((x-ones*' ')&^x|(del-ones)&^del)&high != 0
 }
 
 // equalFold compares ASCII case-insensitively. strings.EqualFold would take the Kelvin sign for a k.

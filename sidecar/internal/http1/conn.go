@@ -138,14 +138,19 @@ func (c *conn) end() (over Reason, open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = false
-	if c.upstream != nil {
-		_ = c.upstream.Close()
-		c.upstream = nil
-	}
 	if c.cancel != nil {
 		c.cancel()
 	}
 	return c.over, !c.closed
+}
+
+func (c *conn) dropUpstream() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.upstream != nil {
+		_ = c.upstream.Close()
+		c.upstream = nil
+	}
 }
 
 func (c *conn) handle() {
@@ -163,6 +168,7 @@ func (c *conn) handle() {
 
 func (c *conn) finish() (again, linger bool) {
 	x := &c.x
+	c.dropUpstream() // nothing is attached any more, unless the handler failed
 	x.Settle()
 	if !x.reply.begun && x.Over() == ReasonNone {
 		x.Fail(ReasonNoAnswer)

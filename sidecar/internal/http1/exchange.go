@@ -10,8 +10,9 @@ import (
 
 // Errors of an exchange that ended early.
 var (
-	ErrAborted    = errors.New("http1: exchange aborted")
-	ErrClientGone = errors.New("http1: client went away")
+	ErrAborted      = errors.New("http1: exchange aborted")
+	ErrClientGone   = errors.New("http1: client went away")
+	ErrUpstreamGone = errors.New("http1: upstream broke a tunnel off")
 )
 
 // Exchange is one request and its answer. It belongs to the handler's goroutine until the handler returns; only
@@ -112,6 +113,8 @@ func (x *Exchange) OverErr() error {
 		return nil
 	case ReasonClientGone:
 		return ErrClientGone
+	case ReasonUpstreamBroke: // of a tunnel
+		return ErrUpstreamGone
 	}
 	return ErrAborted
 }

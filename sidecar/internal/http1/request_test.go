@@ -105,7 +105,7 @@ func TestBodies(t *testing.T) {
 		"chunked, zeros before": {chunked("0005\r\nhello\r\n000\r\n\r\n"), "-1 hello "},
 		"chunked, extensions":   {chunked("5;a=b;c=\"d\"\r\nhello\r\n0;x\r\n\r\n"), "-1 hello "},
 		"chunked, a long chunk": {chunked(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(long), long)), "-1 " + long + " "},
-		"trailer": {strings.Replace(chunked("1\r\na\r\n0\r\nX-Sum: 42\r\n\r\n"), "Host: a", "Host: a\r\nX-Want: x-sum", 1), "-1 a 42"},
+		"trailer":               {strings.Replace(chunked("1\r\na\r\n0\r\nX-Sum: 42\r\n\r\n"), "Host: a", "Host: a\r\nX-Want: x-sum", 1), "-1 a 42"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dial(t, addr)

@@ -17,48 +17,49 @@ func (x *Exchange) Tunnel(upstream net.Conn, ur *Reader) error {
 	ur.BeforeWait(nil)
 	ur.SetTimeout(0)
 	c.r.SetTimeout(0)
-	up := make(chan error, 1)
+	up := make(chan struct{})
 	go func() {
-		_, err := pump(upstream, c.r, c.srv.cfg.WriteTimeout)
-		if err != nil {
-			c.stop(c.seq, ReasonClientGone)
-		} else {
-			_ = upstream.SetReadDeadline(time.Now().Add(halfOpen))
-		}
-		up <- err
+		defer close(up)
+		p := pump{dst: upstream, src: c.r, readFails: ReasonClientGone, writeFails: ReasonUpstreamBroke}
+		p.run(c)
 	}()
-	n, err := pump(c.nc, ur, c.srv.cfg.WriteTimeout)
-	c.w.total += n
-	if err != nil {
-		x.Abort()
-	} else {
-		_ = c.nc.SetReadDeadline(time.Now().Add(halfOpen))
-	}
-	if upErr := <-up; err == nil {
-		err = upErr
-	}
-	return err
+	down := pump{dst: c.nc, src: ur, readFails: ReasonUpstreamBroke, writeFails: ReasonClientGone}
+	down.run(c)
+	<-up
+	c.w.total += down.n
+	return x.OverErr()
 }
 
-// pump copies until the source ends, then closes the sending side of dst.
-func pump(dst net.Conn, src *Reader, timeout time.Duration) (n int64, err error) {
-	armed := deadline{set: dst.SetWriteDeadline}
+// pump is one direction of a tunnel.
+type pump struct {
+	dst                   net.Conn
+	src                   *Reader
+	readFails, writeFails Reason
+	n                     int64
+}
+
+// run copies until the source ends, then closes the sending side of dst. Any failure ends the exchange.
+func (p *pump) run(c *conn) {
+	armed := deadline{set: p.dst.SetWriteDeadline}
 	for {
-		p, err := src.some()
+		piece, err := p.src.some()
 		if err == io.EOF {
-			if half, ok := dst.(interface{ CloseWrite() error }); ok {
-				return n, half.CloseWrite()
-			}
-			return n, dst.Close()
+			break
 		}
 		if err != nil {
-			return n, err
+			c.stop(c.seq, p.readFails)
+			return
 		}
-		armed.arm(timeout)
-		m, err := dst.Write(p)
-		n += int64(m)
+		armed.arm(c.srv.cfg.WriteTimeout)
+		n, err := p.dst.Write(piece)
+		p.n += int64(n)
 		if err != nil {
-			return n, err
+			c.stop(c.seq, p.writeFails)
+			return
 		}
 	}
+	if half, ok := p.dst.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // fails only on a connection that is gone, as its reader will find out
+	}
+	_ = p.dst.SetReadDeadline(time.Now().Add(halfOpen))
 }
