@@ -175,7 +175,7 @@ func logoutByJSON(t *testing.T, w *World) {
 	if !out.clearsCookie(t) {
 		t.Error("the cookie is not cleared")
 	}
-	w.holder(t, kept).wantStranger(t)
+	w.awaitEnd(t, kept)
 }
 
 func logoutByForm(t *testing.T, w *World) {
@@ -192,6 +192,6 @@ func logoutByForm(t *testing.T, w *World) {
 	if out.header.Get("Clear-Site-Data") == "" {
 		t.Error("no Clear-Site-Data")
 	}
-	w.holder(t, kept).wantStranger(t)
+	w.awaitEnd(t, kept)
 	w.visitor(t).submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // a stranger may log out too
 }

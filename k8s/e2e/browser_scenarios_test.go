@@ -219,6 +219,7 @@ func pictures(t *testing.T, w *World) {
 	b.picture("register-refused")
 	b.register()
 	b.press(petButton)
+	b.visit("/")
 	b.picture("gallery")
 	b.visit("/account")
 	b.picture("account")

@@ -112,7 +112,7 @@ func newCookieAtEveryLogin(t *testing.T, w *World) {
 	if first == second {
 		t.Error("the second login kept the cookie")
 	}
-	w.holder(t, first).wantStranger(t)
+	w.awaitEnd(t, first)
 	wantUser(t, v, who)
 }
 

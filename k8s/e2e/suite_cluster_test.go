@@ -22,7 +22,7 @@ func TestCluster(t *testing.T) {
 		t.Helper()
 		const forget = `for _, key in ipairs(redis.call("KEYS", "rate:*")) do redis.call("DEL", key) end`
 		kubectl(t, "--namespace=stores", "exec", "statefulset/redis", "--", "sh", "-c",
-			`REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /run/secrets/redis/auth.conf) exec redis-cli EVAL "$0" 0`, forget)
+			`read -r _ REDISCLI_AUTH </run/secrets/redis/auth.conf; export REDISCLI_AUTH; exec redis-cli -e EVAL "$0" 0`, forget)
 	}
 	play(t, w)
 }

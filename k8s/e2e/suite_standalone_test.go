@@ -66,7 +66,7 @@ func startStandalone(t *testing.T, program, root string) string {
 			t.Errorf("standalone: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("what the programs logged:\n%s", log.String())
+			t.Logf("what the programs complained of, and their last lines:\n%s", digest(log.String()))
 		}
 	})
 	select {
@@ -79,6 +79,19 @@ func startStandalone(t *testing.T, program, root string) string {
 		t.Fatal("standalone is not ready after 15 minutes")
 	}
 	return ""
+}
+
+// digest is what a log says of faults, and its end.
+func digest(log string) string {
+	const most = 40
+	lines := strings.Split(log, "\n")
+	var kept []string
+	for i, line := range lines {
+		if i >= len(lines)-most || !strings.Contains(line, " level=INFO ") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
 }
 
 // lockedBuffer keeps the last of what is written to it.

@@ -102,15 +102,38 @@ func play(t *testing.T, w *World) {
 }
 
 // awaitRotation returns when done does: when the cookie has changed. How long
-// that takes is the access token's life, five minutes where nobody shortened it.
+// that takes is the access token's life.
 func awaitRotation(t *testing.T, done func() bool) {
+	t.Helper()
+	awaitWithinTokenLife(t, "another cookie", done)
+}
+
+// awaitEnd returns when a cookie's session has ended everywhere. A sidecar that
+// did not hear of it itself may serve until the access token's end.
+func (w *World) awaitEnd(t *testing.T, cookie string) {
+	t.Helper()
+	const replicas = 4 // more than there are, so that each was asked
+	thief := w.holder(t, cookie)
+	awaitWithinTokenLife(t, "the session's end", func() bool {
+		for range 3 * replicas {
+			if thief.tab().fetch(t, http.MethodGet, "/auth/session").status != http.StatusUnauthorized {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// awaitWithinTokenLife waits as long as an access token lives where nobody
+// shortened it: five minutes.
+func awaitWithinTokenLife(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("waited in vain for another cookie")
+			t.Fatalf("waited in vain for %s", what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
