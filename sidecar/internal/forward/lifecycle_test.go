@@ -58,12 +58,6 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 // A connection that the upstream closed while it was idle is noticed, and nobody gets an error for it.
 func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	t.Parallel()
-	ends := make(chan func(*peer), 1)
-	upstream := rawUpstream(t, func(p *peer) {
-		p.head()
-		p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		(<-ends)(p)
-	})
 	for name, end := range map[string]func(*peer){
 		"closed": func(*peer) {},
 		"reset":  func(p *peer) { _ = p.nc.SetLinger(0) },
@@ -74,13 +68,21 @@ func TestStaleConnectionsAreNotUsed(t *testing.T) {
 		"408": func(p *peer) { p.write("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n") },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ends := make(chan bool, 1)
+			upstream := rawUpstream(t, func(p *peer) {
+				p.head()
+				p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				<-ends
+				end(p)
+			})
 			p := newProxy(t, upstream, setup{})
 			for i := range 3 {
 				c := dial(t, p.addr)
 				c.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 				c.expect("POST", 200, "ok")
 				p.outcomes.await(t, i+1)
-				ends <- end
+				ends <- true
 				await(t, func() bool { return p.up.Idle() == 0 || !p.up.FreshestIsQuiet() })
 			}
 		})
@@ -113,6 +115,7 @@ func TestRetries(t *testing.T) {
 		"GET with half of an answer": {get("/half"), 502},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newProxy(t, upstream, setup{})
 			client := dial(t, p.addr)
 			client.write(get("/first"))
@@ -149,7 +152,7 @@ func TestSilentUpstream(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	defer close(done)
-	upstream := rawUpstream(t, func(p *peer) { <-done })
+	upstream := rawUpstream(t, func(*peer) { <-done })
 	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{HeaderTimeout: 50 * time.Millisecond}})
 	for i, request := range []string{get("/"), "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"} {
 		c := dial(t, p.addr)
@@ -193,6 +196,7 @@ func TestT45_UpstreamDies(t *testing.T) {
 		"with a bad length": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			upstream := rawUpstream(t, func(p *peer) {
 				p.head()
 				p.write(said)

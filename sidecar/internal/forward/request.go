@@ -14,6 +14,7 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 			continue
 		}
 		switch f.rules.fate(field.Name) {
+		case drop:
 		case pass:
 			w.Field(field.Name, field.Value)
 		case cookie:

@@ -116,7 +116,7 @@ func TestT29_OurCookieStopsHere(t *testing.T) {
 		"a=1; " + ourCookie:                                          "Cookie: a=1\r\n",
 		"a=\"1; " + ourCookie + "=secret\"":                          "Cookie: a=\"1\r\n",
 		"x" + ourCookie + "=1; " + ourCookie + "x=2; a=" + ourCookie: "Cookie: x" + ourCookie + "=1; " + ourCookie + "x=2; a=" + ourCookie + "\r\n",
-		" ;a=1;; b=2;": "Cookie: ;a=1;; b=2;\r\n",
+		";a=1;; b=2;": "Cookie: ;a=1;; b=2;\r\n",
 	} {
 		if got := seen(t, p, get("/", "Cookie: "+sent)); got != want+injected+"\r\n" {
 			t.Errorf("with the cookies %q the upstream sees:\n%s", sent, got)
@@ -224,6 +224,7 @@ func TestT37_ForwardedFieldsFollowOneRule(t *testing.T) {
 		"trusted, WebSocket":      {trustLocal, []string{"X-Forwarded-Proto: ws"}, [3]string{"127.0.0.1", "http", "app.example"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newProxy(t, showing(t), setup{forward: c.cfg, request: forward.RequestEdit{RequestID: "r1"}})
 			want := fmt.Sprintf("X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Forwarded-Host: %s\r\nX-Request-Id: r1\r\n\r\n", c.want[0], c.want[1], c.want[2])
 			if got := seen(t, p, get("/", c.lines...)); got != want {

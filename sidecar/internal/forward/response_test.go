@@ -15,9 +15,9 @@ func TestT29_UpstreamsCannotTouchOurCookie(t *testing.T) {
 		ourCookie + "=x; Path=/; Secure", ourCookie + "=; Max-Age=0", " \t" + ourCookie + " =x", strings.ToUpper(ourCookie) + "=x",
 		ourCookie, ourCookie + ";Path=/", "=" + ourCookie + "=x", " = " + ourCookie + "=x; Secure",
 	}
-	theirs := []string{"theme=dark; Path=/", "x" + ourCookie + "=1", "a=" + ourCookie + "=1"}
+	theirs := [...]string{"theme=dark; Path=/", "x" + ourCookie + "=1", "a=" + ourCookie + "=1"}
 	head := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-	for i, value := range append(ours, theirs...) {
+	for i, value := range append(ours, theirs[:]...) {
 		name := []string{"Set-Cookie", "set-cookie", "SET-COOKIE"}[i%3]
 		head += name + ": " + value + "\r\n"
 	}
@@ -29,7 +29,7 @@ func TestT29_UpstreamsCannotTouchOurCookie(t *testing.T) {
 	c := dial(t, p.addr)
 	c.write(get("/"))
 	a := c.expect("GET", 200, "ok")
-	want := append(theirs, ourCookie+"=new; Path=/; Secure; HttpOnly", "second=1")
+	want := append(theirs[:], ourCookie+"=new; Path=/; Secure; HttpOnly", "second=1")
 	if got := a.Header["Set-Cookie"]; fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 		t.Errorf("cookies set: %q", got)
 	}
@@ -100,6 +100,7 @@ func TestAnswerFraming(t *testing.T) {
 		"interim answers without end": {"GET", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), 502, "", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newProxy(t, answering(t, c.answer), setup{})
 			client := dial(t, p.addr)
 			client.write(strings.Replace(get("/"), "GET", c.method, 1))

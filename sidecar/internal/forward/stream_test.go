@@ -297,7 +297,7 @@ func TestFullDuplex(t *testing.T) {
 func TestBrokenRequestBodies(t *testing.T) {
 	t.Parallel()
 	received := newJournal[error]()
-	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	upstream := handlerUpstream(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
 		received.add(err)
 	})

@@ -112,7 +112,7 @@ func (b *Body) next() ([]byte, error) {
 	}
 	if b.r.Buffered() == 0 {
 		if err := b.r.fill(); err != nil {
-			if err == io.EOF && b.mode == bodyUntilClose {
+			if b.mode == bodyUntilClose && errors.Is(err, io.EOF) {
 				b.done.Store(true)
 				return nil, io.EOF
 			}
@@ -135,7 +135,7 @@ func (b *Body) next() ([]byte, error) {
 // cut names the ways a body can end too early: never io.EOF, which would look like its end.
 func (b *Body) cut(err error) error {
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errBodyTimeout
@@ -189,7 +189,7 @@ func (b *Body) nextChunk() error {
 func (b *Body) chunkSize() (int64, error) {
 	var size int64
 	extension := false
-	for i := 0; i < maxChunkLine; i++ {
+	for i := range maxChunkLine {
 		if err := b.r.need(i + 1); err != nil {
 			return 0, err
 		}
@@ -230,7 +230,7 @@ func (b *Body) readTrailer() error {
 	}
 	lines, err := b.r.head(smallBuffer)
 	if err != nil {
-		if _, isFault := err.(*Fault); isFault {
+		if _, isFault := errors.AsType[*Fault](err); isFault {
 			return errTrailer
 		}
 		return err

@@ -61,13 +61,9 @@ func addrPort(nc net.Conn) netip.AddrPort {
 
 func (c *conn) serve() {
 	defer c.srv.forget(c)
-	lingers := false
-	for {
-		again, linger := c.next()
-		if !again {
-			lingers = linger
-			break
-		}
+	again, lingers := true, false
+	for again {
+		again, lingers = c.next()
 	}
 	c.w.Release()
 	c.r.Release()

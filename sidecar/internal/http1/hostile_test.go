@@ -231,6 +231,7 @@ func TestT35_AmbiguousRequestsAreRefused(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			if c.status == 0 {
 				c.status = 400
 			}
@@ -249,15 +250,17 @@ func TestT35_AmbiguousRequestsAreRefused(t *testing.T) {
 			p.ended()
 		})
 	}
-	for _, path := range paths.all() {
-		if strings.Contains(path, "canary") {
-			t.Error("a request hidden behind a refused one was served")
+	t.Cleanup(func() { // after all of them
+		for _, path := range paths.all() {
+			if strings.Contains(path, "canary") {
+				t.Error("a request hidden behind a refused one was served")
+			}
 		}
-	}
-	// Heads are refused before there is an exchange, broken chunks by whoever reads them.
-	if got := len(refusals.all()) + len(paths.all()); got != len(cases) {
-		t.Errorf("%d refusals and exchanges for %d requests", got, len(cases))
-	}
+		// Heads are refused before there is an exchange, broken chunks by whoever reads them.
+		if got := len(refusals.all()) + len(paths.all()); got != len(cases) {
+			t.Errorf("%d refusals and exchanges for %d requests", got, len(cases))
+		}
+	})
 }
 
 // The same requests cut into single bytes: what arrives in which packet must not matter.
@@ -274,6 +277,7 @@ func TestT35_PacketBordersDoNotMatter(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			if c.status == 0 {
 				c.status = 400
 			}

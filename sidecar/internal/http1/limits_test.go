@@ -41,16 +41,19 @@ func TestT43_SlowClientsAreReaped(t *testing.T) {
 		IdleTimeout: 50 * time.Millisecond, HeadTimeout: 50 * time.Millisecond, BodyTimeout: 50 * time.Millisecond,
 	})
 	t.Run("before a request", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.ended() // an idle connection just ends
 	})
 	t.Run("between requests", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send(get)
 		p.expect("GET", 200, "GET /a ")
 		p.ended()
 	})
 	t.Run("in the header", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		stop := make(chan struct{})
 		defer close(stop)
@@ -73,6 +76,7 @@ func TestT43_SlowClientsAreReaped(t *testing.T) {
 		}
 	})
 	t.Run("in the body", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
 		if a := p.answer("POST"); a.StatusCode != 408 || !a.Close {

@@ -64,7 +64,7 @@ func (x *Exchange) readAll(limit int64) ([]byte, error) {
 	var all []byte
 	for {
 		p, err := x.Request.Body.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {

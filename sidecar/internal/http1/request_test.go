@@ -44,6 +44,7 @@ func TestRequestsAreRead(t *testing.T) {
 		"white space around values": {"GET / HTTP/1.1\r\nHost: \t a \t\r\n\r\n", "GET / / /  a"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := dial(t, addr)
 			p.send(c[0])
 			p.expect("GET", 200, c[1])
@@ -108,6 +109,7 @@ func TestBodies(t *testing.T) {
 		"trailer":               {strings.Replace(chunked("1\r\na\r\n0\r\nX-Sum: 42\r\n\r\n"), "Host: a", "Host: a\r\nX-Want: x-sum", 1), "-1 a 42"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := dial(t, addr)
 			p.send(c[0] + "GET /next HTTP/1.1\r\nHost: a\r\n\r\n") // the next request starts where this one ends
 			p.expect("POST", 200, c[1])

@@ -125,7 +125,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		}
 		// Out of file descriptors, most likely: others must finish first.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 }
 

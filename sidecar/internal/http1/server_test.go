@@ -19,6 +19,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: echo})
 	t.Run("one after another", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		for range 3 {
 			p.send(get)
@@ -28,6 +29,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 		}
 	})
 	t.Run("all at once, answered in order", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab" +
 			"POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ncd\r\n0\r\n\r\n" +
@@ -40,6 +42,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 		p.ended()
 	})
 	t.Run("HTTP/1.0", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send("GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
 		if a := p.expect("GET", 200, "GET /a "); a.Header.Get("Connection") != "keep-alive" {
@@ -56,12 +59,14 @@ func TestUnreadBody(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) { text(x, 200, x.Request.Path) }})
 	t.Run("that is here is skipped", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n" + canary + get)
 		p.expect("POST", 200, "/a")
 		p.expect("GET", 200, "/a")
 	})
 	t.Run("that is on its way ends the connection", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + canary)
 		if a := p.expect("POST", 200, "/a"); !a.Close {
@@ -137,6 +142,7 @@ func TestExpectContinue(t *testing.T) {
 	}})
 	head := "POST %s HTTP/1.%d\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n"
 	t.Run("sent when the body is read", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send(fmt.Sprintf(head, "/read", 1))
 		p.expect("POST", 100, "")
@@ -145,6 +151,7 @@ func TestExpectContinue(t *testing.T) {
 		p.expect("GET", 200, "GET /a ")
 	})
 	t.Run("not sent when nobody reads", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send(fmt.Sprintf(head, "/unread", 1))
 		if a := p.expect("POST", 403, "no"); !a.Close {
@@ -153,6 +160,7 @@ func TestExpectContinue(t *testing.T) {
 		p.ended()
 	})
 	t.Run("ignored in HTTP/1.0", func(t *testing.T) {
+		t.Parallel()
 		p := dial(t, addr)
 		p.send(fmt.Sprintf(head, "/read", 0) + "hello")
 		p.expect("POST", 200, "POST /read hello")
@@ -196,7 +204,7 @@ func TestHandlersThatFail(t *testing.T) {
 			}
 		},
 		Ended:    func(x *http1.Exchange) { ended.add(x.Facts()) },
-		Panicked: func(_ *http1.Exchange, v any, stack []byte) { panics.add(v) },
+		Panicked: func(_ *http1.Exchange, v any, _ []byte) { panics.add(v) },
 	})
 	for i, path := range []string{"/panic", "/nothing"} {
 		p := dial(t, addr)

@@ -28,7 +28,7 @@ func TestShutdown(t *testing.T) {
 	<-begun
 
 	done := make(chan error, 1)
-	go func() { done <- s.Shutdown(context.Background()) }()
+	go func() { done <- s.Shutdown(t.Context()) }()
 	idle.ended()
 	if nc, err := net.Dial("tcp", addr); err == nil {
 		// The kernel may still have completed it; nobody serves it.
@@ -63,7 +63,7 @@ func TestShutdownAbortsWhatDoesNotEnd(t *testing.T) {
 	p := dial(t, addr)
 	p.send(get)
 	<-begun
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Shutdown = %v", err)

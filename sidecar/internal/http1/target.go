@@ -110,7 +110,7 @@ func isDots(segment string) bool {
 // IsHost accepts a registered name, an IPv4 address or an IPv6 address in brackets, and a port. RFC 3986 allows more
 // in a name (percent-encoding, sub-delimiters, user information); no host that is reached over HTTP needs it.
 func IsHost(s string) bool {
-	host, port := s, ""
+	var port string
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {
@@ -128,6 +128,7 @@ func IsHost(s string) bool {
 		if colon < 0 {
 			colon = len(s)
 		}
+		var host string
 		host, port = s[:colon], s[colon:]
 		if host == "" || len(host) > 255 {
 			return false
