@@ -345,4 +345,3 @@ func TestMiddleware(t *testing.T) {
 		}
 	}
 }
-

@@ -103,7 +103,7 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 	chosen, err := parser.Parse(p.Args)
 	faults := []error{err, env.faults()}
 	if err == nil {
-		if c, ok := chosen.Selected().Target.Addr().Interface().(Checker); ok {
+		if c, ok := reflect.TypeAssert[Checker](chosen.Selected().Target.Addr()); ok {
 			faults = append(faults, c.Check())
 		}
 	}
@@ -115,9 +115,10 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 
 // flatten returns the sentences of a joined error.
 func flatten(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // looks at this very error's parts, not for one of them
-		var all []string
-		for _, e := range joined.Unwrap() {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		parts := joined.Unwrap()
+		all := make([]string, 0, len(parts))
+		for _, e := range parts {
 			all = append(all, flatten(e)...)
 		}
 		return all
@@ -210,7 +211,7 @@ func (e *environment) secret(name string) (value string, set bool, err error) {
 	if !byFile {
 		return value, direct, nil
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", false, fmt.Errorf("%s_FILE: %w", name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"lilypad.example/services/pkg/problem"
@@ -20,8 +21,8 @@ type Middleware func(http.Handler) http.Handler
 
 // Chain wraps h in mw; the first is the outermost.
 func Chain(h http.Handler, mw ...Middleware) http.Handler {
-	for i := len(mw) - 1; i >= 0; i-- {
-		h = mw[i](h)
+	for _, wrap := range slices.Backward(mw) {
+		h = wrap(h)
 	}
 	return h
 }

@@ -15,11 +15,11 @@ import (
 // New returns a logger that writes to w. level is one of debug, info, warn
 // and error; format is json or text. Anything else is an error that names it.
 func New(w io.Writer, level, format string) (*slog.Logger, error) {
-	var min slog.Level
-	if err := min.UnmarshalText([]byte(level)); err != nil {
+	var lowest slog.Level
+	if err := lowest.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level %q is none of debug, info, warn, error", level)
 	}
-	opts := &slog.HandlerOptions{Level: min, ReplaceAttr: utc}
+	opts := &slog.HandlerOptions{Level: lowest, ReplaceAttr: utc}
 	switch format {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
