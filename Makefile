@@ -54,7 +54,7 @@ build: ## The four programs, static, into bin/
 ##@ Generate
 
 generate: bin/sqlc bin/oapi-codegen ## Regenerate what is generated
-	@go generate work
+	@hack/generate
 
 verify: generate ## Fail when generated code is not what is committed
 	@git diff --exit-code --stat
