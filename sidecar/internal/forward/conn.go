@@ -124,7 +124,7 @@ func (c *conn) sendBody(x *http1.Exchange) {
 	body := &x.Request.Body
 	for {
 		p, err := body.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if errors.Is(err, http1.ErrAnswered) {

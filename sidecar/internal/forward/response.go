@@ -93,7 +93,7 @@ func (c *conn) stream(x *http1.Exchange, reply *http1.Reply) error {
 	}
 	for {
 		p, err := body.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {

@@ -121,7 +121,7 @@ func fail(x *http1.Exchange, err error, body *error) error {
 		e.Reason = http1.ReasonUpstreamMalformed
 	case isA[dialError](err):
 		e.Reason = http1.ReasonUpstreamRefused
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		e.Err = io.ErrUnexpectedEOF
 	}
 	x.Fail(e.Reason)
@@ -138,7 +138,7 @@ func isTimeout(err error) bool {
 }
 
 func isMalformed(err error) bool {
-	return isA[*http1.Fault](err) || err == errSwitch || err == errInterims
+	return isA[*http1.Fault](err) || errors.Is(err, errSwitch) || errors.Is(err, errInterims)
 }
 
 func isA[T error](err error) bool {

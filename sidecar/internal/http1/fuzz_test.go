@@ -7,11 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf8"
 )
 
 // memConn is a connection that only has bytes to read.
@@ -81,6 +84,36 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 		if strings.ContainsAny(q.Path, "\\\x00\r\n") || strings.Contains(q.Path, "//") || !strings.HasPrefix(q.Path, "/") && q.Path != "*" {
+			t.Fatalf("%q: path %q", raw, q.Path)
+		}
+	})
+}
+
+// FuzzPath asks the standard library: what we accept decodes there to the same path, and nothing is left to clean.
+func FuzzPath(f *testing.F) {
+	for _, raw := range []string{"/", "/a/b/", "/fr%C3%B6g", "/a;b", "/..;/a", "/%2e%2e/", "/%252e", "/a%2fb", "/a//b", "/.a/b."} {
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		q := Request{Method: "GET", Target: raw}
+		if q.readTarget(8<<10) != nil {
+			return
+		}
+		decoded, err := url.PathUnescape(q.RawPath)
+		if err != nil || decoded != q.Path {
+			t.Fatalf("%q is %q here, %q, %v in net/url", raw, q.Path, decoded, err)
+		}
+		cleaned := path.Clean(q.Path)
+		if strings.HasSuffix(q.Path, "/") && cleaned != "/" {
+			cleaned += "/"
+		}
+		if cleaned != q.Path {
+			t.Fatalf("%q: path %q can be cleaned to %q", raw, q.Path, cleaned)
+		}
+		if again, err := url.PathUnescape(q.Path); err == nil && again != q.Path {
+			t.Fatalf("%q: path %q can be decoded again to %q", raw, q.Path, again)
+		}
+		if strings.ContainsAny(q.Path, "\\\x00\r\n\x7f") || !utf8.ValidString(q.Path) {
 			t.Fatalf("%q: path %q", raw, q.Path)
 		}
 	})

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -133,7 +134,7 @@ func (p *Reply) sent(err error) error {
 	if err == nil {
 		return nil
 	}
-	if err == errShort || err == errOverlong {
+	if errors.Is(err, errShort) || errors.Is(err, errOverlong) {
 		return err
 	}
 	p.x.c.stop(p.x.c.seq, ReasonClientGone)

@@ -119,7 +119,9 @@ func TestFramingFieldsOfHandlersAreIgnored(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
 		_ = x.Respond(200, []http1.Field{
-			{Name: "Content-Length", Value: "99"}, {Name: "transfer-encoding", Value: "chunked"}, {Name: "Connection", Value: "close"},
+			{Name: "Content-Length", Value: "99"},
+			{Name: "transfer-encoding", Value: "chunked"},
+			{Name: "Connection", Value: "close"},
 			{Name: "Date", Value: "then"},
 		}, []byte("ok"))
 	}})

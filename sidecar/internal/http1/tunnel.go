@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -43,7 +44,7 @@ func (p *pump) run(c *conn) {
 	armed := deadline{set: p.dst.SetWriteDeadline}
 	for {
 		piece, err := p.src.some()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
