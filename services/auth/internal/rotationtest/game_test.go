@@ -41,8 +41,11 @@ const enough = 8
 // thief can both hold, after the theft, before the family ends.
 func mostShared(r rule, thiefAt string) int {
 	moves := []move{
-		{by: "victim's", lost: true}, {by: "victim's"}, {by: "victim's", seen: true},
-		{by: thiefAt, thief: true}, {by: thiefAt, thief: true, seen: true},
+		{by: "victim's", lost: true},
+		{by: "victim's"},
+		{by: "victim's", seen: true},
+		{by: thiefAt, thief: true},
+		{by: thiefAt, thief: true, seen: true},
 	}
 	start := position{family: newFamily(r).Family, victim: here, thief: here, counted: true}
 	start.family.Generation = here

@@ -75,6 +75,7 @@ func late(judge func(f session.Family, same bool) verdict) rule {
 		case pardon:
 			f.PardonedBefore, f.Pardoned = true, true
 			return session.Pardoned, f
+		case reuse:
 		}
 		f.Revoked = true
 		return session.Reused, f
