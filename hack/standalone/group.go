@@ -84,21 +84,21 @@ func (g *group) copyLines(name string, from io.Reader) {
 	}
 }
 
-// await calls probe until it succeeds. It fails when a child ends before that,
-// when ctx does, or when it takes too long.
-func (g *group) await(ctx context.Context, probe func() error) error {
+// await calls probe until it fails no more with errNotYet. It fails when a
+// child ends before that, when ctx does, or when it takes too long.
+func (g *group) await(ctx context.Context, probe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for {
-		missing := probe()
-		if missing == nil {
-			return nil
+		err := probe(ctx)
+		if !errors.Is(err, errNotYet) {
+			return err
 		}
 		select {
 		case err := <-g.died:
 			return err
 		case <-ctx.Done():
-			return fmt.Errorf("not everything answers after %v: %w", startPatience, missing)
+			return fmt.Errorf("not everything answers after %v: %w", startPatience, err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -114,11 +114,11 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 			return err
 		}
 	}
-	if err := children.await(ctx, func() error { return p.answers(ctx) }); err != nil {
-		return ended(ctx, err)
-	}
-	if err := p.visit(ctx, guest); err != nil {
-		return ended(ctx, err)
+	v := visit{door: local(ports.sidecar), guest: guest}
+	for _, step := range []func(context.Context) error{p.answers, v.signIn, v.look, v.signOut} {
+		if err := children.await(ctx, step); err != nil {
+			return ended(ctx, err)
+		}
 	}
 	_, err = fmt.Fprintf(stdout, "ready http://localhost:%d\nsign in as %s with the password %s\n", ports.sidecar, guest.Email, guest.Password)
 	if err != nil {

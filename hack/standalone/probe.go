@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,31 +19,43 @@ func (p plan) answers(ctx context.Context) error {
 		ops  int
 	}{{"auth", p.authOps}, {"frogs", p.frogsOps}, {"frontend", p.frontendOps}, {"sidecar", p.sidecarOps}} {
 		if _, err := call(ctx, http.MethodGet, local(program.ops)+"/readyz", nil, "", http.StatusOK); err != nil {
-			return fmt.Errorf("%s is not ready: %w", program.name, err)
+			return fmt.Errorf("%s: %w", program.name, err)
 		}
 	}
 	_, err := call(ctx, http.MethodGet, local(p.sidecar)+"/", nil, "", http.StatusOK)
 	return err
 }
 
-// visit goes the whole way once, as a browser would: it signs in, looks at the
-// frogs and signs out. Once, for a second login is a guess at a password.
-func (p plan) visit(ctx context.Context, guest user) error {
-	door := local(p.sidecar)
-	login, err := json.Marshal(map[string]string{"email": guest.Email, "password": guest.Password})
+// A visit goes the whole way once, as a browser would: it signs in, looks at
+// the frogs and signs out. A step that was answered is not done again: a second
+// login would count as a guess at a password.
+type visit struct {
+	door   string
+	guest  user
+	cookie string
+}
+
+func (v *visit) signIn(ctx context.Context) error {
+	login, err := json.Marshal(map[string]string{"email": v.guest.Email, "password": v.guest.Password})
 	if err != nil {
 		return err
 	}
-	cookie, err := call(ctx, http.MethodPost, door+"/auth/login", login, "", http.StatusOK)
-	if err != nil {
-		return err
-	}
-	if _, err := call(ctx, http.MethodGet, door+"/api/frogs", nil, cookie, http.StatusOK); err != nil {
-		return err
-	}
-	_, err = call(ctx, http.MethodPost, door+"/auth/logout", []byte("{}"), cookie, http.StatusNoContent)
+	v.cookie, err = call(ctx, http.MethodPost, v.door+"/auth/login", login, "", http.StatusOK)
 	return err
 }
+
+func (v *visit) look(ctx context.Context) error {
+	_, err := call(ctx, http.MethodGet, v.door+"/api/frogs", nil, v.cookie, http.StatusOK)
+	return err
+}
+
+func (v *visit) signOut(ctx context.Context) error {
+	_, err := call(ctx, http.MethodPost, v.door+"/auth/logout", []byte("{}"), v.cookie, http.StatusNoContent)
+	return err
+}
+
+// errNotYet says that a program does not listen yet, or has not found another one.
+var errNotYet = errors.New("standalone: not yet")
 
 // call makes one request as a script does, with a JSON body and a cookie where there is one, and returns the cookie of the answer.
 func call(ctx context.Context, method, url string, body []byte, cookie string, want int) (string, error) {
@@ -65,12 +78,19 @@ func call(ctx context.Context, method, url string, body []byte, cookie string, w
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", errNotYet, err)
 	}
 	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errNotYet, err)
+	}
 	if resp.StatusCode != want {
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
-		return "", fmt.Errorf("%s %s answers %s, not %d: %s", method, url, resp.Status, want, strings.TrimSpace(string(said)))
+		err := fmt.Errorf("%s %s answers %s, not %d: %s", method, url, resp.Status, want, strings.TrimSpace(string(said)))
+		if resp.StatusCode >= http.StatusInternalServerError {
+			err = fmt.Errorf("%w: %w", errNotYet, err)
+		}
+		return "", err
 	}
 	var pairs []string
 	for _, c := range resp.Cookies() {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -79,7 +78,7 @@ func TestWhenOneChildEndsAllDo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := g.await(t.Context(), func() error { return errors.New("never") })
+	err := g.await(t.Context(), func(context.Context) error { return errNotYet })
 	if err == nil || !strings.Contains(err.Error(), "frail ended (exit status 3)") {
 		t.Errorf("error %v", err)
 	}
