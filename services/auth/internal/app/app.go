@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/clientauth"
+	"lilypad.example/services/auth/internal/feed"
 	"lilypad.example/services/auth/internal/httpapi"
 	"lilypad.example/services/auth/internal/memory"
 	"lilypad.example/services/auth/internal/password"
@@ -35,12 +37,19 @@ import (
 // ownAudience is this service's name in the aud claim, for /v1/me.
 const ownAudience = "auth"
 
+// streamMargin is how much longer than an access token a revocation is kept:
+// verifiers' leeway, and some.
+const streamMargin = time.Minute
+
 // App is a wired auth service. Close it after Run.
 type App struct {
 	log     *slog.Logger
 	drain   time.Duration
 	servers []*httpserver.Server
-	close   []func()
+	// What works in the background while the service runs.
+	sessions *session.Service
+	feed     *feed.Feed
+	close    []func()
 }
 
 // New opens the stores, reads the keys and listens. It reports everything that
@@ -59,7 +68,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	ring, err2 := readFile(c.RingKeysFile, session.ParseRing)
 	clients, err3 := openClients(c)
 	redisClient, err4 := a.openRedis(ctx, c)
-	users, ping, err5 := a.openUsers(ctx, c)
+	users, records, ping, err5 := a.openRecords(ctx, c)
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
@@ -73,11 +82,13 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}
 
 	metrics := httpserver.NewRegistry()
-	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "refresh_total", Help: "Refresh tokens presented, by what that came to.",
-	}, []string{"outcome"})
-	metrics.MustRegister(outcomes)
-
+	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
+	a.sessions = session.NewService(session.Config{
+		Store:   redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
+		Records: records, Stream: stream, Ring: func() *session.Ring { return ring }, Absolute: c.AbsoluteTTL,
+		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics),
+	})
+	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
 	accounts := user.NewService(users, hasher, time.Now)
 	if err := seed(ctx, c.EmbeddedUsersFile, accounts); err != nil {
 		return nil, err
@@ -90,11 +101,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	main.Handle("/", (&httpapi.API{
 		Issuer: c.Issuer,
 		Users:  accounts,
-		Sessions: session.NewService(
-			redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
-			func() *session.Ring { return ring }, c.AbsoluteTTL, time.Now,
-			func(o session.Outcome) { outcomes.WithLabelValues(string(o)).Inc() },
-		),
+		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
 		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, func() *signer.Keys { return keys }, time.Now),
 		Keys:    func() *signer.Keys { return keys },
 		Clients: clientauth.New(time.Now, clients...),
@@ -118,8 +125,41 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 
 // Run serves until ctx ends, and drains.
 func (a *App) Run(ctx context.Context) error {
+	var background sync.WaitGroup
+	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions in the background")) })
+	background.Go(func() { a.feed.Run(ctx, a.warn("revocation stream")) })
+	defer background.Wait()
 	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
 }
+
+// warn returns a function that logs failures of a worker, which tries again.
+func (a *App) warn(worker string) func(error) {
+	return func(err error) { a.log.Warn(worker, "error", err) }
+}
+
+// outcomes are the metrics of sessions.
+type outcomes struct{ refreshed, ended *prometheus.CounterVec }
+
+func newOutcomes(r *prometheus.Registry) *outcomes {
+	o := &outcomes{
+		refreshed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "refresh_total", Help: "Refresh tokens presented, by what that came to.",
+		}, []string{"outcome"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "family_revoked_total", Help: "Sessions ended, by cause.",
+		}, []string{"cause"}),
+	}
+	r.MustRegister(o.refreshed, o.ended)
+	return o
+}
+
+// Refreshed implements session.Observer.
+func (o *outcomes) Refreshed(outcome session.Outcome) {
+	o.refreshed.WithLabelValues(string(outcome)).Inc()
+}
+
+// Ended implements session.Observer.
+func (o *outcomes) Ended(cause session.Reason) { o.ended.WithLabelValues(string(cause)).Inc() }
 
 // Close releases what New opened, newest first.
 func (a *App) Close() {
@@ -145,17 +185,17 @@ func (a *App) openRedis(ctx context.Context, c *Config) (goredis.UniversalClient
 	return client, nil
 }
 
-// openUsers returns the accounts and what asks whether they are there.
-func (a *App) openUsers(ctx context.Context, c *Config) (user.Store, func(context.Context) error, error) {
+// openRecords returns what must not be lost, and what asks whether it is there.
+func (a *App) openRecords(ctx context.Context, c *Config) (user.Store, session.Records, func(context.Context) error, error) {
 	if c.Store == "embedded" {
-		return new(memory.Users), func(context.Context) error { return nil }, nil
+		return new(memory.Users), new(memory.Sessions), func(context.Context) error { return nil }, nil
 	}
 	store, err := OpenPostgres(ctx, c.Stores)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	a.close = append(a.close, store.Close)
-	return store, store.Ping, nil
+	return store, store.Sessions(), store.Ping, nil
 }
 
 // OpenPostgres brings the schema up to date and opens the accounts.
@@ -164,6 +204,23 @@ func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	return postgres.Open(ctx, s.DatabaseURL.Reveal())
+}
+
+// DisableUser closes the account with an address and ends its sessions, or
+// opens it again. The tombstones are what it writes; the running service finds
+// them within a second and tells everybody.
+func DisableUser(ctx context.Context, s Stores, email string, disabled bool) error {
+	store, err := OpenPostgres(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	u, err := user.NewService(store, nil, time.Now).SetDisabled(ctx, email, disabled)
+	if err != nil || !disabled {
+		return err
+	}
+	_, err = store.Sessions().Revoke(ctx, session.Which{Subject: u.ID}, session.ReasonUserDisabled, time.Now())
+	return err
 }
 
 func openClients(c *Config) ([]clientauth.Checker, error) {

@@ -29,6 +29,9 @@ const (
 	UserLogin                        // the right credentials
 	UserLoginFailed                  // the wrong ones; Reason says which way
 
+	PasswordChanged                  // by its owner
+	UserDisabled                     // by an operator
+	UserEnabled                      // by an operator
 	// Sessions.
 	SessionBegun
 	SessionPardoned      // a stale token, forgiven once: a lost response or a crashed browser
@@ -58,6 +61,12 @@ func (e Event) describe() (name string, success bool) {
 		return "user.login", true
 	case UserLoginFailed:
 		return "user.login_failed", false
+	case PasswordChanged:
+		return "user.password_changed", true
+	case UserDisabled:
+		return "user.disabled", true
+	case UserEnabled:
+		return "user.enabled", true
 	case SessionBegun:
 		return "session.begun", true
 	case SessionPardoned:

@@ -18,6 +18,7 @@ import (
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/feed"
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/signer"
@@ -46,6 +47,9 @@ type API struct {
 	Clients  ClientAuthenticator
 	Limits   ratelimit.Limiter
 	Verifier *authn.Verifier
+	Feed     *feed.Feed
+	// Stopping is closed when the service drains.
+	Stopping <-chan struct{}
 	Audit    *audit.Log
 	Log      *slog.Logger
 }
@@ -62,7 +66,13 @@ func (a *API) Handler() http.Handler {
 
 	r.POST("/v1/users", a.handle(a.createUser))
 	r.POST("/v1/sessions", a.handle(a.createSession))
+	r.GET("/v1/sessions", a.signedIn, a.handle(a.listSessions))
+	r.DELETE("/v1/sessions", a.signedIn, a.handle(a.endSessions))
+	r.DELETE("/v1/sessions/:sid", a.signedIn, a.handle(a.endSession))
+	r.POST("/v1/sessions/confirm", a.handle(a.confirm))
 	r.GET("/v1/me", a.signedIn, a.handle(a.me))
+	r.POST("/v1/me/password", a.signedIn, a.handle(a.changePassword))
+	r.GET("/v1/revocations", a.handle(a.revocations))
 	r.POST("/oauth2/token", a.handle(a.token))
 	r.POST("/oauth2/revoke", a.handle(a.revoke))
 	r.GET("/.well-known/jwks.json", a.handle(a.jwks))

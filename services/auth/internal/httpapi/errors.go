@@ -70,6 +70,8 @@ func toProblem(err error) *problem.Problem {
 		return problem.New(http.StatusUnauthorized, codeInvalidCredentials, "E-mail or password is not right.")
 	case errors.Is(err, user.ErrEmailTaken):
 		return problem.New(http.StatusConflict, codeEmailTaken, "This e-mail address is registered already. Sign in instead.")
+	case errors.Is(err, user.ErrHashChanged):
+		return problem.New(http.StatusConflict, "password_changed", "The password was changed meanwhile. Please try again.")
 	case errors.Is(err, user.ErrNotFound):
 		return problem.New(http.StatusUnauthorized, problem.Unauthorized, "This account is no longer there.")
 	case errors.Is(err, errNoAssertion), isInvalidClient(err):
@@ -96,6 +98,8 @@ func fieldDetail(f user.FieldError) string {
 		return "At least 15 characters are required."
 	case user.CodeTooLong:
 		return "This is too long."
+	case user.CodeWrong:
+		return "This is not your current password."
 	case user.CodeCommon:
 		return "This password is too easy to guess."
 	}

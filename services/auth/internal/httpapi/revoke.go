@@ -7,7 +7,6 @@ import (
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/audit"
-	"lilypad.example/services/auth/internal/session"
 )
 
 // revoke is POST /oauth2/revoke: RFC 7009. 200 says that the session is over,
@@ -21,13 +20,11 @@ func (a *API) revoke(c *gin.Context) error {
 	if refresh == "" {
 		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
 	}
-	family, ended, err := a.Sessions.Revoke(c, refresh, client)
+	ended, err := a.Sessions.Revoke(c, refresh, client)
 	if err != nil {
 		return err
 	}
-	if ended {
-		a.Audit.Record(c, audit.SessionRevoked, audit.Session(string(family)), audit.Client(client), audit.Reason(session.ReasonLogout))
-	}
+	a.auditEnded(c, ended, audit.Client(client))
 	c.Status(http.StatusOK)
 	return nil
 }

@@ -44,7 +44,7 @@ func (a *API) createSession(c *gin.Context) error {
 		return err
 	}
 	a.Audit.Record(c, audit.UserLogin, append(who, audit.User(u.ID))...)
-	return a.begin(c, u, client, from)
+	return a.begin(c, u, client, in.Presenter)
 }
 
 func (a *API) auditRefusal(c *gin.Context, err error, who []audit.Attr) {

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
+	"unicode"
 
 	"github.com/gin-gonic/gin"
 
@@ -32,12 +34,12 @@ func (a *API) createUser(c *gin.Context) error {
 		return err
 	}
 	a.Audit.Record(c, audit.UserRegistered, audit.User(u.ID), audit.Client(client), audit.Address(from))
-	return a.begin(c, u, client, from)
+	return a.begin(c, u, client, in.Presenter)
 }
 
 // begin starts a session for u and answers with it.
-func (a *API) begin(c *gin.Context, u user.User, client, from string) error {
-	s, err := a.Sessions.Begin(c, u.ID, u.Roles, client)
+func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter) error {
+	s, err := a.Sessions.Begin(c, u.ID, u.Roles, client, device(by.UserAgent))
 	if err != nil {
 		return err
 	}
@@ -45,9 +47,20 @@ func (a *API) begin(c *gin.Context, u user.User, client, from string) error {
 	if err != nil {
 		return err
 	}
-	a.Audit.Record(c, audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(from))
+	a.Audit.Record(c, audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(address(by.ClientAddress)))
 	c.JSON(http.StatusCreated, api.Session{User: person(u), Token: t})
 	return nil
+}
+
+// device is a user agent as it is kept and shown to its owner: bounded, and text.
+func device(userAgent string) string {
+	const most = 300
+	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, userAgent[:min(len(userAgent), most)]), "")
 }
 
 func person(u user.User) api.User {

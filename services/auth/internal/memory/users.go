@@ -79,6 +79,27 @@ func (s *Users) UpdatePasswordHash(ctx context.Context, id string, old, replacem
 	return nil
 }
 
+// ChangePassword implements user.Store.
+func (s *Users) ChangePassword(ctx context.Context, id string, old, replacement user.Hash, _ time.Time) error {
+	return s.UpdatePasswordHash(ctx, id, old, replacement)
+}
+
+// SetDisabled implements user.Store.
+func (s *Users) SetDisabled(ctx context.Context, email string, disabled bool, _ time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, ok := s.byID[s.byEmail[email]]
+	if !ok {
+		return user.ErrNotFound
+	}
+	u.Disabled = disabled
+	s.byID[u.ID] = u
+	return nil
+}
+
 func (s *Users) get(id string) (user.User, error) {
 	u, ok := s.byID[id]
 	if !ok {

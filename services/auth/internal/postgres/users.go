@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -55,14 +56,26 @@ func (s *Store) ByID(ctx context.Context, id string) (u user.User, err error) {
 
 // UpdatePasswordHash implements user.Store.
 func (s *Store) UpdatePasswordHash(ctx context.Context, id string, old, replacement user.Hash) error {
-	return s.do(ctx, "update password hash", func(ctx context.Context) error {
+	return s.replaceHash(ctx, "update password hash", id, func(ctx context.Context, key uuid.UUID) (int64, error) {
+		return s.queries.ReplacePasswordHash(ctx, queries.ReplacePasswordHashParams{ID: key, OldHash: string(old), NewHash: string(replacement)})
+	})
+}
+
+// ChangePassword implements user.Store.
+func (s *Store) ChangePassword(ctx context.Context, id string, old, replacement user.Hash, now time.Time) error {
+	return s.replaceHash(ctx, "change password", id, func(ctx context.Context, key uuid.UUID) (int64, error) {
+		return s.queries.ChangePassword(ctx, queries.ChangePasswordParams{ID: key, OldHash: string(old), NewHash: string(replacement), Now: now})
+	})
+}
+
+// replaceHash runs an update that finds the user by id and old hash, and says which of the two it did not find.
+func (s *Store) replaceHash(ctx context.Context, name, id string, update func(context.Context, uuid.UUID) (int64, error)) error {
+	return s.do(ctx, name, func(ctx context.Context) error {
 		key, err := parseID(id)
 		if err != nil {
 			return err
 		}
-		replaced, err := s.queries.ReplacePasswordHash(ctx, queries.ReplacePasswordHashParams{
-			ID: key, OldHash: string(old), NewHash: string(replacement),
-		})
+		replaced, err := update(ctx, key)
 		if err != nil || replaced == 1 {
 			return err
 		}
@@ -70,6 +83,23 @@ func (s *Store) UpdatePasswordHash(ctx context.Context, id string, old, replacem
 			return err
 		}
 		return user.ErrHashChanged
+	})
+}
+
+// SetDisabled implements user.Store.
+func (s *Store) SetDisabled(ctx context.Context, email string, disabled bool, now time.Time) error {
+	return s.do(ctx, "disable user", func(ctx context.Context) error {
+		var changed int64
+		var err error
+		if disabled {
+			changed, err = s.queries.DisableUser(ctx, queries.DisableUserParams{Now: &now, Email: email})
+		} else {
+			changed, err = s.queries.EnableUser(ctx, email)
+		}
+		if err == nil && changed == 0 {
+			return user.ErrNotFound
+		}
+		return err
 	})
 }
 

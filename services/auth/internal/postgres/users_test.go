@@ -3,6 +3,7 @@ package postgres
 import (
 	"testing"
 
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/storetest"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/pgtest"
@@ -20,4 +21,19 @@ func openURL(t *testing.T, url string) *Store {
 
 func TestUsers(t *testing.T) {
 	storetest.Users(t, func(t *testing.T) user.Store { return openURL(t, pgtest.URL(t, Migrate)) })
+}
+
+func TestSessions(t *testing.T) {
+	storetest.Records(t, func(t *testing.T) (session.Records, [2]string) {
+		s := openURL(t, pgtest.URL(t, Migrate))
+		var ids [2]string
+		for i, email := range []string{"mina@pond.example", "fred@pond.example"} {
+			u := storetest.NewUser(t, email)
+			if err := s.Create(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
+			ids[i] = u.ID
+		}
+		return s.Sessions(), ids
+	})
 }

@@ -59,7 +59,8 @@ func (f *Families) WithClock(now func() time.Time) *Families {
 func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
 	made, err := f.begin.Run(ctx, f.client, []string{key(b.Family)},
 		b.Subject, strings.Join(b.Roles, " "), b.Client, b.KeyID,
-		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock()).Int()
+		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock(),
+		b.Generation, millis(b.Rotated)).Int()
 	switch {
 	case err != nil:
 		return unavailable("begin", err)
@@ -89,8 +90,8 @@ func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generat
 }
 
 // Revoke implements session.Store.
-func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client, reason string) (bool, error) {
-	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)}, client, reason).Int()
+func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client string, reason session.Reason) (bool, error) {
+	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)}, client, string(reason)).Int()
 	if err != nil {
 		return false, unavailable("revoke", err)
 	}
@@ -107,7 +108,13 @@ func (f *Families) clock() string {
 	return millis(f.now())
 }
 
-func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
+// millis is t in Unix milliseconds, 0 for the zero time.
+func millis(t time.Time) string {
+	if t.IsZero() {
+		return "0"
+	}
+	return strconv.FormatInt(t.UnixMilli(), 10)
+}
 
 // unavailable keeps the kind of fault, and never arguments, which hold tokens' parts.
 func unavailable(step string, err error) error {

@@ -10,6 +10,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"lilypad.example/services/auth/internal/memory"
 	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/storetest"
@@ -31,7 +32,7 @@ func TestFamiliesOnMiniredis(t *testing.T) {
 
 func TestTimeIsTheServers(t *testing.T) {
 	store := redis.NewFamilies(redistest.New(t), session.Policy{Overlap: time.Hour, Idle: time.Hour})
-	b := session.Beginning{Family: session.NewFamilyID(), Subject: "u", Client: "app", KeyID: "k", AuthTime: time.Now(), End: time.Now().Add(time.Hour)}
+	b := session.Beginning{Family: session.NewFamilyID(), Generation: 1, Rotated: time.Now(), Subject: "u", Client: "app", KeyID: "k", AuthTime: time.Now(), End: time.Now().Add(time.Hour)}
 	if err := store.Begin(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestT07_IdleAndAbsoluteEnd(t *testing.T) {
 		"idle is nearer":     {48 * time.Hour, time.Hour},
 		"absolute is nearer": {time.Minute, time.Minute},
 	} {
-		b := session.Beginning{Family: session.NewFamilyID(), Subject: "u", Client: "app", KeyID: "k", AuthTime: time.Now(), End: time.Now().Add(c.end)}
+		b := session.Beginning{Family: session.NewFamilyID(), Generation: 1, Rotated: time.Now(), Subject: "u", Client: "app", KeyID: "k", AuthTime: time.Now(), End: time.Now().Add(c.end)}
 		if err := store.Begin(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
@@ -71,9 +72,11 @@ func TestT69_RedisHoldsNoCredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := session.NewService(redis.NewFamilies(client, session.Policy{Idle: time.Hour}),
-		func() *session.Ring { return ring }, time.Hour, time.Now, func(session.Outcome) {})
-	s, err := service.Begin(t.Context(), "u", nil, "app")
+	service := session.NewService(session.Config{
+		Store: redis.NewFamilies(client, session.Policy{Idle: time.Hour}), Records: new(memory.Sessions), Stream: redis.NewStream(client, time.Hour),
+		Ring: func() *session.Ring { return ring }, Absolute: time.Hour, Now: time.Now,
+	})
+	s, err := service.Begin(t.Context(), "u", nil, "app", "Firefox")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,7 @@ const (
 	Retried    Outcome = "retried"    // a lost response, fetched by the same presenter
 	Pardoned   Outcome = "pardoned"   // a lost response or an older cookie jar, once
 	Healed     Outcome = "healed"     // the store had lost writes; then rotated
+	Rebuilt    Outcome = "rebuilt"    // the store had lost the family; then rotated
 	Reused     Outcome = "reused"     // a stale token: the family is revoked
 	Revoked    Outcome = "revoked"    // the family was revoked before
 	Ended      Outcome = "ended"      // the family is past its absolute end
@@ -70,7 +71,7 @@ const (
 // Granted reports whether the outcome yields tokens.
 func (o Outcome) Granted() bool {
 	switch o {
-	case Rotated, Current, Concurrent, Retried, Pardoned, Healed:
+	case Rotated, Current, Concurrent, Retried, Pardoned, Healed, Rebuilt:
 		return true
 	case Reused, Revoked, Ended, Foreign, Missing:
 	}

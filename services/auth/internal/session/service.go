@@ -14,9 +14,6 @@ var ErrInvalidGrant = errors.New("session: invalid grant")
 // ErrInvalidClient says that the token was issued to another client.
 var ErrInvalidClient = errors.New("session: issued to another client")
 
-// ReasonLogout is why a family ends at its user's wish.
-const ReasonLogout = "logout"
-
 // A Session is a refresh token to hand out and what its access token says.
 type Session struct {
 	Grant
@@ -28,30 +25,52 @@ type Session struct {
 // response is judged by. Neither is stored: see Ring.Presenter.
 type Presenter struct{ UserAgent, Network string }
 
+// An Observer is told what happens, for metrics.
+type Observer interface {
+	Refreshed(Outcome)
+	Ended(Reason)
+}
+
+// Config is what a Service works with. All of it is required.
+type Config struct {
+	Store   Store
+	Records Records
+	Stream  Stream
+	// Ring returns the current ring.
+	Ring func() *Ring
+	// Absolute is the life of a session at the most.
+	Absolute time.Duration
+	// Rebuild lets a session that the Store has lost go on from its Record.
+	Rebuild  bool
+	Now      func() time.Time
+	Observer Observer
+}
+
 // A Service hands out and takes back refresh tokens.
 type Service struct {
-	store    Store
-	ring     func() *Ring
-	absolute time.Duration
-	now      func() time.Time
-	observe  func(Outcome)
+	Config
+
+	sightings sightings
 }
 
-// NewService returns a Service whose families end at the latest absolute after
-// they began. ring returns the current ring. observe is told of the outcome of
-// each use, for metrics.
-func NewService(store Store, ring func() *Ring, absolute time.Duration, now func() time.Time, observe func(Outcome)) *Service {
-	return &Service{store: store, ring: ring, absolute: absolute, now: now, observe: observe}
-}
+// NewService returns a Service. Its Run finishes what a crash left undone.
+func NewService(c Config) *Service { return &Service{Config: c} }
 
-// Begin starts a family for subject at client. It fails with ErrUnavailable.
-func (s *Service) Begin(ctx context.Context, subject string, roles []string, client string) (Session, error) {
-	ring, now := s.ring(), s.now().Truncate(time.Millisecond) // as stores keep it
+// Begin starts a session for subject at client; device is the user agent, for
+// the user to know it by. It fails with ErrUnavailable.
+func (s *Service) Begin(ctx context.Context, subject string, roles []string, client, device string) (Session, error) {
+	ring, now := s.Ring(), s.Now().Truncate(time.Millisecond) // as stores keep it
 	b := Beginning{
-		Family: NewFamilyID(), Subject: subject, Roles: roles, Client: client,
-		KeyID: ring.SigningKey(), AuthTime: now, End: now.Add(s.absolute),
+		Family: NewFamilyID(), Generation: 1, Rotated: now, Subject: subject, Roles: roles, Client: client,
+		KeyID: ring.SigningKey(), AuthTime: now, End: now.Add(s.Absolute),
 	}
-	if err := s.store.Begin(ctx, b); err != nil {
+	if err := s.Store.Begin(ctx, b); err != nil {
+		return Session{}, fmt.Errorf("begin session: %w", err)
+	}
+	// A crash between the two leaves a family that nobody has the token of.
+	if err := s.Records.Add(ctx, Record{
+		Family: b.Family, Subject: subject, Roles: roles, Client: client, Device: device, Begun: now, End: b.End,
+	}); err != nil {
 		return Session{}, fmt.Errorf("begin session: %w", err)
 	}
 	return s.session(ring, Grant{
@@ -64,12 +83,12 @@ func (s *Service) Begin(ctx context.Context, subject string, roles []string, cli
 // fails with ErrInvalidGrant, ErrInvalidClient or ErrUnavailable; with the
 // first two, Session holds the outcome and, if the token was ours, the family.
 func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by Presenter) (Session, error) {
-	ring := s.ring()
+	ring := s.Ring()
 	t, err := ring.Parse(refreshToken)
 	if err != nil {
 		return Session{}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
 	}
-	grant, err := s.store.Use(ctx, t.Family, Presentation{
+	grant, err := s.use(ctx, t, Presentation{
 		Generation: t.Generation, Client: client, KeyID: t.KeyID,
 		Presenter:      ring.Presenter(t, by.UserAgent, by.Network),
 		SuccessorKeyID: ring.SigningKey(),
@@ -77,9 +96,12 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by P
 	if err != nil {
 		return Session{}, fmt.Errorf("refresh: %w", err)
 	}
-	s.observe(grant.Outcome)
+	s.Observer.Refreshed(grant.Outcome)
 	switch {
 	case grant.Outcome.Granted():
+		if grant.Generation > t.Generation {
+			s.sightings.add(Sighting{Family: t.Family, Generation: t.Generation, At: s.Now()})
+		}
 		return s.session(ring, grant)
 	case grant.Outcome == Foreign:
 		return Session{Grant: grant}, ErrInvalidClient
@@ -87,19 +109,97 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by P
 	return Session{Grant: grant}, fmt.Errorf("%w: %s", ErrInvalidGrant, grant.Outcome)
 }
 
-// Revoke ends the family of a refresh token of any generation (RFC 7009). A
-// text that is no token of ours, and a family that is gone, are no errors
-// (section 2.2). It fails with ErrUnavailable.
-func (s *Service) Revoke(ctx context.Context, refreshToken, client string) (FamilyID, bool, error) {
-	t, err := s.ring().Parse(refreshToken)
+// use presents t to the Store. What the Store alone cannot know, because it
+// lost it, is looked up in the Records.
+func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, error) {
+	grant, err := s.Store.Use(ctx, t.Family, p)
 	if err != nil {
-		return "", false, nil //nolint:nilerr // RFC 7009 section 2.2: an invalid token is a success
+		return Grant{}, err
 	}
-	ended, err := s.store.Revoke(ctx, t.Family, client, ReasonLogout)
+	switch grant.Outcome {
+	case Missing:
+		return s.restore(ctx, t, p)
+	case Healed:
+		// The Store went back in time: what it says of the session is worth
+		// nothing unless the record agrees.
+		r, refusal, err := s.recorded(ctx, t, p)
+		if refusal != nil || err != nil {
+			return s.refuse(ctx, r, refusal, err)
+		}
+	case Reused:
+		s.endReused(ctx, t.Family)
+	}
+	return grant, nil
+}
+
+// restore is for a family that the Store does not have: flushed, failed over,
+// or moved. It goes on from the record, at the generation that is presented,
+// which only we can have signed.
+func (s *Service) restore(ctx context.Context, t Token, p Presentation) (Grant, error) {
+	r, refusal, err := s.recorded(ctx, t, p)
+	if refusal != nil || err != nil {
+		return s.refuse(ctx, r, refusal, err)
+	}
+	if !s.Rebuild {
+		return Grant{Outcome: Missing, Family: t.Family}, nil
+	}
+	err = s.Store.Begin(ctx, Beginning{
+		Family: t.Family, Generation: t.Generation, Subject: r.Subject, Roles: r.Roles, Client: r.Client,
+		KeyID: t.KeyID, AuthTime: r.Begun, End: r.End,
+	})
+	if err != nil && !errors.Is(err, ErrExists) { // another replica was first
+		return Grant{}, err
+	}
+	// Ended between the look at the record and its return to the Store?
+	if r, refusal, err = s.recorded(ctx, t, p); refusal != nil || err != nil {
+		return s.refuse(ctx, r, refusal, err)
+	}
+	grant, err := s.Store.Use(ctx, t.Family, p)
+	if err == nil && grant.Outcome == Rotated {
+		grant.Outcome = Rebuilt
+	}
+	return grant, err
+}
+
+// recorded looks at a session's record, and returns a refusal if that alone
+// decides.
+func (s *Service) recorded(ctx context.Context, t Token, p Presentation) (Record, *Grant, error) {
+	r, err := s.Records.Get(ctx, t.Family)
+	r.Family = t.Family // also when there is no record
+	refusal := &Grant{Family: t.Family}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		refusal.Outcome = Missing
+	case err != nil:
+		return r, nil, err
+	case !r.Revoked.IsZero():
+		refusal.Outcome = Revoked
+	case !s.Now().Before(r.End):
+		refusal.Outcome = Ended
+	case r.Client != p.Client:
+		refusal.Outcome = Foreign
+	case t.Generation < r.Floor:
+		refusal.Outcome = Reused
+	default:
+		return r, nil, nil
+	}
+	return r, refusal, nil
+}
+
+// refuse makes a refusal of the record r true in the Store too.
+func (s *Service) refuse(ctx context.Context, r Record, refusal *Grant, err error) (Grant, error) {
 	if err != nil {
-		return t.Family, false, fmt.Errorf("revoke: %w", err)
+		return Grant{}, err
 	}
-	return t.Family, ended, nil
+	switch refusal.Outcome {
+	case Reused:
+		s.endReused(ctx, r.Family)
+	case Revoked:
+		if _, err := s.Store.Revoke(ctx, r.Family, "", r.Reason); err != nil {
+			return Grant{}, err
+		}
+	}
+	return *refusal, nil
 }
 
 func (s *Service) session(ring *Ring, g Grant) (Session, error) {
@@ -109,4 +209,17 @@ func (s *Service) session(ring *Ring, g Grant) (Session, error) {
 		return Session{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return Session{Grant: g, RefreshToken: text}, nil
+}
+
+// Confirm notes that a browser has shown this refresh token. A text that is no
+// token of ours is passed over. It fails with ErrUnavailable.
+func (s *Service) Confirm(ctx context.Context, refreshToken string) error {
+	t, err := s.Ring().Parse(refreshToken)
+	if err != nil {
+		return nil //nolint:nilerr // there is nothing to confirm
+	}
+	if err := s.Store.Confirm(ctx, t.Family, t.Generation); err != nil {
+		return fmt.Errorf("confirm: %w", err)
+	}
+	return nil
 }

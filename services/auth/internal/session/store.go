@@ -13,9 +13,13 @@ var ErrUnavailable = errors.New("session: store unavailable")
 // ErrExists says that a family of that id is there already.
 var ErrExists = errors.New("session: family exists")
 
-// A Beginning is a family at generation 1.
+// A Beginning is a family that the Store is to have: a new one at generation
+// 1, or one that it lost, at the generation that was presented.
 type Beginning struct {
-	Family   FamilyID
+	Family     FamilyID
+	Generation uint64
+	// Rotated is when this generation was made; zero for long ago.
+	Rotated  time.Time
 	Subject  string
 	Roles    []string
 	Client   string
@@ -53,5 +57,5 @@ type Store interface {
 	Confirm(ctx context.Context, family FamilyID, generation uint64) error
 	// Revoke ends the family for ever, if it is there and was issued to client;
 	// an empty client means any. It reports whether it ended it just now.
-	Revoke(ctx context.Context, family FamilyID, client, reason string) (bool, error)
+	Revoke(ctx context.Context, family FamilyID, client string, reason Reason) (bool, error)
 }

@@ -38,7 +38,7 @@ func (c *clock) now() time.Time { return c.at }
 func begin(t testing.TB, s session.Store, c *clock) session.Beginning {
 	t.Helper()
 	b := session.Beginning{
-		Family: session.NewFamilyID(), Subject: "u1", Roles: []string{"keeper", "admin"}, Client: "app", KeyID: "k1",
+		Family: session.NewFamilyID(), Generation: 1, Rotated: c.now(), Subject: "u1", Roles: []string{"keeper", "admin"}, Client: "app", KeyID: "k1",
 		AuthTime: c.now(), End: c.now().Add(72 * time.Hour),
 	}
 	if err := s.Begin(t.Context(), b); err != nil {
@@ -52,7 +52,8 @@ func shown(generation uint64) session.Presentation {
 }
 
 // agreesWithDecide runs random histories of honest tabs, lost responses, thieves,
-// other clients and confirmations through the store and through Decide.
+// other clients, confirmations, revocations and resent commands through the store
+// and through Decide.
 func agreesWithDecide(t *testing.T, open NewFamilies) {
 	c := newClock()
 	store := open(familyPolicy, c.now)
@@ -64,11 +65,26 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			c.at = c.at.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 4999, 5000, 10_000, 10_001, 60_000, 3_600_000}).Draw(rt, "ms")) * time.Millisecond)
 			generation := uint64(max(1, int(model.Generation)+rapid.SampledFrom([]int{-2, -1, -1, -1, 0, 0, 0, 0, 0, 1, 2}).Draw(rt, "behind")))
-			if rapid.IntRange(0, 4).Draw(rt, "confirm") == 0 {
-				if err := store.Confirm(t.Context(), b.Family, generation); err != nil {
-					rt.Fatal(err)
+			// A client library sends a command again when it got no answer.
+			sends := rapid.SampledFrom([]int{1, 1, 2}).Draw(rt, "sends")
+			switch rapid.SampledFrom([]string{"use", "use", "use", "use", "use", "use", "use", "confirm", "confirm", "revoke"}).Draw(rt, "what") {
+			case "confirm":
+				for range sends {
+					if err := store.Confirm(t.Context(), b.Family, generation); err != nil {
+						rt.Fatal(err)
+					}
 				}
 				model.Confirmed = model.Confirmed || generation == model.Generation
+				continue
+			case "revoke":
+				client := rapid.SampledFrom([]string{"", "app", "other", "other", "other", "other"}).Draw(rt, "client")
+				for range sends {
+					ended, err := store.Revoke(t.Context(), b.Family, client, session.ReasonLogout)
+					if want := !model.Revoked && client != "other"; err != nil || ended != want {
+						rt.Fatalf("%q revokes %+v: %v, %v, want %v", client, model, ended, err, want)
+					}
+					model.Revoked = model.Revoked || client != "other"
+				}
 				continue
 			}
 			p := session.Presentation{
@@ -76,18 +92,20 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 				Client:    rapid.SampledFrom([]string{"app", "app", "app", "app", "other"}).Draw(rt, "client"),
 				Presenter: rapid.SampledFrom([]string{"alice", "bob"}).Draw(rt, "presenter"), Now: c.now(),
 			}
-			want, next := session.Decide(model, p, familyPolicy)
-			got, err := store.Use(t.Context(), b.Family, p)
-			if err != nil {
-				rt.Fatal(err)
+			for range sends {
+				want, next := session.Decide(model, p, familyPolicy)
+				got, err := store.Use(t.Context(), b.Family, p)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				if got.Outcome != want {
+					rt.Fatalf("%+v presented to %+v: %s, want %s", p, model, got.Outcome, want)
+				}
+				if want.Granted() {
+					compareGrant(rt, got, b, next)
+				}
+				model = next
 			}
-			if got.Outcome != want {
-				rt.Fatalf("%+v presented to %+v: %s, want %s", p, model, got.Outcome, want)
-			}
-			if want.Granted() {
-				compareGrant(rt, got, b, next)
-			}
-			model = next
 		}
 	})
 }

@@ -26,6 +26,8 @@ func Users(t *testing.T, open func(t *testing.T) user.Store) {
 		{"an ID is never given twice", usersIDTaken},
 		{"unknown users are not found", usersNotFound},
 		{"a hash is replaced only by who knows it", usersUpdateHash},
+		{"T10 an account is closed and opened again", usersDisabled},
+		{"a changed password replaces the hash", usersChangePassword},
 		{"of parallel registrations exactly one wins", usersParallelCreate},
 		{"of parallel hash updates exactly one wins", usersParallelUpdate},
 		{"callers share nothing with the store", usersNoSharing},
@@ -160,6 +162,40 @@ func usersUpdateHash(t *testing.T, s user.Store) {
 	}
 	if got := mustFind(t, s, other.Email); got.PasswordHash != other.PasswordHash {
 		t.Fatal("another user's hash changed")
+	}
+}
+
+func usersDisabled(t *testing.T, s user.Store) {
+	u, other := NewUser(t, "mina@pond.example"), NewUser(t, "other@pond.example")
+	mustCreate(t, s, u)
+	mustCreate(t, s, other)
+	for _, disabled := range []bool{true, true, false} {
+		if err := s.SetDisabled(t.Context(), u.Email, disabled, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustFind(t, s, u.Email); got.Disabled != disabled {
+			t.Fatalf("want disabled %v: %+v", disabled, got)
+		}
+	}
+	if err := s.SetDisabled(t.Context(), "nobody@pond.example", true, time.Now()); !errors.Is(err, user.ErrNotFound) {
+		t.Fatalf("unknown: %v", err)
+	}
+	if got := mustFind(t, s, other.Email); got.Disabled {
+		t.Fatal("another account was closed")
+	}
+}
+
+func usersChangePassword(t *testing.T, s user.Store) {
+	u := NewUser(t, "mina@pond.example")
+	mustCreate(t, s, u)
+	if err := s.ChangePassword(t.Context(), u.ID, replacementHash, replacementHash, time.Now()); !errors.Is(err, user.ErrHashChanged) {
+		t.Fatalf("with another old hash: %v", err)
+	}
+	if err := s.ChangePassword(t.Context(), u.ID, u.PasswordHash, replacementHash, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustFind(t, s, u.Email); got.PasswordHash != replacementHash {
+		t.Fatalf("got %+v", got)
 	}
 }
 

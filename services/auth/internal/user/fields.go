@@ -12,6 +12,9 @@ const (
 	FieldEmail    = "email"
 	FieldName     = "name"
 	FieldPassword = "password"
+
+	// Of a change of password; the new one is FieldPassword.
+	FieldCurrentPassword = "current_password"
 )
 
 // The codes of a FieldError.
@@ -21,6 +24,7 @@ const (
 	CodeTooShort = "too_short" // password only
 	CodeTooLong  = "too_long"  // name and password
 	CodeCommon   = "common"    // password only
+	CodeWrong    = "wrong"     // current password only
 )
 
 // FieldError says what is wrong with one field, never with which value.

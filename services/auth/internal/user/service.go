@@ -195,3 +195,47 @@ func (s *Service) ByID(ctx context.Context, id string) (User, error) {
 	}
 	return u, nil
 }
+
+// ChangePassword replaces the password of a user who knows the current one.
+// Errors: FieldErrors, ErrNotFound, ErrHashChanged, ErrUnavailable, password.ErrBusy, the context's own.
+func (s *Service) ChangePassword(ctx context.Context, id, current, secret string) error {
+	u, err := s.store.ByID(ctx, id)
+	if err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	verdict, err := s.hasher.Verify(ctx, current, string(u.PasswordHash))
+	if err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	if !verdict.Match {
+		return FieldErrors{{FieldCurrentPassword, CodeWrong}}
+	}
+	if fault, ok := errors.AsType[FieldError](checkPassword(secret, u.Email, u.Name)); ok {
+		return FieldErrors{fault}
+	}
+	hash, err := s.hasher.Hash(ctx, secret)
+	if err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	if err := s.store.ChangePassword(ctx, id, u.PasswordHash, Hash(hash), s.now()); err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	return nil
+}
+
+// SetDisabled closes the account with an address, or opens it again, and returns it.
+// Errors: ErrNotFound, ErrUnavailable, the context's own.
+func (s *Service) SetDisabled(ctx context.Context, email string, disabled bool) (User, error) {
+	parsed, err := ParseEmail(email)
+	if err != nil {
+		return User{}, ErrNotFound
+	}
+	if err := s.store.SetDisabled(ctx, parsed, disabled, s.now()); err != nil {
+		return User{}, fmt.Errorf("disable user: %w", err)
+	}
+	u, err := s.store.ByEmail(ctx, parsed)
+	if err != nil {
+		return User{}, fmt.Errorf("disable user: %w", err)
+	}
+	return u, nil
+}

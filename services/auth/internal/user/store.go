@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Errors of a Store, to be tested with errors.Is.
@@ -40,4 +41,12 @@ type Store interface {
 	// change of password made at the same time.
 	// Errors: ErrNotFound, ErrHashChanged, ErrUnavailable.
 	UpdatePasswordHash(ctx context.Context, id string, old, replacement Hash) error
+
+	// ChangePassword is UpdatePasswordHash for a new password, and notes when that was.
+	// Errors: ErrNotFound, ErrHashChanged, ErrUnavailable.
+	ChangePassword(ctx context.Context, id string, old, replacement Hash, now time.Time) error
+
+	// SetDisabled closes the account with an address, or opens it again. It ends no session: see session.Service.End.
+	// Errors: ErrNotFound, ErrUnavailable.
+	SetDisabled(ctx context.Context, email string, disabled bool, now time.Time) error
 }

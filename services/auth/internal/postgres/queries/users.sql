@@ -17,3 +17,18 @@ WHERE id = @id;
 UPDATE users
 SET password_hash = @new_hash
 WHERE id = @id AND password_hash = @old_hash;
+
+-- name: DisableUser :execrows
+UPDATE users
+SET disabled_at = coalesce(disabled_at, @now)
+WHERE email = @email;
+
+-- name: EnableUser :execrows
+UPDATE users
+SET disabled_at = NULL
+WHERE email = @email;
+
+-- name: ChangePassword :execrows
+UPDATE users
+SET password_hash = @new_hash, password_changed_at = @now
+WHERE id = @id AND password_hash = @old_hash;

@@ -12,6 +12,32 @@ import (
 	"github.com/google/uuid"
 )
 
+const changePassword = `-- name: ChangePassword :execrows
+UPDATE users
+SET password_hash = $1, password_changed_at = $2
+WHERE id = $3 AND password_hash = $4
+`
+
+type ChangePasswordParams struct {
+	NewHash string
+	Now     time.Time
+	ID      uuid.UUID
+	OldHash string
+}
+
+func (q *Queries) ChangePassword(ctx context.Context, arg ChangePasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, changePassword,
+		arg.NewHash,
+		arg.Now,
+		arg.ID,
+		arg.OldHash,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const createUser = `-- name: CreateUser :exec
 INSERT INTO users (id, email, name, password_hash, roles, created_at, password_changed_at, disabled_at)
 VALUES ($1, $2, $3, $4, $5, $6, $6,
@@ -39,6 +65,39 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) error {
 		arg.Disabled,
 	)
 	return err
+}
+
+const disableUser = `-- name: DisableUser :execrows
+UPDATE users
+SET disabled_at = coalesce(disabled_at, $1)
+WHERE email = $2
+`
+
+type DisableUserParams struct {
+	Now   *time.Time
+	Email string
+}
+
+func (q *Queries) DisableUser(ctx context.Context, arg DisableUserParams) (int64, error) {
+	result, err := q.db.Exec(ctx, disableUser, arg.Now, arg.Email)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const enableUser = `-- name: EnableUser :execrows
+UPDATE users
+SET disabled_at = NULL
+WHERE email = $1
+`
+
+func (q *Queries) EnableUser(ctx context.Context, email string) (int64, error) {
+	result, err := q.db.Exec(ctx, enableUser, email)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const replacePasswordHash = `-- name: ReplacePasswordHash :execrows

@@ -1,0 +1,349 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/pgtest"
+	"lilypad.example/services/pkg/redistest"
+)
+
+// stores is a service whose Redis the test may harm.
+func stores(t *testing.T, change func(*app.Config)) (*service, *goredis.Client, *app.Config) {
+	t.Helper()
+	c, key := settings(t, t.TempDir())
+	redis := redistest.Start(t)
+	c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret(pgtest.URL(t, nil)), config.NewSecret(redis.URL())
+	if change != nil {
+		change(c)
+	}
+	return start(t, c, key), redis.Client(t), c
+}
+
+func (s *service) bearer(method, path string, token api.Token) answer {
+	s.t.Helper()
+	return s.do(s.request(method, path, token.AccessToken, "", ""), false)
+}
+
+func (s *service) mustRefresh(token string) api.Token {
+	s.t.Helper()
+	a := s.refresh("app", token)
+	if a.status != http.StatusOK {
+		s.t.Fatalf("refresh: %d %s", a.status, a.body)
+	}
+	return decode[api.Token](s.t, a.body)
+}
+
+func (s *service) mustBeOver(token string) {
+	s.t.Helper()
+	if a := s.refresh("app", token); a.status != http.StatusBadRequest || oauthCode(s.t, a) != "invalid_grant" {
+		s.t.Errorf("not over: %d %s", a.status, a.body)
+	}
+}
+
+func flush(t *testing.T, redis *goredis.Client) {
+	t.Helper()
+	if err := redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestR8_FlushedRedisLogsNobodyOutAndBringsNobodyBack(t *testing.T) {
+	s, redis, _ := stores(t, nil)
+	alive, gone := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
+	alive = s.mustRefresh(alive.RefreshToken)
+	if a := s.revoke("app", gone.RefreshToken); a.status != http.StatusOK {
+		t.Fatalf("revoke: %d", a.status)
+	}
+	flush(t, redis)
+	s.mustBeOver(gone.RefreshToken)
+	next := s.mustRefresh(alive.RefreshToken)
+	if next.Sid != alive.Sid || !next.ExpiresAt.Equal(alive.ExpiresAt) {
+		t.Errorf("%+v became %+v", alive, next)
+	}
+	// R7: the same request gets the same answer, also across the loss.
+	if again := s.mustRefresh(alive.RefreshToken); again.RefreshToken != next.RefreshToken {
+		t.Errorf("another successor")
+	}
+	if a := s.refresh("other", next.RefreshToken); a.status != http.StatusUnauthorized {
+		t.Errorf("another client: %d %s", a.status, a.body)
+	}
+}
+
+func TestRebuildingCanBeTurnedOff(t *testing.T) {
+	s, redis, _ := stores(t, func(c *app.Config) { c.RebuildSessions = false })
+	token := s.register("fred@pond.test").Token
+	flush(t, redis)
+	s.mustBeOver(token.RefreshToken)
+	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
+		t.Errorf("one clean login: %d %s", a.status, a.body)
+	}
+}
+
+// TestR9_AnOldCopyOfRedisBringsNobodyBack restores what Redis held before a logout and a rotation.
+func TestR9_AnOldCopyOfRedisBringsNobodyBack(t *testing.T) {
+	s, redis, _ := stores(t, nil)
+	gone, alive := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
+	dump := map[string]string{}
+	keys, err := redis.Keys(t.Context(), "rf:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if dump[k], err = redis.Dump(t.Context(), k).Result(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := s.revoke("app", gone.RefreshToken); a.status != http.StatusOK {
+		t.Fatalf("revoke: %d", a.status)
+	}
+	alive = s.mustRefresh(s.mustRefresh(alive.RefreshToken).RefreshToken)
+	flush(t, redis)
+	for k, v := range dump {
+		if err := redis.Restore(t.Context(), k, time.Hour, v).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The tombstone finds its way back into the family without anybody asking.
+	eventually(t, "the tombstone is in Redis again", func() bool {
+		r, err := redis.HGet(t.Context(), "rf:{"+gone.Sid+"}", "r").Result()
+		return err == nil && r == "logout"
+	})
+	s.mustBeOver(gone.RefreshToken)
+	s.mustRefresh(alive.RefreshToken) // ahead of the store: healed
+	if !strings.Contains(s.logs.String(), "session.healed") {
+		t.Error("not audited")
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func TestT10_OwnSessions(t *testing.T) {
+	s := embedded(t)
+	first := s.register("fred@pond.test").Token
+	second := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
+	third := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
+	stranger := s.register("mina@pond.test").Token
+
+	list := decode[api.SessionList](t, s.bearer(http.MethodGet, "/v1/sessions", third).body).Sessions
+	current := 0
+	for _, v := range list {
+		if v.Current {
+			current++
+		}
+		if v.Current != (v.Sid == third.Sid) || v.Device != "test" {
+			t.Errorf("%+v", v)
+		}
+	}
+	if len(list) != 3 || current != 1 {
+		t.Errorf("%+v", list)
+	}
+	// Another user's session is none of ours: nothing happens, and nothing is learnt.
+	if a := s.bearer(http.MethodDelete, "/v1/sessions/"+stranger.Sid, third); a.status != http.StatusNoContent {
+		t.Errorf("another user's: %d %s", a.status, a.body)
+	}
+	s.mustRefresh(stranger.RefreshToken)
+	if a := s.bearer(http.MethodDelete, "/v1/sessions/x*{}", third); a.status != http.StatusNotFound {
+		t.Errorf("no session id: %d %s", a.status, a.body)
+	}
+	if a := s.bearer(http.MethodDelete, "/v1/sessions/"+first.Sid, third); a.status != http.StatusNoContent {
+		t.Errorf("one: %d %s", a.status, a.body)
+	}
+	s.mustBeOver(first.RefreshToken)
+	if a := s.bearer(http.MethodDelete, "/v1/sessions?others=true", third); a.status != http.StatusNoContent {
+		t.Errorf("others: %d %s", a.status, a.body)
+	}
+	s.mustBeOver(second.RefreshToken)
+	third = s.mustRefresh(third.RefreshToken)
+	if a := s.bearer(http.MethodDelete, "/v1/sessions", third); a.status != http.StatusNoContent {
+		t.Errorf("all: %d %s", a.status, a.body)
+	}
+	s.mustBeOver(third.RefreshToken)
+}
+
+func TestT10_AChangedPasswordEndsTheOthers(t *testing.T) {
+	s := embedded(t)
+	other := s.register("fred@pond.test").Token
+	mine := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
+	change := func(current, replacement string) answer {
+		body := `{"current_password":"` + current + `","new_password":"` + replacement + `"}`
+		return s.do(s.request(http.MethodPost, "/v1/me/password", mine.AccessToken, "application/json", body), false)
+	}
+	const replacement = "another pond full of newts"
+	for _, c := range [][2]string{{"wrong", replacement}, {password, "short"}} {
+		if a := change(c[0], c[1]); a.status != http.StatusUnprocessableEntity {
+			t.Errorf("%v: %d %s", c, a.status, a.body)
+		}
+	}
+	if a := change(password, replacement); a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	s.mustBeOver(other.RefreshToken)
+	s.mustRefresh(mine.RefreshToken)
+	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
+		t.Errorf("the old password: %d", a.status)
+	}
+	if a := s.login("fred@pond.test", replacement); a.status != http.StatusCreated {
+		t.Errorf("the new password: %d", a.status)
+	}
+}
+
+// follow returns the lines of the revocation feed.
+func (s *service) follow(lastEventID string) <-chan string {
+	s.t.Helper()
+	r := s.request(http.MethodGet, "/v1/revocations", "", "", "")
+	if lastEventID != "" {
+		r.Header.Set("Last-Event-ID", lastEventID)
+	}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = res.Body.Close() })
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
+		s.t.Fatalf("%d %v", res.StatusCode, res.Header)
+	}
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scan := bufio.NewScanner(res.Body); scan.Scan(); {
+			select {
+			case lines <- scan.Text():
+			case <-s.t.Context().Done():
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+func await(t *testing.T, lines <-chan string, part string) string {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				t.Fatalf("the feed ended before %q", part)
+			}
+			if strings.Contains(line, part) {
+				return line
+			}
+		case <-timeout:
+			t.Fatalf("no %q", part)
+		}
+	}
+}
+
+func TestTheFeedTellsEveryEndResumesAndBeats(t *testing.T) {
+	s, _, _ := stores(t, nil)
+	lines := s.follow("")
+	await(t, lines, ": beat")
+	one, two, three := s.register("a@pond.test").Token, s.register("b@pond.test").Token, s.register("c@pond.test").Token
+	s.revoke("app", one.RefreshToken)
+	id := strings.TrimPrefix(await(t, lines, "id: "), "id: ")
+	await(t, lines, `{"sid":"`+one.Sid+`","reason":"logout"}`)
+	s.bearer(http.MethodDelete, "/v1/sessions", two)
+	await(t, lines, `{"sid":"`+two.Sid+`","reason":"user_request"}`)
+	// Reuse ends a family like anything else.
+	s.mustRefresh(s.mustRefresh(three.RefreshToken).RefreshToken)
+	s.mustBeOver(three.RefreshToken)
+	await(t, lines, `{"sid":"`+three.Sid+`","reason":"reuse"}`)
+	// Who was away gets what it missed, and no more.
+	resumed := s.follow(id)
+	if line := await(t, resumed, "data: "); !strings.Contains(line, two.Sid) {
+		t.Errorf("resumed with %s", line)
+	}
+	// Who comes new gets all that is kept.
+	if line := await(t, s.follow(""), "data: "); !strings.Contains(line, one.Sid) {
+		t.Errorf("began with %s", line)
+	}
+}
+
+func TestAFeedWithoutRedisIsSilent(t *testing.T) {
+	c, key := settings(t, t.TempDir())
+	redis := redistest.Start(t)
+	c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret(pgtest.URL(t, nil)), config.NewSecret(redis.URL())
+	s := start(t, c, key)
+	await(t, s.follow(""), ": beat")
+	redis.Stop()
+	// Beats end; a new follower is greeted and then hears nothing.
+	eventually(t, "silence", func() bool {
+		lines := s.follow("")
+		await(t, lines, ": hello")
+		quiet := time.After(2500 * time.Millisecond)
+		for {
+			select {
+			case line := <-lines:
+				if strings.Contains(line, "beat") {
+					return false
+				}
+			case <-quiet:
+				return true
+			}
+		}
+	})
+	redis.Start(t)
+	await(t, s.follow(""), ": beat")
+}
+
+func TestConfirmMakesThePredecessorStale(t *testing.T) {
+	s, _, _ := stores(t, func(c *app.Config) { c.Overlap = time.Millisecond })
+	first := s.register("fred@pond.test").Token
+	second := s.mustRefresh(first.RefreshToken)
+	if a := s.json("/v1/sessions/confirm", api.Confirmation{RefreshTokens: []string{second.RefreshToken, "nonsense"}}); a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	// From another network, the confirmed predecessor is reuse at once.
+	a := s.refreshFrom("app", first.RefreshToken, "Other", "198.51.100.1")
+	if a.status == http.StatusOK {
+		a = s.refreshFrom("app", first.RefreshToken, "Other", "198.51.100.1")
+	}
+	if a.status != http.StatusBadRequest {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	s.mustBeOver(second.RefreshToken)
+}
+
+func TestSessionsOfADisabledUserEnd(t *testing.T) {
+	s, _, c := stores(t, nil)
+	token := s.register("fred@pond.test").Token
+	if err := app.DisableUser(t.Context(), c.Stores, "fred@pond.test", true); err != nil {
+		t.Fatal(err)
+	}
+	// The command knows Postgres only; the service takes it from there.
+	lines := s.follow("")
+	await(t, lines, `{"sid":"`+token.Sid+`","reason":"user_disabled"}`)
+	s.mustBeOver(token.RefreshToken)
+	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
+		t.Errorf("login: %d", a.status)
+	}
+	if err := app.DisableUser(t.Context(), c.Stores, "fred@pond.test", false); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
+		t.Errorf("login after return: %d", a.status)
+	}
+}

@@ -1,0 +1,110 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/problem"
+)
+
+// listSessions is GET /v1/sessions: the sessions of who asks.
+func (a *API) listSessions(c *gin.Context) error {
+	p, _ := authn.FromContext(c)
+	records, err := a.Sessions.List(c, p.Subject)
+	if err != nil {
+		return err
+	}
+	out := api.SessionList{Sessions: []api.SessionInfo{}}
+	for _, r := range records {
+		out.Sessions = append(out.Sessions, api.SessionInfo{
+			Sid: string(r.Family), Device: r.Device, Begun: r.Begun.UTC(), Seen: r.Seen.UTC(), ExpiresAt: r.End.UTC(),
+			Current: string(r.Family) == p.SessionID,
+		})
+	}
+	c.JSON(http.StatusOK, out)
+	return nil
+}
+
+// endSession is DELETE /v1/sessions/{sid}: ends one session of who asks.
+func (a *API) endSession(c *gin.Context) error {
+	p, _ := authn.FromContext(c)
+	family, err := session.ParseFamilyID(c.Param("sid"))
+	if err != nil {
+		return problem.New(http.StatusNotFound, problem.NotFound, "There is no such session.")
+	}
+	reason := session.ReasonUserRequest
+	if string(family) == p.SessionID {
+		reason = session.ReasonLogout
+	}
+	return a.end(c, session.Which{Family: family, Subject: p.Subject}, reason)
+}
+
+// endSessions is DELETE /v1/sessions: ends all sessions of who asks, or with
+// ?others=true all but the one that asks.
+func (a *API) endSessions(c *gin.Context) error {
+	p, _ := authn.FromContext(c)
+	which := session.Which{Subject: p.Subject}
+	if c.Query("others") == "true" {
+		which.Except = session.FamilyID(p.SessionID)
+	}
+	return a.end(c, which, session.ReasonUserRequest)
+}
+
+// end ends sessions and answers 204: they are over for good, everywhere.
+func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) error {
+	ended, err := a.Sessions.End(c, which, reason)
+	if err != nil {
+		return err
+	}
+	a.auditEnded(c, ended, audit.User(which.Subject))
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) auditEnded(c *gin.Context, ended []session.Revocation, who ...audit.Attr) {
+	for _, r := range ended {
+		attrs := append([]audit.Attr{audit.Session(string(r.Family)), audit.Reason(string(r.Reason))}, who...)
+		a.Audit.Record(c, audit.SessionRevoked, attrs...)
+	}
+}
+
+// confirm is POST /v1/sessions/confirm: refresh tokens that browsers have shown.
+func (a *API) confirm(c *gin.Context) error {
+	if _, err := a.client(c); err != nil {
+		return err
+	}
+	var in api.Confirmation
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	for _, refreshToken := range in.RefreshTokens {
+		if err := a.Sessions.Confirm(c, refreshToken); err != nil {
+			return err
+		}
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+// changePassword is POST /v1/me/password. All other sessions end with it.
+func (a *API) changePassword(c *gin.Context) error {
+	p, _ := authn.FromContext(c)
+	var in api.PasswordChange
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	if err := a.limit(c, ratelimit.LoginAccount, p.Subject, audit.User(p.Subject)); err != nil {
+		return err
+	}
+	if err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword); err != nil {
+		return err
+	}
+	a.Audit.Record(c, audit.PasswordChanged, audit.User(p.Subject))
+	return a.end(c, session.Which{Subject: p.Subject, Except: session.FamilyID(p.SessionID)}, session.ReasonPasswordChanged)
+}
