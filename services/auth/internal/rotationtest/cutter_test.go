@@ -38,15 +38,14 @@ type sent struct {
 // moments; go-redis then sends the command again, as often as its MaxRetries
 // says. It is for a client with one connection at a time.
 type cutter struct {
-	t      testing.TB
-	redis  string // a socket file
-	tcp    net.Listener
-	fates  func(command string) fate // asked about each command that writes
-	stamp  func() int64
-	mu     sync.Mutex
-	log    []*sent
-	losses map[fate]int
-	open   sync.WaitGroup
+	t     testing.TB
+	redis string // a socket file
+	tcp   net.Listener
+	fates func(command string) fate // asked about each command that writes
+	stamp func() int64
+	mu    sync.Mutex
+	log   []*sent
+	open  sync.WaitGroup
 }
 
 // newCutter starts one; fates is called from the cutter's goroutines, one at a
@@ -57,7 +56,7 @@ func newCutter(t testing.TB, server *redistest.Server, fates func(string) fate, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{t: t, redis: strings.TrimPrefix(server.URL(), "unix://"), tcp: tcp, fates: fates, stamp: stamp, losses: map[fate]int{}}
+	c := &cutter{t: t, redis: strings.TrimPrefix(server.URL(), "unix://"), tcp: tcp, fates: fates, stamp: stamp}
 	c.open.Go(c.accept)
 	t.Cleanup(func() {
 		_ = tcp.Close()
@@ -141,7 +140,6 @@ func (l *link) handOn(raw []byte, command string) bool {
 	}
 	l.mu.Lock()
 	f := l.fates(command)
-	l.losses[f]++
 	if f == commandLost {
 		l.mu.Unlock()
 		return false
