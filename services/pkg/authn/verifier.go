@@ -28,6 +28,9 @@ type Config struct {
 	Audience string
 	// Client fetches the keys; nil for one with a timeout of 5 s.
 	Client *http.Client
+	// Revocations says which sessions have ended; nil to believe a token until
+	// its end.
+	Revocations *Follower
 }
 
 // Claims is the payload of an access token.
@@ -41,15 +44,17 @@ type Claims struct {
 
 // A Verifier checks access tokens against the issuer's published keys.
 type Verifier struct {
-	keys   *keySet
-	parser *jwt.Parser
+	keys        *keySet
+	parser      *jwt.Parser
+	revocations *Follower
 }
 
 // NewVerifier returns a Verifier whose keys stay fresh while ctx lives. It
 // does not wait for the first keys: a service starts while its issuer is away.
 func NewVerifier(ctx context.Context, c Config) *Verifier {
 	v := &Verifier{
-		keys: newKeySet(c.JWKSURL, c.Client),
+		keys:        newKeySet(c.JWKSURL, c.Client),
+		revocations: c.Revocations,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg(), jwt.SigningMethodEdDSA.Alg()}),
 			jwt.WithIssuer(c.Issuer),
@@ -86,6 +91,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 	}
 	if claims.Subject == "" || claims.SessionID == "" || claims.AuthTime == nil {
 		return Principal{}, fmt.Errorf("%w: a required claim is missing", ErrInvalid)
+	}
+	if v.revocations != nil && v.revocations.Revoked(claims.SessionID) {
+		return Principal{}, fmt.Errorf("%w: its session has ended", ErrInvalid)
 	}
 	return Principal{claims.Subject, claims.SessionID, claims.Roles, claims.AuthTime.Time, claims.ExpiresAt.Time}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
@@ -20,12 +21,14 @@ import (
 	"lilypad.example/sidecar/internal/page"
 	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/session"
+	"lilypad.example/sidecar/internal/stream"
 )
 
 // App is a wired sidecar.
 type App struct {
 	log      *slog.Logger
 	drain    time.Duration
+	sessions *session.Cache
 	listener net.Listener
 	server   *http1.Server
 	ops      *httpserver.Server
@@ -45,7 +48,16 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := session.NewCache(auth, c.MaxSessions, time.Now)
+	metrics := httpserver.NewRegistry()
+	streams := stream.New[http1.Handle]()
+	spread := newPropagation(metrics)
+	feed := authn.NewFollower(ctx, c.AuthURL+"/v1/revocations", nil, func(r authn.Revocation) {
+		streams.End(r.SessionID)
+		if !r.At.IsZero() {
+			spread.Observe(time.Since(r.At).Seconds())
+		}
+	})
+	sessions, err := session.NewCache(auth, feed, c.MaxSessions, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("session cache: %w", err)
 	}
@@ -53,11 +65,11 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	metrics := httpserver.NewRegistry()
 	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name}, TrustedProxies: trusted})
 	h := &handler{
 		table: table, sessions: sessions, forwarder: forwarder, upstreams: make(map[string]*forward.Upstream),
-		pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, metrics: newInstruments(metrics, sessions),
+		pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, metrics: newInstruments(metrics, sessions, streams, feed),
+		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Pages: pages, Log: log, Now: time.Now,
 			Paths: endpoints.Paths{Login: c.LoginPath, Register: c.RegisterPath, Home: c.HomePath},
@@ -75,7 +87,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	return &App{log: log, drain: c.Drain, listener: listener, ops: ops, server: http1.New(http1.Config{
+	return &App{log: log, drain: c.Drain, sessions: sessions, listener: listener, ops: ops, server: http1.New(http1.Config{
 		Handler: h.handle, Ended: h.ended, Refused: h.refused, Panicked: h.panicked, MaxConns: c.MaxConnections,
 	})}, nil
 }
@@ -88,6 +100,8 @@ func (a *App) Run(ctx context.Context) error {
 	opsDone := make(chan error, 1)
 	go func() { opsDone <- httpserver.Run(opsCtx, a.log, time.Second, a.ops) }()
 
+	go a.sessions.Run(opsCtx)
+
 	served := make(chan error, 1)
 	a.log.InfoContext(ctx, "listening", "server", "browser", "address", a.listener.Addr().String())
 	go func() { served <- a.server.Serve(a.listener) }()
@@ -99,6 +113,7 @@ func (a *App) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	a.log.InfoContext(ctx, "draining", "limit", a.drain.String())
+	a.server.Drain()
 	drainCtx, cancel := context.WithTimeout(opsCtx, a.drain)
 	defer cancel()
 	err := a.server.Shutdown(drainCtx)
@@ -133,11 +148,15 @@ func openAssertion(c *Config) (authclient.Assertion, error) {
 // instruments are the metrics of the way of a request.
 type instruments struct {
 	requests *prometheus.CounterVec
+	ends     *prometheus.CounterVec
 	duration prometheus.Histogram
 }
 
-func newInstruments(r *prometheus.Registry, sessions *session.Cache) *instruments {
+func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *stream.Registry[http1.Handle], feed *authn.Follower) *instruments {
 	i := &instruments{
+		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "session_end_total", Help: "Cookies that were taken from a browser, by why.",
+		}, []string{"reason"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "http_requests_total", Help: "Requests by status and, where one went wrong, reason.",
 		}, []string{"status", "reason"}),
@@ -146,10 +165,24 @@ func newInstruments(r *prometheus.Registry, sessions *session.Cache) *instrument
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
-	r.MustRegister(i.requests, i.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	r.MustRegister(i.requests, i.ends, i.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cached_sessions", Help: "Sessions in memory.",
-	}, func() float64 { return float64(sessions.Len()) }))
+	}, func() float64 { return float64(sessions.Len()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "open_streams", Help: "Answers that are ended with their session.",
+	}, func() float64 { return float64(streams.Len()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "revocation_feed_silence_seconds", Help: "How long the revocation feed has not been heard; it beats every second.",
+	}, func() float64 { return feed.Silence().Seconds() }))
 	return i
+}
+
+// newPropagation measures how long a revocation takes from the stream to here.
+func newPropagation(r *prometheus.Registry) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "revocation_propagation_seconds", Help: "From the revocation stream to this sidecar, by their two clocks.",
+		Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5},
+	})
+	r.MustRegister(h)
+	return h
 }
 
 // Addr returns the address that the browser's requests come to.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
@@ -19,6 +20,7 @@ import (
 	"lilypad.example/sidecar/internal/redirect"
 	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/session"
+	"lilypad.example/sidecar/internal/stream"
 )
 
 // handler is the way of one request: what is this path, was it meant, who is
@@ -34,6 +36,8 @@ type handler struct {
 	log       *slog.Logger
 	accessLog string
 	metrics   *instruments
+	streams   *stream.Registry[http1.Handle]
+	feed      *authn.Follower
 }
 
 // visitor is who a request comes from.
@@ -114,11 +118,13 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	case cookie.None:
 		return nil
 	case cookie.Unusable:
+		h.metrics.ends.WithLabelValues("unusable").Inc()
 		v.setCookie = cookie.Clear()
 		return nil
 	case cookie.One:
 	}
 	v.cookie = value
+	x.Guard(nil) // a client that leaves while the auth service is asked is noticed
 	return h.accept(v, func() (session.View, error) { return h.sessions.Get(waiting(x), value, v.by) })
 }
 
@@ -126,6 +132,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	view, err := ask()
 	if errors.Is(err, session.ErrEnded) {
+		h.metrics.ends.WithLabelValues("ended").Inc()
 		v.view, v.setCookie = session.View{}, cookie.Clear()
 		return nil
 	}
@@ -180,6 +187,9 @@ func (h *handler) askToSignIn(x *http1.Exchange, setCookie string) {
 // token that it does not accept any more, and the request is sent again with
 // another one: if it has no body, which would be gone.
 func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forward.Client, v *visitor) {
+	if v.signedIn() && !x.Request.Body.Empty() {
+		defer h.watch(x, v)()
+	}
 	res, err := up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
 	if err == nil && res.Status() == http.StatusUnauthorized && v.signedIn() && x.Request.Body.Empty() {
 		if h.renew(x, v) {
@@ -191,8 +201,33 @@ func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forwar
 		h.failUpstream(x, err)
 		return
 	}
+	if v.signedIn() && x.Request.Body.Empty() && long(res) {
+		defer h.watch(x, v)()
+	}
 	// An error here is in the exchange's facts, and so in the access log.
 	_ = res.Relay(responseEdit(res.Header(), v))
+}
+
+// longAnswer is from where an answer may take as long as a revocation.
+const longAnswer = 256 << 10
+
+// long reports whether an answer may outlive its session: a WebSocket, an
+// answer of unknown length such as an event stream, or a large download.
+func long(res *forward.Response) bool {
+	if res.Status() == http.StatusSwitchingProtocols {
+		return true
+	}
+	length, err := strconv.ParseInt(res.Header().Get("Content-Length"), 10, 64)
+	return err != nil || length > longAnswer
+}
+
+// watch has x ended with v's session, until what it returns is called.
+func (h *handler) watch(x *http1.Exchange, v *visitor) (done func()) {
+	done = h.streams.Add(v.view.SessionID, x.Handle(), v.view.End)
+	if h.feed.Revoked(v.view.SessionID) { // between the look at the session and now
+		x.Abort()
+	}
+	return done
 }
 
 // renew gets v another access token.

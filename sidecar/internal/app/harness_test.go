@@ -53,9 +53,14 @@ type auth struct {
 	rotate   bool
 	instead  http.HandlerFunc // answers everything, if set
 	calls    int
+	ended    chan string // session ids for the feed
 }
 
 func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v1/revocations" {
+		a.feed(w, r)
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls++
@@ -95,10 +100,30 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if family, ok := a.family(r.FormValue("token")); ok {
 			delete(a.sessions, family)
 		}
+	case "/v1/sessions/confirm":
+		a.calls-- // comes when it comes
+		w.WriteHeader(http.StatusNoContent)
 	case "/v1/me":
 		answer(w, http.StatusOK, api.User{Sub: "u1", Email: email, Name: "Fred", Roles: a.roles})
 	default:
 		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+// feed is the revocation feed: it beats, and tells what a test puts into ended.
+func (a *auth) feed(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for text := ": hello\n\n"; ; {
+		_, _ = io.WriteString(w, text)
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Second):
+			text = ": beat\n\n"
+		case sid := <-a.ended:
+			text = fmt.Sprintf("id: %d-0\ndata: {\"sid\":%q,\"reason\":\"logout\"}\n\n", time.Now().UnixMilli(), sid)
+		}
 	}
 }
 
@@ -171,9 +196,9 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, auth: &auth{sessions: map[string]int{}, roles: []string{}, life: 300, rotate: true}, logs: &lockedBuffer{}}
+	w := &world{t: t, auth: &auth{sessions: map[string]int{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
 	authServer := httptest.NewServer(w.auth)
-	t.Cleanup(authServer.Close)
+	t.Cleanup(func() { authServer.CloseClientConnections(); authServer.Close() })
 	upstream := httptest.NewServer(http.HandlerFunc(w.echo))
 	t.Cleanup(upstream.Close)
 	dir := t.TempDir()

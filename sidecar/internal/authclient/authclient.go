@@ -143,6 +143,22 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	return nil
 }
 
+// Confirm says that browsers have shown these refresh tokens.
+func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
+	sign, err := c.sign()
+	if err != nil {
+		return err
+	}
+	r, err := c.api.ConfirmWithResponse(ctx, api.Confirmation{RefreshTokens: refreshTokens}, sign)
+	if err != nil {
+		return unavailable(err)
+	}
+	if r.StatusCode() != http.StatusNoContent {
+		return unavailable(fmt.Errorf("confirm: status %d", r.StatusCode()))
+	}
+	return nil
+}
+
 // Me returns the user that authorization, a header value, speaks for.
 func (c *Client) Me(ctx context.Context, authorization string) (api.User, error) {
 	r, err := c.api.GetMeWithResponse(ctx, header(authorization))

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,11 +37,26 @@ const (
 	// insists costs no call each time. Short, for the no of one moment.
 	refused     = 5 * time.Second
 	refusedSize = 4096
+	// tooSilent is when the feed may be hiding the end of a session. From then
+	// on a session is asked for again before use, once in recheckEvery.
+	tooSilent    = 5 * time.Second
+	recheckEvery = time.Second
+	// Deliveries are reported in batches.
+	confirmEvery = 500 * time.Millisecond
+	confirmBatch = 100
+	maxConfirms  = 10_000
 )
 
 // Auth refreshes tokens; see authclient.Client, whose errors it has.
 type Auth interface {
 	Refresh(ctx context.Context, refreshToken string, by authclient.Presenter) (authclient.Tokens, error)
+	Confirm(ctx context.Context, refreshTokens []string) error
+}
+
+// Feed knows which sessions have ended; see authn.Follower.
+type Feed interface {
+	Revoked(sessionID string) bool
+	Silence() time.Duration
 }
 
 // A View is a session as one request sees it.
@@ -57,6 +73,7 @@ type View struct {
 // Cache holds the sessions that this process has seen lately.
 type Cache struct {
 	auth Auth
+	feed Feed
 	now  func() time.Time
 
 	mu       sync.Mutex
@@ -65,6 +82,8 @@ type Cache struct {
 	// flights are the refreshes that are going on, by family: at most one each.
 	// They are apart from families so that a forged cookie takes no place there.
 	flights map[string]*flight
+	// confirms are the refresh tokens that browsers have shown for the first time.
+	confirms []string
 }
 
 // family is one session. Everything in it is guarded by Cache.mu.
@@ -77,6 +96,8 @@ type family struct {
 	rotatedAt time.Time
 	// delivered: a browser has shown tokens.RefreshToken.
 	delivered bool
+	// checked is when the auth service spoke of it last.
+	checked time.Time
 }
 
 // flight is one call of the auth service, and everybody who waits for it.
@@ -88,13 +109,13 @@ type flight struct {
 }
 
 // NewCache returns a Cache of at most size sessions.
-func NewCache(auth Auth, size int, now func() time.Time) (*Cache, error) {
+func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, error) {
 	families, err1 := simplelru.NewLRU[string, *family](size, nil)
 	no, err2 := simplelru.NewLRU[string, time.Time](refusedSize, nil)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &Cache{auth: auth, now: now, families: families, refused: no, flights: make(map[string]*flight)}, nil
+	return &Cache{auth: auth, feed: feed, now: now, families: families, refused: no, flights: make(map[string]*flight)}, nil
 }
 
 // Get returns the session that cookie, a plausible refresh token, stands for.
@@ -113,6 +134,9 @@ func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Presente
 func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter, unwanted string) (View, error) {
 	id := familyOf(cookie)
 	for {
+		if c.feed.Revoked(id) {
+			return View{}, ErrEnded
+		}
 		c.mu.Lock()
 		now := c.now()
 		if until, ok := c.refused.Get(cookie); ok && now.Before(until) {
@@ -121,9 +145,10 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 		}
 		f, _ := c.families.Get(id)
 		fl := c.flights[id]
-		view, good := f.look(cookie, now)
+		view, good := c.look(f, cookie, now)
 		good = good && view.Authorization != unwanted
-		if good && (fl != nil || now.Before(f.refreshAt)) {
+		doubtful := good && c.feed.Silence() > tooSilent && now.Sub(f.checked) > recheckEvery
+		if good && !doubtful && (fl != nil || now.Before(f.refreshAt)) {
 			c.mu.Unlock()
 			return view, nil
 		}
@@ -132,13 +157,16 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 		}
 		c.mu.Unlock()
 
-		if good {
+		if good && !doubtful {
 			return fl.waitBriefly(ctx, view), nil
 		}
 		select {
 		case <-fl.done:
 		case <-ctx.Done():
 			return View{}, context.Cause(ctx)
+		}
+		if doubtful && errors.Is(fl.err, ErrUnavailable) {
+			return view, nil // nobody can say: it serves until its end
 		}
 		if fl.cookie == cookie {
 			return fl.view, fl.err
@@ -159,12 +187,15 @@ func familyOf(cookie string) string {
 
 // look returns what memory knows of cookie, and whether that is an answer. A
 // nil family knows nothing.
-func (f *family) look(cookie string, now time.Time) (View, bool) {
+func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 	if f == nil || !now.Before(f.tokens.Expires) {
 		return View{}, false
 	}
 	switch cookie {
 	case f.tokens.RefreshToken:
+		if !f.delivered && len(c.confirms) < maxConfirms {
+			c.confirms = append(c.confirms, cookie)
+		}
 		f.delivered = true
 	case f.previous:
 		// An old cookie is answered from here only while its successor is
@@ -196,6 +227,9 @@ func (c *Cache) launch(ctx context.Context, id, cookie string, by authclient.Pre
 		defer close(fl.done)
 		delete(c.flights, id)
 		switch {
+		case err == nil && c.feed.Revoked(tokens.SessionID): // meanwhile
+			c.end(id, cookie)
+			fl.err = ErrEnded
 		case err == nil:
 			fl.view = c.take(id, cookie, tokens)
 		case errors.Is(err, authclient.ErrInvalidGrant):
@@ -245,7 +279,7 @@ func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
 	case t.RefreshToken != f.tokens.RefreshToken: // a new generation
 		f.previous, f.rotatedAt, f.delivered = cookie, now, false
 	}
-	f.tokens = t
+	f.tokens, f.checked = t, now
 	// A jitter of a tenth spreads the refreshes of sessions that began together.
 	f.refreshAt = t.Expires.Add(-time.Duration(float64(t.Life) * (0.15 + 0.1*rand.Float64()))) //nolint:gosec // not a secret
 }
@@ -271,6 +305,30 @@ func (c *Cache) Forget(cookie string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end(familyOf(cookie), cookie)
+}
+
+// Run reports deliveries until ctx ends, so that a stale predecessor is caught
+// at once and not at the next refresh. What cannot be reported is not kept: the
+// next refresh says as much.
+func (c *Cache) Run(ctx context.Context) {
+	tick := time.NewTicker(confirmEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c.mu.Lock()
+		waiting := c.confirms
+		c.confirms = nil
+		c.mu.Unlock()
+		for batch := range slices.Chunk(waiting, confirmBatch) {
+			if err := c.auth.Confirm(ctx, batch); err != nil {
+				break
+			}
+		}
+	}
 }
 
 // Len returns how many sessions are in memory.

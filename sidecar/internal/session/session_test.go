@@ -31,6 +31,8 @@ type auth struct {
 	slow     time.Duration
 	failing  error
 	rotating bool
+
+	confirmed []string
 }
 
 func newAuth() *auth { return &auth{current: map[string]int{"A": 1, "B": 1}, rotating: true} }
@@ -68,11 +70,34 @@ func (a *auth) Refresh(ctx context.Context, cookie string, _ authclient.Presente
 	return authclient.Tokens{}, authclient.ErrInvalidGrant
 }
 
+func (a *auth) Confirm(_ context.Context, tokens []string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.confirmed = append(a.confirmed, tokens...)
+	return nil
+}
+
+// feed is what the revocation feed has said.
+type feed struct {
+	mu      sync.Mutex
+	ended   map[string]bool
+	silence time.Duration
+}
+
+func (f *feed) Revoked(id string) bool { f.mu.Lock(); defer f.mu.Unlock(); return f.ended[id] }
+
+func (f *feed) Silence() time.Duration { f.mu.Lock(); defer f.mu.Unlock(); return f.silence }
+
 func (a *auth) count() int { a.mu.Lock(); defer a.mu.Unlock(); return a.calls }
 
 func cache(t *testing.T, a *auth) *session.Cache {
 	t.Helper()
-	c, err := session.NewCache(a, 100, time.Now)
+	return following(t, a, &feed{})
+}
+
+func following(t *testing.T, a *auth, f *feed) *session.Cache {
+	t.Helper()
+	c, err := session.NewCache(a, f, 100, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,5 +310,68 @@ func TestS14_TwoUsersAtOnceAreNotMixedUp(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+func TestR9_AnEndedSessionIsOverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, f := newAuth(), &feed{ended: map[string]bool{}}
+		c := following(t, a, f)
+		get(t, c, value("A", 1))
+		f.ended["A"] = true
+		for _, generation := range []int{1, 2} {
+			if _, err := c.Get(t.Context(), value("A", generation), by); !errors.Is(err, session.ErrEnded) {
+				t.Errorf("generation %d: %v", generation, err)
+			}
+		}
+		if get(t, c, value("B", 1)); a.count() != 2 {
+			t.Errorf("%d calls", a.count())
+		}
+	})
+}
+
+func TestASilentFeedMakesTokensBeAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, f := newAuth(), &feed{}
+		a.rotating = false
+		c := following(t, a, f)
+		old := get(t, c, value("A", 1))
+		f.silence = 6 * time.Second
+		time.Sleep(2 * time.Second) // the bubble's clock
+		if v := get(t, c, value("A", 1)); v.Authorization == old.Authorization || a.count() != 2 {
+			t.Errorf("%+v after %d calls", v, a.count())
+		}
+		if get(t, c, value("A", 1)); a.count() != 2 {
+			t.Errorf("asked again within a second: %d calls", a.count())
+		}
+		// Nobody can say: it serves until its end.
+		time.Sleep(2 * time.Second) // the bubble's clock
+		a.failing = authclient.ErrUnavailable
+		get(t, c, value("A", 1))
+		// A definite no counts.
+		a.failing = authclient.ErrInvalidGrant
+		time.Sleep(2 * time.Second) // the bubble's clock
+		if _, err := c.Get(t.Context(), value("A", 1), by); !errors.Is(err, session.ErrEnded) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestDeliveriesAreConfirmedOnceInBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		ctx, stop := context.WithCancel(t.Context())
+		go c.Run(ctx)
+		for _, cookie := range []string{value("A", 1), value("B", 1), value("A", 2), value("A", 2), value("B", 2)} {
+			get(t, c, cookie)
+		}
+		time.Sleep(time.Second) // the bubble's clock
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if fmt.Sprint(a.confirmed) != fmt.Sprint([]string{value("A", 2), value("B", 2)}) {
+			t.Errorf("%v", a.confirmed)
+		}
+		stop()
 	})
 }

@@ -76,7 +76,8 @@ func (a *App) listen(ctx context.Context, c Config, store frog.Store) error {
 	handler, err := httpapi.New(httpapi.Config{
 		Store: store, Log: a.log, Now: time.Now,
 		Verifier: authn.NewVerifier(ctx, authn.Config{
-			JWKSURL: strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json", Issuer: issuer(c), Audience: c.Audience,
+			JWKSURL:     strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json",
+			Revocations: authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil), Issuer: issuer(c), Audience: c.Audience,
 		}),
 	})
 	if err != nil {

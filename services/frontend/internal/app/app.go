@@ -82,7 +82,8 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	}
 	handler, err := Handler(Dependencies{
 		Verifier: authn.NewVerifier(ctx, authn.Config{
-			JWKSURL: strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json", Issuer: issuer, Audience: c.Audience,
+			JWKSURL:     strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json",
+			Revocations: authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil), Issuer: issuer, Audience: c.Audience,
 		}),
 		Users: user.NewDirectory(c.AuthURL, l),
 		Frogs: frogs.New(c.FrogsURL),

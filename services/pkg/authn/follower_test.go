@@ -1,0 +1,115 @@
+package authn_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"lilypad.example/services/pkg/authn"
+)
+
+// feed is a revocation feed that a test speaks through.
+type feed struct {
+	lines chan string
+	mu    sync.Mutex
+	seen  []string // the Last-Event-ID of each connection
+}
+
+func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	f.seen = append(f.seen, r.Header.Get("Last-Event-ID"))
+	f.mu.Unlock()
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = fmt.Fprint(w, ": hello\n\n")
+	_ = http.NewResponseController(w).Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case line := <-f.lines:
+			if line == "" {
+				return
+			}
+			_, _ = fmt.Fprint(w, line)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
+}
+
+func (f *feed) connections() []string { f.mu.Lock(); defer f.mu.Unlock(); return f.seen }
+
+func follow(t *testing.T) (*authn.Follower, *feed, <-chan authn.Revocation) {
+	t.Helper()
+	f := &feed{lines: make(chan string)}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	told := make(chan authn.Revocation, 10)
+	return authn.NewFollower(t.Context(), server.URL, nil, func(r authn.Revocation) { told <- r }), f, told
+}
+
+func next(t *testing.T, told <-chan authn.Revocation) authn.Revocation {
+	t.Helper()
+	select {
+	case r := <-told:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was told")
+	}
+	return authn.Revocation{}
+}
+
+func TestR9_AFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
+	follower, feed, told := follow(t)
+	if follower.Revoked("s1") {
+		t.Error("revoked before it was told")
+	}
+	feed.lines <- "id: 1700000000000-0\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
+	if r := next(t, told); r.SessionID != "s1" || r.Reason != "logout" || r.At.UnixMilli() != 1700000000000 || !follower.Revoked("s1") || follower.Revoked("s2") {
+		t.Errorf("%+v", r)
+	}
+	feed.lines <- "" // the connection ends
+	feed.lines <- "id: 1700000000001-0\ndata: {\"sid\":\"s2\",\"reason\":\"reuse\"}\n\n"
+	next(t, told)
+	if c := feed.connections(); len(c) != 2 || c[0] != "" || c[1] != "1700000000000-0" {
+		t.Errorf("connections with %q", c)
+	}
+	if !follower.Revoked("s1") || !follower.Revoked("s2") {
+		t.Error("forgotten")
+	}
+}
+
+func TestAFollowerSurvivesNonsense(t *testing.T) {
+	follower, feed, told := follow(t)
+	for _, nonsense := range []string{"data: x\n\n", "data: {}\n\n", "hm\n\ndata: []\n\n"} {
+		feed.lines <- nonsense
+	}
+	feed.lines <- "id: x\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
+	if r := next(t, told); r.SessionID != "s1" || !r.At.IsZero() {
+		t.Errorf("%+v", r)
+	}
+	if follower.Silence() > time.Minute {
+		t.Error("silent")
+	}
+}
+
+func TestR9_ATokenOfAnEndedSessionIsRefused(t *testing.T) {
+	s, k := &source{}, newKey(t, "k1")
+	s.publish(t, k)
+	follower, feed, told := follow(t)
+	v := authn.NewVerifier(t.Context(), authn.Config{
+		JWKSURL: "http://auth/jwks", Issuer: issuer, Audience: audience, Client: &http.Client{Transport: s}, Revocations: follower,
+	})
+	token := k.sign(t, header("k1"), claims())
+	if _, err := v.Verify(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	feed.lines <- "id: 1-0\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
+	next(t, told)
+	if _, err := v.Verify(t.Context(), token); !errors.Is(err, authn.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}
