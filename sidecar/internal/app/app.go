@@ -123,7 +123,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // ReadRoutes reads and checks a policy file.
 func ReadRoutes(path string) (*route.Table, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}

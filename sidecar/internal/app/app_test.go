@@ -137,7 +137,7 @@ func TestT14_SafeMethodsChangeNothing(t *testing.T) {
 		}
 	}
 	s := w.get("/", "Cookie", c, "X-Http-Method-Override", "DELETE", "X-Method-Override", "DELETE").seen(t)
-	if s.Method != "GET" || s.Header.Get("X-Http-Method-Override") != "" || s.Header.Get("Authorization") == "" {
+	if s.Method != http.MethodGet || s.Header.Get("X-Http-Method-Override") != "" || s.Header.Get("Authorization") == "" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -333,7 +333,7 @@ func TestT45_AnIllAuthServiceIsAnOutage(t *testing.T) {
 	w := newWorld(t)
 	c := cookie.Name + "=v1.k1.family0000000000000001.1." + strings.Repeat("m", 43)
 	for name, ill := range map[string]http.HandlerFunc{
-		"a gigabyte": func(rw http.ResponseWriter, r *http.Request) {
+		"a gigabyte": func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Type", jsonType)
 			chunk := []byte(`{"access_token":"` + strings.Repeat("x", 1<<20))
 			for range 1024 {
@@ -348,8 +348,12 @@ func TestT45_AnIllAuthServiceIsAnOutage(t *testing.T) {
 		},
 		"half an answer":  func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 200, map[string]string{"access_token": "x"}) },
 		"endless headers": func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Long", strings.Repeat("x", 1<<20)) },
-		"redirect":        func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound) },
-		"400 of another":  func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 400, map[string]string{"error": "invalid_request"}) },
+		"redirect": func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
+		"400 of another": func(rw http.ResponseWriter, _ *http.Request) {
+			answer(rw, 400, map[string]string{"error": "invalid_request"})
+		},
 	} {
 		w.auth.set(func(a *auth) { a.instead = ill })
 		r := w.get("/account", "Cookie", c)

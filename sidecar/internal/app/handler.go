@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,12 +162,7 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visitor) bool {
 }
 
 func has(roles []string, role string) bool {
-	for _, r := range roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(roles, role)
 }
 
 // askToSignIn sends a navigation to the login page, and refuses anything else:

@@ -57,7 +57,7 @@ func (c *cached) Assertion() (string, error) {
 // FileAssertion returns the token in a file, which Kubernetes renews there.
 func FileAssertion(path string, now func() time.Time) Assertion {
 	return &cached{now: now, renew: func() (string, time.Duration, error) {
-		b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		b, err := os.ReadFile(path)
 		if err != nil {
 			return "", 0, fmt.Errorf("client assertion: %w", err)
 		}

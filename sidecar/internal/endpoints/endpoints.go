@@ -118,7 +118,7 @@ func (e *Endpoints) refuse(w http.ResponseWriter, r *http.Request, p *problem.Pr
 		w.Header().Set(f.Name, f.Value)
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // html/template escaped what is in it
 }
 
 // input is a submitted form or JSON object.

@@ -41,7 +41,7 @@ func New(home string) (*Pages, error) {
 		template: t, home: home,
 		// The page stands alone: its one style sheet is inline, named by its hash.
 		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			"'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	}, nil
 }
 
@@ -61,12 +61,14 @@ func (s *Pages) Render(p *problem.Problem, asPage bool) ([]http1.Field, []byte) 
 	h := make(http.Header)
 	p.SetHeader(h)
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Strict-Transport-Security", "max-age=63072000")
 	h.Set("Vary", "Accept, Sec-Fetch-Mode")
 	body := p.JSON()
 	if asPage {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", s.csp)
 		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		body = s.html(p)
 	} else {
 		h.Set("Content-Type", problem.ContentType)
@@ -84,7 +86,7 @@ func (s *Pages) html(p *problem.Problem) []byte {
 	var b bytes.Buffer
 	// Executing into memory with these plain values cannot fail.
 	_ = s.template.Execute(&b, map[string]any{
-		"Style":  template.CSS(style), //nolint:gosec // our own file, embedded
+		"Style":  template.CSS(style), //nolint:gosec,forbidigo // our own file, embedded
 		"Status": p.Status, "Title": http.StatusText(p.Status), "Detail": p.Detail, "Home": s.home,
 	})
 	return b.Bytes()
