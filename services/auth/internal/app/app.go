@@ -99,8 +99,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	main.Handle("/", (&httpapi.API{
-		Issuer: c.Issuer,
-		Users:  accounts,
+		Issuer:   c.Issuer,
+		Users:    accounts,
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
 		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, func() *signer.Keys { return keys }, time.Now),
 		Keys:    func() *signer.Keys { return keys },

@@ -34,7 +34,7 @@ type Config struct {
 	Overlap             time.Duration `default:"10s" help:"How long a rotated refresh token gets its successor again without question."`
 	MinRotationInterval time.Duration `default:"5s" help:"Least time between two rotations of a session."`
 
-	RebuildSessions     bool          `default:"true" negatable:"" help:"Let sessions that Redis has lost go on from Postgres; else their users sign in once more."`
+	RebuildSessions bool `default:"true" negatable:"" help:"Let sessions that Redis has lost go on from Postgres; else their users sign in once more."`
 
 	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys of access tokens in PEM form; the first signs, all are published."`
 	RingKeysFile          string   `placeholder:"FILE" help:"Keys of refresh tokens, a line each; the first signs, all verify."`

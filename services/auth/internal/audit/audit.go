@@ -29,9 +29,9 @@ const (
 	UserLogin                        // the right credentials
 	UserLoginFailed                  // the wrong ones; Reason says which way
 
-	PasswordChanged                  // by its owner
-	UserDisabled                     // by an operator
-	UserEnabled                      // by an operator
+	PasswordChanged // by its owner
+	UserDisabled    // by an operator
+	UserEnabled     // by an operator
 	// Sessions.
 	SessionBegun
 	SessionPardoned      // a stale token, forgiven once: a lost response or a crashed browser

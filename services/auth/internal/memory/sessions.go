@@ -84,16 +84,21 @@ func (s *Sessions) Revoke(_ context.Context, w session.Which, reason session.Rea
 }
 
 // Unpropagated implements session.Records.
-func (s *Sessions) Unpropagated(_ context.Context, last session.Mark, now time.Time, limit int) ([]session.Revocation, error) {
+func (s *Sessions) Unpropagated(_ context.Context, stream session.Window, now time.Time, limit int) ([]session.Revocation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []session.Revocation
 	for _, k := range s.byID {
-		if len(all) < limit && !k.Revoked.IsZero() && (k.propagated == 0 || k.propagated > last) && k.End.After(now) {
+		if len(all) < limit && !k.Revoked.IsZero() && k.End.After(now) && k.lost(stream) {
 			all = append(all, session.Revocation{Family: k.Family, Reason: k.Reason})
 		}
 	}
 	return all, nil
+}
+
+// lost reports whether the stream has not got it.
+func (k *kept) lost(stream session.Window) bool {
+	return k.propagated == 0 || k.propagated > stream.Last || k.propagated > stream.Since && !slices.Contains(stream.Present, k.propagated)
 }
 
 // Propagated implements session.Records.

@@ -123,10 +123,11 @@ func revokeUser(ctx context.Context, q *queries.Queries, w session.Which, reason
 }
 
 // Unpropagated implements session.Records.
-func (s Sessions) Unpropagated(ctx context.Context, last session.Mark, now time.Time, limit int) (all []session.Revocation, err error) {
+func (s Sessions) Unpropagated(ctx context.Context, stream session.Window, now time.Time, limit int) (all []session.Revocation, err error) {
 	err = s.do(ctx, "unpropagated sessions", func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.UnpropagatedSessions(ctx, queries.UnpropagatedSessionsParams{
-			Last: place(last), Now: now, Most: int32(limit), //nolint:gosec // a constant of the caller
+			Last: place(stream.Last), Since: place(stream.Since), Present: marks(stream.Present),
+			Now: now, Most: int32(limit), //nolint:gosec // a constant of the caller
 		})
 		all = revocations(rows, func(r queries.UnpropagatedSessionsRow) (string, string) { return r.Family, r.Reason })
 		return err
@@ -155,6 +156,14 @@ func (s Sessions) See(ctx context.Context, sightings []session.Sighting) error {
 // Prune implements session.Records.
 func (s Sessions) Prune(ctx context.Context, before time.Time) error {
 	return s.do(ctx, "prune sessions", func(ctx context.Context, q *queries.Queries) error { return q.PruneSessions(ctx, before) })
+}
+
+func marks(all []session.Mark) []int64 {
+	out := make([]int64, len(all))
+	for i, m := range all {
+		out[i] = int64(m)
+	}
+	return out
 }
 
 func place(m session.Mark) pgtype.Int8 { return pgtype.Int8{Int64: int64(m), Valid: true} }

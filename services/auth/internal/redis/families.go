@@ -29,6 +29,10 @@ var (
 	revokeLua string
 )
 
+// endedMemory is how long the end of a family that is not here is remembered:
+// far longer than a rebuilding replica takes between its looks at the record.
+const endedMemory = time.Hour
+
 // Families is a session.Store.
 type Families struct {
 	client                      redis.UniversalClient
@@ -91,7 +95,7 @@ func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generat
 
 // Revoke implements session.Store.
 func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client string, reason session.Reason) (bool, error) {
-	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)}, client, string(reason)).Int()
+	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)}, client, string(reason), endedMemory.Milliseconds()).Int()
 	if err != nil {
 		return false, unavailable("revoke", err)
 	}

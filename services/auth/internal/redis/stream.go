@@ -15,6 +15,9 @@ import (
 // streamKey is one key for all revocations, apart from the families' slots.
 const streamKey = "revocations"
 
+// windowSize bounds what is compared each second.
+const windowSize = 10_000
+
 // readBlock is how long a read waits for an entry; that it comes back empty
 // says that Redis is there.
 const readBlock = time.Second
@@ -45,16 +48,36 @@ func (s *Stream) Publish(ctx context.Context, r session.Revocation) (session.Mar
 	return parseMark(id)
 }
 
-// Last implements session.Stream.
-func (s *Stream) Last(ctx context.Context) (session.Mark, error) {
+// Window implements session.Stream.
+func (s *Stream) Window(ctx context.Context) (session.Window, error) {
 	info, err := s.client.XInfoStream(ctx, streamKey).Result()
 	if err != nil {
 		if strings.Contains(err.Error(), "no such key") {
-			return 0, nil
+			return session.Window{}, nil
 		}
-		return 0, unavailable("end of stream", err)
+		return session.Window{}, unavailable("end of stream", err)
 	}
-	return parseMark(info.LastGeneratedID)
+	// Trimming is approximate: what is older than keep may be there or not.
+	from := time.Now().Add(-s.keep)
+	entries, err := s.client.XRevRangeN(ctx, streamKey, "+", millis(from), windowSize).Result()
+	if err != nil {
+		return session.Window{}, unavailable("window of stream", err)
+	}
+	w := session.Window{Since: session.Mark(from.UnixMilli() * perMilli)}
+	if w.Last, err = parseMark(info.LastGeneratedID); err != nil {
+		return w, err
+	}
+	for _, e := range entries {
+		mark, err := parseMark(e.ID)
+		if err != nil {
+			return w, err
+		}
+		w.Present = append(w.Present, mark)
+	}
+	if len(entries) == windowSize {
+		w.Since = w.Present[windowSize-1]
+	}
+	return w, nil
 }
 
 // Entry is one revocation at its place.
@@ -88,9 +111,11 @@ func (s *Stream) Read(ctx context.Context, after string) ([]Entry, error) {
 	return all, nil
 }
 
+// perMilli is how many marks a millisecond has room for.
+const perMilli = 1_000_000
+
 // parseMark makes one number of a stream id: milliseconds and sequence.
 func parseMark(id string) (session.Mark, error) {
-	const perMilli = 1_000_000
 	ms, seq, _ := strings.Cut(id, "-")
 	m, err1 := strconv.ParseInt(ms, 10, 64)
 	n, err2 := strconv.ParseInt(seq, 10, 64)

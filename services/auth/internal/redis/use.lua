@@ -18,11 +18,11 @@ if not now then
 end
 
 local v = redis.call('HMGET', key, 'g', 't', 'c', 'd', 'l', 'n', 'u', 'o', 'p', 'k', 'a', 'e', 'r')
+if v[13] then return {'revoked'} end
 if not v[1] then return {'missing'} end
 local g, t, c, d, l, n = tonumber(v[1]), tonumber(v[2]), v[3] == '1', v[4], v[5] == '1', v[6] == '1'
 local subject, roles, owner, k, authenticated, ends = v[7], v[8], v[9], v[10], v[11], tonumber(v[12])
 
-if v[13] then return {'revoked'} end
 if now >= ends then return {'ended'} end
 if client ~= owner then return {'foreign'} end
 

@@ -65,9 +65,19 @@ type Sighting struct {
 	At         time.Time
 }
 
-// A Mark is a position in the revocation stream. Marks grow with time; one
-// below a mark that was seen before says that the stream lost its end.
+// A Mark is a position in the revocation stream. Marks grow with time.
 type Mark int64
+
+// A Window is what the stream holds now. A revocation that was published and
+// is not in it was lost, with everything else that its Redis lost then.
+type Window struct {
+	// Last is the newest mark that there ever was, 0 for none: what was
+	// published behind it is lost.
+	Last Mark
+	// Present are the marks that it holds, all those behind Since.
+	Present []Mark
+	Since   Mark
+}
 
 // Records keeps sessions durably. Every method fails with ErrUnavailable,
 // wrapped, and with nothing else unless it says so.
@@ -82,9 +92,9 @@ type Records interface {
 	// nil, that is durable: it survives crash and failover. It returns all that w
 	// selects and that the stream has not got yet, ended now or before.
 	Revoke(ctx context.Context, w Which, reason Reason, now time.Time) ([]Revocation, error)
-	// Unpropagated returns ended sessions that are not in the stream: those that
-	// never got there, and those whose place is behind last, its end.
-	Unpropagated(ctx context.Context, last Mark, now time.Time, limit int) ([]Revocation, error)
+	// Unpropagated returns ended sessions that the stream has not got: those that
+	// never got there, and those that it has lost, going by what it holds.
+	Unpropagated(ctx context.Context, stream Window, now time.Time, limit int) ([]Revocation, error)
 	// Propagated notes the place of an ended session in the stream.
 	Propagated(ctx context.Context, family FamilyID, mark Mark) error
 	// See notes how far sessions have come; it never takes anything back.
@@ -98,6 +108,6 @@ type Records interface {
 type Stream interface {
 	// Publish appends a revocation and returns its place.
 	Publish(ctx context.Context, r Revocation) (Mark, error)
-	// Last returns the place of the newest entry that there ever was, 0 for none.
-	Last(ctx context.Context) (Mark, error)
+	// Window returns what it holds.
+	Window(ctx context.Context) (Window, error)
 }

@@ -128,14 +128,15 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 }
 
 // FlushOutbox propagates every tombstone that is not in the stream: those of a
-// crash, and those that the stream lost when its Redis went back in time.
+// crash, and those that the stream lost when its Redis went back in time, and
+// with them the ends of the families.
 func (s *Service) FlushOutbox(ctx context.Context) error {
-	last, err := s.Stream.Last(ctx)
-	if err != nil {
-		return wrap("outbox", err)
-	}
 	for {
-		pending, err := s.Records.Unpropagated(ctx, last, s.Now(), outboxBatch)
+		held, err := s.Stream.Window(ctx)
+		if err != nil {
+			return wrap("outbox", err)
+		}
+		pending, err := s.Records.Unpropagated(ctx, held, s.Now(), outboxBatch)
 		if err != nil {
 			return wrap("outbox", err)
 		}
@@ -146,9 +147,6 @@ func (s *Service) FlushOutbox(ctx context.Context) error {
 		}
 		if len(pending) < outboxBatch {
 			return nil
-		}
-		if last, err = s.Stream.Last(ctx); err != nil {
-			return wrap("outbox", err)
 		}
 	}
 }

@@ -128,6 +128,11 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 		}
 	case Reused:
 		s.endReused(ctx, t.Family)
+	case Revoked:
+		// The replica that found a reuse may not have lived to write it down.
+		if r, err := s.Records.Get(ctx, t.Family); err == nil && r.Revoked.IsZero() {
+			s.endReused(ctx, t.Family)
+		}
 	}
 	return grant, nil
 }

@@ -10,7 +10,7 @@ import (
 // It is an outage (503): a session never ends because of it.
 var ErrUnavailable = errors.New("session: store unavailable")
 
-// ErrExists says that a family of that id is there already.
+// ErrExists says that a family of that id is there already, or has ended.
 var ErrExists = errors.New("session: family exists")
 
 // A Beginning is a family that the Store is to have: a new one at generation
@@ -55,7 +55,8 @@ type Store interface {
 	Use(ctx context.Context, family FamilyID, p Presentation) (Grant, error)
 	// Confirm notes that somebody presented this generation, if it is the current one.
 	Confirm(ctx context.Context, family FamilyID, generation uint64) error
-	// Revoke ends the family for ever, if it is there and was issued to client;
-	// an empty client means any. It reports whether it ended it just now.
+	// Revoke ends the family for ever, if it was issued to client; an empty
+	// client means any, and then also one that is not there stays ended for a
+	// while, whoever begins it again. It reports whether it ended it just now.
 	Revoke(ctx context.Context, family FamilyID, client string, reason Reason) (bool, error)
 }

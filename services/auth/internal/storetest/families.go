@@ -209,13 +209,20 @@ func missing(t *testing.T, open NewFamilies) {
 	store := open(familyPolicy, c.now)
 	nobody := session.NewFamilyID()
 	use(t, store, nobody, 1, session.Missing)
-	if ended, err := store.Revoke(t.Context(), nobody, "", session.ReasonLogout); err != nil || ended {
-		t.Errorf("revoke: %v, %v", ended, err)
-	}
 	if err := store.Confirm(t.Context(), nobody, 1); err != nil {
 		t.Errorf("confirm: %v", err)
 	}
-	use(t, store, nobody, 1, session.Missing) // neither of them made one
+	use(t, store, nobody, 1, session.Missing) // it made none
+	// What is ended while it is not there stays ended when it comes back.
+	if ended, err := store.Revoke(t.Context(), nobody, "", session.ReasonLogout); err != nil || ended {
+		t.Errorf("revoke: %v, %v", ended, err)
+	}
+	use(t, store, nobody, 1, session.Revoked)
+	back := session.Beginning{Family: nobody, Generation: 3, Subject: "u1", Client: "app", KeyID: "k1", AuthTime: c.now(), End: c.now().Add(time.Hour)}
+	if err := store.Begin(t.Context(), back); !errors.Is(err, session.ErrExists) {
+		t.Errorf("begun again: %v", err)
+	}
+	use(t, store, nobody, 3, session.Revoked)
 }
 
 func largeGenerations(t *testing.T, open NewFamilies) {

@@ -137,18 +137,18 @@ func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 		endRecords(t, r, session.Which{Family: rec.Family})
 	}
 	now := recordsBegin.Add(10 * time.Minute)
-	check := func(step string, last session.Mark, want ...session.FamilyID) {
+	check := func(step string, stream session.Window, want ...session.FamilyID) {
 		t.Helper()
-		all, err := r.Unpropagated(t.Context(), last, now, 100)
+		all, err := r.Unpropagated(t.Context(), stream, now, 100)
 		must(t, err)
 		slices.Sort(want)
 		if got := sortedFamilies(all); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", step, got, want)
 		}
 	}
-	check("none is in the stream", 0, one.Family, two.Family)
+	check("none is in the stream", session.Window{}, one.Family, two.Family)
 	must(t, r.Propagated(t.Context(), one.Family, 100))
-	check("one is", 100, two.Family)
+	check("one is", session.Window{Last: 100, Present: []session.Mark{100}}, two.Family)
 	if got := endRecords(t, r, session.Which{Family: one.Family}); len(got) != 0 {
 		t.Errorf("revoked again: %v", got)
 	}
@@ -156,9 +156,12 @@ func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 		t.Errorf("revoked again, not in the stream yet: %v", got)
 	}
 	must(t, r.Propagated(t.Context(), two.Family, 200))
-	check("both are", 200)
-	check("the stream lost its end", 150, two.Family)
-	check("the stream was flushed", 0, one.Family, two.Family)
+	both := session.Window{Last: 200, Present: []session.Mark{100, 200}}
+	check("both are", both)
+	check("the stream lost its end", session.Window{Last: 150, Since: 120}, two.Family)
+	check("the stream lost its end and went on", session.Window{Last: 300, Present: []session.Mark{100, 300}, Since: 50}, two.Family)
+	check("the stream was trimmed", session.Window{Last: 300, Present: []session.Mark{300}, Since: 250})
+	check("the stream was flushed", session.Window{}, one.Family, two.Family)
 }
 
 func recordSightings(t *testing.T, r session.Records, users [2]string) {

@@ -40,7 +40,8 @@ WHERE user_id = @user_id AND revoked_at IS NOT NULL AND propagated IS NULL;
 -- name: UnpropagatedSessions :many
 SELECT family, reason
 FROM sessions
-WHERE revoked_at IS NOT NULL AND (propagated IS NULL OR propagated > @last) AND ends_at > @now
+WHERE revoked_at IS NOT NULL AND ends_at > @now
+  AND (propagated IS NULL OR propagated > @last OR propagated > @since AND propagated <> ALL(@present::bigint[]))
 ORDER BY propagated NULLS FIRST
 LIMIT @most;
 

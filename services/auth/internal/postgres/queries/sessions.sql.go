@@ -272,15 +272,18 @@ func (q *Queries) UnpropagatedSession(ctx context.Context, family string) ([]Unp
 const unpropagatedSessions = `-- name: UnpropagatedSessions :many
 SELECT family, reason
 FROM sessions
-WHERE revoked_at IS NOT NULL AND (propagated IS NULL OR propagated > $1) AND ends_at > $2
+WHERE revoked_at IS NOT NULL AND ends_at > $1
+  AND (propagated IS NULL OR propagated > $2 OR propagated > $3 AND propagated <> ALL($4::bigint[]))
 ORDER BY propagated NULLS FIRST
-LIMIT $3
+LIMIT $5
 `
 
 type UnpropagatedSessionsParams struct {
-	Last pgtype.Int8
-	Now  time.Time
-	Most int32
+	Now     time.Time
+	Last    pgtype.Int8
+	Since   pgtype.Int8
+	Present []int64
+	Most    int32
 }
 
 type UnpropagatedSessionsRow struct {
@@ -289,7 +292,13 @@ type UnpropagatedSessionsRow struct {
 }
 
 func (q *Queries) UnpropagatedSessions(ctx context.Context, arg UnpropagatedSessionsParams) ([]UnpropagatedSessionsRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSessions, arg.Last, arg.Now, arg.Most)
+	rows, err := q.db.Query(ctx, unpropagatedSessions,
+		arg.Now,
+		arg.Last,
+		arg.Since,
+		arg.Present,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}

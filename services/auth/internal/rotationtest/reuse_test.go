@@ -1,0 +1,49 @@
+package rotationtest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/internal/session"
+)
+
+// TestT58_ReuseIsDurableThoughItsAnswerIsLost: Redis has ended the family, and
+// the connection ends before it says so. The resent command, or the next one,
+// hears only that the family was revoked.
+func TestT58_ReuseIsDurableThoughItsAnswerIsLost(t *testing.T) {
+	for name, resends := range map[string]int{"sent again by the client library": 3, "the caller gives up, a victim comes": -1} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, policy)
+			w.loadScripts(t)
+			at := time.Now()
+			clock := func() time.Time { return at }
+			direct := w.replica(1, w.redis.Client(t), clock, nil)
+			first := direct.begin(t)
+			newest := first
+			for range 2 {
+				at = at.Add(time.Minute)
+				newest = direct.refresh(t, newest.RefreshToken, home)
+			}
+			cutter := newCutter(t, w.redis, once(answerLost), func() int64 { return 1 })
+			cutOff := w.replica(0, cutter.client(t, goredis.Options{MaxRetries: resends}), clock, nil)
+			if got, err := cutOff.Refresh(t.Context(), first.RefreshToken, "app", away); err == nil {
+				t.Fatalf("a stale token was granted %+v", got.Grant)
+			}
+			if got, err := direct.Refresh(t.Context(), newest.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) {
+				t.Fatalf("the victim got %+v, %v", got.Grant, err)
+			}
+			record, err := w.records.Get(t.Context(), first.Family)
+			if err != nil || record.Revoked.IsZero() || record.Reason != session.ReasonReuse {
+				t.Errorf("no tombstone: %+v, %v", record, err)
+			}
+			w.redis.Stop()
+			w.redis.Start(t)
+			if got, err := direct.Refresh(t.Context(), newest.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) {
+				t.Errorf("after a flush the family came back: %s, %v", got.Outcome, err)
+			}
+		})
+	}
+}
