@@ -98,7 +98,9 @@ func (k *keysGenerate) Run(p config.Program) error {
 }
 
 type userCmd struct {
-	Create userCreate `cmd:"" help:"Create an account; its password is read from standard input, one line."`
+	Create  userCreate  `cmd:"" help:"Create an account; its password is read from standard input, one line."`
+	Disable userDisable `cmd:"" help:"Close an account and end its sessions."`
+	Enable  userEnable  `cmd:"" help:"Open a closed account again."`
 }
 
 type userCreate struct {

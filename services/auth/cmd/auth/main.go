@@ -15,6 +15,7 @@ type cli struct {
 	Migrate migrate    `cmd:"" help:"Bring the database's schema up to date."`
 	Keys    keysCmd    `cmd:"" help:"Make keys."`
 	User    userCmd    `cmd:"" help:"Manage accounts."`
+	Session sessionCmd `cmd:"" help:"Look at sessions."`
 	Config  configCmds `cmd:"" help:"Look at settings."`
 }
 

@@ -49,6 +49,8 @@ type App struct {
 	// What works in the background while the service runs.
 	sessions *session.Service
 	feed     *feed.Feed
+	keys     *reloaded[*signer.Keys]
+	ring     *reloaded[*session.Ring]
 	close    []func()
 }
 
@@ -64,8 +66,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}()
 	goredis.SetLogger(redisLog{log})
 
-	keys, err1 := readFile(c.SigningKeysFile, signer.Parse)
-	ring, err2 := readFile(c.RingKeysFile, session.ParseRing)
+	keys, err1 := openFile(c.SigningKeysFile, signer.Parse)
+	ring, err2 := openFile(c.RingKeysFile, session.ParseRing)
 	clients, err3 := openClients(c)
 	redisClient, err4 := a.openRedis(ctx, c)
 	users, records, ping, err5 := a.openRecords(ctx, c)
@@ -76,16 +78,17 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := gcra.New(redisClient, ring.Derive("ratelimit"), ratelimit.DefaultRates())
+	limits, err := gcra.New(redisClient, ring.Current().Derive("ratelimit"), ratelimit.DefaultRates())
 	if err != nil {
 		return nil, err
 	}
 
+	a.keys, a.ring = keys, ring
 	metrics := httpserver.NewRegistry()
 	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
 	a.sessions = session.NewService(session.Config{
 		Store:   redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
-		Records: records, Stream: stream, Ring: func() *session.Ring { return ring }, Absolute: c.AbsoluteTTL,
+		Records: records, Stream: stream, Ring: ring.Current, Absolute: c.AbsoluteTTL,
 		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
@@ -102,8 +105,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		Issuer:   c.Issuer,
 		Users:    accounts,
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
-		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, func() *signer.Keys { return keys }, time.Now),
-		Keys:    func() *signer.Keys { return keys },
+		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, keys.Current, time.Now),
+		Keys:    keys.Current,
 		Clients: clientauth.New(time.Now, clients...),
 		Limits:  limits,
 		// This service verifies tokens as every other does, against the keys that it publishes.
@@ -127,6 +130,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions in the background")) })
+	background.Go(func() { a.keys.watch(ctx, a.log) })
+	background.Go(func() { a.ring.watch(ctx, a.log) })
 	background.Go(func() { a.feed.Run(ctx, a.warn("revocation stream")) })
 	defer background.Wait()
 	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
@@ -209,16 +214,21 @@ func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 // DisableUser closes the account with an address and ends its sessions, or
 // opens it again. The tombstones are what it writes; the running service finds
 // them within a second and tells everybody.
-func DisableUser(ctx context.Context, s Stores, email string, disabled bool) error {
+func DisableUser(ctx context.Context, s Stores, trail *audit.Log, email string, disabled bool) error {
 	store, err := OpenPostgres(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 	u, err := user.NewService(store, nil, time.Now).SetDisabled(ctx, email, disabled)
-	if err != nil || !disabled {
+	if err != nil {
 		return err
 	}
+	if !disabled {
+		trail.Record(ctx, audit.UserEnabled, audit.User(u.ID))
+		return nil
+	}
+	trail.Record(ctx, audit.UserDisabled, audit.User(u.ID))
 	_, err = store.Sessions().Revoke(ctx, session.Which{Subject: u.ID}, session.ReasonUserDisabled, time.Now())
 	return err
 }

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bufio"
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
 	"lilypad.example/services/pkg/redistest"
@@ -330,7 +332,7 @@ func TestConfirmMakesThePredecessorStale(t *testing.T) {
 func TestSessionsOfADisabledUserEnd(t *testing.T) {
 	s, _, c := stores(t, nil)
 	token := s.register("fred@pond.test").Token
-	if err := app.DisableUser(t.Context(), c.Stores, "fred@pond.test", true); err != nil {
+	if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), "fred@pond.test", true); err != nil {
 		t.Fatal(err)
 	}
 	// The command knows Postgres only; the service takes it from there.
@@ -340,7 +342,7 @@ func TestSessionsOfADisabledUserEnd(t *testing.T) {
 	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
 		t.Errorf("login: %d", a.status)
 	}
-	if err := app.DisableUser(t.Context(), c.Stores, "fred@pond.test", false); err != nil {
+	if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), "fred@pond.test", false); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
