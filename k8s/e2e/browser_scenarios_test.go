@@ -15,6 +15,7 @@ func browserScenarios(w *World) []scenario {
 		{"Browser_LoginReturnsToThePageAskedFor", loginReturns},
 		{"Browser_WithoutJavaScript", withoutJavaScript},
 		{"Browser_T17_HostileRedirectsAsABrowserReadsThem", redirectsAsABrowserReadsThem},
+		{"Browser_T16_AttackFromAnotherSite", attackFromAnotherSite},
 		{"Browser_Pictures", pictures},
 	}
 	if w.RestartAuth != nil {
@@ -39,16 +40,22 @@ func (b *browser) register() account {
 	return who
 }
 
-// pettedFrogs is how many frogs the signed-in user has petted. It goes and looks at what the API says.
-func (b *browser) pettedFrogs() int {
+// frogs goes and looks at what the API says.
+func (b *browser) frogs() []frog {
 	b.t.Helper()
 	var list struct{ Frogs []frog }
 	b.visit("/api/frogs")
 	if err := json.Unmarshal([]byte(b.eval(`document.body.innerText`)), &list); err != nil {
 		b.t.Fatalf("the list of frogs: %v\nat %s", err, b.where())
 	}
+	return list.Frogs
+}
+
+// pettedFrogs is how many frogs the signed-in user has petted.
+func (b *browser) pettedFrogs() int {
+	b.t.Helper()
 	n := 0
-	for _, f := range list.Frogs {
+	for _, f := range b.frogs() {
 		if f.PettedAt != nil {
 			n++
 		}

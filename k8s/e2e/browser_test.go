@@ -87,10 +87,16 @@ func (b *browser) where() string {
 	return shorten(at)
 }
 
-// visit types an address.
+// open types an address.
+func (b *browser) open(url string) {
+	b.t.Helper()
+	run(b, "open "+url, chromedp.Navigate(url))
+}
+
+// visit opens a page of the product.
 func (b *browser) visit(path string) {
 	b.t.Helper()
-	run(b, "visit "+path, chromedp.Navigate(b.w.BaseURL+path))
+	b.open(b.w.BaseURL + path)
 }
 
 // fill types into the empty fields of the page's form, by their names.
