@@ -82,7 +82,7 @@ func (k *keysGenerate) Run(p config.Program) error {
 	}
 	for name, content := range map[string][]byte{"signing.pem": signing, "ring.keys": []byte(session.NewRingLine())} {
 		path := filepath.Join(k.Dir, name)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the directory
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return fmt.Errorf("generate keys: %w", err)
 		}

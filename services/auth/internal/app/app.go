@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,17 +130,19 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 // Run serves until ctx ends, and drains.
 func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
-	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions in the background")) })
+	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions")) })
 	background.Go(func() { a.keys.watch(ctx, a.log) })
 	background.Go(func() { a.ring.watch(ctx, a.log) })
-	background.Go(func() { a.feed.Run(ctx, a.warn("revocation stream")) })
+	background.Go(func() { a.feed.Run(ctx, a.warn("feed")) })
 	defer background.Wait()
 	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
 }
 
 // warn returns a function that logs failures of a worker, which tries again.
 func (a *App) warn(worker string) func(error) {
-	return func(err error) { a.log.Warn(worker, "error", err) }
+	return func(err error) {
+		a.log.Warn("background work failed, and is tried again", "worker", worker, "error", err)
+	}
 }
 
 // outcomes are the metrics of sessions.
@@ -168,8 +171,8 @@ func (o *outcomes) Ended(cause session.Reason) { o.ended.WithLabelValues(string(
 
 // Close releases what New opened, newest first.
 func (a *App) Close() {
-	for i := len(a.close) - 1; i >= 0; i-- {
-		a.close[i]()
+	for _, release := range slices.Backward(a.close) {
+		release()
 	}
 }
 
@@ -200,7 +203,8 @@ func (a *App) openRecords(ctx context.Context, c *Config) (user.Store, session.R
 		return nil, nil, nil, err
 	}
 	a.close = append(a.close, store.Close)
-	return store, store.Sessions(), store.Ping, nil
+	sessions := store.Sessions()
+	return store, sessions, store.Ping, nil
 }
 
 // OpenPostgres brings the schema up to date and opens the accounts.
@@ -256,7 +260,7 @@ func openClients(c *Config) ([]clientauth.Checker, error) {
 }
 
 func readFile[T any](path string, parse func([]byte) (T, error)) (T, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		var none T
 		return none, fmt.Errorf("read settings: %w", err)
@@ -280,7 +284,8 @@ func seed(ctx context.Context, path string, accounts *user.Service) error {
 		Roles    []string `json:"roles"`
 	}
 	all, err := readFile(path, func(text []byte) (all []account, err error) {
-		return all, json.Unmarshal(text, &all)
+		err = json.Unmarshal(text, &all)
+		return all, err
 	})
 	if err != nil {
 		return err

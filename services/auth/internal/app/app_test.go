@@ -54,7 +54,8 @@ type buffer struct {
 }
 
 func (b *buffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.b.Write(p) }
-func (b *buffer) String() string              { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
+
+func (b *buffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
 
 // settings returns a configuration of files in dir and the client's key.
 func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
@@ -250,10 +251,10 @@ func (s *service) refreshFrom(client, token, userAgent, address string) answer {
 	}, false)
 }
 
-func (s *service) revoke(client, token string) answer {
+func (s *service) revoke(token string) answer {
 	s.t.Helper()
 	return s.form("/oauth2/revoke", url.Values{
-		"token": {token}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion(client)},
+		"token": {token}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")},
 	}, false)
 }
 
@@ -324,7 +325,7 @@ func TestTheWholeLifeOfASession(t *testing.T) {
 				t.Fatalf("login: %d %s", in.status, in.body)
 			}
 			for range 2 { // RFC 7009: a token that is over is a success
-				if a := s.revoke("app", second.Token.RefreshToken); a.status != http.StatusOK {
+				if a := s.revoke(second.Token.RefreshToken); a.status != http.StatusOK {
 					t.Errorf("revoke: %d %s", a.status, a.body)
 				}
 			}
@@ -415,8 +416,8 @@ func TestT81_GuessingIsLimitedByAccount(t *testing.T) {
 	s := embedded(t)
 	s.register("fred@pond.test")
 	var last answer
-	tries := 0
-	for tries = 1; tries <= 100; tries++ {
+	tries := 1
+	for ; tries <= 100; tries++ {
 		if last = s.login("fred@pond.test", "not the password"); last.status != http.StatusUnauthorized {
 			break
 		}
@@ -447,7 +448,7 @@ func TestT84_RedisGoneIs503AndHeals(t *testing.T) {
 	s := start(t, c, key)
 	begun, stays := s.register("fred@pond.test"), s.register("mina@pond.test")
 	redis.Stop()
-	for name, a := range map[string]answer{"refresh": s.refresh("app", begun.Token.RefreshToken), "revoke": s.revoke("app", begun.Token.RefreshToken), "login": s.login("fred@pond.test", password)} {
+	for name, a := range map[string]answer{"refresh": s.refresh("app", begun.Token.RefreshToken), "revoke": s.revoke(begun.Token.RefreshToken), "login": s.login("fred@pond.test", password)} {
 		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}

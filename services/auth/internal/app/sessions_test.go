@@ -63,7 +63,7 @@ func TestR8_FlushedRedisLogsNobodyOutAndBringsNobodyBack(t *testing.T) {
 	s, redis, _ := stores(t, nil)
 	alive, gone := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
 	alive = s.mustRefresh(alive.RefreshToken)
-	if a := s.revoke("app", gone.RefreshToken); a.status != http.StatusOK {
+	if a := s.revoke(gone.RefreshToken); a.status != http.StatusOK {
 		t.Fatalf("revoke: %d", a.status)
 	}
 	flush(t, redis)
@@ -105,7 +105,7 @@ func TestR9_AnOldCopyOfRedisBringsNobodyBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a := s.revoke("app", gone.RefreshToken); a.status != http.StatusOK {
+	if a := s.revoke(gone.RefreshToken); a.status != http.StatusOK {
 		t.Fatalf("revoke: %d", a.status)
 	}
 	alive = s.mustRefresh(s.mustRefresh(alive.RefreshToken).RefreshToken)
@@ -264,7 +264,7 @@ func TestTheFeedTellsEveryEndResumesAndBeats(t *testing.T) {
 	lines := s.follow("")
 	await(t, lines, ": beat")
 	one, two, three := s.register("a@pond.test").Token, s.register("b@pond.test").Token, s.register("c@pond.test").Token
-	s.revoke("app", one.RefreshToken)
+	s.revoke(one.RefreshToken)
 	id := strings.TrimPrefix(await(t, lines, "id: "), "id: ")
 	await(t, lines, `{"sid":"`+one.Sid+`","reason":"logout"}`)
 	s.bearer(http.MethodDelete, "/v1/sessions", two)

@@ -20,7 +20,7 @@ import (
 // Codes of this service's own problems.
 const (
 	codeInvalidClient      problem.Code = "invalid_client"
-	codeInvalidCredentials problem.Code = "invalid_credentials"
+	codeInvalidCredentials problem.Code = "invalid_credentials" //nolint:gosec // a word of the API
 	codeEmailTaken         problem.Code = "email_taken"
 )
 

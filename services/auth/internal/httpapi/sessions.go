@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -43,12 +44,12 @@ func (a *API) createSession(c *gin.Context) error {
 	if err := a.Limits.Reset(c, ratelimit.LoginAccount, account); err != nil {
 		return err
 	}
-	a.Audit.Record(c, audit.UserLogin, append(who, audit.User(u.ID))...)
+	a.Audit.Record(c, audit.UserLogin, slices.Concat(who, []audit.Attr{audit.User(u.ID)})...)
 	return a.begin(c, u, client, in.Presenter)
 }
 
 func (a *API) auditRefusal(c *gin.Context, err error, who []audit.Attr) {
 	if refusal, ok := errors.AsType[*user.Refusal](err); ok {
-		a.Audit.Record(c, audit.UserLoginFailed, append(who, audit.User(refusal.UserID), audit.Reason(refusal.Cause.String()))...)
+		a.Audit.Record(c, audit.UserLoginFailed, slices.Concat(who, []audit.Attr{audit.User(refusal.UserID), audit.Reason(refusal.Cause.String())})...)
 	}
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -69,8 +70,8 @@ func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) er
 
 func (a *API) auditEnded(c *gin.Context, ended []session.Revocation, who ...audit.Attr) {
 	for _, r := range ended {
-		attrs := append([]audit.Attr{audit.Session(string(r.Family)), audit.Reason(string(r.Reason))}, who...)
-		a.Audit.Record(c, audit.SessionRevoked, attrs...)
+		what := []audit.Attr{audit.Session(string(r.Family)), audit.Reason(string(r.Reason))}
+		a.Audit.Record(c, audit.SessionRevoked, slices.Concat(what, who)...)
 	}
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -81,7 +82,7 @@ func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who .
 	if d.Allowed {
 		return nil
 	}
-	a.Audit.Record(c, audit.LimitExceeded, append(who, audit.Reason(limit.String()))...)
+	a.Audit.Record(c, audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit.String())})...)
 	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please wait a little and try again.")
 	p.RetryAfter = d.RetryAfter
 	return p

@@ -169,7 +169,7 @@ func marks(all []session.Mark) []int64 {
 func place(m session.Mark) pgtype.Int8 { return pgtype.Int8{Int64: int64(m), Valid: true} }
 
 func revocations[R any](rows []R, parts func(R) (family, reason string)) []session.Revocation {
-	var all []session.Revocation
+	all := make([]session.Revocation, 0, len(rows))
 	for _, row := range rows {
 		family, reason := parts(row)
 		all = append(all, session.Revocation{Family: session.FamilyID(family), Reason: session.Reason(reason)})

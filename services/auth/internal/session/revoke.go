@@ -110,10 +110,7 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 	for {
 		select {
 		case <-ctx.Done():
-			// What was seen last goes with the process if it is not written now.
-			final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			if err := s.flushSightings(final); err != nil {
+			if err := s.lastSightings(ctx); err != nil {
 				report(err)
 			}
 			return
@@ -149,6 +146,13 @@ func (s *Service) FlushOutbox(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// lastSightings writes what would go with the process.
+func (s *Service) lastSightings(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	return s.flushSightings(ctx)
 }
 
 func (s *Service) flushSightings(ctx context.Context) error {

@@ -116,7 +116,7 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 	if err != nil {
 		return Grant{}, err
 	}
-	switch grant.Outcome {
+	switch grant.Outcome { //nolint:exhaustive // all others are what they are
 	case Missing:
 		return s.restore(ctx, t, p)
 	case Healed:
@@ -196,7 +196,7 @@ func (s *Service) refuse(ctx context.Context, r Record, refusal *Grant, err erro
 	if err != nil {
 		return Grant{}, err
 	}
-	switch refusal.Outcome {
+	switch refusal.Outcome { //nolint:exhaustive // the others need nothing
 	case Reused:
 		s.endReused(ctx, r.Family)
 	case Revoked:
