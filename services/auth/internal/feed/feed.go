@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
 )
 
 // Beat is how often a follower hears from a healthy feed.
@@ -29,7 +29,7 @@ const (
 
 // Source is the reading end of the stream; see redis.Stream.
 type Source interface {
-	Read(ctx context.Context, after string) ([]redis.Entry, error)
+	Read(ctx context.Context, after string) ([]session.Entry, error)
 }
 
 // Feed is the hand-on. Run must run for it to be alive.
@@ -44,7 +44,7 @@ type Feed struct {
 }
 
 type kept struct {
-	redis.Entry
+	session.Entry
 
 	at time.Time
 }
@@ -58,23 +58,23 @@ func New(source Source, keep time.Duration) *Feed {
 type Follower struct {
 	feed *Feed
 	// Entries is closed when the follower is too slow.
-	Entries chan redis.Entry
+	Entries chan session.Entry
 }
 
 // Follow returns what is kept behind the entry called after, everything if that
 // is unknown, and a Follower of what comes. It returns nil when too many follow.
-func (f *Feed) Follow(after string) ([]redis.Entry, *Follower) {
+func (f *Feed) Follow(after string) ([]session.Entry, *Follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.followers) >= maxFollowers {
 		return nil, nil
 	}
 	from := slices.IndexFunc(f.entries, func(k kept) bool { return k.ID == after }) + 1 // 0 if unknown
-	var missed []redis.Entry
+	var missed []session.Entry
 	for _, k := range f.entries[from:] {
 		missed = append(missed, k.Entry)
 	}
-	follower := &Follower{feed: f, Entries: make(chan redis.Entry, backlog)}
+	follower := &Follower{feed: f, Entries: make(chan session.Entry, backlog)}
 	f.followers[follower] = struct{}{}
 	return missed, follower
 }
@@ -121,7 +121,7 @@ func (f *Feed) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-func (f *Feed) publish(entries []redis.Entry) {
+func (f *Feed) publish(entries []session.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()

@@ -9,7 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/auth/internal/feed"
-	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/pkg/problem"
 )
 
@@ -82,6 +82,6 @@ func (a *API) sender(c *gin.Context) func(string) bool {
 
 // event is an entry as an event. Ids and reasons are of our own making: they
 // hold nothing that JSON or the event stream would have to escape.
-func event(e redis.Entry) string {
+func event(e session.Entry) string {
 	return fmt.Sprintf("id: %s\ndata: {\"sid\":%q,\"reason\":%q}\n\n", e.ID, e.Family, e.Reason)
 }

@@ -98,7 +98,7 @@ func (s *Sessions) Unpropagated(_ context.Context, stream session.Window, now ti
 
 // lost reports whether the stream has not got it.
 func (k *kept) lost(stream session.Window) bool {
-	return k.propagated == 0 || k.propagated > stream.Last || k.propagated > stream.Since && !slices.Contains(stream.Present, k.propagated)
+	return k.propagated == 0 || k.propagated > stream.Last || k.propagated > stream.Since && !slices.Contains(stream.Present, k.Family)
 }
 
 // Propagated implements session.Records.

@@ -126,7 +126,7 @@ func revokeUser(ctx context.Context, q *queries.Queries, w session.Which, reason
 func (s Sessions) Unpropagated(ctx context.Context, stream session.Window, now time.Time, limit int) (all []session.Revocation, err error) {
 	err = s.do(ctx, "unpropagated sessions", func(ctx context.Context, q *queries.Queries) error {
 		rows, err := q.UnpropagatedSessions(ctx, queries.UnpropagatedSessionsParams{
-			Last: place(stream.Last), Since: place(stream.Since), Present: marks(stream.Present),
+			Last: place(stream.Last), Since: place(stream.Since), Present: families(stream.Present),
 			Now: now, Most: int32(limit), //nolint:gosec // a constant of the caller
 		})
 		all = revocations(rows, func(r queries.UnpropagatedSessionsRow) (string, string) { return r.Family, r.Reason })
@@ -158,10 +158,10 @@ func (s Sessions) Prune(ctx context.Context, before time.Time) error {
 	return s.do(ctx, "prune sessions", func(ctx context.Context, q *queries.Queries) error { return q.PruneSessions(ctx, before) })
 }
 
-func marks(all []session.Mark) []int64 {
-	out := make([]int64, len(all))
-	for i, m := range all {
-		out[i] = int64(m)
+func families(all []session.FamilyID) []string {
+	out := make([]string, len(all))
+	for i, f := range all {
+		out[i] = string(f)
 	}
 	return out
 }

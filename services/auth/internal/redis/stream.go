@@ -68,27 +68,18 @@ func (s *Stream) Window(ctx context.Context) (session.Window, error) {
 		return w, err
 	}
 	for _, e := range entries {
-		mark, err := parseMark(e.ID)
-		if err != nil {
-			return w, err
-		}
-		w.Present = append(w.Present, mark)
+		sid, _ := e.Values["sid"].(string)
+		w.Present = append(w.Present, session.FamilyID(sid))
 	}
 	if len(entries) == windowSize {
-		w.Since = w.Present[windowSize-1]
+		w.Since, err = parseMark(entries[windowSize-1].ID)
 	}
-	return w, nil
-}
-
-// Entry is one revocation at its place.
-type Entry struct {
-	ID string
-	session.Revocation
+	return w, err
 }
 
 // Read returns the entries behind after ("0" for all that are kept), waiting a
 // second for the first. No entries and no error say that there are none yet.
-func (s *Stream) Read(ctx context.Context, after string) ([]Entry, error) {
+func (s *Stream) Read(ctx context.Context, after string) ([]session.Entry, error) {
 	got, err := s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{streamKey, after}, Block: readBlock, Count: 1000}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -96,7 +87,7 @@ func (s *Stream) Read(ctx context.Context, after string) ([]Entry, error) {
 	if err != nil {
 		return nil, unavailable("read stream", err)
 	}
-	var all []Entry
+	var all []session.Entry
 	for _, stream := range got {
 		for _, m := range stream.Messages {
 			sid, _ := m.Values["sid"].(string)
@@ -105,7 +96,7 @@ func (s *Stream) Read(ctx context.Context, after string) ([]Entry, error) {
 			if err != nil {
 				return nil, unavailable("read stream", errNonsense)
 			}
-			all = append(all, Entry{m.ID, session.Revocation{Family: family, Reason: session.Reason(reason)}})
+			all = append(all, session.Entry{ID: m.ID, Revocation: session.Revocation{Family: family, Reason: session.Reason(reason)}})
 		}
 	}
 	return all, nil

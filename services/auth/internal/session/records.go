@@ -58,6 +58,13 @@ type Revocation struct {
 	Reason Reason
 }
 
+// An Entry is a revocation at its place in the stream, by the stream's own name
+// for that.
+type Entry struct {
+	ID string
+	Revocation
+}
+
 // A Sighting is how far a session has come.
 type Sighting struct {
 	Family     FamilyID
@@ -74,8 +81,8 @@ type Window struct {
 	// Last is the newest mark that there ever was, 0 for none: what was
 	// published behind it is lost.
 	Last Mark
-	// Present are the marks that it holds, all those behind Since.
-	Present []Mark
+	// Present are the sessions that it tells of, all those behind Since.
+	Present []FamilyID
 	Since   Mark
 }
 

@@ -148,7 +148,7 @@ func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 	}
 	check("none is in the stream", session.Window{}, one.Family, two.Family)
 	must(t, r.Propagated(t.Context(), one.Family, 100))
-	check("one is", session.Window{Last: 100, Present: []session.Mark{100}}, two.Family)
+	check("one is", session.Window{Last: 100, Present: []session.FamilyID{one.Family}}, two.Family)
 	if got := endRecords(t, r, session.Which{Family: one.Family}); len(got) != 0 {
 		t.Errorf("revoked again: %v", got)
 	}
@@ -156,11 +156,11 @@ func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 		t.Errorf("revoked again, not in the stream yet: %v", got)
 	}
 	must(t, r.Propagated(t.Context(), two.Family, 200))
-	both := session.Window{Last: 200, Present: []session.Mark{100, 200}}
+	both := session.Window{Last: 200, Present: []session.FamilyID{one.Family, two.Family}}
 	check("both are", both)
 	check("the stream lost its end", session.Window{Last: 150, Since: 120}, two.Family)
-	check("the stream lost its end and went on", session.Window{Last: 300, Present: []session.Mark{100, 300}, Since: 50}, two.Family)
-	check("the stream was trimmed", session.Window{Last: 300, Present: []session.Mark{300}, Since: 250})
+	check("the stream lost its end and went on", session.Window{Last: 300, Present: []session.FamilyID{one.Family, session.NewFamilyID()}, Since: 50}, two.Family)
+	check("the stream was trimmed", session.Window{Last: 300, Present: []session.FamilyID{session.NewFamilyID()}, Since: 250})
 	check("the stream was flushed", session.Window{}, one.Family, two.Family)
 }
 

@@ -41,7 +41,7 @@ WHERE user_id = @user_id AND revoked_at IS NOT NULL AND propagated IS NULL;
 SELECT family, reason
 FROM sessions
 WHERE revoked_at IS NOT NULL AND ends_at > @now
-  AND (propagated IS NULL OR propagated > @last OR propagated > @since AND propagated <> ALL(@present::bigint[]))
+  AND (propagated IS NULL OR propagated > @last OR propagated > @since AND family <> ALL(@present::text[]))
 ORDER BY propagated NULLS FIRST
 LIMIT @most;
 

@@ -273,7 +273,7 @@ const unpropagatedSessions = `-- name: UnpropagatedSessions :many
 SELECT family, reason
 FROM sessions
 WHERE revoked_at IS NOT NULL AND ends_at > $1
-  AND (propagated IS NULL OR propagated > $2 OR propagated > $3 AND propagated <> ALL($4::bigint[]))
+  AND (propagated IS NULL OR propagated > $2 OR propagated > $3 AND family <> ALL($4::text[]))
 ORDER BY propagated NULLS FIRST
 LIMIT $5
 `
@@ -282,7 +282,7 @@ type UnpropagatedSessionsParams struct {
 	Now     time.Time
 	Last    pgtype.Int8
 	Since   pgtype.Int8
-	Present []int64
+	Present []string
 	Most    int32
 }
 
