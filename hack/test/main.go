@@ -22,9 +22,6 @@ import (
 	"syscall"
 )
 
-// outside are the modules that the workspace leaves out and that hold tests.
-var outside = []string{"hack/standalone", "hack/test", "k8s/e2e"} //nolint:gochecknoglobals // a constant in all but the keyword
-
 const usage = `usage: test [--root DIR] [--cluster] [PACKAGES]
 
 Without PACKAGES: vet and test everything that needs no cluster, in every
@@ -109,24 +106,48 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 		packages = []string{"work"}
 	}
 	r.vet(ctx, "", packages...)
-	if everything {
-		for _, module := range outside {
-			r.vet(ctx, module, "./...")
-		}
+	if !everything {
+		return r.withServers(ctx, packages)
+	}
+	modules, err := outside(r.root)
+	if err != nil {
+		return err
+	}
+	for _, module := range modules {
+		r.vet(ctx, module, "./...")
 	}
 	if err := r.withServers(ctx, packages); err != nil {
 		return err
 	}
-	if !everything {
-		return nil
-	}
-	for _, module := range outside {
+	for _, module := range modules {
 		// The browser tests drive processes that were built just now: a cached result would prove nothing.
 		if err := r.test(ctx, module, nil, "-count=1", "-skip=^TestCluster$", "./..."); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// outside are the modules that the workspace leaves out: what people run by
+// hand, and the end-to-end tests. hack/tools is a list of tools and no code.
+func outside(root string) ([]string, error) {
+	var modules []string
+	for _, pattern := range []string{"hack/*/go.mod", "k8s/*/go.mod"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range found {
+			module, err := filepath.Rel(root, filepath.Dir(file))
+			if err != nil {
+				return nil, err
+			}
+			if module != "hack/tools" {
+				modules = append(modules, module)
+			}
+		}
+	}
+	return modules, nil
 }
 
 // withServers tests packages of the workspace beside a private PostgreSQL and Redis.
