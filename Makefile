@@ -23,7 +23,7 @@ run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=1
 	@$(call outside,standalone)
 	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL))
 
-up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=10s]
+up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=5m] [KIND_NODE_IMAGE=…]
 	@hack/up
 
 down: ## Remove what `make up` made
@@ -41,6 +41,9 @@ e2e: ## The same scenarios against the cluster of `make up`
 
 lint: bin/golangci-lint ## Static checks and formatting, all modules
 	@hack/lint
+
+test-charts: bin/helm ## Render the charts: every container locked down, wrong values refused
+	@hack/test-charts
 
 format: bin/golangci-lint ## Rewrite the sources as `make lint` wants them
 	@hack/lint --fix
@@ -72,7 +75,7 @@ help: ## This list
 	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } \
 	  /^[a-z0-9-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run up down test e2e lint format fuzz build generate verify tidy clean help
+.PHONY: run up down test test-charts e2e lint format fuzz build generate verify tidy clean help
 
 # Tools, at the versions of hack/tools/go.mod, built when missing or when that file changes.
 # CGO is off: with it, sqlc compiles the whole PostgreSQL parser in C.
