@@ -9,11 +9,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"lilypad.example/sidecar/internal/forward"
 )
 
 // A Policy says who may pass, and what the upstream learns.
@@ -96,14 +97,10 @@ func Parse(text []byte) (*Table, error) {
 func (t *Table) addUpstreams(upstreams map[string]string) error {
 	var faults []error
 	for name, address := range upstreams {
-		u, err := url.Parse(address)
-		if err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			faults = append(faults, fmt.Errorf("upstream %s: %q is not of the form http://host:port", name, address))
+		host, err := forward.ParseAddress(address)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("upstream %s: %w", name, err))
 			continue
-		}
-		host := u.Host
-		if u.Port() == "" {
-			host += ":80"
 		}
 		t.upstreams[name] = host
 	}
