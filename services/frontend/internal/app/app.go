@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"lilypad.example/services/frontend/internal/auth"
 	"lilypad.example/services/frontend/internal/frogs"
 	"lilypad.example/services/frontend/internal/user"
 	"lilypad.example/services/pkg/authn"
@@ -33,7 +34,7 @@ type Config struct {
 	LogFormat string        `default:"json" enum:"json,text" help:"Form of a log line: ${enum}."`
 	Drain     time.Duration `default:"15s" help:"How long requests may finish after SIGTERM."`
 
-	AuthURL  string `help:"The auth service: its signing keys, and who a user is. Required."`
+	AuthURL  string `help:"The auth service: its signing keys, who a user is, and where they are signed in. Required."`
 	Issuer   string `help:"The issuer that tokens must name; the auth URL unless set."`
 	Audience string `default:"frontend" help:"The audience that tokens must name."`
 	FrogsURL string `help:"The frogs API. Required."`
@@ -86,6 +87,7 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 			Revocations: authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil), Issuer: issuer, Audience: c.Audience,
 		}),
 		Users: user.NewDirectory(c.AuthURL, l),
+		Auth:  auth.New(c.AuthURL),
 		Frogs: frogs.New(c.FrogsURL),
 		Now:   time.Now,
 		Log:   l,

@@ -18,14 +18,15 @@ import (
 	"lilypad.example/services/pkg/httpmw"
 )
 
-// maxBody bounds what a request may send: the only form that comes here has no
-// fields (R11).
+// maxBody bounds what a request may send: the largest form that comes here has
+// two passwords (R11).
 const maxBody = 8 << 10
 
 // Dependencies are what the pages need from outside.
 type Dependencies struct {
 	Verifier *authn.Verifier
 	Users    user.Directory
+	Auth     account.Auth
 	Frogs    gallery.Frogs
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -88,7 +89,7 @@ func mount(r *gin.Engine, d Dependencies, assets *static.Assets, failures *failu
 	if err != nil {
 		return err
 	}
-	profile, err := account.New(assets)
+	profile, err := account.New(assets, d.Auth, d.Now, d.Log)
 	if err != nil {
 		return err
 	}
@@ -107,6 +108,9 @@ func mount(r *gin.Engine, d Dependencies, assets *static.Assets, failures *failu
 	r.Match(read, "/login", failures.Handler(signIn.Show))
 	r.Match(read, "/register", failures.Handler(signUp.Show))
 	r.Match(read, "/account", failures.Handler(profile.Show))
+	r.POST("/account/sessions/:sid/end", failures.Handler(profile.End))
+	r.POST("/account/sessions/end-others", failures.Handler(profile.EndOthers))
+	r.POST("/account/password", failures.Handler(profile.ChangePassword))
 	r.NoRoute(failures.Handler(func(*gin.Context) error { return failure.NotFound() }))
 	r.NoMethod(failures.Handler(func(*gin.Context) error { return failure.MethodNotAllowed() }))
 	return nil

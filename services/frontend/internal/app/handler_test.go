@@ -26,6 +26,9 @@ func world(t *testing.T) *fakes.World {
 	}
 	t.Cleanup(w.Close)
 	w.Add(fakes.Person{Sub: "ann", Email: "ann@example.org", Name: "Ann", Roles: []string{"user"}})
+	for _, name := range []string{"ann", "phone", "tablet"} {
+		w.Begin("ann", fakes.Session{SID: fakes.SessionID(name), Device: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Begun: fakes.Noon(), Seen: fakes.Noon()})
+	}
 	return w
 }
 
@@ -51,6 +54,8 @@ func document(t *testing.T, w *httptest.ResponseRecorder) *goquery.Document {
 func pages() []string {
 	return []string{
 		"/", "/frogs", "/?petted=glass-frog", "/account", "/nothing", "/frogs/glass-frog/pet", "/login", "/register", "/static/nothing",
+		"/account?ended=one", "/account?ended=others", "/account?changed=password", "/account/password", "/account/sessions/end-others",
+		"/account/sessions/" + fakes.SessionID("phone") + "/end",
 		"/login?error=invalid_credentials&email=x&next=/account", "/register?error=invalid_fields&field=email:invalid",
 	}
 }
@@ -171,7 +176,7 @@ func TestS17_F3_T02_NoPageHoldsAToken(t *testing.T) {
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
 				rec := w.Do(t.Context(), method, page, secret)
 				all := rec.Body.String() + fmt.Sprint(rec.Header())
-				for _, planted := range append(parts, secret, base64.StdEncoding.EncodeToString([]byte(secret)), "session-of-ann", "eyJ") {
+				for _, planted := range append(parts, secret, base64.StdEncoding.EncodeToString([]byte(secret)), fakes.SessionID("ann"), "eyJ") {
 					if strings.Contains(all, planted) {
 						t.Errorf("%s %s holds %q", method, page, planted)
 					}
@@ -263,6 +268,15 @@ func TestT14_SafeMethodsChangeNothing(t *testing.T) {
 	if n := w.Pets("ann", "glass-frog"); n != 0 {
 		t.Errorf("petted %d times", n)
 	}
+	for _, path := range []string{"/account/password", "/account/sessions/end-others", "/account/sessions/" + fakes.SessionID("phone") + "/end"} {
+		rec := w.Do(t.Context(), http.MethodGet, path+"?current_password=a&new_password=b&_method=POST", ann, override)
+		if rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "POST" {
+			t.Errorf("GET %s: %d, Allow %q", path, rec.Code, rec.Header().Get("Allow"))
+		}
+	}
+	if n := w.AccountWrites(); n != 0 {
+		t.Errorf("the account was to be changed %d times", n)
+	}
 }
 
 func TestHeadAnswersAsGetDoes(t *testing.T) {
@@ -301,9 +315,11 @@ func TestT23_HostileValuesAreInert(t *testing.T) {
 	for i, h := range hostile {
 		sub := fmt.Sprintf("h%d", i)
 		w.Add(fakes.Person{Sub: sub, Email: h, Name: h, Roles: []string{h}})
+		w.Begin(sub, fakes.Session{SID: fakes.SessionID("other"), Device: h})
+		w.Begin(sub, fakes.Session{SID: fakes.SessionID(sub), Device: h + " Firefox/140.0 Linux " + h})
 		as := token(t, w, sub, func(c jwt.MapClaims) { c["roles"] = []string{h} })
 		q := url.Values{
-			"error": {h, "invalid_fields"}, "email": {h}, "name": {h}, "next": {h}, "petted": {h},
+			"error": {h, "invalid_fields"}, "email": {h}, "name": {h}, "next": {h}, "petted": {h}, "ended": {h}, "changed": {h},
 			"field": {"email:" + h, h + ":required", "email:invalid"},
 		}.Encode()
 		for _, target := range []string{"/", "/account", "/nothing", "/login?" + q, "/register?" + q, "/?" + q, "/frogs?" + q, "/account?" + q} {
@@ -351,6 +367,10 @@ func TestS8_ErrorsArePagesForBrowsersAndProblemsForPrograms(t *testing.T) {
 		{http.MethodPost, "/frogs/glass-frog/pet", "", 401},
 		{http.MethodDelete, "/account", ann, 405},
 		{http.MethodPost, "/", ann, 405},
+		{http.MethodPost, "/account/password", "", 401},
+		{http.MethodPost, "/account/sessions/end-others", "", 401},
+		{http.MethodPost, "/account/sessions/" + fakes.SessionID("phone") + "/end", "", 401},
+		{http.MethodPost, "/account/sessions/phone/end", ann, 404},
 	} {
 		rec := w.Do(t.Context(), c.method, c.path, c.as)
 		if rec.Code != c.status || !strings.HasPrefix(rec.Header().Get("Content-Type"), "text/html") || document(t, rec).Find(".notice-page h1").Length() != 1 {
@@ -370,5 +390,10 @@ func TestR11_ALargeBodyIsRefused(t *testing.T) {
 	rec := w.Do(t.Context(), http.MethodPost, "/frogs/glass-frog/pet", token(t, w, "ann"), func(r *http.Request) { r.ContentLength = 1 << 20 })
 	if rec.Code != http.StatusRequestEntityTooLarge || w.Pets("ann", "glass-frog") != 0 {
 		t.Errorf("%d", rec.Code)
+	}
+	rec = w.Do(t.Context(), http.MethodPost, "/account/password", token(t, w, "ann"),
+		fakes.Form(url.Values{"current_password": {fakes.Password}, "new_password": {strings.Repeat("x", 9<<10)}}), func(r *http.Request) { r.ContentLength = -1 })
+	if rec.Code != http.StatusRequestEntityTooLarge || w.AccountWrites() != 0 {
+		t.Errorf("without a length: %d", rec.Code)
 	}
 }

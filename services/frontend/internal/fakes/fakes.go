@@ -1,5 +1,5 @@
 // Package fakes is the world around the frontend, for its tests: an issuer of
-// tokens that knows people, a frogs API that answers each of them differently,
+// tokens that knows people and their sessions, a frogs API that answers each of them differently,
 // and the whole frontend between them. Both can be taken away and given back.
 package fakes
 
@@ -12,9 +12,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +24,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"lilypad.example/services/frontend/internal/app"
+	"lilypad.example/services/frontend/internal/auth"
 	"lilypad.example/services/frontend/internal/frogs"
 	"lilypad.example/services/frontend/internal/user"
 	"lilypad.example/services/pkg/authn"
@@ -48,14 +51,15 @@ type World struct {
 	key         *ecdsa.PrivateKey
 	auth, frogs *httptest.Server
 
-	mu      sync.Mutex
-	people  map[string]Person
-	pets    map[string]int64 // by person and frog
-	list    []frogs.Frog
-	authSay int
-	frogSay int
-	garbage bool
-	log     bytes.Buffer
+	mu       sync.Mutex
+	people   map[string]Person
+	accounts accounts
+	pets     map[string]int64 // by person and frog
+	list     []frogs.Frog
+	authSay  int
+	frogSay  int
+	garbage  bool
+	log      bytes.Buffer
 }
 
 // New returns a world with three frogs and nobody in it; it ends with ctx and
@@ -66,7 +70,8 @@ func New(ctx context.Context) (*World, error) {
 		return nil, err
 	}
 	w := &World{
-		key: key, people: make(map[string]Person), pets: make(map[string]int64), authSay: http.StatusOK, frogSay: http.StatusOK,
+		key: key, people: make(map[string]Person), accounts: newAccounts(),
+		pets: make(map[string]int64), authSay: http.StatusOK, frogSay: http.StatusOK,
 		list: []frogs.Frog{
 			{ID: "glass-frog", Name: "Glass frog", Latin: "Hyalinobatrachium valerioi"},
 			{ID: "tree-frog", Name: "European tree frog", Latin: "Hyla arborea"},
@@ -78,7 +83,7 @@ func New(ctx context.Context) (*World, error) {
 	log := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.Frontend, err = app.Handler(app.Dependencies{
 		Verifier: authn.NewVerifier(ctx, authn.Config{JWKSURL: w.auth.URL + "/.well-known/jwks.json", Issuer: Issuer, Audience: "frontend"}),
-		Users:    user.NewDirectory(w.auth.URL, log), Frogs: frogs.New(w.frogs.URL), Now: Noon, Log: log,
+		Users:    user.NewDirectory(w.auth.URL, log), Auth: auth.New(w.auth.URL), Frogs: frogs.New(w.frogs.URL), Now: Noon, Log: log,
 	})
 	if err != nil {
 		w.Close()
@@ -150,7 +155,7 @@ func (w *World) Pets(sub, frog string) int64 {
 func (w *World) Token(sub string, change ...func(jwt.MapClaims)) (string, error) {
 	now := time.Now()
 	claims := jwt.MapClaims{
-		"iss": Issuer, "sub": sub, "aud": []string{"auth", "frontend", "frogs"}, "sid": "session-of-" + sub, "jti": rand.Text(),
+		"iss": Issuer, "sub": sub, "aud": []string{"auth", "frontend", "frogs"}, "sid": SessionID(sub), "jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(), "auth_time": now.Unix(), "roles": []string{"user"},
 	}
 	for _, c := range change {
@@ -176,15 +181,31 @@ func (w *World) Do(ctx context.Context, method, target, token string, change ...
 	return rec
 }
 
-// subject reads whom a request speaks for. It does not verify: what reaches
-// this fake is what the frontend sent.
-func subject(r *http.Request) string {
-	var claims jwt.RegisteredClaims
-	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil {
-		return ""
+// Form makes a request post a form, for Do.
+func Form(fields url.Values) func(*http.Request) {
+	return func(r *http.Request) {
+		body := fields.Encode()
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	return claims.Subject
+}
+
+// claims are what a fake reads of a token.
+type claims struct {
+	jwt.RegisteredClaims
+
+	SID string `json:"sid"`
+}
+
+// speaks reads whom a request speaks for. It does not verify: what reaches
+// this fake is what the frontend sent.
+func speaks(r *http.Request) claims {
+	var c claims
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &c); err != nil {
+		return claims{}
+	}
+	return c
 }
 
 func (w *World) serveAuth(out http.ResponseWriter, r *http.Request) {
@@ -194,14 +215,17 @@ func (w *World) serveAuth(out http.ResponseWriter, r *http.Request) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p, ok := w.people[subject(r)]
+	who := speaks(r)
+	p, ok := w.people[who.Subject]
 	switch {
 	case w.authSay != http.StatusOK:
 		out.WriteHeader(w.authSay)
-	case r.URL.Path != "/v1/me" || r.Method != http.MethodGet || !ok:
+	case !ok:
 		out.WriteHeader(http.StatusUnauthorized)
-	default:
+	case r.URL.Path == "/v1/me" && r.Method == http.MethodGet:
 		_ = json.NewEncoder(out).Encode(p)
+	default:
+		w.accounts.serve(out, r, who)
 	}
 }
 
@@ -217,7 +241,7 @@ func (w *World) keys() []byte {
 func (w *World) serveFrogs(out http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	sub := subject(r)
+	sub := speaks(r).Subject
 	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/api/frogs/"), "/pet")
 	switch {
 	case w.frogSay != http.StatusOK:

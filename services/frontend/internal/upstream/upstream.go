@@ -7,6 +7,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,9 @@ var (
 const (
 	within    = 2 * time.Second
 	maxAnswer = 1 << 20
+	// tellWithin bounds what changes something: a password is hashed to be
+	// slow, and giving up early would leave the user in the dark.
+	tellWithin = 15 * time.Second
 )
 
 // A Service is one upstream.
@@ -47,7 +51,6 @@ func New(base string) *Service {
 	return &Service{
 		base: strings.TrimRight(base, "/"),
 		client: &http.Client{
-			Timeout: within,
 			// A redirect would carry the user's token to wherever it points.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			// Its own transport: the default one obeys HTTP_PROXY, which would
@@ -56,7 +59,6 @@ func New(base string) *Service {
 				DialContext:            (&net.Dialer{Timeout: within}).DialContext,
 				MaxIdleConnsPerHost:    64,
 				IdleConnTimeout:        time.Minute,
-				ResponseHeaderTimeout:  within,
 				MaxResponseHeaderBytes: 32 << 10,
 			},
 		},
@@ -67,9 +69,35 @@ func New(base string) *Service {
 // JSON answer into out. It returns one of this package's errors, wrapped, or
 // ctx's own once the client has gone.
 func (s *Service) Do(ctx context.Context, method, path string, out any) error {
-	r, err := http.NewRequestWithContext(ctx, method, s.base+path, http.NoBody)
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	w, err := s.send(bounded, method, path, nil)
 	if err != nil {
-		return err
+		return fault(ctx, err)
+	}
+	defer w.Body.Close()
+	if err := status(w.StatusCode); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return s.read(ctx, method+" "+path, w.Body, out)
+}
+
+// send sends in, as JSON, unless it is nil.
+func (s *Service) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body io.Reader = http.NoBody
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("Accept", "application/json")
 	if token := authn.Authorization(ctx); token != "" {
@@ -78,23 +106,20 @@ func (s *Service) Do(ctx context.Context, method, path string, out any) error {
 	if id := httpmw.GetRequestID(ctx); id != "" {
 		r.Header.Set(httpmw.RequestIDHeader, id)
 	}
-	w, err := s.client.Do(r)
+	return s.client.Do(r)
+}
+
+// read decodes an answer of bounded length.
+func (s *Service) read(ctx context.Context, what string, body io.Reader, out any) error {
+	b, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	if err != nil {
 		return fault(ctx, err)
 	}
-	defer w.Body.Close()
-	if err := status(w.StatusCode); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+	if len(b) > maxAnswer {
+		return fmt.Errorf("%s: %w: answer above %d bytes", what, ErrUnavailable, maxAnswer)
 	}
-	body, err := io.ReadAll(io.LimitReader(w.Body, maxAnswer+1))
-	if err != nil {
-		return fault(ctx, err)
-	}
-	if len(body) > maxAnswer {
-		return fmt.Errorf("%s %s: %w: answer above %d bytes", method, path, ErrUnavailable, maxAnswer)
-	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("%s %s: %w: %w", method, path, ErrUnavailable, err)
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
 	}
 	return nil
 }

@@ -1,37 +1,100 @@
 // Package account is the page at /account: what the auth service knows about
-// the one who asks.
+// the one who asks, where they are signed in, and how they change that.
 package account
 
 import (
+	"context"
 	"embed"
+	"errors"
+	"log/slog"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"lilypad.example/services/frontend/internal/auth"
+	"lilypad.example/services/frontend/internal/upstream"
 	"lilypad.example/services/frontend/internal/user"
 	"lilypad.example/services/frontend/pages/failure"
 	"lilypad.example/services/frontend/pages/layout"
+	"lilypad.example/services/frontend/pages/words"
 	"lilypad.example/services/frontend/static"
 )
 
 //go:embed page.gohtml
 var files embed.FS
 
+// Auth is the auth service as this page uses it. All of it fails with the
+// errors of internal/upstream.
+type Auth interface {
+	Sessions(ctx context.Context) ([]auth.Session, error)
+	End(ctx context.Context, id string) error
+	EndOthers(ctx context.Context) error
+	ChangePassword(ctx context.Context, current, replacement string) error
+}
+
 // Page is the account page.
-type Page struct{ page *layout.Page }
+type Page struct {
+	page *layout.Page
+	auth Auth
+	now  func() time.Time
+	log  *slog.Logger
+}
 
 // New returns the page.
-func New(assets *static.Assets) (*Page, error) {
+func New(assets *static.Assets, api Auth, now func() time.Time, log *slog.Logger) (*Page, error) {
 	page, err := layout.Parse(assets, files)
 	if err != nil {
 		return nil, err
 	}
-	return &Page{page}, nil
+	return &Page{page, api, now, log}, nil
+}
+
+// view is what the template shows besides the profile: Rows, or that they are
+// Down, and what the last attempt to change the password left.
+type view struct {
+	Flash    string
+	Rows     []row
+	Others   bool
+	Down     bool
+	Password attempt
+}
+
+// A row is one session.
+type row struct {
+	auth.Session
+	device
+
+	SeenAgo string
 }
 
 // Show answers GET /account: 401 for a stranger, and 503 while the auth
-// service cannot say who this is, for the page is about nothing else.
+// service cannot say who this is, for the page is about nothing else. Without
+// the sessions the rest of the page holds on.
 func (p *Page) Show(c *gin.Context) error {
+	if err := known(c); err != nil {
+		return err
+	}
+	v, err := p.sessions(c)
+	if err != nil {
+		return err
+	}
+	v.Flash = flash(c.Query("ended"), c.Query("changed"), v.Others)
+	status := http.StatusOK
+	if v.Down {
+		failure.Away().SetHeader(c.Writer.Header())
+		status = http.StatusServiceUnavailable
+	}
+	return p.render(c, status, v)
+}
+
+func (p *Page) render(c *gin.Context, status int, v view) error {
+	return p.page.Render(c.Writer, c.Request, status, layout.View{Title: "Account", Content: v})
+}
+
+// known fails unless there is a user, and a profile to show.
+func known(c *gin.Context) error {
 	u, ok := user.FromContext(c.Request.Context())
 	if !ok {
 		return failure.SignIn()
@@ -39,5 +102,74 @@ func (p *Page) Show(c *gin.Context) error {
 	if !u.Known {
 		return failure.Away()
 	}
-	return p.page.Render(c.Writer, c.Request, http.StatusOK, layout.View{Title: "Account"})
+	return nil
+}
+
+// sessions makes the view of the user's sessions: this one first, then by when
+// they were seen.
+func (p *Page) sessions(c *gin.Context) (view, error) {
+	all, err := p.auth.Sessions(c.Request.Context())
+	if errors.Is(err, upstream.ErrUnauthorized) || c.Request.Context().Err() != nil {
+		return view{}, err
+	}
+	if err != nil {
+		p.log.WarnContext(c, "account without sessions", "error", err)
+		return view{Down: true}, nil
+	}
+	v := view{Rows: make([]row, 0, len(all))}
+	for _, s := range all {
+		v.Rows = append(v.Rows, row{s, deviceOf(s.Device), words.Ago(p.now(), s.Seen)})
+		v.Others = v.Others || !s.Current
+	}
+	slices.SortStableFunc(v.Rows, func(a, b row) int {
+		if a.Current != b.Current {
+			if a.Current {
+				return -1
+			}
+			return 1
+		}
+		return b.Seen.Compare(a.Seen)
+	})
+	return v, nil
+}
+
+// flash says what was done. Its words come from the address bar: they only
+// pick a sentence, and not one that the page shows to be wrong.
+func flash(ended, changed string, others bool) string {
+	switch {
+	case ended == "one":
+		return "That session was ended."
+	case ended == "others" && !others:
+		return "All other sessions were ended."
+	case changed == "password" && !others:
+		return "Password changed. All other sessions were ended."
+	case changed == "password": // and somebody has signed in since
+		return "Password changed."
+	default:
+		return ""
+	}
+}
+
+// End answers POST /account/sessions/:sid/end (POST, redirect, GET).
+func (p *Page) End(c *gin.Context) error {
+	if _, ok := user.FromContext(c.Request.Context()); !ok {
+		return failure.SignIn()
+	}
+	if err := p.auth.End(c.Request.Context(), c.Param("sid")); err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, "/account?ended=one")
+	return nil
+}
+
+// EndOthers answers POST /account/sessions/end-others (POST, redirect, GET).
+func (p *Page) EndOthers(c *gin.Context) error {
+	if _, ok := user.FromContext(c.Request.Context()); !ok {
+		return failure.SignIn()
+	}
+	if err := p.auth.EndOthers(c.Request.Context()); err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, "/account?ended=others")
+	return nil
 }

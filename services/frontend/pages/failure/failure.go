@@ -78,8 +78,18 @@ func Away() *problem.Problem {
 	return p
 }
 
+// Limited is for what was tried too often.
+func Limited(wait time.Duration) *problem.Problem {
+	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please wait a minute, then try again.")
+	p.RetryAfter = wait
+	return p
+}
+
 // toProblem is the one mapping from errors to what a visitor sees.
 func toProblem(err error) *problem.Problem {
+	if limited, ok := errors.AsType[*upstream.RateLimitedError](err); ok {
+		return Limited(limited.RetryAfter)
+	}
 	switch {
 	case errors.Is(err, upstream.ErrUnauthorized):
 		return Expired()
@@ -196,6 +206,8 @@ func say(status int) words {
 		return words{"No frog here", "Unless it is very well hidden.", "mossy-frog"}
 	case http.StatusMethodNotAllowed:
 		return words{"Frogs do not do that", "They swim, hop and sit.", "common-frog"}
+	case http.StatusTooManyRequests:
+		return words{"Not so fast", "Even frogs rest between hops.", "american-bullfrog"}
 	case http.StatusServiceUnavailable:
 		return words{"The pond is asleep", "It dreams of rain, and will be back.", "water-holding-frog"}
 	default:

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/gin-gonic/gin"
@@ -60,6 +61,7 @@ func TestS8_EachErrorHasItsStatusPageAndProblem(t *testing.T) {
 		"upstream 401":    {fmt.Errorf("frogs: %w", upstream.ErrUnauthorized), 401, "Please sign in", "/login?next=%2fsome%2fpage%3fx%3d1", false},
 		"upstream 404":    {fmt.Errorf("frogs: %w", upstream.ErrNotFound), 404, "No frog here", "/", false},
 		"upstream away":   {fmt.Errorf("frogs: %w", upstream.ErrUnavailable), 503, "The pond is asleep", "/some/page?x=1", true},
+		"upstream limits": {fmt.Errorf("auth: %w", &upstream.RateLimitedError{RetryAfter: time.Minute}), 429, "Not so fast", "/", true},
 		"anything at all": {errors.New("planted detail"), 500, "That went wrong", "/some/page?x=1", false},
 		"too large":       {problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "Too large."), 413, "That went wrong", "/", false},
 	} {

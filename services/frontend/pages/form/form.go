@@ -40,7 +40,7 @@ func Read(q url.Values) Form {
 	}
 	for _, value := range q["field"] {
 		field, _, _ := strings.Cut(value, ":")
-		if text := fault(value); text != "" && f.faults[field] == "" {
+		if text := Words(value); text != "" && f.faults[field] == "" {
 			f.faults[field] = text
 		}
 	}
@@ -90,14 +90,18 @@ func message(code string) string {
 	}
 }
 
-func fault(value string) string {
-	switch value {
-	case "email:required", "name:required", "password:required":
+// Words puts what is wrong with a field, as "password:too_short", for people;
+// "" for what is not known.
+func Words(fault string) string {
+	switch fault {
+	case "email:required", "name:required", "password:required", "current_password:required":
 		return "Required"
 	case "email:invalid":
 		return "Provide correct e-mail"
 	case "name:too_long":
 		return "At most 100 characters, please"
+	case "current_password:wrong":
+		return "This is not your current password"
 	case "password:too_short":
 		return "At least 15 characters, please: a few words will do"
 	case "password:too_long":

@@ -1,9 +1,6 @@
 package gallery
 
-import (
-	"strconv"
-	"time"
-)
+import "strconv"
 
 // count writes n with a thin space between thousands.
 func count(n int64) string {
@@ -12,26 +9,6 @@ func count(n int64) string {
 		s = s[:i] + "\u202f" + s[i:]
 	}
 	return s
-}
-
-// ago says how long ago something was, as people do.
-func ago(d time.Duration, at time.Time) string {
-	switch {
-	case d < time.Minute:
-		return "just now"
-	case d < 2*time.Minute:
-		return "a minute ago"
-	case d < time.Hour:
-		return strconv.Itoa(int(d.Minutes())) + " minutes ago"
-	case d < 2*time.Hour:
-		return "an hour ago"
-	case d < 24*time.Hour:
-		return strconv.Itoa(int(d.Hours())) + " hours ago"
-	case d < 48*time.Hour:
-		return "yesterday"
-	default:
-		return "on " + at.UTC().Format("2 January 2006")
-	}
 }
 
 // says is what a frog says when it is petted.

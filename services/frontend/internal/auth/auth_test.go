@@ -1,0 +1,30 @@
+package auth_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"lilypad.example/services/frontend/internal/auth"
+	"lilypad.example/services/frontend/internal/fakes"
+	"lilypad.example/services/frontend/internal/upstream"
+)
+
+func TestOnlyTheShapeOfASessionsIDGoesIntoAnAddress(t *testing.T) {
+	if id := fakes.SessionID("x"); !auth.ValidID(id) {
+		t.Errorf("%q is refused", id)
+	}
+	nobody := auth.New("http://127.0.0.1:9")
+	for _, id := range []string{
+		"", "x", "..", "../me/password", strings.Repeat("A", 21), strings.Repeat("A", 23), strings.Repeat("A", 21) + "B", // the last has stray bits
+		strings.Repeat("A", 21) + "/", strings.Repeat("A", 21) + "=", strings.Repeat("A", 21) + "\n", strings.Repeat("A", 20) + "\r\n",
+		"?others=true" + strings.Repeat("A", 10), strings.Repeat("A", 20) + "%2", strings.Repeat("+", 22), strings.Repeat("é", 11),
+	} {
+		if auth.ValidID(id) {
+			t.Errorf("%q passes", id)
+		}
+		if err := nobody.End(t.Context(), id); !errors.Is(err, upstream.ErrNotFound) {
+			t.Errorf("%q: %v, want ErrNotFound without a call", id, err)
+		}
+	}
+}

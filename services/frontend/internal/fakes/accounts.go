@@ -1,0 +1,163 @@
+package fakes
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"lilypad.example/services/pkg/problem"
+)
+
+// Password is everybody's, until they change it.
+const Password = "four words nobody guesses" //nolint:gosec // a made-up person's
+
+// A Session is a session as the contract of the auth service has it.
+type Session struct {
+	SID       string    `json:"sid"`
+	Device    string    `json:"device"`
+	Begun     time.Time `json:"begun"`
+	Seen      time.Time `json:"seen"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Current   bool      `json:"current"`
+}
+
+// SessionID returns an id of the right shape that is the same for the same
+// name. A person's token names the session SessionID(sub).
+func SessionID(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// accounts is the part of the auth service that is about one's own account.
+// World's mutex guards it.
+type accounts struct {
+	sessions  map[string][]Session // by person
+	passwords map[string]string    // by person
+	// say overrides answers: by "METHOD /path".
+	say    map[string]int
+	writes int
+}
+
+func newAccounts() accounts {
+	return accounts{sessions: make(map[string][]Session), passwords: make(map[string]string), say: make(map[string]int)}
+}
+
+// Begin adds a session of a person.
+func (w *World) Begin(sub string, s Session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.accounts.sessions[sub] = append(w.accounts.sessions[sub], s)
+}
+
+// Sessions returns the ids of a person's sessions.
+func (w *World) Sessions(sub string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.accounts.sessions[sub]
+	ids := make([]string, 0, len(all))
+	for _, s := range all {
+		ids = append(ids, s.SID)
+	}
+	return ids
+}
+
+// PasswordOf returns a person's password.
+func (w *World) PasswordOf(sub string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.accounts.password(sub)
+}
+
+// AccountsSay sets the status of one endpoint's answers, such as
+// "GET /v1/sessions"; 200 takes it back.
+func (w *World) AccountsSay(endpoint string, status int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.accounts.say[endpoint] = status
+}
+
+// AccountWrites returns how often the auth service was asked to change an
+// account, whatever it answered.
+func (w *World) AccountWrites() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.accounts.writes
+}
+
+func (a *accounts) password(sub string) string {
+	if p, ok := a.passwords[sub]; ok {
+		return p
+	}
+	return Password
+}
+
+func (a *accounts) serve(out http.ResponseWriter, r *http.Request, who claims) {
+	if r.Method != http.MethodGet {
+		a.writes++
+	}
+	endpoint := r.Method + " " + r.URL.Path
+	sid, one := strings.CutPrefix(endpoint, "DELETE /v1/sessions/")
+	switch status := a.say[endpoint]; {
+	case status != 0 && status != http.StatusOK:
+		p := problem.New(status, "planted_code", "A planted detail.")
+		p.RetryAfter = 17 * time.Second
+		problem.Write(out, p)
+	case endpoint == "GET /v1/sessions":
+		list := slices.Clone(a.sessions[who.Subject])
+		for i := range list {
+			list[i].Current = list[i].SID == who.SID
+		}
+		_ = json.NewEncoder(out).Encode(map[string]any{"sessions": list})
+	case endpoint == "DELETE /v1/sessions":
+		a.end(who.Subject, func(s Session) bool { return r.URL.Query().Get("others") != "true" || s.SID != who.SID })
+		out.WriteHeader(http.StatusNoContent)
+	case one:
+		a.end(who.Subject, func(s Session) bool { return s.SID == sid })
+		out.WriteHeader(http.StatusNoContent)
+	case endpoint == "POST /v1/me/password":
+		a.change(out, r, who)
+	default:
+		problem.Write(out, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
+	}
+}
+
+func (a *accounts) end(sub string, which func(Session) bool) {
+	a.sessions[sub] = slices.DeleteFunc(a.sessions[sub], which)
+}
+
+// change knows the rules of the auth service, as far as a page can see them.
+func (a *accounts) change(out http.ResponseWriter, r *http.Request, who claims) {
+	var in map[string]string
+	d := json.NewDecoder(r.Body)
+	if err := d.Decode(&in); err != nil || !slices.Equal(slices.Sorted(maps.Keys(in)), []string{"current_password", "new_password"}) ||
+		r.Header.Get("Content-Type") != "application/json" {
+		problem.Write(out, problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes."))
+		return
+	}
+	field, code := "password", "required"
+	switch replacement := in["new_password"]; {
+	case in["current_password"] != a.password(who.Subject):
+		field, code = "current_password", "wrong"
+	case replacement == "": // as it is
+	case utf8.RuneCountInString(replacement) < 15:
+		code = "too_short"
+	case utf8.RuneCountInString(replacement) > 128:
+		code = "too_long"
+	case strings.HasPrefix(replacement, "passwordpassword"):
+		code = "common"
+	default:
+		a.passwords[who.Subject] = replacement
+		a.end(who.Subject, func(s Session) bool { return s.SID != who.SID })
+		out.WriteHeader(http.StatusNoContent)
+		return
+	}
+	p := problem.New(http.StatusUnprocessableEntity, problem.InvalidFields, "Please correct the marked fields.")
+	p.Errors = []problem.FieldError{{Field: field, Code: code, Detail: "A planted detail."}}
+	problem.Write(out, p)
+}

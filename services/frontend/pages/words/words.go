@@ -1,0 +1,27 @@
+// Package words is how pages put things to people that more than one page says.
+package words
+
+import (
+	"strconv"
+	"time"
+)
+
+// Ago says how long ago at was, as people do.
+func Ago(now, at time.Time) string {
+	switch d := now.Sub(at); {
+	case d < time.Minute:
+		return "just now"
+	case d < 2*time.Minute:
+		return "a minute ago"
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " minutes ago"
+	case d < 2*time.Hour:
+		return "an hour ago"
+	case d < 24*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + " hours ago"
+	case d < 48*time.Hour:
+		return "yesterday"
+	default:
+		return "on " + at.UTC().Format("2 January 2006")
+	}
+}
