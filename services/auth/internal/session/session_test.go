@@ -153,7 +153,7 @@ func TestR4_ForeignTextsAreNoTokens(t *testing.T) {
 			t.Errorf("%.80q: %v", text, err)
 		}
 	}
-	for _, id := range []string{"", "*", "{}", "a\r\nb", strings.Repeat("A", 4096), strings.Repeat("A", 21) + "*", strings.Repeat("A", 21) + "B"} {
+	for _, id := range []string{"", "*", "{}", "a\r\nb", strings.Repeat("A", 4096), strings.Repeat("A", 21) + "*", strings.Repeat("A", 21) + "B", strings.Repeat("A", 20) + "\r\n"} {
 		if _, err := session.ParseFamilyID(id); err == nil {
 			t.Errorf("family %.40q passed", id)
 		}

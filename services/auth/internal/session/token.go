@@ -41,7 +41,9 @@ func ParseFamilyID(s string) (FamilyID, error) {
 	if len(s) != familyLen {
 		return "", ErrMalformed
 	}
-	if _, err := base64.RawURLEncoding.Strict().DecodeString(s); err != nil {
+	// The length is checked on both sides: the decoder passes over line ends.
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != familyBytes {
 		return "", ErrMalformed
 	}
 	return FamilyID(s), nil
