@@ -4,6 +4,9 @@
 // is the only isolation that also covers FLUSHALL, scripts, configuration and outages: a Server can be stopped and started.
 // Nothing stays behind, even when the test binary is killed: the server hangs on a pipe that ends with it.
 //
+// For what several servers do together there are StartTCP, Follow and Promote (a primary and its replica), StartSentinels and
+// StartCluster. Those listen on a loopback address of their own each (127.x.y.z, as Linux has them), so that no port is ever taken.
+//
 // It is imported from _test.go files only.
 package redistest
 
@@ -14,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +54,9 @@ func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 type Server struct {
 	dir   string
 	path  string
-	args  []string
+	ip    string    // its own loopback address, "" for a socket file only
+	args  []string  // behind those that every server gets
+	conf  []string  // lines of a configuration file, for Sentinel, which needs one
 	stdin io.Closer // closing it ends the server
 	cmd   *exec.Cmd
 }
@@ -58,6 +64,14 @@ type Server struct {
 // Start starts a private redis-server and stops it when the test ends. The arguments are appended to the command line, for
 // example "--maxmemory", "1mb".
 func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := create(t, args...)
+	s.Start(t)
+	return s
+}
+
+// create makes a server and does not start it yet. It is stopped when the test ends.
+func create(t testing.TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
@@ -73,21 +87,21 @@ func Start(t testing.TB, args ...string) *Server {
 		s.Stop()
 		_ = os.RemoveAll(dir)
 	})
-	s.Start(t)
 	return s
 }
 
 // URL returns the address for redis.ParseURL, and so for a program's LILYPAD_REDIS_URL.
-func (s *Server) URL() string { return "unix://" + s.socket() }
+func (s *Server) URL() string {
+	if s.ip != "" {
+		return "redis://" + s.Addr()
+	}
+	return "unix://" + s.socket()
+}
 
 // Client returns a new client, closed when the test ends.
 func (s *Server) Client(t testing.TB) *redis.Client {
 	t.Helper()
-	opts, err := redis.ParseURL(s.URL())
-	if err != nil {
-		t.Fatalf("redistest: %v", err)
-	}
-	client := redis.NewClient(opts)
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket()})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
@@ -109,11 +123,7 @@ func (s *Server) Start(t testing.TB) {
 	if s.cmd != nil {
 		t.Fatal("redistest: the server is running")
 	}
-	args := append([]string{
-		"-c", watchdog, "sh", s.path,
-		"--port", "0", "--unixsocket", s.socket(), "--dir", s.dir,
-		"--save", "", "--appendonly", "no", "--logfile", filepath.Join(s.dir, "log"),
-	}, s.args...)
+	args := append([]string{"-c", watchdog, "sh", s.path}, s.commandLine(t)...)
 	cmd := exec.CommandContext(context.Background(), "sh", args...) //nolint:gosec // a test starts a server it found on PATH
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -127,6 +137,25 @@ func (s *Server) Start(t testing.TB) {
 		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 		t.Fatalf("redistest: no answer: %v\n%s", err, log)
 	}
+}
+
+// commandLine is what follows the program's name.
+func (s *Server) commandLine(t testing.TB) []string {
+	t.Helper()
+	log := filepath.Join(s.dir, "log")
+	if s.conf != nil {
+		lines := append([]string{"unixsocket " + s.socket(), "dir " + s.dir, "logfile " + log}, s.conf...)
+		file := filepath.Join(s.dir, "conf")
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatalf("redistest: %v", err)
+		}
+		return []string{file, "--sentinel"}
+	}
+	args := []string{"--unixsocket", s.socket(), "--dir", s.dir, "--save", "", "--appendonly", "no", "--logfile", log}
+	if s.ip == "" {
+		args = append(args, "--port", "0")
+	}
+	return append(args, s.args...)
 }
 
 // awaitAnswer waits until the server accepts a connection: a Redis without data to load answers from then on. It dials by

@@ -16,7 +16,7 @@ import (
 type Stores struct {
 	Store       string        `default:"external" enum:"external,embedded" help:"Where state is kept: external is Postgres and Redis; embedded is this process, and gone with it."`
 	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres with the accounts: postgres://user:password@host/database."`
-	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379."`
+	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for TLS."`
 }
 
 // Config is everything that can be set for auth serve.

@@ -14,31 +14,79 @@ import (
 // errEvicts is a fault of the configuration that loses sessions silently.
 var errEvicts = errors.New("redis evicts keys when memory is short, which logs users out: set maxmemory-policy noeviction")
 
-// Connect returns a client of the Redis at url (redis:// or rediss://, as
-// go-redis parses it) and checks that it answers and never evicts (T68).
+// Connect returns a client of the Redis at url, alone, behind Sentinel or a
+// Cluster (see parseURL), and checks that it answers and that no primary of it
+// ever evicts (T68). Replicas are never asked: what they say may be over.
 func Connect(ctx context.Context, url string) (redis.UniversalClient, error) {
-	opts, err := redis.ParseURL(url)
+	client, err := open(url)
 	if err != nil {
-		// The error of ParseURL may quote the URL, which holds a password.
-		return nil, errors.New("redis URL: want redis://[user:password@]host:port[/db] or rediss://…")
+		return nil, err
 	}
-	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = 2*time.Second, time.Second, time.Second
-	opts.PoolTimeout = 2 * time.Second
-	opts.ContextTimeoutEnabled = true
-	client := redis.NewClient(opts)
 	if err := check(ctx, client); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
 }
 
+const (
+	dialTimeout = 2 * time.Second
+	ioTimeout   = time.Second
+	poolTimeout = 2 * time.Second
+	// slotsEvery is how long a Cluster's client goes on asking a primary that
+	// died: one that answers names its successor, a dead one does not.
+	slotsEvery = time.Second
+	// dialTries with several servers: to try one that does not answer again and
+	// again keeps from finding the one that has taken over. Commands are
+	// retried anyway.
+	dialTries = 1
+)
+
+func open(url string) (redis.UniversalClient, error) {
+	place, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	if o := place.alone; o != nil {
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, ioTimeout, ioTimeout, poolTimeout
+		o.ContextTimeoutEnabled = true
+		return redis.NewClient(o), nil
+	}
+	o := place.several
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, ioTimeout, ioTimeout, poolTimeout
+	o.ContextTimeoutEnabled = true
+	o.DialerRetries = dialTries
+	if o.IsClusterMode {
+		cluster := o.Cluster()
+		cluster.ClusterStateReloadInterval = slotsEvery
+		return redis.NewClusterClient(cluster), nil
+	}
+	return redis.NewFailoverClient(o.Failover()), nil
+}
+
 func check(ctx context.Context, client redis.UniversalClient) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		return reachable(cluster.ForEachMaster(ctx, func(ctx context.Context, primary *redis.Client) error {
+			return keepsAll(ctx, primary)
+		}))
+	}
+	return reachable(keepsAll(ctx, client))
+}
+
+func reachable(err error) error {
+	if err == nil || errors.Is(err, errEvicts) {
+		return err
+	}
+	return fmt.Errorf("redis is not reachable: %w", err)
+}
+
+// keepsAll returns errEvicts unless this server keeps all that it is given.
+func keepsAll(ctx context.Context, client redis.Cmdable) error {
 	// INFO and not CONFIG GET: managed Redis refuses the latter.
 	info, err := client.Info(ctx, "memory").Result()
 	if err != nil {
-		return fmt.Errorf("redis is not reachable: %w", err)
+		return err
 	}
 	for line := range strings.Lines(info) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")

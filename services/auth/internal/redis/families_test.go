@@ -153,11 +153,3 @@ func TestT68_EvictingRedisIsRefused(t *testing.T) {
 	}
 	_ = client.Close()
 }
-
-func TestConnectNamesTheFaultAndNotThePassword(t *testing.T) {
-	for _, url := range []string{"redis://:tadpole@127.0.0.1:1", "tadpole", "http://tadpole:80"} {
-		if _, err := redis.Connect(t.Context(), url); err == nil || strings.Contains(err.Error(), "tadpole") {
-			t.Errorf("%s: %v", url, err)
-		}
-	}
-}

@@ -1,0 +1,244 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/ratelimit/gcra"
+	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/pkg/redistest"
+)
+
+// TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites: the primary has
+// acknowledged them and is killed. Nobody is logged out, nobody revoked comes back.
+func TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites(t *testing.T) {
+	t.Parallel()
+	primary, replica := redistest.StartTCP(t), redistest.StartTCP(t)
+	replica.Follow(t, primary)
+	s := newSessions(t)
+	before := s.on(connect(t, primary.URL()))
+
+	idle, busy, tabs, stolen := signIn(t, before), signIn(t, before), signIn(t, before), signIn(t, before)
+	out, outLater, disabled := signIn(t, before), signIn(t, before), signIn(t, before)
+	first := *stolen
+	stolen.mustRefresh(t)
+	signIn(t, before).signOut(t)
+	replica.AwaitCaughtUp(t, primary)
+	replica.Promote(t)
+
+	// Acknowledged by the primary, and unknown to the replica.
+	for range 3 {
+		busy.mustRefresh(t)
+	}
+	tabs.mustRefresh(t)
+	otherTab := *tabs
+	tabs.mustRefresh(t)
+	young := signIn(t, before)
+	young.mustRefresh(t)
+	out.signOut(t)
+	disabled.mustRefresh(t)
+	if _, err := before.End(t.Context(), session.Which{Family: disabled.Family}, session.ReasonUserDisabled); err != nil {
+		t.Fatal(err)
+	}
+	stolen.mustRefresh(t)
+	first.mustBeOut(t) // two behind: reuse
+	primary.Stop()
+
+	after := s.on(connect(t, replica.URL()))
+	for _, b := range []*browser{idle, busy, tabs, &otherTab, stolen, &first, out, outLater, disabled, young} {
+		b.service = after
+	}
+	// A token ahead of the store is one whose record is looked at: nothing
+	// depends on when the outbox comes.
+	disabled.mustBeOut(t)
+	stolen.mustBeOut(t)
+	// The new stream grows before the outbox looks at it.
+	outLater.signOut(t)
+	if err := after.FlushOutbox(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*browser{out, outLater, disabled, stolen, &first} {
+		b.mustBeOut(t)
+	}
+	for _, c := range []struct {
+		name    string
+		browser *browser
+		want    session.Outcome
+	}{
+		{"three rotations ahead", busy, session.Healed},
+		{"a tab that is behind another, and ahead of the replica", &otherTab, session.Healed},
+		{"unknown to the replica", young, session.Rebuilt},
+		{"as the replica knows it", idle, session.Rotated},
+	} {
+		if got := c.browser.mustRefresh(t); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if c.browser == &otherTab {
+			continue
+		}
+		if got := c.browser.mustRefresh(t); got != session.Rotated {
+			t.Errorf("%s, and then: %s", c.name, got)
+		}
+	}
+	// One token has one successor, for ever: the one that the dead primary gave to the first tab.
+	if otherTab.RefreshToken != tabs.RefreshToken {
+		t.Error("the replica gave another successor than the primary had given")
+	}
+	if got := tabs.mustRefresh(t); got != session.Rotated {
+		t.Errorf("the tab that was ahead: %s", got)
+	}
+}
+
+// TestT66_T84_R8_SentinelFailover: the primary dies under go-redis's failover
+// client. Until another one is chosen there is an outage, and then all goes on.
+func TestT66_T84_R8_SentinelFailover(t *testing.T) {
+	t.Parallel()
+	servers := redistest.StartSentinels(t, 3)
+	service := newSessions(t).on(connect(t, servers.URL()))
+	lives, out, outMissed := signIn(t, service), signIn(t, service), signIn(t, service)
+	out.signOut(t)
+	servers.Replica.AwaitCaughtUp(t, servers.Primary)
+	lives.mustRefresh(t)
+	outMissed.signOut(t)
+	servers.Primary.Stop()
+
+	for range 3 {
+		lives.mustBeTold(t)
+	}
+	servers.LetThemFailOver(t)
+	lives.comesBack(t, func() {})
+	if err := service.FlushOutbox(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out.mustBeOut(t)
+	outMissed.mustBeOut(t)
+	if got := lives.mustRefresh(t); got != session.Rotated {
+		t.Errorf("after the failover: %s", got)
+	}
+	signIn(t, service).mustRefresh(t)
+}
+
+// TestT66_T84_R8_AClusterLosesAPrimary that holds the stream, too.
+func TestT66_T84_R8_AClusterLosesAPrimary(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t)
+	service := newSessions(t).on(connect(t, cluster.URL()))
+	dies := cluster.Shard(t, "revocations")
+	var there, elsewhere []*browser
+	for len(there) < 4 || len(elsewhere) < 4 {
+		b := signIn(t, service)
+		if cluster.Shard(t, "rf:{"+string(b.Family)+"}") == dies {
+			there = append(there, b)
+		} else {
+			elsewhere = append(elsewhere, b)
+		}
+	}
+	out := []*browser{there[0], elsewhere[0]}
+	there, elsewhere = there[1:], elsewhere[1:]
+	for _, b := range out {
+		b.signOut(t)
+	}
+	for _, b := range there {
+		b.mustRefresh(t)
+	}
+	cluster.Primary(dies).Stop()
+
+	others := func() {
+		for _, b := range elsewhere {
+			if got := b.mustRefresh(t); got != session.Rotated {
+				t.Fatalf("of another primary: %s", got)
+			}
+		}
+	}
+	others()
+	for _, b := range there {
+		b.mustBeTold(t)
+	}
+	others()
+	// A logout that cannot reach every verifier is no success yet, and durable all the same.
+	if _, err := service.Revoke(t.Context(), there[0].RefreshToken, "app"); !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("a logout without the stream: %v", err)
+	}
+	out, there = append(out, there[0]), there[1:]
+
+	cluster.LetItFailOver(t)
+	for _, b := range there {
+		b.comesBack(t, others)
+	}
+	others()
+	if err := service.FlushOutbox(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range out {
+		b.mustBeOut(t)
+	}
+	for _, b := range there {
+		if got := b.mustRefresh(t); got != session.Rotated {
+			t.Errorf("after the takeover: %s", got)
+		}
+	}
+}
+
+// TestT68_OnACluster: families, stream and check are as on one server.
+func TestT68_OnACluster(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	client := connect(t, cluster.URL())
+	t.Run("T57 T58 T59 families", func(t *testing.T) { conformance(t, client) })
+	t.Run("stream", func(t *testing.T) { aStream(t, client) })
+	t.Run("rate limits", func(t *testing.T) { limits(t, client) })
+	t.Run("one primary evicts", func(t *testing.T) {
+		if err := cluster.Primary(2).Client(t).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := redis.Connect(t.Context(), cluster.URL()); err == nil || !strings.Contains(err.Error(), "noeviction") {
+			t.Errorf("a Cluster of which one primary evicts: %v", err)
+		}
+	})
+}
+
+func aStream(t *testing.T, client goredis.UniversalClient) {
+	stream := redis.NewStream(client, time.Hour)
+	if w, err := stream.Window(t.Context()); err != nil || w.Last != 0 {
+		t.Fatalf("before the first: %+v, %v", w, err)
+	}
+	want := session.Revocation{Family: session.NewFamilyID(), Reason: session.ReasonLogout}
+	mark, err := stream.Publish(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := stream.Window(t.Context()); err != nil || w.Last != mark || !slices.Equal(w.Present, []session.FamilyID{want.Family}) {
+		t.Errorf("window %+v, %v, want %s at %d", w, err, want.Family, mark)
+	}
+	got, err := stream.Read(t.Context(), "0")
+	if err != nil || len(got) != 1 || got[0].Revocation != want {
+		t.Fatalf("read %+v, %v", got, err)
+	}
+	if got, err = stream.Read(t.Context(), got[0].ID); err != nil || len(got) != 0 {
+		t.Errorf("behind the last: %+v, %v", got, err)
+	}
+}
+
+// limits are of many subjects, so that every primary has some.
+func limits(t *testing.T, client goredis.UniversalClient) {
+	limiter, err := gcra.New(client, []byte("sixteen bytes or more"), ratelimit.DefaultRates())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		subject := fmt.Sprintf("frog%d@example.com", i)
+		if d, err := limiter.Allow(t.Context(), ratelimit.LoginAccount, subject); err != nil || !d.Allowed {
+			t.Errorf("%+v, %v", d, err)
+		}
+		if err := limiter.Reset(t.Context(), ratelimit.LoginAccount, subject); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package redis
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The faults of a URL. None quotes it: it holds a password, and what was meant
+// as which part of a malformed one is not to be told.
+var (
+	errURL         = errors.New("redis URL: want redis://[user:password@]host:port[/db], redis+sentinel://[user:password@]host:port,…/name-of-primary[/db] or redis+cluster://[user:password@]host:port,…, each also with rediss for TLS")
+	errURLAlone    = errors.New("redis URL: want redis://[user:password@]host:port[/db] or rediss://…")
+	errURLUser     = errors.New("redis URL: user and password must be percent-encoded, as in redis://:p%40ss@host:port")
+	errURLHosts    = errors.New("redis URL: want host:port, several of them with commas between")
+	errURLName     = errors.New("redis URL: redis+sentinel:// needs the primary's name behind the Sentinels: …/name or …/name/db")
+	errURLDatabase = errors.New("redis URL: the database must be a number from 0 on")
+	errURLCluster  = errors.New("redis URL: a Cluster has no databases: nothing may stand behind its hosts")
+	errURLQuery    = errors.New("redis URL: the only parameter there is is sentinel_password, with redis+sentinel://")
+)
+
+// A place is where Redis is: one server, or several that are one.
+type place struct {
+	alone   *redis.Options
+	several *redis.UniversalOptions
+}
+
+// parseURL reads one of
+//
+//	redis://[user:password@]host:port[/db]                    and all that go-redis takes
+//	redis+sentinel://[user:password@]host:port,…/name[/db]    ?sentinel_password=… if the Sentinels want one too
+//	redis+cluster://[user:password@]host:port,…
+//
+// and the same with rediss, which is TLS. It does not use net/url for the
+// whole, which takes one host only.
+func parseURL(text string) (place, error) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	base, kind, several := strings.Cut(scheme, "+")
+	switch {
+	case !several:
+		o, err := redis.ParseURL(text)
+		if err != nil {
+			return place{}, alone(scheme)
+		}
+		return place{alone: o}, nil
+	case base != "redis" && base != "rediss" || kind != "sentinel" && kind != "cluster":
+		return place{}, errURL
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, path, _ := strings.Cut(rest, "/")
+	o := &redis.UniversalOptions{IsClusterMode: kind == "cluster"}
+	if base == "rediss" {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // each connection is verified for the host it goes to
+	}
+	err := errors.Join(setServers(o, authority), setPath(o, path), setQuery(o, query))
+	return place{several: o}, err
+}
+
+// alone is what to say of a URL of one server, or of nothing that is known.
+func alone(scheme string) error {
+	if scheme == "redis" || scheme == "rediss" {
+		return errURLAlone
+	}
+	return errURL
+}
+
+// setServers reads [user:password@]host:port,host:port.
+func setServers(o *redis.UniversalOptions, authority string) error {
+	hosts := authority
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		user, password, _ := strings.Cut(authority[:at], ":")
+		var err1, err2 error
+		o.Username, err1 = url.PathUnescape(user)
+		o.Password, err2 = url.PathUnescape(password)
+		if err1 != nil || err2 != nil || strings.ContainsAny(authority[:at], "@,") {
+			return errURLUser
+		}
+		hosts = authority[at+1:]
+	}
+	for addr := range strings.SplitSeq(hosts, ",") {
+		host, port, err := net.SplitHostPort(addr)
+		n, err2 := strconv.ParseUint(port, 10, 16)
+		if err != nil || err2 != nil || host == "" || n == 0 {
+			return errURLHosts
+		}
+		o.Addrs = append(o.Addrs, addr)
+	}
+	return nil
+}
+
+// setPath reads name[/db] of Sentinel.
+func setPath(o *redis.UniversalOptions, path string) error {
+	if o.IsClusterMode {
+		if path != "" {
+			return errURLCluster
+		}
+		return nil
+	}
+	name, db, given := strings.Cut(path, "/")
+	name, err := url.PathUnescape(name)
+	if err != nil || name == "" {
+		return errURLName
+	}
+	o.MasterName = name
+	if given {
+		n, err := strconv.ParseUint(db, 10, 16)
+		if err != nil {
+			return errURLDatabase
+		}
+		o.DB = int(n)
+	}
+	return nil
+}
+
+func setQuery(o *redis.UniversalOptions, query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return errURLQuery
+	}
+	o.SentinelPassword = values.Get("sentinel_password")
+	values.Del("sentinel_password")
+	if len(values) > 0 || o.IsClusterMode && o.SentinelPassword != "" {
+		return errURLQuery
+	}
+	return nil
+}

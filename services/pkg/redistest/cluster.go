@@ -1,0 +1,153 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	shards = 3
+	slots  = 16384 // of every Redis Cluster
+)
+
+// Cluster is a Redis Cluster of three primaries with a replica each.
+type Cluster struct {
+	nodes   [2 * shards]*Server // a primary's replica is shards behind it
+	clients [2 * shards]*redis.Client
+}
+
+// StartCluster starts a Cluster and waits until all of it agrees on who has what. It takes no server for dead until
+// LetItFailOver: a busy machine must not look like a dead one. Slots that nobody serves do not stop the others.
+func StartCluster(t testing.TB) *Cluster {
+	t.Helper()
+	c := new(Cluster)
+	for i := range c.nodes {
+		c.nodes[i] = StartTCP(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes",
+			"--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no",
+			// A replica takes over however long it has not heard of its primary.
+			"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no")
+		c.clients[i] = c.nodes[i].Client(t)
+	}
+	c.form(t)
+	c.setTimeout(t, "60000")
+	return c
+}
+
+// form makes one Cluster of the servers, as redis-cli --cluster create does.
+func (c *Cluster) form(t testing.TB) {
+	t.Helper()
+	var ids [len(c.nodes)]string
+	for i, client := range c.clients {
+		id, err := client.ClusterMyID(t.Context()).Result()
+		if err != nil {
+			t.Fatalf("redistest: cluster: %v", err)
+		}
+		ids[i] = id
+		c.tell(t, i, "SET-CONFIG-EPOCH", i+1)
+		if i < shards {
+			c.tell(t, i, "ADDSLOTSRANGE", i*slots/shards, (i+1)*slots/shards-1)
+		}
+		for _, met := range c.nodes[:i] { // each meets each: gossip would take seconds
+			c.tell(t, i, "MEET", met.ip, port)
+		}
+	}
+	for _, client := range c.clients {
+		await(t, "the nodes meet", func(ctx context.Context) error {
+			known, err := client.ClusterNodes(ctx).Result()
+			for _, id := range ids {
+				if err == nil && !strings.Contains(known, id) {
+					err = errors.New(known)
+				}
+			}
+			return err
+		})
+	}
+	for i := range shards {
+		c.tell(t, shards+i, "REPLICATE", ids[i])
+	}
+	for i, client := range c.clients {
+		await(t, "the nodes agree", func(ctx context.Context) error { return agrees(ctx, client) })
+		if i >= shards {
+			c.nodes[i].AwaitCaughtUp(t, c.nodes[i-shards])
+		}
+	}
+}
+
+// agrees returns nil if a node knows a primary and a replica for every slot.
+func agrees(ctx context.Context, client *redis.Client) error {
+	state, err := client.ClusterInfo(ctx).Result()
+	if err != nil {
+		return err
+	}
+	// Unlike CLUSTER SHARDS it names only replicas that have something, as clients see it.
+	ranges, err := client.Do(ctx, "CLUSTER", "SLOTS").Slice()
+	if err != nil {
+		return err
+	}
+	good := strings.Contains(state, "cluster_state:ok") && len(ranges) == shards
+	for _, r := range ranges {
+		r, _ := r.([]any)
+		good = good && len(r) == 4 // first slot, last slot, primary, replica
+	}
+	if !good {
+		return fmt.Errorf("%v\n%s", ranges, state)
+	}
+	return nil
+}
+
+// URL returns the value for a program's LILYPAD_REDIS_URL: two nodes, of which one may be dead; the others are found.
+func (c *Cluster) URL() string {
+	return "redis+cluster://" + c.nodes[0].Addr() + "," + c.nodes[1].Addr()
+}
+
+// Shard returns which of the three primaries, as the Cluster began, has a key.
+func (c *Cluster) Shard(t testing.TB, key string) int {
+	t.Helper()
+	slot, err := c.clients[shards].ClusterKeySlot(t.Context(), key).Result()
+	if err != nil {
+		t.Fatalf("redistest: cluster: %v", err)
+	}
+	for i := range shards {
+		if int(slot) < (i+1)*slots/shards {
+			return i
+		}
+	}
+	t.Fatalf("redistest: slot %d", slot)
+	return 0
+}
+
+// Primary and Replica return the servers of a shard, as the Cluster began.
+func (c *Cluster) Primary(shard int) *Server { return c.nodes[shard] }
+
+// Replica is the server that takes over when the primary of the shard is gone.
+func (c *Cluster) Replica(shard int) *Server { return c.nodes[shards+shard] }
+
+// LetItFailOver makes the Cluster replace a primary that does not answer for a second.
+func (c *Cluster) LetItFailOver(t testing.TB) {
+	t.Helper()
+	c.setTimeout(t, "1000")
+}
+
+func (c *Cluster) setTimeout(t testing.TB, millis string) {
+	t.Helper()
+	for i, client := range c.clients {
+		if c.nodes[i].cmd == nil {
+			continue
+		}
+		if err := client.ConfigSet(t.Context(), "cluster-node-timeout", millis).Err(); err != nil {
+			t.Fatalf("redistest: cluster: %v", err)
+		}
+	}
+}
+
+func (c *Cluster) tell(t testing.TB, node int, command ...any) {
+	t.Helper()
+	if err := c.clients[node].Do(t.Context(), append([]any{"CLUSTER"}, command...)...).Err(); err != nil {
+		t.Fatalf("redistest: CLUSTER %v: %v", command, err)
+	}
+}

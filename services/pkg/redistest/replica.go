@@ -1,0 +1,124 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// port is that of every server with an address of its own; 10 000 more is the cluster bus. Both are below the range that
+// Linux takes ports of outgoing connections from.
+const port = 7007
+
+// takeover bounds the wait for what several servers agree on, which a busy machine makes slow.
+const takeover = 60 * time.Second
+
+// StartTCP starts a private redis-server that other servers can reach too: it listens on a loopback address of its own.
+func StartTCP(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := create(t)
+	s.ip = ownAddress()
+	s.args = append([]string{
+		"--port", strconv.Itoa(port), "--bind", s.ip, "--bind-source-addr", s.ip, "--protected-mode", "no",
+		// A first copy is sent at once, not after waiting for more replicas to come.
+		"--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
+		// A Cluster tells nobody of a replica that has got nothing yet, and with no writes this is the first thing.
+		"--repl-ping-replica-period", "1",
+	}, args...)
+	s.Start(t)
+	return s
+}
+
+// ownAddress returns one of the 16 million addresses of this machine to itself.
+func ownAddress() string {
+	return fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // not a secret
+}
+
+// Addr returns host and port of a server of StartTCP.
+func (s *Server) Addr() string { return net.JoinHostPort(s.ip, strconv.Itoa(port)) }
+
+// Follow makes the server a replica of primary (both of StartTCP) and waits until it has all that primary holds.
+func (s *Server) Follow(t testing.TB, primary *Server) {
+	t.Helper()
+	if err := s.Client(t).ReplicaOf(t.Context(), primary.ip, strconv.Itoa(port)).Err(); err != nil {
+		t.Fatalf("redistest: follow: %v", err)
+	}
+	s.AwaitCaughtUp(t, primary)
+}
+
+// Promote makes a replica a primary, with what it has by now.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	if err := s.Client(t).ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
+		t.Fatalf("redistest: promote: %v", err)
+	}
+}
+
+// AwaitCaughtUp waits until the replica holds all that primary has been told so far.
+func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
+	t.Helper()
+	from, to := primary.Client(t), s.Client(t)
+	offset, err := info(t.Context(), from, "replication", "master_repl_offset")
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	want, err := strconv.ParseInt(offset, 10, 64)
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	await(t, "the replica catches up", func(ctx context.Context) error {
+		if link, err := info(ctx, to, "replication", "master_link_status"); err != nil || link != "up" {
+			return fmt.Errorf("link to the primary is %q, %w", link, err)
+		}
+		offset, err := info(ctx, to, "replication", "slave_repl_offset")
+		if err != nil {
+			return err
+		}
+		if got, err := strconv.ParseInt(offset, 10, 64); err != nil || got < want {
+			return fmt.Errorf("at %q of %d", offset, want)
+		}
+		return nil
+	})
+}
+
+// info returns one line of INFO.
+func info(ctx context.Context, client *redis.Client, section, name string) (string, error) {
+	text, err := client.Info(ctx, section).Result()
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			return value, nil
+		}
+	}
+	return "", errors.New("INFO has no " + name)
+}
+
+// await waits until ready has no complaint any more.
+func await(t testing.TB, what string, ready func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), takeover)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("redistest: %s: %v", what, err)
+		case <-again.C:
+		}
+	}
+}
