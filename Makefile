@@ -51,6 +51,10 @@ format: bin/golangci-lint ## Rewrite the sources as `make lint` wants them
 fuzz: ## Every fuzz target in turn: make fuzz [FUZZTIME=60s]
 	@hack/fuzz
 
+bench: ## What it costs beside what it is compared with; writes docs/benchmarks.md
+	@$(call outside,bench)
+	@exec bin/bench --root . --doc docs/benchmarks.md
+
 build: ## The four programs, static, into bin/
 	@hack/build
 
@@ -75,7 +79,7 @@ help: ## This list
 	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } \
 	  /^[a-z0-9-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run up down test test-charts e2e lint format fuzz build generate verify tidy clean help
+.PHONY: run up down test test-charts e2e lint format fuzz bench build generate verify tidy clean help
 
 # Tools, at the versions of hack/tools/go.mod, built when missing or when that file changes.
 # CGO is off: with it, sqlc compiles the whole PostgreSQL parser in C.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A session is one as its holder knows it.
+type session struct {
+	id      string
+	refresh string // the refresh token of the day
+}
+
+// assertion says who we are (RFC 7523 section 3). It is signed once and used
+// for minutes, as a sidecar does.
+func (l *lab) assertion() (string, error) {
+	now := time.Now()
+	return jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
+		Issuer: clientID, Subject: clientID, Audience: jwt.ClaimStrings{issuer}, ID: rand.Text(),
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(10 * time.Minute)),
+	}).SignedString(l.key)
+}
+
+// hashing is how many passwords are set at once: more would only wait for each other.
+const hashing = 4
+
+// register makes n users, from addresses of their own because the service
+// limits what one address may do, and returns their sessions.
+func (l *lab) register(ctx context.Context, auth string, n int) ([]*session, error) {
+	assertion, err := l.assertion()
+	if err != nil {
+		return nil, err
+	}
+	sessions, faults := make([]*session, n), make([]error, hashing)
+	var all sync.WaitGroup
+	for worker := range hashing {
+		all.Go(func() {
+			for i := worker; i < n && faults[worker] == nil; i += hashing {
+				sessions[i], faults[worker] = signUp(ctx, auth, assertion, i)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range faults {
+		if err != nil {
+			return nil, fmt.Errorf("register: %w", err)
+		}
+	}
+	return sessions, nil
+}
+
+func signUp(ctx context.Context, auth, assertion string, i int) (*session, error) {
+	body, err := json.Marshal(map[string]any{
+		"email": fmt.Sprintf("frog-%d@bench.example", i), "name": "Frog", "password": rand.Text(),
+		"presenter": map[string]string{"user_agent": userAgent, "client_address": fmt.Sprintf("198.18.%d.1", i%256)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	said, err := once(ctx, auth, request(http.MethodPost, "/v1/users", body,
+		"Content-Type: application/json", "Authorization: Bearer "+assertion), http.StatusCreated)
+	if err != nil {
+		return nil, err
+	}
+	var begun struct{ Token answer }
+	if err := json.Unmarshal(said.body, &begun); err != nil {
+		return nil, err
+	}
+	return &session{id: begun.Token.SID, refresh: begun.Token.RefreshToken}, nil
+}
+
+// userAgent is one as browsers have it.
+const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// paceRate is how many requests a second arrive, whether the ones before are answered or not.
+const paceRate = 1000
+
+// measureAdded finds what a proxy adds to an answer's way when the machine is
+// not full: the percentiles behind it less those of the upstream itself.
+func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxies []*process, header []string, found *figures) error {
+	req := request(http.MethodGet, "/", nil, header...)
+	added := make(map[string][][2]float64)
+	for round := range o.rounds {
+		l.say("round %d: %d requests a second", round+1, paceRate)
+		base, err := pace(ctx, upstream, req, o.span())
+		if err != nil {
+			return err
+		}
+		for _, p := range proxies[:2] { // the sidecar and nginx
+			behind, err := pace(ctx, p.address, req, o.span())
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			added[p.name] = append(added[p.name], [2]float64{
+				millis(percentile(behind, 50) - percentile(base, 50)), millis(percentile(behind, 99) - percentile(base, 99)),
+			})
+		}
+	}
+	for _, p := range proxies[:2] {
+		for i, name := range []string{"p50", "p99"} {
+			found.add(p.name+" added "+name+" ms", 2, medianOf(added[p.name], func(v [2]float64) float64 { return v[i] }))
+		}
+	}
+	return nil
+}
+
+// pace sends requests at fixed moments and returns how long each took from its
+// moment on, in order: one that had to wait for a connection, because those
+// before it were slow, has its waiting counted.
+func pace(ctx context.Context, address string, req []byte, span time.Duration) ([]time.Duration, error) {
+	n := int(span * paceRate / time.Second)
+	due := make(chan time.Time, n)
+	took, faults := make([][]time.Duration, connections), make([]error, connections)
+	var all sync.WaitGroup
+	for w := range connections {
+		all.Go(func() { took[w], faults[w] = serveDue(ctx, address, req, due) })
+	}
+	tickOff(ctx, due, n)
+	all.Wait()
+	latencies := slices.Concat(took...)
+	slices.Sort(latencies)
+	return latencies, errors.Join(errors.Join(faults...), ctx.Err())
+}
+
+// tickOff names n moments, each when it has come. It sleeps in a thread of its
+// own: the runtime's timers are too coarse by up to a millisecond.
+func tickOff(ctx context.Context, due chan<- time.Time, n int) {
+	defer close(due)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	next := time.Now()
+	for range n {
+		if ctx.Err() != nil {
+			return
+		}
+		if wait := time.Until(next); wait > 0 {
+			rest := syscall.NsecToTimespec(int64(wait))
+			_ = syscall.Nanosleep(&rest, nil) // a signal ends it early, by less than matters
+		}
+		due <- next
+		next = next.Add(time.Second / paceRate)
+	}
+}
+
+func serveDue(ctx context.Context, address string, req []byte, due <-chan time.Time) (took []time.Duration, err error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	for moment := range due {
+		if err != nil {
+			continue // the moments go by
+		}
+		var said reply
+		if said, err = c.do(ctx, req); err == nil {
+			err = said.want(http.StatusOK, "a page")
+		}
+		took = append(took, time.Since(moment))
+	}
+	return took, err
+}

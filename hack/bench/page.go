@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"text/template"
+)
+
+//go:embed page.md
+var pageText string
+
+// A machine is where it was measured.
+type machine struct {
+	Cores          int
+	Model, Kernel  string
+	Memory         string
+	Go             string
+	Postgres       string
+	Redis          string
+	Nginx, HAProxy string
+	Wrk            string
+}
+
+func describe(ctx context.Context) machine {
+	return machine{
+		Cores: runtime.NumCPU(), Model: field("/proc/cpuinfo", "model name"), Memory: field("/proc/meminfo", "MemTotal"), Kernel: kernel(),
+		Go: runtime.Version(), Postgres: version(ctx, filepath.Join(postgresBin(), "postgres"), "--version"),
+		Redis: version(ctx, lookPath("redis-server"), "--version"), Nginx: version(ctx, lookPath("nginx"), "-v"),
+		HAProxy: version(ctx, lookPath("haproxy"), "-v"), Wrk: version(ctx, lookPath("wrk"), "-v"),
+	}
+}
+
+// field is the first value of a name in one of /proc's lists.
+func field(path, name string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+func kernel() string {
+	var u syscall.Utsname
+	if err := syscall.Uname(&u); err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, c := range u.Release {
+		if c == 0 {
+			break
+		}
+		b.WriteByte(byte(c)) //nolint:gosec // it is int8 on some machines and uint8 on others
+	}
+	return b.String()
+}
+
+func writePage(ctx context.Context, path string, found *figures) error {
+	page, err := template.New("page").Parse(pageText)
+	if err != nil {
+		return err
+	}
+	var table, text strings.Builder
+	if err := found.print(&table); err != nil {
+		return err
+	}
+	if err := page.Execute(&text, struct {
+		machine
+
+		Table string
+	}{describe(ctx), strings.TrimSpace(table.String())}); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text.String()), 0o644) //nolint:gosec // a page of the documentation
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// workers each rotate sessions of their own, so that no two ever meet at one family.
+const (
+	workers      = 16
+	loadSessions = 4 * workers
+)
+
+// A turn is what one program did while it was its turn.
+type turn struct {
+	requests             int
+	took                 time.Duration
+	latencies            []time.Duration // in order of size
+	cpu, redis, postgres time.Duration
+}
+
+func (t turn) perSecond() float64 { return float64(t.requests) / t.took.Seconds() }
+
+func (t turn) micros(of time.Duration) float64 {
+	return float64(of) / float64(time.Microsecond) / float64(t.requests)
+}
+
+// A refresher is a server that exchanges refresh tokens, and how to ask it.
+type refresher struct {
+	*process
+	target, prefix string // the form up to the refresh token
+	sessions       []*session
+}
+
+func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessions []*session, found *figures) error {
+	if err := measureStore(ctx, l, sessions, "family bytes at generation 1", found); err != nil {
+		return err
+	}
+	base, err := l.startFloor(ctx)
+	if err != nil {
+		return err
+	}
+	assertion, err := l.assertion()
+	if err != nil {
+		return err
+	}
+	own := make([]*session, loadSessions)
+	for i := range own {
+		own[i] = &session{refresh: fmt.Sprint(i)}
+	}
+	form := url.Values{
+		"grant_type": {"refresh_token"}, "user_agent": {userAgent}, "client_address": {"198.18.0.1"},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+	}
+	whole := refresher{process: auth.process, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions}
+	bare := refresher{process: base, target: "/", prefix: "refresh_token=", sessions: own}
+	var wholes, bares []turn
+	for round := range o.rounds {
+		for _, side := range []struct {
+			name  string
+			who   refresher
+			turns *[]turn
+		}{{"refresh", whole, &wholes}, {"floor", bare, &bares}} {
+			l.say("round %d: %s", round+1, side.name)
+			if _, err := l.drive(ctx, side.who, time.Second/2); err != nil { // warm, and awake
+				return err
+			}
+			t, err := l.drive(ctx, side.who, o.span())
+			if err != nil {
+				return err
+			}
+			*side.turns = append(*side.turns, t)
+		}
+	}
+	if o.profile != "" {
+		if err := l.profile(ctx, o, auth, whole); err != nil {
+			return err
+		}
+	}
+	found.refresh(wholes, bares)
+	if err := base.stop(); err != nil {
+		return err
+	}
+	return measureStore(ctx, l, sessions, "family bytes", found)
+}
+
+// refresh writes what the turns come to.
+func (f *figures) refresh(wholes, bares []turn) {
+	for _, side := range []struct {
+		name  string
+		turns []turn
+	}{{"refresh", wholes}, {"floor", bares}} {
+		f.add(side.name+" cpu us", 1, medianOf(side.turns, func(t turn) float64 { return t.micros(t.cpu) }))
+		f.add(side.name+" requests/s", 0, medianOf(side.turns, turn.perSecond))
+		f.add(side.name+" p99 ms", 2, medianOf(side.turns, func(t turn) float64 { return millis(percentile(t.latencies, 99)) }))
+		f.add(side.name+" redis cpu us", 1, medianOf(side.turns, func(t turn) float64 { return t.micros(t.redis) }))
+	}
+	f.add("refresh postgres cpu us", 1, medianOf(wholes, func(t turn) float64 { return t.micros(t.postgres) }))
+	speed, cost := make([]float64, len(wholes)), make([]float64, len(wholes))
+	for i := range wholes { // the two of one round had the same neighbours
+		speed[i] = wholes[i].perSecond() / bares[i].perSecond()
+		cost[i] = wholes[i].micros(wholes[i].cpu) / bares[i].micros(bares[i].cpu)
+	}
+	f.add("ratio refresh/floor", 2, median(speed))
+	f.add("ratio refresh/floor cpu", 2, median(cost))
+}
+
+// drive has all workers rotate for a while.
+func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn, error) {
+	before, err := l.used(r.process)
+	if err != nil {
+		return turn{}, err
+	}
+	begun := time.Now()
+	latencies, faults := make([][]time.Duration, workers), make([]error, workers+1)
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
+			latencies[w], faults[w] = r.work(ctx, r.sessions[w*len(r.sessions)/workers:(w+1)*len(r.sessions)/workers], begun.Add(span))
+		})
+	}
+	all.Wait()
+	took := time.Since(begun)
+	after, err := l.used(r.process)
+	faults[workers] = err
+	if err := errors.Join(faults...); err != nil {
+		return turn{}, fmt.Errorf("%s: %w", r.name, err)
+	}
+	t := turn{
+		took: took, latencies: slices.Concat(latencies...),
+		cpu: after.cpu - before.cpu, redis: after.redis - before.redis, postgres: after.postgres - before.postgres,
+	}
+	t.requests = len(t.latencies)
+	slices.Sort(t.latencies)
+	return t, nil
+}
+
+// used is what the program and the stores have used so far.
+func (l *lab) used(p *process) (t turn, err error) {
+	var faults [3]error
+	t.cpu, faults[0] = p.cpu()
+	t.redis, faults[1] = l.redis.cpu()
+	t.postgres, faults[2] = l.postgres.cpu()
+	return t, errors.Join(faults[:]...)
+}
+
+func (r refresher) work(ctx context.Context, sessions []*session, until time.Time) ([]time.Duration, error) {
+	c, err := dial(ctx, r.address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	latencies := make([]time.Duration, 0, 1<<14)
+	for i := 0; ; i++ {
+		s := sessions[i%len(sessions)]
+		begun := time.Now()
+		if begun.After(until) || ctx.Err() != nil {
+			return latencies, ctx.Err()
+		}
+		req := request(http.MethodPost, r.target, []byte(r.prefix+s.refresh), "Content-Type: application/x-www-form-urlencoded")
+		said, err := c.do(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		latencies = append(latencies, time.Since(begun))
+		if err := said.want(http.StatusOK, "a refresh"); err != nil {
+			return nil, err
+		}
+		var a struct {
+			RefreshToken string `json:"refresh_token"`
+		}
+		if err := json.Unmarshal(said.body, &a); err != nil {
+			return nil, err
+		}
+		if r.target == "/oauth2/token" && a.RefreshToken == s.refresh {
+			return nil, errors.New("a refresh did not rotate")
+		}
+		s.refresh = a.RefreshToken
+	}
+}
+
+// profile takes one of the auth service during a turn that counts for nothing.
+func (l *lab) profile(ctx context.Context, o options, auth service, r refresher) error {
+	l.say("profiling the auth service")
+	taken := make(chan error, 1)
+	go func() {
+		taken <- download(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", auth.ops, o.seconds), o.profile)
+	}()
+	_, err := l.drive(ctx, r, o.span()+time.Second)
+	return errors.Join(err, <-taken)
+}
+
+func download(ctx context.Context, from, to string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil) //nolint:gosec // a program of ours at a port that we chose
+	if err != nil {
+		return err
+	}
+	resp, err := new(http.Client).Do(req) //nolint:gosec // as above
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("profile: %s: %s", resp.Status, b)
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600) //nolint:gosec // whoever runs this names the file
+}

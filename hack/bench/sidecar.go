@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// cookieName is the browser's one cookie.
+const cookieName = "__Host-Http-lilypad"
+
+// A pass is one turn of a proxy under wrk.
+type pass struct {
+	micros, perSecond, p50, p99 float64
+}
+
+func measureProxies(ctx context.Context, l *lab, o options, auth, upstream string, s *session, found *figures) error {
+	proxies, err := l.startProxies(ctx, auth, upstream)
+	if err != nil {
+		return err
+	}
+	side := proxies[0]
+	if err := settle(ctx, side.address, s); err != nil {
+		return err
+	}
+	header := pageHeader(s)
+	passes := make(map[string][]pass)
+	for round := range o.rounds {
+		for _, p := range proxies {
+			l.say("round %d: %s", round+1, p.name)
+			if _, err := wrk(ctx, p, header, time.Second); err != nil { // warm, and awake
+				return err
+			}
+			done, err := wrk(ctx, p, header, o.span())
+			if err != nil {
+				return err
+			}
+			passes[p.name] = append(passes[p.name], done)
+		}
+	}
+	for _, p := range proxies {
+		mine := passes[p.name]
+		found.add(p.name+" cpu us", 1, medianOf(mine, func(p pass) float64 { return p.micros }))
+		found.add(p.name+" requests/s", 0, medianOf(mine, func(p pass) float64 { return p.perSecond }))
+		found.add(p.name+" p50 ms", 2, medianOf(mine, func(p pass) float64 { return p.p50 }))
+		found.add(p.name+" p99 ms", 2, medianOf(mine, func(p pass) float64 { return p.p99 }))
+		peak, err := p.peak()
+		if err != nil {
+			return err
+		}
+		found.add(p.name+" peak MB", 1, float64(peak)/1e6)
+	}
+	ratio := func(a, b string) float64 {
+		each := make([]float64, o.rounds)
+		for i := range each { // the turns of one round had the same neighbours
+			each[i] = passes[a][i].micros / passes[b][i].micros
+		}
+		return median(each)
+	}
+	found.add("ratio sidecar/nginx cpu", 2, ratio("sidecar", "nginx"))
+	found.add("ratio sidecar/haproxy cpu", 2, ratio("sidecar", "haproxy"))
+	found.add("ratio httputil/sidecar cpu", 2, ratio("httputil", "sidecar"))
+	return measureAdded(ctx, l, o, upstream, proxies, header, found)
+}
+
+// startProxies starts all that take turns, the sidecar first.
+func (l *lab) startProxies(ctx context.Context, auth, upstream string) ([]*process, error) {
+	side, err := l.startSidecar(ctx, "sidecar", auth, upstream, true)
+	if err != nil {
+		return nil, err
+	}
+	all := []*process{side.process}
+	for _, start := range []func(context.Context, string) (*process, error){l.startNginxProxy, l.startHAProxy, l.startHTTPUtil} {
+		p, err := start(ctx, upstream)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// pageHeader is what a browser says when a page of the same origin asks for something.
+func pageHeader(s *session) []string {
+	return []string{
+		"User-Agent: " + userAgent, "Accept: application/json, text/plain, */*", "Accept-Language: en",
+		"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty",
+		"Cookie: theme=dark; " + cookieName + "=" + s.refresh,
+	}
+}
+
+// errSettling says that a sidecar keeps giving the browser another cookie.
+var errSettling = errors.New("bench: the sidecar does not settle on a cookie")
+
+// settle visits a sidecar as a browser does until it has nothing more to tell us:
+// the session is in its cache under the cookie we hold.
+func settle(ctx context.Context, sidecar string, s *session) error {
+	for range 5 {
+		said, err := once(ctx, sidecar, request(http.MethodGet, "/", nil, pageHeader(s)...), http.StatusOK)
+		if err != nil {
+			return err
+		}
+		if !take(said, s) {
+			return nil
+		}
+	}
+	return errSettling
+}
+
+// take keeps the cookie of an answer, and reports whether there was one.
+func take(said reply, s *session) bool {
+	for _, c := range (&http.Response{Header: said.header}).Cookies() {
+		if c.Name == cookieName && c.Value != "" && c.Value != s.refresh {
+			s.refresh = c.Value
+			return true
+		}
+	}
+	return false
+}
+
+// wrk drives a proxy for a while.
+func wrk(ctx context.Context, p *process, header []string, span time.Duration) (pass, error) {
+	args := make([]string, 0, 5+2*len(header))
+	args = append(args, "--latency", "-t2", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", int(span.Seconds())))
+	for _, line := range header {
+		args = append(args, "-H", line)
+	}
+	args = append(args, "http://"+p.address+"/")
+	before, err := p.cpu()
+	if err != nil {
+		return pass{}, err
+	}
+	out, err := exec.CommandContext(ctx, "wrk", args...).CombinedOutput() //nolint:gosec // arguments of our own making
+	if err != nil {
+		return pass{}, fmt.Errorf("wrk: %w\n%s", err, out)
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return pass{}, err
+	}
+	said, err := readWrk(string(out))
+	if err != nil {
+		return pass{}, fmt.Errorf("%s: %w", p.name, err)
+	}
+	said.micros = float64(after-before) / float64(time.Microsecond) / said.micros
+	return said, nil
+}
+
+// readWrk reads what wrk has said; micros is the number of requests, for the caller to divide by.
+func readWrk(out string) (pass, error) {
+	var p pass
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		var err error
+		switch {
+		case strings.Contains(line, "Non-2xx"), strings.Contains(line, "Socket errors"):
+			return p, fmt.Errorf("not every request succeeded:\n%s", out)
+		case len(f) == 2 && f[0] == "50%":
+			p.p50, err = wrkMillis(f[1])
+		case len(f) == 2 && f[0] == "99%":
+			p.p99, err = wrkMillis(f[1])
+		case len(f) == 2 && f[0] == "Requests/sec:":
+			_, err = fmt.Sscan(f[1], &p.perSecond)
+		case len(f) > 3 && f[1] == "requests" && f[2] == "in":
+			_, err = fmt.Sscan(f[0], &p.micros)
+		}
+		if err != nil {
+			return p, fmt.Errorf("wrk says %q: %w", line, err)
+		}
+	}
+	if p.micros == 0 || p.perSecond == 0 || p.p99 == 0 {
+		return p, fmt.Errorf("wrk did not say what it measured:\n%s", out)
+	}
+	return p, nil
+}
+
+func wrkMillis(text string) (float64, error) {
+	d, err := time.ParseDuration(text) // 1.23ms, 456.00us, 1.20s: as Go writes them
+	return millis(d), err
+}
