@@ -107,6 +107,7 @@ func TestAChangeThatDidNotComeThroughIsSaid(t *testing.T) {
 			t.Errorf("%d: %q", status, d.Find("main").Text())
 		}
 	}
+	w.AccountsSay("POST /v1/me/password", http.StatusOK)
 	w.AccountsSay("GET /v1/sessions", http.StatusServiceUnavailable)
 	if rec, d := change(t, w, ann, "wrong", replacement); rec.Code != http.StatusUnprocessableEntity || d.Find("#sessions [role=alert]").Length() != 1 {
 		t.Errorf("without the sessions too: %d", rec.Code)
