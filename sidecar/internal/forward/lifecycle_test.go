@@ -44,7 +44,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 		arrived.Done()
 		arrived.Wait()
 	})
-	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{MaxIdle: 3, IdleTimeout: time.Second}})
+	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{MaxIdle: 3}})
 	for range 5 {
 		dial(t, p.addr).write(get("/"))
 	}
@@ -52,7 +52,15 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	if got := p.up.Idle(); got != 3 {
 		t.Errorf("%d connections are kept", got)
 	}
-	await(t, func() bool { return p.up.Idle() == 0 }) // and not for ever
+}
+
+func TestIdleConnectionsAreNotKeptForEver(t *testing.T) {
+	t.Parallel()
+	upstream := handlerUpstream(t, func(http.ResponseWriter, *http.Request) {})
+	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{IdleTimeout: 50 * time.Millisecond}})
+	dial(t, p.addr).write(get("/"))
+	p.outcomes.await(t, 1)
+	await(t, func() bool { return p.up.Idle() == 0 })
 }
 
 // A connection that the upstream closed while it was idle is noticed, and nobody gets an error for it.
