@@ -159,12 +159,14 @@ func (p *process) peak() (int64, error) {
 
 // Fields of /proc/PID/stat, counted behind the program's name (proc_pid_stat(5)).
 const (
+	statParent = 1
 	statGroup  = 2
 	statUser   = 11
 	statSystem = 12
 )
 
-// members calls f for every process of the group.
+// members calls f for every process of the group, and for children that have left it: each of
+// PostgreSQL's is the leader of a session of its own.
 func (p *process) members(f func(dir string, stat []string) error) error {
 	group, found := strconv.Itoa(p.cmd.Process.Pid), false
 	dirs, err := filepath.Glob("/proc/[0-9]*")
@@ -177,7 +179,7 @@ func (p *process) members(f func(dir string, stat []string) error) error {
 			continue // it has ended since
 		}
 		stat := statFields(string(text))
-		if len(stat) <= statSystem || stat[statGroup] != group {
+		if len(stat) <= statSystem || stat[statGroup] != group && stat[statParent] != group {
 			continue
 		}
 		found = true

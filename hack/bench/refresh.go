@@ -28,6 +28,14 @@ type turn struct {
 	cpu, redis, postgres time.Duration
 }
 
+// add makes o a part of t.
+func (t *turn) add(o turn) {
+	t.requests, t.took = t.requests+o.requests, t.took+o.took
+	t.cpu, t.redis, t.postgres = t.cpu+o.cpu, t.redis+o.redis, t.postgres+o.postgres
+	t.latencies = append(t.latencies, o.latencies...)
+	slices.Sort(t.latencies)
+}
+
 func (t turn) perSecond() float64 { return float64(t.requests) / t.took.Seconds() }
 
 func (t turn) micros(of time.Duration) float64 {
@@ -64,21 +72,27 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 	whole := refresher{process: auth.process, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions}
 	bare := refresher{process: base, target: "/", prefix: "refresh_token=", sessions: own}
 	var wholes, bares []turn
+	sides := []struct {
+		name  string
+		who   refresher
+		turns *[]turn
+	}{{"refresh", whole, &wholes}, {"floor", bare, &bares}}
 	for round := range o.rounds {
-		for _, side := range []struct {
-			name  string
-			who   refresher
-			turns *[]turn
-		}{{"refresh", whole, &wholes}, {"floor", bare, &bares}} {
+		for _, side := range sides {
 			l.say("round %d: %s", round+1, side.name)
 			if _, err := l.drive(ctx, side.who, time.Second/2); err != nil { // warm, and awake
 				return err
 			}
-			t, err := l.drive(ctx, side.who, o.span())
-			if err != nil {
-				return err
+			*side.turns = append(*side.turns, turn{})
+		}
+		for range o.seconds { // second by second in turn: what else the machine does changes in less than a turn
+			for _, side := range sides {
+				t, err := l.drive(ctx, side.who, time.Second)
+				if err != nil {
+					return err
+				}
+				(*side.turns)[round].add(t)
 			}
-			*side.turns = append(*side.turns, t)
 		}
 	}
 	if o.profile != "" {
