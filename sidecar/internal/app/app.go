@@ -127,11 +127,7 @@ func ReadRoutes(path string) (*route.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	t, err := route.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return t, nil
+	return route.Parse(text)
 }
 
 func openAssertion(c *Config) (authclient.Assertion, error) {

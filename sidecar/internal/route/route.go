@@ -65,7 +65,7 @@ type file struct {
 	Routes    []Route           `json:"routes"`
 }
 
-// Parse reads a policy in YAML. It reports all faults, joined.
+// Parse reads a policy in YAML. It reports all faults, joined, each a sentence.
 func Parse(text []byte) (*Table, error) {
 	var f file
 	if err := yaml.UnmarshalStrict(text, &f); err != nil {
@@ -77,8 +77,8 @@ func Parse(text []byte) (*Table, error) {
 		faults = append(faults, errors.New("routes: there is none"))
 	}
 	for i, r := range f.Routes {
-		if err := t.add(r); err != nil {
-			faults = append(faults, fmt.Errorf("route %d (%s): %w", i+1, cmp.Or(r.Path, r.Prefix, "?"), err))
+		for _, fault := range t.add(r) {
+			faults = append(faults, fmt.Errorf("route %d (%s): %w", i+1, cmp.Or(r.Path, r.Prefix, "?"), fault))
 		}
 	}
 	// A longer prefix is more specific, and so is one for certain methods.
@@ -107,8 +107,8 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 	return errors.Join(faults...)
 }
 
-func (t *Table) add(r Route) error {
-	var faults []error
+// add takes one route, or says everything that is wrong with it.
+func (t *Table) add(r Route) (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	where := cmp.Or(r.Path, r.Prefix)
 	switch {
@@ -130,11 +130,11 @@ func (t *Table) add(r Route) error {
 			fault("method %q: methods are written in capitals", m)
 		}
 	}
-	if len(faults) > 0 {
-		return errors.Join(faults...)
+	if len(faults) == 0 && t.taken(r) {
+		fault("another route says the same path and methods")
 	}
-	if t.taken(r) {
-		return errors.New("another route says the same path and methods")
+	if len(faults) > 0 {
+		return faults
 	}
 	if r.Path != "" {
 		t.exact[r.Path] = append(t.exact[r.Path], r)
