@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,14 +45,14 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	auth, err := authclient.New(c.AuthURL, assertion, authclient.Transport(), time.Now)
+	auth, err := authclient.New(strings.TrimRight(c.AuthURL, "/"), assertion, authclient.Transport(), time.Now)
 	if err != nil {
 		return nil, err
 	}
 	metrics := httpserver.NewRegistry()
 	streams := stream.New[http1.Handle]()
 	spread := newPropagation(metrics)
-	feed := authn.NewFollower(ctx, c.AuthURL+"/v1/revocations", nil, func(r authn.Revocation) {
+	feed := authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, func(r authn.Revocation) {
 		streams.End(r.SessionID)
 		if !r.At.IsZero() {
 			spread.Observe(time.Since(r.At).Seconds())

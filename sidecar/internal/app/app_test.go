@@ -443,6 +443,25 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+func TestT08_LogoutAnswersInTheSendersWay(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		pairs  []string
+		status int
+	}{
+		"form":                 {[]string{"Content-Type", form}, 303},
+		"form in UTF-8":        {[]string{"Content-Type", form + "; charset=UTF-8"}, 303},
+		"JSON":                 {[]string{"Content-Type", jsonType}, 204},
+		"JSON that takes HTML": {[]string{"Content-Type", jsonType, "Accept", jsonType + "," + pageTypes}, 204},
+		"nothing, a page":      {[]string{"Sec-Fetch-Mode", "navigate"}, 303},
+		"nothing, a fetch":     {[]string{"Sec-Fetch-Mode", "cors", "Accept", "*/*"}, 204},
+	} {
+		if r := w.send("POST", "/auth/logout", "", append(c.pairs, "Cookie", w.login())...); r.status != c.status {
+			t.Errorf("%s: %d", name, r.status)
+		}
+	}
+}
+
 func TestT03_ANewSessionAtEachLogin(t *testing.T) {
 	w := newWorld(t)
 	first := w.login()

@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"errors"
+	"mime"
 	"net/http"
 	"time"
 
@@ -29,7 +30,10 @@ func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) er
 		}
 		e.Sessions.Forget(by.Cookie)
 	}
-	if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" || page.WantsPage(r.Method, r.Header.Get) {
+	// What was sent says who sent it; where nothing was, what is expected does.
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case kind == "application/json":
+	case kind == "application/x-www-form-urlencoded", page.WantsPage(r.Method, r.Header.Get):
 		http.Redirect(w, r, e.Paths.Login, http.StatusSeeOther)
 		return nil
 	}

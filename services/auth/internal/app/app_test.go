@@ -78,7 +78,7 @@ func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 		t.Fatal(err)
 	}
 	c := &app.Config{
-		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 5 * time.Second},
+		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 30 * time.Second},
 		Stores: app.Stores{Store: "embedded"},
 		Listen: "127.0.0.1:0", Issuer: "http://auth.test", Audiences: []string{"frontend", "frogs"},
 		RebuildSessions: true,
