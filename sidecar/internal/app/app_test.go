@@ -297,72 +297,6 @@ func TestS13_A401OfTheApplicationIsReplayedOnceWithANewToken(t *testing.T) {
 	}
 }
 
-func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
-	w := newWorld(t)
-	c := w.login()
-	unknown := strings.Replace(c, "family0000000000000001", "family0000000000000002", 1)
-	w.auth.set(func(a *auth) {
-		a.instead = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
-	})
-	if r := w.get("/account", "Cookie", c); r.status != http.StatusOK {
-		t.Errorf("with a token in memory: %d", r.status)
-	}
-	for _, path := range []string{"/", "/account", "/auth/session"} {
-		r := w.get(path, "Cookie", unknown, "Sec-Fetch-Mode", "navigate")
-		if _, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || set {
-			t.Errorf("%s: %d %v", path, r.status, r.header)
-		}
-	}
-	if r := w.get("/public", "Cookie", unknown); r.status != http.StatusOK {
-		t.Errorf("public: %d", r.status)
-	}
-	if r := w.get("/"); r.status != http.StatusOK {
-		t.Errorf("stranger: %d", r.status)
-	}
-	r := w.send("POST", "/auth/logout", "", "Cookie", c)
-	if value, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || !set || value != "" {
-		t.Errorf("S5: logout in an outage: %d %v", r.status, r.header)
-	}
-	w.auth.set(func(a *auth) { a.instead = nil })
-	if r := w.get("/account", "Cookie", w.login()); r.status != http.StatusOK {
-		t.Errorf("afterwards: %d", r.status)
-	}
-}
-
-func TestT45_AnIllAuthServiceIsAnOutage(t *testing.T) {
-	w := newWorld(t)
-	c := cookie.Name + "=v1.k1.family0000000000000001.1." + strings.Repeat("m", 43)
-	for name, ill := range map[string]http.HandlerFunc{
-		"a gigabyte": func(rw http.ResponseWriter, _ *http.Request) {
-			rw.Header().Set("Content-Type", jsonType)
-			chunk := []byte(`{"access_token":"` + strings.Repeat("x", 1<<20))
-			for range 1024 {
-				if _, err := rw.Write(chunk); err != nil {
-					return
-				}
-			}
-		},
-		"garbage": func(rw http.ResponseWriter, _ *http.Request) {
-			rw.Header().Set("Content-Type", jsonType)
-			_, _ = rw.Write([]byte("<html>"))
-		},
-		"half an answer":  func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 200, map[string]string{"access_token": "x"}) },
-		"endless headers": func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Long", strings.Repeat("x", 1<<20)) },
-		"redirect": func(rw http.ResponseWriter, r *http.Request) {
-			http.Redirect(rw, r, "http://127.0.0.1:1/", http.StatusFound)
-		},
-		"400 of another": func(rw http.ResponseWriter, _ *http.Request) {
-			answer(rw, 400, map[string]string{"error": "invalid_request"})
-		},
-	} {
-		w.auth.set(func(a *auth) { a.instead = ill })
-		r := w.get("/account", "Cookie", c)
-		if _, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || set {
-			t.Errorf("%s: %d %v", name, r.status, r.header)
-		}
-	}
-}
-
 func TestForms(t *testing.T) {
 	w := newWorld(t)
 	post := func(path string, values url.Values) reply {
@@ -475,17 +409,6 @@ func TestT03_ANewSessionAtEachLogin(t *testing.T) {
 	}
 	if r := w.get("/account", "Cookie", cookie.Name+"="+second); r.status != http.StatusOK {
 		t.Errorf("the new one does not: %d", r.status)
-	}
-}
-
-func TestAnApplicationThatIsAwayIs502(t *testing.T) {
-	w := newWorld(t)
-	w.app = func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
-	for accept, contentType := range map[string]string{pageTypes: "text/html; charset=utf-8", jsonType: "application/problem+json"} {
-		r := w.get("/", "Accept", accept)
-		if r.status != http.StatusBadGateway || r.header.Get("Content-Type") != contentType {
-			t.Errorf("%s: %d %v", accept, r.status, r.header)
-		}
 	}
 }
 

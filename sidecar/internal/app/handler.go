@@ -125,8 +125,10 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	case cookie.One:
 	}
 	v.cookie = value
-	x.Guard(nil) // a client that leaves while the auth service is asked is noticed
-	return h.accept(v, func() (session.View, error) { return h.sessions.Get(waiting(x), value, v.by) })
+	// A client that leaves while the auth service is asked is noticed: the wait
+	// ends with the exchange. How long it may take is the auth client's to say.
+	x.Guard(nil)
+	return h.accept(v, func() (session.View, error) { return h.sessions.Get(x.Context(), value, v.by) })
 }
 
 // accept takes what the session cache says of v's cookie.
@@ -229,7 +231,7 @@ func (h *handler) watch(x *http1.Exchange, v *visitor) (done func()) {
 // renew gets v another access token.
 func (h *handler) renew(x *http1.Exchange, v *visitor) bool {
 	refused := v.view.Authorization
-	err := h.accept(v, func() (session.View, error) { return h.sessions.Renew(waiting(x), v.cookie, v.by, refused) })
+	err := h.accept(v, func() (session.View, error) { return h.sessions.Renew(x.Context(), v.cookie, v.by, refused) })
 	return err == nil && v.signedIn()
 }
 
@@ -270,10 +272,6 @@ func shared(control string) bool {
 	}
 	return false
 }
-
-// waiting is the context of a wait for the auth service: it ends with the
-// exchange. The wait itself is bounded by the auth client.
-func waiting(x *http1.Exchange) context.Context { return x.Context() }
 
 // fail answers when nobody can say who sent x: later, and the cookie stays.
 func (h *handler) fail(x *http1.Exchange, err error) {

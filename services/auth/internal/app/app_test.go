@@ -402,6 +402,9 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
+	if !strings.Contains(s.logs.String(), "client.refused") {
+		t.Error("T97: a refused client is not audited")
+	}
 	if a := s.do(s.request(http.MethodGet, "/v1/me", "", "", ""), false); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("me without a token: %d %v", a.status, a.header)
 	}

@@ -118,7 +118,7 @@ func (a *API) client(c *gin.Context) (string, error) {
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return "", errNoAssertion
 	}
-	return a.Clients.Authenticate(c, assertion)
+	return a.authenticate(c, assertion)
 }
 
 // formClient authenticates the calling sidecar by its form (RFC 7523 section 2.2).
@@ -126,7 +126,16 @@ func (a *API) formClient(c *gin.Context) (string, error) {
 	if c.PostForm("client_assertion_type") != api.ClientAssertionType || c.PostForm("client_assertion") == "" {
 		return "", errNoAssertion
 	}
-	return a.Clients.Authenticate(c, c.PostForm("client_assertion"))
+	return a.authenticate(c, c.PostForm("client_assertion"))
+}
+
+// authenticate finds the client of an assertion, and records one that is nobody's.
+func (a *API) authenticate(c *gin.Context, assertion string) (string, error) {
+	client, err := a.Clients.Authenticate(c, assertion)
+	if isInvalidClient(err) {
+		a.Audit.Record(c, audit.ClientRefused)
+	}
+	return client, err
 }
 
 // decode reads a JSON body, and nothing but one object of known fields.
