@@ -107,7 +107,7 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 	}
 	r.vet(ctx, "", packages...)
 	if !everything {
-		return r.withServers(ctx, packages)
+		return withServers(ctx, func(env []string) error { return r.test(ctx, "", env, packages...) })
 	}
 	modules, err := outside(r.root)
 	if err != nil {
@@ -116,16 +116,19 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 	for _, module := range modules {
 		r.vet(ctx, module, "./...")
 	}
-	if err := r.withServers(ctx, packages); err != nil {
-		return err
-	}
-	for _, module := range modules {
-		// The browser tests drive processes that were built just now: a cached result would prove nothing.
-		if err := r.test(ctx, module, nil, "-count=1", "-skip=^TestCluster$", "./..."); err != nil {
+	return withServers(ctx, func(env []string) error {
+		if err := r.test(ctx, "", env, packages...); err != nil {
 			return err
 		}
-	}
-	return nil
+		for _, module := range modules {
+			// These drive processes that were built just now: a cached result would prove nothing. One package at a time:
+			// each starts the whole product.
+			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^TestCluster$", "./..."); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // outside are the modules that the workspace leaves out: what people run by
@@ -150,14 +153,14 @@ func outside(root string) ([]string, error) {
 	return modules, nil
 }
 
-// withServers tests packages of the workspace beside a private PostgreSQL and Redis.
-func (r *runner) withServers(ctx context.Context, packages []string) (err error) {
+// withServers runs tests beside a private PostgreSQL and Redis, which env names.
+func withServers(ctx context.Context, tests func(env []string) error) (err error) {
 	s, err := startServers(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	return r.test(ctx, "", s.environment(), packages...)
+	return tests(s.environment())
 }
 
 // cluster runs the scenarios against the cluster.

@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package replicas
+
+import "syscall"
+
+func endWithUs() *syscall.SysProcAttr { return nil }
