@@ -14,7 +14,7 @@ PKG          ?=
 export PATH := $(CURDIR)/bin:$(PATH)
 export INGRESS_PORT ACCESS_TTL
 
-# A program of a module outside the workspace, compiled into bin/ so that signals reach it and not a wrapper.
+# A program of the hack module, outside the workspace, compiled into bin/ so that signals reach it and not a wrapper.
 outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
 
 ##@ Use

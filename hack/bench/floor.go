@@ -16,6 +16,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/hack/internal/process"
 )
 
 // redisVariable hands the floor its Redis: an argument would be visible to everybody.
@@ -121,13 +123,13 @@ func serve(ctx context.Context, at string, h http.Handler) error {
 	return nil
 }
 
-func (l *lab) startFloor(ctx context.Context) (*process, error) {
-	at, err := address(ctx)
+func (l *lab) startFloor(ctx context.Context) (*server, error) {
+	at, err := process.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return l.start(ctx, program{
-		name: "floor", address: at, path: l.self, args: []string{"floor", at}, env: []string{redisVariable + "=" + l.redisURL},
+		name: "floor", address: at, path: l.self, args: []string{"floor", at}, env: []string{redisVariable + "=" + l.stores.RedisURL},
 	}, func() bool { return listens(ctx, at) })
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,17 +12,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
+
+	"lilypad.example/hack/internal/process"
+	"lilypad.example/hack/internal/stores"
 )
 
 // issuer is what the auth service calls itself, wherever it listens.
@@ -35,24 +32,22 @@ const clientID = "bench"
 // A lab is one run: its folder, its keys and everything it has started. What
 // listens does so on free loopback ports; nothing outlives it.
 type lab struct {
-	root, dir string
-	self      string              // this program
-	who       *syscall.Credential // whom other people's servers run as when we are root; PostgreSQL refuses to be root
-	key       *ecdsa.PrivateKey
-	log       io.Writer
-	running   []*process
-
-	redis, postgres       *process
-	redisURL, postgresURL string
+	root    string
+	home    *process.Home
+	self    string // this program
+	key     *ecdsa.PrivateKey
+	log     io.Writer
+	running []*server
+	stores  *stores.Stores
 }
 
 func (l *lab) say(format string, args ...any) { _, _ = fmt.Fprintf(l.log, format+"\n", args...) }
 
-func (l *lab) file(name string) string { return filepath.Join(l.dir, name) }
+func (l *lab) file(name string) string { return filepath.Join(l.home.Dir, name) }
 
 func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error) {
-	l := &lab{root: root, log: log}
-	if l.dir, err = os.MkdirTemp("", "lilypad-bench-"); err != nil {
+	l := &lab{root: root, log: log, stores: &stores.Stores{}}
+	if l.home, err = process.OpenHome("lilypad-bench-"); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -60,13 +55,7 @@ func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error
 			err = errors.Join(err, l.close())
 		}
 	}()
-	if err := os.Chmod(l.dir, 0o711); err != nil { //nolint:gosec // the servers run as somebody else and pass through
-		return nil, err
-	}
 	if l.self, err = os.Executable(); err != nil {
-		return nil, err
-	}
-	if l.who, err = unprivileged(); err != nil {
 		return nil, err
 	}
 	if l.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -77,143 +66,23 @@ func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error
 
 // close ends everything, the youngest first, and removes the folder.
 func (l *lab) close() error {
-	var faults []error
-	for _, p := range slices.Backward(l.running) {
-		faults = append(faults, p.stop())
+	for _, s := range slices.Backward(l.running) {
+		s.Stop()
 	}
-	return errors.Join(append(faults, os.RemoveAll(l.dir))...)
+	l.stores.Stop()
+	return l.home.Close()
 }
 
-// unprivileged is nil when we are nobody special ourselves.
-func unprivileged() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // nobody else is the answer
-	}
-	who, err := user.Lookup("postgres")
-	if err != nil {
-		who, err = user.Lookup("nobody")
-	}
-	if err != nil {
-		return nil, err
-	}
-	uid, err := strconv.ParseUint(who.Uid, 10, 32)
-	if err != nil {
-		return nil, err
-	}
-	gid, err := strconv.ParseUint(who.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
-}
-
-// room makes a folder for a server that runs as l.who.
-func (l *lab) room(name string) (string, error) {
-	dir := l.file(name)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", err
-	}
-	return dir, l.give(dir)
-}
-
-func (l *lab) give(path string) error {
-	if l.who == nil {
-		return nil
-	}
-	return os.Chown(path, int(l.who.Uid), int(l.who.Gid))
-}
-
-func (l *lab) write(path, text string) error {
-	return errors.Join(os.WriteFile(path, []byte(text), 0o600), l.give(path))
-}
-
-// address is a loopback one whose port was free a moment ago.
-func address(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
-}
-
-func (l *lab) startStores(ctx context.Context) error {
-	if err := l.startPostgres(ctx); err != nil {
-		return fmt.Errorf("start PostgreSQL: %w", err)
-	}
-	if err := l.startRedis(ctx); err != nil {
-		return fmt.Errorf("start Redis: %w", err)
+func (l *lab) startStores(ctx context.Context) (err error) {
+	if l.stores, err = stores.Start(ctx, l.home); err != nil {
+		return err
 	}
 	return l.writeKeys(ctx)
 }
 
-func (l *lab) startPostgres(ctx context.Context) error {
-	bin := postgresBin()
-	dir, err := l.room("postgres")
-	if err != nil {
-		return err
-	}
-	password, secret, data := rand.Text(), filepath.Join(dir, "password"), filepath.Join(dir, "data")
-	if err := l.write(secret, password); err != nil {
-		return err
-	}
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres",
-		"-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: l.who}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	at, err := address(ctx)
-	if err != nil {
-		return err
-	}
-	_, port, _ := strings.Cut(at, ":")
-	l.postgresURL = "postgres://postgres:" + password + "@" + at + "/postgres?sslmode=disable"
-	l.postgres, err = l.start(ctx, program{
-		name: "postgres-server", address: at, who: l.who, path: filepath.Join(bin, "postgres"),
-		args: []string{"-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200"},
-	}, func() bool {
-		return exec.CommandContext(ctx, filepath.Join(bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port).Run() == nil
-	})
-	return err
-}
-
-func (l *lab) startRedis(ctx context.Context) error {
-	dir, err := l.room("redis")
-	if err != nil {
-		return err
-	}
-	at, err := address(ctx)
-	if err != nil {
-		return err
-	}
-	_, port, _ := strings.Cut(at, ":")
-	password, conf := rand.Text(), filepath.Join(dir, "redis.conf") // a file: arguments are visible to everybody
-	settings := "bind 127.0.0.1\nport " + port + "\nrequirepass " + password +
-		"\nsave \"\"\nappendonly no\nmaxmemory-policy noeviction\ndir " + dir + "\n"
-	if err := l.write(conf, settings); err != nil {
-		return err
-	}
-	l.redisURL = "redis://:" + password + "@" + at + "/0"
-	l.redis, err = l.start(ctx, program{name: "redis-server", address: at, who: l.who, path: lookPath("redis-server"), args: []string{conf}},
-		func() bool { return redisAnswers(ctx, at, password) })
-	return err
-}
-
-func redisAnswers(ctx context.Context, at, password string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	_, _ = fmt.Fprintf(conn, "AUTH %s\r\nPING\r\n", password)
-	in := bufio.NewReader(conn)
-	_, _ = in.ReadString('\n')
-	answer, _ := in.ReadString('\n')
-	return strings.HasPrefix(answer, "+PONG")
-}
-
 // writeKeys makes the files that the settings of auth and sidecar name.
 func (l *lab) writeKeys(ctx context.Context) error {
-	keys := exec.CommandContext(ctx, l.bin("auth"), "keys", "generate", "--dir", l.dir)
+	keys := exec.CommandContext(ctx, l.bin("auth"), "keys", "generate", "--dir", l.home.Dir)
 	keys.Env = environment(nil)
 	if out, err := keys.CombinedOutput(); err != nil {
 		return fmt.Errorf("auth keys generate: %w\n%s", err, out)
@@ -240,13 +109,14 @@ func (l *lab) bin(name string) string { return filepath.Join(l.root, "bin", name
 
 // A service is one of the product's programs, with its ops port.
 type service struct {
-	*process
+	*server
+
 	ops string
 }
 
 func (l *lab) startAuth(ctx context.Context, name string, more map[string]string) (service, error) {
 	settings := map[string]string{
-		"STORE": "external", "DATABASE_URL": l.postgresURL, "REDIS_URL": l.redisURL, "ISSUER": issuer,
+		"STORE": "external", "DATABASE_URL": l.stores.PostgresURL, "REDIS_URL": l.stores.RedisURL, "ISSUER": issuer,
 		"ACCESS_TTL": "5m", "OVERLAP": "10s",
 		"SIGNING_KEYS_FILE": l.file("signing.pem"), "RING_KEYS_FILE": l.file("ring.keys"), "CLIENT_KEYS_FILE": l.file("clients.json"),
 	}
@@ -268,11 +138,11 @@ func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mut
 }
 
 func (l *lab) startService(ctx context.Context, name, binary string, settings map[string]string, mute bool) (service, error) {
-	at, err := address(ctx)
+	at, err := process.FreeAddress(ctx)
 	if err != nil {
 		return service{}, err
 	}
-	ops, err := address(ctx)
+	ops, err := process.FreeAddress(ctx)
 	if err != nil {
 		return service{}, err
 	}
@@ -282,7 +152,7 @@ func (l *lab) startService(ctx context.Context, name, binary string, settings ma
 	}
 	p, err := l.start(ctx, program{name: name, address: at, path: l.bin(binary), args: []string{"serve"}, env: env, mute: mute},
 		func() bool { return answers(ctx, "http://"+ops+"/readyz") })
-	return service{process: p, ops: ops}, err
+	return service{server: p, ops: ops}, err
 }
 
 // answers reports whether url does, and with 200.

@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"lilypad.example/hack/internal/debian"
 )
 
 const usage = `usage: bench [--root DIR] [--doc FILE] [--only PART] [--rounds N] [--seconds N] [--profile FILE]
@@ -91,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	if err := provide(ctx, stderr); err != nil {
+	if err := debian.Provide(ctx, stderr, needs()); err != nil {
 		return err
 	}
 	l, err := openLab(ctx, o.root, stderr)
@@ -137,9 +139,7 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 			return nil, fmt.Errorf("refresh: %w", err)
 		}
 	}
-	if err := eager.stop(); err != nil {
-		return nil, err
-	}
+	eager.Stop()
 	auth, err := l.startAuth(ctx, "auth", nil)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ const paceRate = 1000
 
 // measureAdded finds what a proxy adds to an answer's way when the machine is
 // not full: the percentiles behind it less those of the upstream itself.
-func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxies []*process, header []string, found *figures) error {
+func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxies []*server, header []string, found *figures) error {
 	req := request(http.MethodGet, "/", nil, header...)
 	added := make(map[string][][2]float64)
 	for round := range o.rounds {
@@ -29,16 +29,16 @@ func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxi
 		for _, p := range proxies[:2] { // the sidecar and nginx
 			behind, err := pace(ctx, p.address, req, o.span())
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return fmt.Errorf("%s: %w", p.Name, err)
 			}
-			added[p.name] = append(added[p.name], [2]float64{
+			added[p.Name] = append(added[p.Name], [2]float64{
 				millis(percentile(behind, 50) - percentile(base, 50)), millis(percentile(behind, 99) - percentile(base, 99)),
 			})
 		}
 	}
 	for _, p := range proxies[:2] {
 		for i, name := range []string{"p50", "p99"} {
-			found.add(p.name+" added "+name+" ms", 2, medianOf(added[p.name], func(v [2]float64) float64 { return v[i] }))
+			found.add(p.Name+" added "+name+" ms", 2, medianOf(added[p.Name], func(v [2]float64) float64 { return v[i] }))
 		}
 	}
 	return nil

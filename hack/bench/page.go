@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"text/template"
+
+	"lilypad.example/hack/internal/debian"
 )
 
 //go:embed page.md
@@ -29,9 +31,9 @@ type machine struct {
 func describe(ctx context.Context) machine {
 	return machine{
 		Cores: runtime.NumCPU(), Model: field("/proc/cpuinfo", "model name"), Memory: field("/proc/meminfo", "MemTotal"), Kernel: kernel(),
-		Go: runtime.Version(), Postgres: version(ctx, filepath.Join(postgresBin(), "postgres"), "--version"),
-		Redis: version(ctx, lookPath("redis-server"), "--version"), Nginx: version(ctx, lookPath("nginx"), "-v"),
-		HAProxy: version(ctx, lookPath("haproxy"), "-v"), Wrk: version(ctx, lookPath("wrk"), "-v"),
+		Go: runtime.Version(), Postgres: version(ctx, filepath.Join(debian.PostgresBin(), "postgres"), "--version"),
+		Redis: version(ctx, debian.Find("redis-server"), "--version"), Nginx: version(ctx, debian.Find("nginx"), "-v"),
+		HAProxy: version(ctx, debian.Find("haproxy"), "-v"), Wrk: version(ctx, debian.Find("wrk"), "-v"),
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"lilypad.example/hack/internal/process"
 )
 
 // connections is how many the load keeps open.
@@ -48,18 +50,18 @@ func (l *lab) startUpstream(ctx context.Context) (string, error) {
 }
 
 // startNginxProxy runs nginx as a plain proxy: nothing taken out, nothing put in, no access log.
-func (l *lab) startNginxProxy(ctx context.Context, upstream string) (*process, error) {
+func (l *lab) startNginxProxy(ctx context.Context, upstream string) (*server, error) {
 	return l.startNginx(ctx, "nginx", `
     location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; }`,
 		"upstream app { server "+upstream+"; keepalive 64; }")
 }
 
-func (l *lab) startNginx(ctx context.Context, name, location, more string) (*process, error) {
-	dir, err := l.room(name)
+func (l *lab) startNginx(ctx context.Context, name, location, more string) (*server, error) {
+	dir, err := l.home.Room(name)
 	if err != nil {
 		return nil, err
 	}
-	at, err := address(ctx)
+	at, err := process.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -71,21 +73,19 @@ func (l *lab) startNginx(ctx context.Context, name, location, more string) (*pro
 	text := fmt.Sprintf("daemon off; pid %s/pid; worker_processes %d; error_log stderr;\nevents { worker_connections 1024; }\n"+
 		"http {\n  access_log off; keepalive_requests 100000000;\n%s  %s\n  server { listen %s; %s\n  }\n}\n",
 		dir, runtime.NumCPU(), temp.String(), more, at, location)
-	if err := l.write(conf, text); err != nil {
+	if err := l.home.Write(conf, text); err != nil {
 		return nil, err
 	}
-	return l.start(ctx, program{
-		name: name, address: at, who: l.who, path: lookPath("nginx"), args: []string{"-p", dir, "-e", "stderr", "-c", conf},
-	}, func() bool { return answers(ctx, "http://"+at+"/") })
+	return l.startForeign(ctx, name, at, "nginx", []string{"-p", dir, "-e", "stderr", "-c", conf})
 }
 
 // startHAProxy runs HAProxy doing what the sidecar does to a request's headers, and no more.
-func (l *lab) startHAProxy(ctx context.Context, upstream string) (*process, error) {
-	dir, err := l.room("haproxy")
+func (l *lab) startHAProxy(ctx context.Context, upstream string) (*server, error) {
+	dir, err := l.home.Room("haproxy")
 	if err != nil {
 		return nil, err
 	}
-	at, err := address(ctx)
+	at, err := process.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,15 +104,14 @@ listen app
   http-request set-header authorization "Bearer %s"
   server app %s
 `, runtime.NumCPU(), at, bearer, upstream)
-	if err := l.write(conf, text); err != nil {
+	if err := l.home.Write(conf, text); err != nil {
 		return nil, err
 	}
-	return l.start(ctx, program{name: "haproxy", address: at, who: l.who, path: lookPath("haproxy"), args: []string{"-db", "-f", conf}},
-		func() bool { return answers(ctx, "http://"+at+"/") })
+	return l.startForeign(ctx, "haproxy", at, "haproxy", []string{"-db", "-f", conf})
 }
 
-func (l *lab) startHTTPUtil(ctx context.Context, upstream string) (*process, error) {
-	at, err := address(ctx)
+func (l *lab) startHTTPUtil(ctx context.Context, upstream string) (*server, error) {
+	at, err := process.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func (t turn) micros(of time.Duration) float64 {
 
 // A refresher is a server that exchanges refresh tokens, and how to ask it.
 type refresher struct {
-	*process
+	*server
 	target, prefix string // the form up to the refresh token
 	sessions       []*session
 }
@@ -69,8 +69,8 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 		"grant_type": {"refresh_token"}, "user_agent": {userAgent}, "client_address": {"198.18.0.1"},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
 	}
-	whole := refresher{process: auth.process, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions}
-	bare := refresher{process: base, target: "/", prefix: "refresh_token=", sessions: own}
+	whole := refresher{server: auth.server, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions}
+	bare := refresher{server: base, target: "/", prefix: "refresh_token=", sessions: own}
 	var wholes, bares []turn
 	sides := []struct {
 		name  string
@@ -101,9 +101,7 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 		}
 	}
 	found.refresh(wholes, bares)
-	if err := base.stop(); err != nil {
-		return err
-	}
+	base.Stop()
 	return measureStore(ctx, l, sessions, "family bytes", found)
 }
 
@@ -130,7 +128,7 @@ func (f *figures) refresh(wholes, bares []turn) {
 
 // drive has all workers rotate for a while.
 func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn, error) {
-	before, err := l.used(r.process)
+	before, err := l.used(r.server)
 	if err != nil {
 		return turn{}, err
 	}
@@ -144,10 +142,10 @@ func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn,
 	}
 	all.Wait()
 	took := time.Since(begun)
-	after, err := l.used(r.process)
+	after, err := l.used(r.server)
 	faults[workers] = err
 	if err := errors.Join(faults...); err != nil {
-		return turn{}, fmt.Errorf("%s: %w", r.name, err)
+		return turn{}, fmt.Errorf("%s: %w", r.Name, err)
 	}
 	t := turn{
 		took: took, latencies: slices.Concat(latencies...),
@@ -159,11 +157,11 @@ func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn,
 }
 
 // used is what the program and the stores have used so far.
-func (l *lab) used(p *process) (t turn, err error) {
+func (l *lab) used(p *server) (t turn, err error) {
 	var faults [3]error
-	t.cpu, faults[0] = p.cpu()
-	t.redis, faults[1] = l.redis.cpu()
-	t.postgres, faults[2] = l.postgres.cpu()
+	t.cpu, faults[0] = cpu(p.Process)
+	t.redis, faults[1] = cpu(l.stores.Redis)
+	t.postgres, faults[2] = cpu(l.stores.Postgres)
 	return t, errors.Join(faults[:]...)
 }
 

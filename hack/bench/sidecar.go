@@ -31,7 +31,7 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 	passes := make(map[string][]pass)
 	for round := range o.rounds {
 		for _, p := range proxies {
-			l.say("round %d: %s", round+1, p.name)
+			l.say("round %d: %s", round+1, p.Name)
 			if _, err := wrk(ctx, p, header, time.Second); err != nil { // warm, and awake
 				return err
 			}
@@ -39,20 +39,20 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 			if err != nil {
 				return err
 			}
-			passes[p.name] = append(passes[p.name], done)
+			passes[p.Name] = append(passes[p.Name], done)
 		}
 	}
 	for _, p := range proxies {
-		mine := passes[p.name]
-		found.add(p.name+" cpu us", 1, medianOf(mine, func(p pass) float64 { return p.micros }))
-		found.add(p.name+" requests/s", 0, medianOf(mine, func(p pass) float64 { return p.perSecond }))
-		found.add(p.name+" p50 ms", 2, medianOf(mine, func(p pass) float64 { return p.p50 }))
-		found.add(p.name+" p99 ms", 2, medianOf(mine, func(p pass) float64 { return p.p99 }))
-		peak, err := p.peak()
+		mine := passes[p.Name]
+		found.add(p.Name+" cpu us", 1, medianOf(mine, func(p pass) float64 { return p.micros }))
+		found.add(p.Name+" requests/s", 0, medianOf(mine, func(p pass) float64 { return p.perSecond }))
+		found.add(p.Name+" p50 ms", 2, medianOf(mine, func(p pass) float64 { return p.p50 }))
+		found.add(p.Name+" p99 ms", 2, medianOf(mine, func(p pass) float64 { return p.p99 }))
+		peak, err := peak(p.Process)
 		if err != nil {
 			return err
 		}
-		found.add(p.name+" peak MB", 1, float64(peak)/1e6)
+		found.add(p.Name+" peak MB", 1, float64(peak)/1e6)
 	}
 	ratio := func(a, b string) float64 {
 		each := make([]float64, o.rounds)
@@ -68,13 +68,13 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 }
 
 // startProxies starts all that take turns, the sidecar first.
-func (l *lab) startProxies(ctx context.Context, auth, upstream string) ([]*process, error) {
+func (l *lab) startProxies(ctx context.Context, auth, upstream string) ([]*server, error) {
 	side, err := l.startSidecar(ctx, "sidecar", auth, upstream, true)
 	if err != nil {
 		return nil, err
 	}
-	all := []*process{side.process}
-	for _, start := range []func(context.Context, string) (*process, error){l.startNginxProxy, l.startHAProxy, l.startHTTPUtil} {
+	all := []*server{side.server}
+	for _, start := range []func(context.Context, string) (*server, error){l.startNginxProxy, l.startHAProxy, l.startHTTPUtil} {
 		p, err := start(ctx, upstream)
 		if err != nil {
 			return nil, err
@@ -123,14 +123,14 @@ func take(said reply, s *session) bool {
 }
 
 // wrk drives a proxy for a while.
-func wrk(ctx context.Context, p *process, header []string, span time.Duration) (pass, error) {
+func wrk(ctx context.Context, p *server, header []string, span time.Duration) (pass, error) {
 	args := make([]string, 0, 5+2*len(header))
 	args = append(args, "--latency", "-t2", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", int(span.Seconds())))
 	for _, line := range header {
 		args = append(args, "-H", line)
 	}
 	args = append(args, "http://"+p.address+"/")
-	before, err := p.cpu()
+	before, err := cpu(p.Process)
 	if err != nil {
 		return pass{}, err
 	}
@@ -138,13 +138,13 @@ func wrk(ctx context.Context, p *process, header []string, span time.Duration) (
 	if err != nil {
 		return pass{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
-	after, err := p.cpu()
+	after, err := cpu(p.Process)
 	if err != nil {
 		return pass{}, err
 	}
 	said, err := readWrk(string(out))
 	if err != nil {
-		return pass{}, fmt.Errorf("%s: %w", p.name, err)
+		return pass{}, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	said.micros = float64(after-before) / float64(time.Microsecond) / said.micros
 	return said, nil

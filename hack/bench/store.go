@@ -20,7 +20,7 @@ const copies = 20_000
 // real families 20 000 times and looks at how its memory grows; MEMORY USAGE
 // alone would leave the tables out.
 func measureStore(ctx context.Context, l *lab, sessions []*session, name string, found *figures) (err error) {
-	opts, err := redis.ParseURL(l.redisURL)
+	opts, err := redis.ParseURL(l.stores.RedisURL)
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"lilypad.example/hack/internal/debian"
+	"lilypad.example/hack/internal/process"
+	"lilypad.example/hack/internal/stores"
 )
 
 const usage = `usage: test [--root DIR] [--cluster] [PACKAGES]
@@ -94,11 +99,11 @@ type runner struct {
 
 // local runs everything that needs no cluster, or just the named packages.
 func (r *runner) local(ctx context.Context, packages []string) error {
-	needs := []need{compiler, redisServer, postgresServer}
+	needs := []debian.Need{compiler, debian.Redis, debian.Postgres}
 	if len(packages) == 0 {
 		needs = append(needs, browser, emoji)
 	}
-	if err := provide(ctx, r.stderr, needs); err != nil {
+	if err := debian.Provide(ctx, r.stderr, needs); err != nil {
 		return err
 	}
 	everything := len(packages) == 0
@@ -132,10 +137,10 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 }
 
 // outside are the modules that the workspace leaves out: what people run by
-// hand, and the end-to-end tests. hack/tools is a list of tools and no code.
+// hand, and the end-to-end tests.
 func outside(root string) ([]string, error) {
 	var modules []string
-	for _, pattern := range []string{"hack/*/go.mod", "k8s/*/go.mod"} {
+	for _, pattern := range []string{"hack/go.mod", "k8s/*/go.mod"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err
@@ -145,9 +150,7 @@ func outside(root string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			if module != "hack/tools" {
-				modules = append(modules, module)
-			}
+			modules = append(modules, module)
 		}
 	}
 	return modules, nil
@@ -155,17 +158,22 @@ func outside(root string) ([]string, error) {
 
 // withServers runs tests beside a private PostgreSQL and Redis, which env names.
 func withServers(ctx context.Context, tests func(env []string) error) (err error) {
-	s, err := startServers(ctx)
+	home, err := process.OpenHome("lilypad-test-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	return tests(s.environment())
+	defer func() { err = errors.Join(err, home.Close()) }()
+	s, err := stores.Start(ctx, home, "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+	defer s.Stop()
+	if err != nil {
+		return err
+	}
+	return tests([]string{"LILYPAD_TEST_POSTGRES=" + s.PostgresURL, "LILYPAD_TEST_REDIS=" + s.RedisURL})
 }
 
 // cluster runs the scenarios against the cluster.
 func (r *runner) cluster(ctx context.Context) error {
-	if err := provide(ctx, r.stderr, []need{compiler, browser, emoji}); err != nil {
+	if err := debian.Provide(ctx, r.stderr, []debian.Need{compiler, browser, emoji}); err != nil {
 		return err
 	}
 	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^TestCluster$", ".")
@@ -195,7 +203,7 @@ func (r *runner) test(ctx context.Context, module string, env []string, args ...
 	readErr := r.tally.read(out)
 	_, _ = io.Copy(io.Discard, out) // what could not be read must not block the command
 	failed := cmd.Wait()
-	endGroup(cmd.Process.Pid, syscall.SIGTERM)
+	process.EndGroup(cmd.Process.Pid, syscall.SIGTERM)
 	if readErr != nil {
 		return fmt.Errorf("read the results of %v: %w", cmd.Args, readErr)
 	}
@@ -206,8 +214,8 @@ func (r *runner) test(ctx context.Context, module string, env []string, args ...
 }
 
 // goCommand is the go command in a module outside the workspace, or in the workspace when module is empty.
-func (r *runner) goCommand(ctx context.Context, module string, args ...string) *command {
-	cmd := newCommand(ctx, "go", args...)
+func (r *runner) goCommand(ctx context.Context, module string, args ...string) *exec.Cmd {
+	cmd := process.Command(ctx, "go", args...)
 	cmd.Dir = filepath.Join(r.root, module)
 	cmd.Env = slices.Clone(os.Environ())
 	if module != "" {

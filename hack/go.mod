@@ -1,4 +1,4 @@
-module lilypad.example/hack/bench
+module lilypad.example/hack
 
 go 1.26.0
 

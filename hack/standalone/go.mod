@@ -1,3 +1,0 @@
-module lilypad.example/hack/standalone
-
-go 1.26.0

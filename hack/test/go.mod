@@ -1,3 +1,0 @@
-module lilypad.example/hack/test
-
-go 1.26.0
