@@ -33,6 +33,7 @@ import (
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/reload"
 )
 
 // ownAudience is this service's name in the aud claim, for /v1/me.
@@ -50,8 +51,8 @@ type App struct {
 	// What works in the background while the service runs.
 	sessions *session.Service
 	feed     *feed.Feed
-	keys     *reloaded[*signer.Keys]
-	ring     *reloaded[*session.Ring]
+	keys     *reload.File[*signer.Keys]
+	ring     *reload.File[*session.Ring]
 	close    []func()
 }
 
@@ -67,8 +68,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}()
 	goredis.SetLogger(redisLog{log})
 
-	keys, err1 := openFile(c.SigningKeysFile, signer.Parse)
-	ring, err2 := openFile(c.RingKeysFile, session.ParseRing)
+	keys, err1 := reload.Open(c.SigningKeysFile, signer.Parse)
+	ring, err2 := reload.Open(c.RingKeysFile, session.ParseRing)
 	clients, err3 := openClients(c)
 	redisClient, err4 := a.openRedis(ctx, c)
 	users, records, ping, err5 := a.openRecords(ctx, c)
@@ -131,8 +132,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions")) })
-	background.Go(func() { a.keys.watch(ctx, a.log) })
-	background.Go(func() { a.ring.watch(ctx, a.log) })
+	background.Go(func() { a.keys.Watch(ctx, a.reloaded) })
+	background.Go(func() { a.ring.Watch(ctx, a.reloaded) })
 	background.Go(func() { a.feed.Run(ctx, a.warn("feed")) })
 	defer background.Wait()
 	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
@@ -143,6 +144,15 @@ func (a *App) warn(worker string) func(error) {
 	return func(err error) {
 		a.log.Warn("background work failed, and is tried again", "worker", worker, "error", err)
 	}
+}
+
+// reloaded logs what became of a key file that has changed.
+func (a *App) reloaded(err error) {
+	if err != nil {
+		a.log.Error("keys not reloaded: the old ones stay", "error", err)
+		return
+	}
+	a.log.Info("keys reloaded")
 }
 
 // outcomes are the metrics of sessions.
