@@ -1,6 +1,9 @@
 package httpmw
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+)
 
 // PageCSP is the Content-Security-Policy of our own pages: nothing from
 // anywhere else, no script at all, no frames around or inside.
@@ -10,7 +13,8 @@ const PageCSP = "default-src 'none'; style-src 'self'; img-src 'self'; font-src 
 // SecurityHeaders sets what every answer carries (T21). Handlers may replace
 // single headers, as Cache-Control for a static file.
 func SecurityHeaders(csp string) Middleware {
-	fixed := map[string]string{
+	fixed := http.Header{}
+	for name, value := range map[string]string{
 		"Content-Security-Policy":      csp,
 		"Strict-Transport-Security":    "max-age=63072000",
 		"X-Content-Type-Options":       "nosniff",
@@ -20,13 +24,13 @@ func SecurityHeaders(csp string) Middleware {
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 		"Cache-Control":                "no-store",
+	} {
+		fixed.Set(name, value)
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()
-			for name, value := range fixed {
-				h.Set(name, value)
-			}
+			maps.Copy(h, fixed) // no answer changes the values, which all share
 			next.ServeHTTP(w, r)
 		})
 	}

@@ -6,10 +6,10 @@
 package log
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 )
 
 // New returns a logger that writes to w. level is one of debug, info, warn
@@ -19,22 +19,28 @@ func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	if err := lowest.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level %q is none of debug, info, warn, error", level)
 	}
-	opts := &slog.HandlerOptions{Level: lowest, ReplaceAttr: utc}
+	opts := &slog.HandlerOptions{Level: lowest}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(utc{slog.NewJSONHandler(w, opts)}), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(utc{slog.NewTextHandler(w, opts)}), nil
 	}
 	return nil, fmt.Errorf("log format %q is neither json nor text", format)
 }
 
-// utc writes the line's own time in UTC, so that lines of several nodes sort.
-func utc(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		if t, ok := a.Value.Any().(time.Time); ok {
-			a.Value = slog.TimeValue(t.UTC())
-		}
-	}
-	return a
+// utc writes a line's own time in UTC, so that lines of several nodes sort.
+// HandlerOptions.ReplaceAttr would be asked for every attribute of every line.
+type utc struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h utc) Handle(ctx context.Context, r slog.Record) error {
+	r.Time = r.Time.UTC()
+	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // the same handler
 }
+
+// WithAttrs implements slog.Handler.
+func (h utc) WithAttrs(attrs []slog.Attr) slog.Handler { return utc{h.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (h utc) WithGroup(name string) slog.Handler { return utc{h.Handler.WithGroup(name)} }

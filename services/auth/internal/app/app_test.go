@@ -402,6 +402,21 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
+	for name, c := range map[string]struct {
+		media, body string
+		status      int
+	}{
+		"not a form":            {"application/json", "{}", 400},
+		"a parameter twice":     {"application/x-www-form-urlencoded", "grant_type=refresh_token&grant_type=refresh_token", 400}, // RFC 6749 section 3.2
+		"a form that is broken": {"application/x-www-form-urlencoded", "a=%zz", 400},
+		"a form too large":      {"application/x-www-form-urlencoded", "a=" + strings.Repeat("x", 40<<10), 413},
+	} {
+		for _, path := range []string{"/oauth2/token", "/oauth2/revoke"} {
+			if a := s.do(s.request(http.MethodPost, path, "", c.media, c.body), true); a.status != c.status {
+				t.Errorf("%s at %s: %d %s", name, path, a.status, a.body)
+			}
+		}
+	}
 	if !strings.Contains(s.logs.String(), "client.refused") {
 		t.Error("T97: a refused client is not audited")
 	}

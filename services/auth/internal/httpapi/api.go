@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -122,11 +123,11 @@ func (a *API) client(c *gin.Context) (string, error) {
 }
 
 // formClient authenticates the calling sidecar by its form (RFC 7523 section 2.2).
-func (a *API) formClient(c *gin.Context) (string, error) {
-	if c.PostForm("client_assertion_type") != api.ClientAssertionType || c.PostForm("client_assertion") == "" {
+func (a *API) formClient(c *gin.Context, form url.Values) (string, error) {
+	if form.Get("client_assertion_type") != api.ClientAssertionType || form.Get("client_assertion") == "" {
 		return "", errNoAssertion
 	}
-	return a.authenticate(c, c.PostForm("client_assertion"))
+	return a.authenticate(c, form.Get("client_assertion"))
 }
 
 // authenticate finds the client of an assertion, and records one that is nobody's.
@@ -144,7 +145,7 @@ func decode(c *gin.Context, into any) error {
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")
+			return errTooLarge
 		}
 		return errMalformed
 	}

@@ -12,11 +12,15 @@ import (
 // revoke is POST /oauth2/revoke: RFC 7009. 200 says that the session is over,
 // whoever ended it and whenever.
 func (a *API) revoke(c *gin.Context) error {
-	client, err := a.formClient(c)
+	form, err := readForm(c.Request)
+	if err != nil {
+		return err
+	}
+	client, err := a.formClient(c, form)
 	if err != nil {
 		return oauth(err)
 	}
-	refresh := c.PostForm("token")
+	refresh := form.Get("token")
 	if refresh == "" {
 		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
 	}

@@ -14,21 +14,25 @@ import (
 
 // token is POST /oauth2/token: RFC 6749 section 6.
 func (a *API) token(c *gin.Context) error {
-	client, err := a.formClient(c)
+	form, err := readForm(c.Request)
+	if err != nil {
+		return err
+	}
+	client, err := a.formClient(c, form)
 	if err != nil {
 		return oauth(err)
 	}
-	if c.PostForm("grant_type") != api.GrantRefreshToken {
+	if form.Get("grant_type") != api.GrantRefreshToken {
 		return &oauthError{http.StatusBadRequest, api.UnsupportedGrantType}
 	}
-	refresh := c.PostForm("refresh_token")
+	refresh := form.Get("refresh_token")
 	if refresh == "" {
 		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
 	}
 	s, err := a.Sessions.Refresh(c, refresh, client, session.Presenter{
-		UserAgent: c.PostForm("user_agent"), Network: network(c.PostForm("client_address")),
+		UserAgent: form.Get("user_agent"), Network: network(form.Get("client_address")),
 	})
-	a.auditRefresh(c, client, s.Grant)
+	a.auditRefresh(c, client, form.Get("client_address"), s.Grant)
 	if err != nil {
 		return oauth(err)
 	}
@@ -53,14 +57,19 @@ func (a *API) tokens(s session.Session) (api.Token, error) {
 }
 
 // auditRefresh records the outcomes that a person should know of.
-func (a *API) auditRefresh(c *gin.Context, client string, g session.Grant) {
-	events := map[session.Outcome]audit.Event{
-		session.Reused: audit.SessionReuseDetected, session.Healed: audit.SessionHealed, session.Pardoned: audit.SessionPardoned,
+func (a *API) auditRefresh(c *gin.Context, client, from string, g session.Grant) {
+	var event audit.Event
+	switch g.Outcome {
+	case session.Reused:
+		event = audit.SessionReuseDetected
+	case session.Healed:
+		event = audit.SessionHealed
+	case session.Pardoned:
+		event = audit.SessionPardoned
+	default:
+		return
 	}
-	if event, ok := events[g.Outcome]; ok {
-		a.Audit.Record(c, event, audit.Session(string(g.Family)), audit.User(g.Subject), audit.Client(client),
-			audit.Address(address(c.PostForm("client_address"))))
-	}
+	a.Audit.Record(c, event, audit.Session(string(g.Family)), audit.User(g.Subject), audit.Client(client), audit.Address(address(from)))
 }
 
 // oauth turns a domain error into what RFC 6749 section 5.2 has for it. An

@@ -1,0 +1,42 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/problem"
+)
+
+// readForm returns the parameters of an OAuth request's body, each of which is
+// there once at most (RFC 6749 section 3.2). LimitBody bounds the body. It is
+// read once and parsed once: net/http's ParseForm would keep two copies.
+func readForm(r *http.Request) (url.Values, error) {
+	malformed := &oauthError{http.StatusBadRequest, api.InvalidRequest}
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
+		return nil, malformed
+	}
+	body := bytes.NewBuffer(make([]byte, 0, max(0, r.ContentLength)+bytes.MinRead))
+	if _, err := body.ReadFrom(r.Body); err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, errTooLarge
+		}
+		return nil, malformed
+	}
+	form, err := url.ParseQuery(body.String())
+	if err != nil {
+		return nil, malformed
+	}
+	for _, values := range form {
+		if len(values) > 1 {
+			return nil, malformed
+		}
+	}
+	return form, nil
+}
+
+var errTooLarge = problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")
