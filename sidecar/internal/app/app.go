@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,7 +71,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name}, TrustedProxies: trusted})
 	h := &handler{
 		table: table, sessions: sessions, forwarder: forwarder, upstreams: make(map[string]*forward.Upstream),
-		pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, metrics: newInstruments(metrics, sessions, streams, feed),
+		pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, metrics: newInstruments(metrics, sessions, streams, feed),
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Pages: pages, Log: log, Now: time.Now,
@@ -147,10 +149,36 @@ type instruments struct {
 	requests *prometheus.CounterVec
 	ends     *prometheus.CounterVec
 	duration prometheus.Histogram
+
+	mu       sync.RWMutex
+	counters map[outcome]prometheus.Counter // of requests, looked up once each
+}
+
+// An outcome is what requests are counted by. There are few: statuses are of
+// three digits and reasons are a closed list.
+type outcome struct {
+	status int
+	reason http1.Reason
+}
+
+// count counts one request.
+func (i *instruments) count(status int, reason http1.Reason) {
+	o := outcome{status, reason}
+	i.mu.RLock()
+	counter := i.counters[o]
+	i.mu.RUnlock()
+	if counter == nil {
+		counter = i.requests.WithLabelValues(strconv.Itoa(status), string(reason))
+		i.mu.Lock()
+		i.counters[o] = counter
+		i.mu.Unlock()
+	}
+	counter.Inc()
 }
 
 func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *stream.Registry[http1.Handle], feed *authn.Follower) *instruments {
 	i := &instruments{
+		counters: make(map[outcome]prometheus.Counter),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "session_end_total", Help: "Cookies that were taken from a browser, by why.",
 		}, []string{"reason"}),

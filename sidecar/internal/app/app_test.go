@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"lilypad.example/sidecar/internal/app"
 	"lilypad.example/sidecar/internal/cookie"
 )
 
@@ -430,5 +431,32 @@ func TestT97_NoLogLineHoldsASecret(t *testing.T) {
 	}
 	if !strings.Contains(logs, last) {
 		t.Error("control: nothing was logged")
+	}
+}
+
+func TestTheAccessLogIsASetting(t *testing.T) {
+	for _, c := range []struct {
+		log          string
+		sample       int
+		fine, failed int // lines for three requests that went well, and three that did not
+	}{{"all", 1, 3, 3}, {"sampled", 1, 3, 3}, {"sampled", 1_000_000_000, 0, 3}, {"errors", 1, 0, 3}, {"none", 1, 0, 0}} {
+		w := newWorld(t, func(s *app.Config) { s.AccessLog, s.AccessLogSample = c.log, c.sample })
+		w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/public" {
+				return false
+			}
+			rw.WriteHeader(http.StatusInternalServerError)
+			return true
+		}
+		for range 3 {
+			w.get("/public")
+			w.get("/broken")
+		}
+		w.stop() // the last line is written after its answer
+		fine := strings.Count(w.logs.String(), `"msg":"request","method":"GET","path":"/public","status":200`)
+		failed := strings.Count(w.logs.String(), `"msg":"request","method":"GET","path":"/broken","status":500`)
+		if fine != c.fine || failed != c.failed {
+			t.Errorf("%s, one of %d: %d and %d lines, want %d and %d", c.log, c.sample, fine, failed, c.fine, c.failed)
+		}
 	}
 }

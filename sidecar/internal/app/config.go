@@ -33,7 +33,9 @@ type Config struct {
 	MaxSessions    int           `default:"10000" help:"Sessions kept in memory at the most."`
 	MaxConnections int           `default:"10000" help:"Client connections at the most."`
 	HeaderTimeout  time.Duration `default:"60s" help:"How long an upstream may take to begin its answer."`
-	AccessLog      string        `default:"all" enum:"all,errors,none" help:"Which requests are logged: ${enum}."`
+
+	AccessLog       string `default:"all" enum:"all,sampled,errors,none" help:"Which requests are logged: ${enum}."`
+	AccessLogSample int    `default:"100" help:"With access log sampled: one of so many is logged, and each that went wrong."`
 }
 
 // Check returns all faults that the settings have by themselves.
@@ -52,6 +54,7 @@ func (c *Config) Check() error {
 		{c.MaxSessions < 1, "LILYPAD_MAX_SESSIONS must be 1 at least"},
 		{c.MaxConnections < 1, "LILYPAD_MAX_CONNECTIONS must be 1 at least"},
 		{c.HeaderTimeout <= 0, "LILYPAD_HEADER_TIMEOUT must be above zero"},
+		{c.AccessLogSample < 1, "LILYPAD_ACCESS_LOG_SAMPLE must be 1 at least"},
 	} {
 		if rule.bad {
 			faults = append(faults, errors.New(rule.text))

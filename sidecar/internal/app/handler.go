@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -36,6 +37,7 @@ type handler struct {
 	loginPath string
 	log       *slog.Logger
 	accessLog string
+	logOneOf  int // with accessLog sampled
 	metrics   *instruments
 	streams   *stream.Registry[http1.Handle]
 	feed      *authn.Follower
@@ -125,6 +127,10 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	case cookie.One:
 	}
 	v.cookie = value
+	if view, ok := h.sessions.Fresh(value); ok {
+		v.see(view)
+		return nil
+	}
 	// A client that leaves while the auth service is asked is noticed: the wait
 	// ends with the exchange. How long it may take is the auth client's to say.
 	x.Guard(nil)
@@ -142,11 +148,16 @@ func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	if err != nil {
 		return err
 	}
+	v.see(view)
+	return nil
+}
+
+// see notes v's session, and the cookie that the browser should have.
+func (v *visitor) see(view session.View) {
 	v.view = view
 	if view.Cookie != v.cookie {
 		v.setCookie = cookie.Set(view.Cookie, view.End, time.Now())
 	}
-	return nil
 }
 
 // may enforces r's policy, and has answered when it returns false.
@@ -315,9 +326,9 @@ func (h *handler) respond(x *http1.Exchange, status int, fields []http1.Field, s
 // ended counts and logs an exchange: never its query, header or body (R12).
 func (h *handler) ended(x *http1.Exchange) {
 	f := x.Facts()
-	h.metrics.requests.WithLabelValues(strconv.Itoa(f.Status), string(f.Reason)).Inc()
+	h.metrics.count(f.Status, f.Reason)
 	h.metrics.duration.Observe(f.Took.Seconds())
-	if h.accessLog == "none" || h.accessLog == "errors" && f.Status < http.StatusInternalServerError && f.Reason == http1.ReasonNone {
+	if !h.logs(&f) {
 		return
 	}
 	h.log.LogAttrs(context.Background(), slog.LevelInfo, "request",
@@ -326,9 +337,23 @@ func (h *handler) ended(x *http1.Exchange) {
 		slog.Duration("took", f.Took), slog.Duration("upstream", f.Upstream), slog.String("request_id", x.ID()))
 }
 
+// logs reports whether an exchange belongs in the access log.
+func (h *handler) logs(f *http1.Facts) bool {
+	wrong := f.Status >= http.StatusInternalServerError || f.Reason != http1.ReasonNone
+	switch h.accessLog {
+	case "none":
+		return false
+	case "errors":
+		return wrong
+	case "sampled":
+		return wrong || rand.IntN(h.logOneOf) == 0 //nolint:gosec // not a secret
+	}
+	return true
+}
+
 // refused counts and logs what never became an exchange.
 func (h *handler) refused(r http1.Refusal) {
-	h.metrics.requests.WithLabelValues(strconv.Itoa(r.Status), string(r.Reason)).Inc()
+	h.metrics.count(r.Status, r.Reason)
 	h.log.Info("request refused", "status", r.Status, "reason", string(r.Reason), "detail", r.Detail, "remote", r.Remote.Addr().String())
 }
 

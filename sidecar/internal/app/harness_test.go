@@ -163,10 +163,11 @@ type seen struct {
 
 // world is a sidecar between a browser and an application that echoes.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	auth *auth
 	url  string
 	logs *lockedBuffer
+	stop func() // ends the sidecar, once
 	// app answers at the application, if set, instead of the echo.
 	app func(w http.ResponseWriter, r *http.Request) bool
 	mu  sync.Mutex
@@ -199,7 +200,8 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 	answer(rw, http.StatusOK, seen{r.Method, r.URL.RequestURI(), string(body), r.Header})
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld starts a world; change may alter the sidecar's settings before.
+func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Helper()
 	w := &world{t: t, auth: &auth{sessions: map[string]int{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
 	authServer := httptest.NewServer(w.auth)
@@ -211,10 +213,13 @@ func newWorld(t *testing.T) *world {
 		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 5 * time.Second}, Listen: "127.0.0.1:0",
 		RoutesFile: filepath.Join(dir, "routes.yaml"), AuthURL: authServer.URL, ClientID: "test", ClientKeyFile: filepath.Join(dir, "client.pem"),
 		LoginPath: "/login", RegisterPath: "/register", HomePath: "/", MaxSessions: 100, MaxConnections: 100,
-		HeaderTimeout: 5 * time.Second, AccessLog: "all",
+		HeaderTimeout: 5 * time.Second, AccessLog: "all", AccessLogSample: 100,
 	}
 	write(t, c.RoutesFile, fmt.Appendf(nil, policy, upstream.URL))
 	write(t, c.ClientKeyFile, privateKey(t))
+	for _, f := range change {
+		f(c)
+	}
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -225,24 +230,25 @@ func newWorld(t *testing.T) *world {
 	}
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})
+	t.Cleanup(w.stop)
 	w.url = "http://" + a.Addr().String()
 	return w
 }
 
-func write(t *testing.T, path string, content []byte) {
+func write(t testing.TB, path string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func privateKey(t *testing.T) []byte {
+func privateKey(t testing.TB) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -271,7 +277,7 @@ func (r reply) seen(t *testing.T) (s seen) {
 }
 
 // setCookie returns the value of our cookie that the answer sets, and whether it does.
-func (r reply) setCookie(t *testing.T) (string, bool) {
+func (r reply) setCookie(t testing.TB) (string, bool) {
 	t.Helper()
 	for _, line := range r.header.Values("Set-Cookie") {
 		if c, err := http.ParseSetCookie(line); err == nil && c.Name == cookie.Name {

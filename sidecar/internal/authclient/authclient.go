@@ -28,6 +28,10 @@ const (
 	timeout = 5 * time.Second
 	// maxAnswer is far above any answer of the auth service (T45).
 	maxAnswer = 64 << 10
+	// maxConns is how many calls are under way at a time; the next ones wait,
+	// within timeout. A crowd of unknown cookies does not become one of
+	// connections (R11).
+	maxConns = 64
 )
 
 // A Presenter is the browser in front of us.
@@ -68,7 +72,7 @@ func New(url string, assertion Assertion, transport http.RoundTripper, now func(
 // Transport returns a RoundTripper for the auth service's calls.
 func Transport() http.RoundTripper {
 	return &http.Transport{
-		MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: timeout,
+		MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: timeout,
 		MaxResponseHeaderBytes: 16 << 10, DisableCompression: true,
 	}
 }

@@ -9,6 +9,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -23,7 +24,8 @@ import (
 // ErrEnded says that the cookie is good for nothing any more: clear it.
 var ErrEnded = errors.New("session: ended")
 
-// ErrUnavailable says that nobody knows now: keep the cookie.
+// ErrUnavailable says that nobody knows now: keep the cookie. The auth service
+// is away, or too many cookies that are not in memory wait for it.
 var ErrUnavailable = errors.New("session: auth service unavailable")
 
 const (
@@ -37,6 +39,11 @@ const (
 	// insists costs no call each time. Short, for the no of one moment.
 	refused     = 5 * time.Second
 	refusedSize = 4096
+	// A cookie that is not in memory may be forged and costs a call all the
+	// same. So many of them wait for one at a time, in all and from one client
+	// address, which may be an ingress with many browsers behind it (R11).
+	maxUnknown        = 2048
+	maxUnknownFromOne = 512
 	// tooSilent is when the feed may be hiding the end of a session. From then
 	// on a session is asked for again before use, once in recheckEvery.
 	tooSilent    = 5 * time.Second
@@ -82,6 +89,10 @@ type Cache struct {
 	// flights are the refreshes that are going on, by family: at most one each.
 	// They are apart from families so that a forged cookie takes no place there.
 	flights map[string]*flight
+	// unknown are the flights for cookies that are not in memory, and unknownFrom
+	// how many of them each client address has caused.
+	unknown     int
+	unknownFrom map[string]int
 	// confirms are the refresh tokens that browsers have shown for the first time.
 	confirms []string
 }
@@ -115,7 +126,32 @@ func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, err
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &Cache{auth: auth, feed: feed, now: now, families: families, refused: no, flights: make(map[string]*flight)}, nil
+	return &Cache{
+		auth: auth, feed: feed, now: now, families: families, refused: no,
+		flights: make(map[string]*flight), unknownFrom: make(map[string]int),
+	}, nil
+}
+
+// Fresh is Get where memory has the answer: nobody is asked, nobody waits.
+func (c *Cache) Fresh(cookie string) (View, bool) {
+	id := familyOf(cookie)
+	if c.feed.Revoked(id) {
+		return View{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	f, _ := c.families.Get(id)
+	view, good := c.look(f, cookie, now)
+	if !good || c.doubtful(f, now) || !now.Before(f.refreshAt) && c.flights[id] == nil {
+		return View{}, false
+	}
+	return view, true
+}
+
+// doubtful reports whether the feed may be hiding f's end.
+func (c *Cache) doubtful(f *family, now time.Time) bool {
+	return c.feed.Silence() > tooSilent && now.Sub(f.checked) > recheckEvery
 }
 
 // Get returns the session that cookie, a plausible refresh token, stands for.
@@ -147,13 +183,17 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 		fl := c.flights[id]
 		view, good := c.look(f, cookie, now)
 		good = good && view.Authorization != unwanted
-		doubtful := good && c.feed.Silence() > tooSilent && now.Sub(f.checked) > recheckEvery
+		doubtful := good && c.doubtful(f, now)
 		if good && !doubtful && (fl != nil || now.Before(f.refreshAt)) {
 			c.mu.Unlock()
 			return view, nil
 		}
 		if fl == nil {
-			fl = c.launch(ctx, id, cookie, by)
+			var err error
+			if fl, err = c.launch(ctx, cookie, by, f.shows(cookie)); err != nil {
+				c.mu.Unlock()
+				return View{}, err
+			}
 		}
 		c.mu.Unlock()
 
@@ -178,11 +218,12 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 // familyOf returns the part of a token that names its family. It is not
 // verified: what is in the cache is found by the whole value only.
 func familyOf(cookie string) string {
-	parts := strings.SplitN(cookie, ".", 4)
-	if len(parts) < 4 {
-		return cookie
+	_, rest, _ := strings.Cut(cookie, ".")
+	_, rest, _ = strings.Cut(rest, ".")
+	if family, _, ok := strings.Cut(rest, "."); ok {
+		return family
 	}
-	return parts[2]
+	return cookie
 }
 
 // look returns what memory knows of cookie, and whether that is an answer. A
@@ -194,7 +235,7 @@ func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 	switch cookie {
 	case f.tokens.RefreshToken:
 		if !f.delivered && len(c.confirms) < maxConfirms {
-			c.confirms = append(c.confirms, cookie)
+			c.confirms = append(c.confirms, f.tokens.RefreshToken)
 		}
 		f.delivered = true
 	case f.previous:
@@ -210,6 +251,12 @@ func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 	return f.view(), true
 }
 
+// shows reports whether cookie is the newest of the session, or the one before.
+// A nil family has none.
+func (f *family) shows(cookie string) bool {
+	return f != nil && (cookie == f.tokens.RefreshToken || cookie == f.previous)
+}
+
 func (f *family) view() View {
 	t := &f.tokens
 	return View{Authorization: t.Authorization, SessionID: t.SessionID, Roles: t.Roles, End: t.End, Cookie: t.RefreshToken}
@@ -217,15 +264,29 @@ func (f *family) view() View {
 
 // launch begins a refresh, which goes on even if who asked for it leaves: a
 // rotation whose result is thrown away is a lost response by our own hand.
-func (c *Cache) launch(ctx context.Context, id, cookie string, by authclient.Presenter) *flight {
+// known says that cookie is one of a session in memory. It fails with
+// ErrUnavailable when too many that are not are asked for.
+func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Presenter, known bool) (*flight, error) {
+	if !known && (c.unknown >= maxUnknown || c.unknownFrom[by.Address] >= maxUnknownFromOne) {
+		return nil, fmt.Errorf("%w: too many unknown cookies at once", ErrUnavailable)
+	}
+	// A copy: what is kept of the cookie must not keep the request's whole head.
+	cookie = strings.Clone(cookie)
+	id := familyOf(cookie)
 	fl := &flight{cookie: cookie, done: make(chan struct{})}
 	c.flights[id] = fl
+	if !known {
+		c.count(by.Address, 1)
+	}
 	go func() {
 		tokens, err := c.auth.Refresh(context.WithoutCancel(ctx), cookie, by)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		defer close(fl.done)
 		delete(c.flights, id)
+		if !known {
+			c.count(by.Address, -1)
+		}
 		switch {
 		case err == nil && c.feed.Revoked(tokens.SessionID): // meanwhile
 			c.end(id, cookie)
@@ -239,7 +300,16 @@ func (c *Cache) launch(ctx context.Context, id, cookie string, by authclient.Pre
 			fl.err = errors.Join(ErrUnavailable, err)
 		}
 	}()
-	return fl
+	return fl, nil
+}
+
+// count adds n to the flights for unknown cookies from an address.
+func (c *Cache) count(address string, n int) {
+	c.unknown += n
+	c.unknownFrom[address] += n
+	if c.unknownFrom[address] == 0 {
+		delete(c.unknownFrom, address)
+	}
 }
 
 // waitBriefly waits for a refresh ahead of expiry, so that the successor goes
@@ -288,7 +358,7 @@ func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
 // none of the family's: a forgery must not touch the real one.
 func (c *Cache) end(id, cookie string) {
 	c.refused.Add(cookie, c.now().Add(refused))
-	if f, ok := c.families.Get(id); ok && (cookie == f.tokens.RefreshToken || cookie == f.previous) {
+	if f, _ := c.families.Get(id); f.shows(cookie) {
 		c.families.Remove(id)
 	}
 }
@@ -304,6 +374,7 @@ func (c *Cache) Begin(t authclient.Tokens) {
 func (c *Cache) Forget(cookie string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	cookie = strings.Clone(cookie) // as in launch
 	c.end(familyOf(cookie), cookie)
 }
 

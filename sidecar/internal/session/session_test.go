@@ -231,6 +231,96 @@ func TestR8_AnOutageEndsNothing(t *testing.T) {
 	})
 }
 
+// What nobody has to be asked for, nobody waits for; everything else is Get's.
+func TestFreshIsWhatMemoryKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, f := newAuth(), &feed{ended: map[string]bool{}}
+		c := following(t, a, f)
+		fresh := func(cookie string) bool {
+			_, ok := c.Fresh(cookie)
+			return ok
+		}
+		if fresh(value("A", 1)) {
+			t.Error("an answer before anybody was asked")
+		}
+		want := get(t, c, value("A", 1))
+		if v, ok := c.Fresh(want.Cookie); !ok || v.Authorization != want.Authorization {
+			t.Errorf("%+v, %v; want %+v", v, ok, want)
+		}
+		if fresh(value("A", 7)) {
+			t.Error("an answer for a cookie that was never seen")
+		}
+		f.mu.Lock()
+		f.silence = time.Minute
+		f.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if fresh(want.Cookie) {
+			t.Error("an answer while the feed is silent")
+		}
+		f.mu.Lock()
+		f.silence = 0
+		f.mu.Unlock()
+		time.Sleep(life * 9 / 10)
+		if fresh(want.Cookie) {
+			t.Error("an answer although the token is due")
+		}
+		want = get(t, c, want.Cookie)
+		f.mu.Lock()
+		f.ended["A"] = true
+		f.mu.Unlock()
+		if fresh(want.Cookie) {
+			t.Error("an answer for a session that has ended")
+		}
+		if n := a.count(); n != 2 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// R11: forged cookies that look right cost a call each, and so do those of real
+// sessions that this process has not seen yet. However many come, one address
+// cannot take all the room, and what is in memory is not touched.
+func TestR11_UnknownCookiesWaitInBoundedNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth()
+		c := cache(t, a)
+		known := get(t, c, value("A", 1))
+		a.mu.Lock()
+		a.slow = 10 * time.Second
+		a.mu.Unlock()
+		ask := func(family int, from string, answers chan<- error) {
+			_, err := c.Get(t.Context(), value(fmt.Sprintf("forged%d", family), 1), authclient.Presenter{Address: from})
+			answers <- err
+		}
+		attack := make(chan error, 5000)
+		for i := range 5000 {
+			go ask(i, "192.0.2.66", attack)
+		}
+		synctest.Wait()
+		if n := len(attack); n != 5000-512 {
+			t.Fatalf("%d of 5000 from one address were turned away", n)
+		}
+		if err := <-attack; !errors.Is(err, session.ErrUnavailable) {
+			t.Errorf("turned away with %v", err)
+		}
+		if v, ok := c.Fresh(known.Cookie); !ok || v.Authorization != known.Authorization {
+			t.Error("a session in memory suffers")
+		}
+		others := make(chan error, 1)
+		go ask(9999, "192.0.2.7", others)
+		time.Sleep(11 * time.Second)
+		if err := <-others; !errors.Is(err, session.ErrEnded) {
+			t.Errorf("another address got %v", err)
+		}
+		again := make(chan error, 1)
+		go ask(10_000, "192.0.2.66", again)
+		time.Sleep(11 * time.Second)
+		if err := <-again; !errors.Is(err, session.ErrEnded) {
+			t.Errorf("after the attack: %v", err)
+		}
+	})
+}
+
 func TestADefiniteNoIsRememberedBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()
