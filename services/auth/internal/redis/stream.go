@@ -50,12 +50,9 @@ func (s *Stream) Publish(ctx context.Context, r session.Revocation) (session.Mar
 
 // Window implements session.Stream.
 func (s *Stream) Window(ctx context.Context) (session.Window, error) {
-	info, err := s.client.XInfoStream(ctx, streamKey).Result()
-	if err != nil {
-		if strings.Contains(err.Error(), "no such key") {
-			return session.Window{}, nil
-		}
-		return session.Window{}, unavailable("end of stream", err)
+	last, err := s.last(ctx)
+	if last == 0 || err != nil {
+		return session.Window{}, err
 	}
 	// Trimming is approximate: what is older than keep may be there or not.
 	from := time.Now().Add(-s.keep)
@@ -63,10 +60,7 @@ func (s *Stream) Window(ctx context.Context) (session.Window, error) {
 	if err != nil {
 		return session.Window{}, unavailable("window of stream", err)
 	}
-	w := session.Window{Since: session.Mark(from.UnixMilli() * perMilli)}
-	if w.Last, err = parseMark(info.LastGeneratedID); err != nil {
-		return w, err
-	}
+	w := session.Window{Last: last, Since: session.Mark(from.UnixMilli() * perMilli)}
 	for _, e := range entries {
 		sid, _ := e.Values["sid"].(string)
 		w.Present = append(w.Present, session.FamilyID(sid))
@@ -77,9 +71,40 @@ func (s *Stream) Window(ctx context.Context) (session.Window, error) {
 	return w, err
 }
 
+// last is the newest mark that there ever was, 0 for none.
+func (s *Stream) last(ctx context.Context) (session.Mark, error) {
+	info, err := s.client.XInfoStream(ctx, streamKey).Result()
+	if err != nil {
+		if strings.Contains(err.Error(), "no such key") {
+			return 0, nil
+		}
+		return 0, unavailable("end of stream", err)
+	}
+	return parseMark(info.LastGeneratedID)
+}
+
+// errWentBack says that the stream has never come as far as its reader has: it
+// is another one.
+var errWentBack = errors.New("the stream went back: it ends before what was read of it")
+
 // Read returns the entries behind after ("0" for all that are kept), waiting a
 // second for the first. No entries and no error say that there are none yet.
+//
+// A stream that ends before after is an error: a primary has taken over that
+// lacks its end, perhaps with a slower clock, and whatever it adds would stay
+// below after unseen. The client library connects anew by itself, so that
+// nothing else tells of such a change.
 func (s *Stream) Read(ctx context.Context, after string) ([]session.Entry, error) {
+	if after != "0" {
+		read, err1 := parseMark(after)
+		last, err2 := s.last(ctx)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		if last < read {
+			return nil, unavailable("read stream", errWentBack)
+		}
+	}
 	got, err := s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{streamKey, after}, Block: readBlock, Count: 1000}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil

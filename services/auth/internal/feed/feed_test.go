@@ -1,0 +1,60 @@
+package feed_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"lilypad.example/services/auth/internal/feed"
+	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/pkg/redistest"
+)
+
+// TestT85_NothingIsMissedWhenTheStreamGoesBack: a primary takes over that lacks
+// the stream's end and whose clock is behind. The client library reconnects
+// unnoticed, so that no error tells of it.
+func TestT85_NothingIsMissedWhenTheStreamGoesBack(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client := redistest.New(t)
+	publish := func(id string) session.FamilyID {
+		t.Helper()
+		family := session.NewFamilyID()
+		if err := client.Do(ctx, "XADD", "revocations", id, "sid", string(family), "reason", "logout").Err(); err != nil {
+			t.Fatal(err)
+		}
+		return family
+	}
+	f := feed.New(redis.NewStream(client, time.Hour), time.Hour)
+	_, follower := f.Follow("")
+	defer follower.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.Run(ctx, func(err error) { t.Log(err) })
+	}()
+	defer func() { cancel(); <-done }()
+	want := func(family session.FamilyID) {
+		t.Helper()
+		select {
+		case e := <-follower.Entries:
+			if e.Family != family {
+				t.Fatalf("got %v, want %s", e, family)
+			}
+		case <-ctx.Done():
+			t.Fatal("the revocation was missed")
+		}
+	}
+
+	want(publish("2000000000000-0"))
+	for _, lost := range []string{"behind", "gone"} {
+		if err := client.Del(ctx, "revocations").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if lost == "behind" {
+			want(publish("1900000000000-0"))
+		}
+	}
+	want(publish("1800000000000-0"))
+}
