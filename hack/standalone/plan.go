@@ -92,9 +92,9 @@ func (p plan) routes() string {
   frogs: %s
 routes:
   - {prefix: /static/, upstream: app, policy: public}
-  - {prefix: /api/frogs, upstream: frogs, policy: session}
+  - {prefix: /api/frogs, upstream: frogs, policy: session, deny: {text: Login to pet the phrog 👀}}
   - {prefix: /account, upstream: app, policy: session}
-  - {prefix: /admin, upstream: app, policy: "role:admin"}
+  - {prefix: /admin, upstream: app, policy: "role:admin", fresh: 15m}
   - {prefix: /, upstream: app, policy: optional}
 `, local(p.frontend), local(p.frogs))
 }

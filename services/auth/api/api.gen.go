@@ -169,6 +169,9 @@ type SessionList struct {
 type Token struct {
 	AccessToken string `json:"access_token"`
 
+	// AuthTime When the user gave the password; refreshes do not change it.
+	AuthTime time.Time `json:"auth_time"`
+
 	// ExpiresAt The session's absolute end.
 	ExpiresAt time.Time `json:"expires_at"`
 

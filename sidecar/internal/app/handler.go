@@ -1,12 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,34 +163,59 @@ func (v *visitor) see(view session.View) {
 
 // may enforces r's policy, and has answered when it returns false.
 func (h *handler) may(x *http1.Exchange, r *route.Route, v *visitor) bool {
-	role := r.Policy.Role()
-	switch {
-	case v.signedIn() && role != "" && !has(v.view.Roles, role):
-		h.refuse(x, v.setCookie, problem.New(http.StatusForbidden, problem.Forbidden, "Your account may not do this."))
-		return false
-	case !v.signedIn() && (role != "" || r.Policy == route.Session):
-		h.askToSignIn(x, v.setCookie)
-		return false
+	who := route.Visitor{SignedIn: v.signedIn(), Roles: v.view.Roles, AuthTime: v.view.AuthTime}
+	verdict := r.Judge(who, x.Start())
+	if verdict == route.Pass {
+		return true
 	}
-	return true
-}
-
-func has(roles []string, role string) bool {
-	return slices.Contains(roles, role)
-}
-
-// askToSignIn sends a navigation to the login page, and refuses anything else:
-// a fetch or a POST is never answered with somebody else's page.
-func (h *handler) askToSignIn(x *http1.Exchange, setCookie string) {
+	p := refusal(r, verdict)
 	q := &x.Request
+	// A fetch or a POST is never answered with somebody else's page.
 	if (q.Method == http.MethodGet || q.Method == http.MethodHead) && page.WantsPage(q.Method, q.Header.Get) {
-		fields := []http1.Field{{Name: "Location", Value: redirect.ToLogin(h.loginPath, q.Target)}, {Name: "Cache-Control", Value: "no-store"}}
-		h.respond(x, http.StatusSeeOther, fields, setCookie, nil)
-		return
+		if to := h.pageInstead(r, verdict, p.Code, q.Target); to != "" {
+			fields := []http1.Field{{Name: "Location", Value: to}, {Name: "Cache-Control", Value: "no-store"}}
+			h.respond(x, http.StatusSeeOther, fields, v.setCookie, nil)
+			return false
+		}
 	}
-	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
-	p.Challenge = "Bearer"
-	h.refuse(x, setCookie, p)
+	h.refuse(x, v.setCookie, p)
+	return false
+}
+
+// pageInstead returns where a browser goes that is not let through to target,
+// or "" when it gets the refusal itself.
+func (h *handler) pageInstead(r *route.Route, verdict route.Verdict, code problem.Code, target string) string {
+	switch {
+	case verdict == route.SignInAgain: // the account may: nothing is denied to it
+		return redirect.ToPage(h.loginPath, target, string(code))
+	case r.Deny.Page != "":
+		return redirect.ToPage(r.Deny.Page, target, string(code))
+	case verdict == route.SignIn: // nothing went wrong, so there is no code
+		return redirect.ToPage(h.loginPath, target, "")
+	}
+	return ""
+}
+
+// stale is the code of RFC 9470 for who signed in too long ago.
+const stale = "insufficient_user_authentication"
+
+// refusal is what a verdict comes to.
+func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
+	var p *problem.Problem
+	switch verdict {
+	case route.SignInAgain:
+		p = problem.New(http.StatusUnauthorized, stale, "Please sign in again to go on.")
+		p.Challenge = fmt.Sprintf("Bearer error=%q, error_description=%q, max_age=\"%d\"",
+			stale, "More recent authentication is required", int(r.MaxAge().Seconds()))
+		return p
+	case route.Forbid:
+		p = problem.New(http.StatusForbidden, problem.Forbidden, "Your account may not do this.")
+	default:
+		p = problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
+		p.Challenge = "Bearer"
+	}
+	p.Detail = cmp.Or(r.Deny.Text, p.Detail)
+	return p
 }
 
 // forward sends x to its upstream. A 401 of the upstream is taken once for a

@@ -35,6 +35,9 @@ routes:
   - {path: /account, upstream: app, policy: session}
   - {prefix: /api, upstream: app, policy: session}
   - {prefix: /admin, upstream: app, policy: "role:admin"}
+  - {prefix: /vault, upstream: app, policy: session, fresh: 15m}
+  - {prefix: /pond, upstream: app, policy: "role:keeper", deny: {text: "Login to pet the <phrog> 👀"}}
+  - {prefix: /club, upstream: app, policy: "role:member", deny: {page: /join}}
   - {prefix: /, upstream: app, policy: optional}
 `
 
@@ -47,6 +50,8 @@ const (
 type auth struct {
 	mu       sync.Mutex
 	sessions map[string]int // family to generation
+	begun    map[string]time.Time
+	age      time.Duration // how long ago who logs in now gave the password
 	serial   int
 	roles    []string
 	life     int
@@ -84,7 +89,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.serial++
 		family := fmt.Sprintf("family%016d", a.serial)
-		a.sessions[family] = 1
+		a.sessions[family], a.begun[family] = 1, time.Now().Add(-a.age)
 		answer(w, http.StatusCreated, api.Session{User: api.User{Sub: "u1", Email: in.Email, Name: "Fred", Roles: a.roles}, Token: a.token(family)})
 	case "/oauth2/token":
 		family, ok := a.family(r.FormValue("refresh_token"))
@@ -141,7 +146,7 @@ func (a *auth) token(family string) api.Token {
 	return api.Token{
 		AccessToken: fmt.Sprintf("access-%s-%d", family, a.serial), TokenType: api.Bearer, ExpiresIn: a.life,
 		RefreshToken: fmt.Sprintf("v1.k1.%s.%d.%s", family, a.sessions[family], strings.Repeat("m", 43)),
-		Sid:          family, Roles: a.roles, ExpiresAt: time.Now().Add(time.Hour),
+		Sid:          family, Roles: a.roles, AuthTime: a.begun[family], ExpiresAt: time.Now().Add(time.Hour),
 	}
 }
 
@@ -203,7 +208,7 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 // newWorld starts a world; change may alter the sidecar's settings before.
 func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Helper()
-	w := &world{t: t, auth: &auth{sessions: map[string]int{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
+	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
 	authServer := httptest.NewServer(w.auth)
 	t.Cleanup(func() { authServer.CloseClientConnections(); authServer.Close() })
 	upstream := httptest.NewServer(http.HandlerFunc(w.echo))

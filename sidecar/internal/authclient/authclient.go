@@ -45,7 +45,10 @@ type Tokens struct {
 	Life          time.Duration
 	SessionID     string
 	Roles         []string
-	End           time.Time
+	// AuthTime is when the user gave the password; zero, which is long ago, if
+	// the auth service is of a release that does not say.
+	AuthTime time.Time
+	End      time.Time
 }
 
 // Client calls the auth service in one client's name.
@@ -236,7 +239,7 @@ func tokens(t api.Token, start time.Time) (Tokens, error) {
 	}
 	return Tokens{
 		RefreshToken: t.RefreshToken, Authorization: "Bearer " + t.AccessToken,
-		Expires: start.Add(life), Life: life, SessionID: t.Sid, Roles: t.Roles, End: t.ExpiresAt,
+		Expires: start.Add(life), Life: life, SessionID: t.Sid, Roles: t.Roles, AuthTime: t.AuthTime, End: t.ExpiresAt,
 	}, nil
 }
 

@@ -46,6 +46,8 @@ type Refusal struct {
 	Detail string
 }
 
+const defaultTargetBytes = 8 << 10
+
 // lingering is the most refused connections beyond MaxConns that are closed politely at a time.
 const lingering = 64
 
@@ -81,7 +83,7 @@ func New(cfg Config) *Server {
 	}
 	orInt(&cfg.MaxHeadBytes, wideBuffer)
 	cfg.MaxHeadBytes = min(cfg.MaxHeadBytes, wideBuffer)
-	orInt(&cfg.MaxTargetBytes, 8<<10)
+	orInt(&cfg.MaxTargetBytes, defaultTargetBytes)
 	orInt(&cfg.MaxFields, 100)
 	orInt(&cfg.MaxConns, 10_000)
 	orTime(&cfg.IdleTimeout, 120*time.Second)

@@ -35,6 +35,22 @@ func (q *Request) readTarget(limit int) *Fault {
 	return nil
 }
 
+// ReadTarget returns the decoded path of the target that a request of this method has: the path that decisions are made
+// on. It fails where a request with them would be refused.
+func ReadTarget(method, target string) (path string, err error) {
+	q := Request{Method: method, Target: target}
+	switch {
+	case !isToken(method):
+		return "", errRequestLine
+	case method == "TRACE":
+		return "", errMethod
+	}
+	if fault := q.readTarget(defaultTargetBytes); fault != nil {
+		return "", fault
+	}
+	return q.Path, nil
+}
+
 // readPath decodes a path and accepts it only if every server behind us must read it the same way: one that decodes
 // twice, merges slashes, resolves dots, takes a backslash for a slash, or cuts parameters off a segment ("..;x") would
 // otherwise serve another path than the one that was decided on.

@@ -51,11 +51,19 @@ func ownPath(path string) bool {
 	return !strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f })
 }
 
-// ToLogin returns the address of the login page that leads back to target, the
-// path and query of a request.
-func ToLogin(loginPath, target string) string {
-	if next := Safe(target); next != "" && next != "/" {
-		return loginPath + "?next=" + url.QueryEscape(next)
+// ToPage returns the address of a page of the application that leads back to
+// target, the path and query of a request. code, if not empty, tells the page
+// why the browser was sent there, as for a form that failed.
+func ToPage(page, target, code string) string {
+	q := make(url.Values)
+	if code != "" {
+		q.Set("error", code)
 	}
-	return loginPath
+	if next := Safe(target); next != "" && next != "/" {
+		q.Set("next", next)
+	}
+	if len(q) == 0 {
+		return page
+	}
+	return page + "?" + q.Encode()
 }

@@ -44,12 +44,15 @@ func FuzzSafe(f *testing.F) {
 	})
 }
 
-func TestToLogin(t *testing.T) {
+func TestToPage(t *testing.T) {
 	for target, want := range map[string]string{
 		"/": "/login", "/account": "/login?next=%2Faccount", "/a?b=c&d": "/login?next=%2Fa%3Fb%3Dc%26d", "//evil.test": "/login",
 	} {
-		if got := redirect.ToLogin("/login", target); got != want {
+		if got := redirect.ToPage("/login", target, ""); got != want {
 			t.Errorf("%q: %q, want %q", target, got, want)
 		}
+	}
+	if got, want := redirect.ToPage("/login", "/a", "forbidden"), "/login?error=forbidden&next=%2Fa"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -51,6 +52,63 @@ type Route struct {
 	Methods  []string `json:"methods,omitempty"`
 	Upstream string   `json:"upstream"`
 	Policy   Policy   `json:"policy"`
+	// Fresh lets only those pass who signed in no longer ago than this, such as
+	// "15m"; empty for whenever.
+	Fresh string `json:"fresh,omitempty"`
+	// Deny is how the route refuses.
+	Deny Denial `json:"deny,omitzero"`
+
+	maxAge time.Duration // Fresh, read
+}
+
+// MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0
+// for as long as the session lives.
+func (r *Route) MaxAge() time.Duration { return r.maxAge }
+
+// A Denial is how a route refuses whom its policy does not let pass.
+type Denial struct {
+	// Text is the sentence of a refusal, instead of ours: plain text.
+	Text string `json:"text,omitempty"`
+	// Page is the page of the application that a browser is sent to, instead of
+	// the login page or a refusal. It must be open to strangers.
+	Page string `json:"page,omitempty"`
+}
+
+// maxText is the most characters of a Denial's text: it is a sentence.
+const maxText = 200
+
+// A Visitor is who sent a request, as far as a policy asks.
+type Visitor struct {
+	SignedIn bool
+	Roles    []string
+	AuthTime time.Time // when they gave their password
+}
+
+// A Verdict is what a policy says of a visitor.
+type Verdict int
+
+// The verdicts.
+const (
+	SignIn      Verdict = iota // a stranger: who are you?
+	SignInAgain                // signed in too long ago
+	Forbid                     // the account may not, however it signs in
+	Pass
+)
+
+// Judge decides whether v may pass at now.
+func (r *Route) Judge(v Visitor, now time.Time) Verdict {
+	if r.Policy == Public || r.Policy == Optional {
+		return Pass
+	}
+	switch role := r.Policy.Role(); {
+	case !v.SignedIn:
+		return SignIn
+	case role != "" && !slices.Contains(v.Roles, role):
+		return Forbid
+	case r.maxAge > 0 && now.Sub(v.AuthTime) > r.maxAge:
+		return SignInAgain
+	}
+	return Pass
 }
 
 // Table is a whole policy. It is immutable.
@@ -78,7 +136,7 @@ func Parse(text []byte) (*Table, error) {
 	}
 	for i, r := range f.Routes {
 		for _, fault := range t.add(r) {
-			faults = append(faults, fmt.Errorf("route %d (%s): %w", i+1, cmp.Or(r.Path, r.Prefix, "?"), fault))
+			faults = append(faults, r.fault(i, fault))
 		}
 	}
 	// A longer prefix is more specific, and so is one for certain methods.
@@ -91,7 +149,15 @@ func Parse(text []byte) (*Table, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	if err := t.checkWhole(f.Routes); err != nil {
+		return nil, err
+	}
 	return t, nil
+}
+
+// fault says which route of the file, counted from 0, has a fault.
+func (r *Route) fault(i int, fault error) error {
+	return fmt.Errorf("route %d (%s): %w", i+1, cmp.Or(r.Path, r.Prefix, "?"), fault)
 }
 
 func (t *Table) addUpstreams(upstreams map[string]string) error {
@@ -108,30 +174,13 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 }
 
 // add takes one route, or says everything that is wrong with it.
-func (t *Table) add(r Route) (faults []error) {
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	where := cmp.Or(r.Path, r.Prefix)
-	switch {
-	case (r.Path == "") == (r.Prefix == ""):
-		fault("set exactly one of path and prefix")
-	case where[0] != '/' || strings.ContainsAny(where, "?#%\\") || strings.Contains(where, "//"):
-		fault("%q must begin with / and be a plain, decoded path", where)
-	case where == "/auth" || strings.HasPrefix(where, "/auth/"):
-		fault("/auth belongs to the sidecar")
-	}
+func (t *Table) add(r Route) []error {
+	faults := r.check()
 	if _, ok := t.upstreams[r.Upstream]; !ok {
-		fault("upstream %q is not defined", r.Upstream)
+		faults = append(faults, fmt.Errorf("upstream %q is not defined", r.Upstream))
 	}
-	if r.Policy != Public && r.Policy != Optional && r.Policy != Session && r.Policy.Role() == "" {
-		fault("policy %q is none of public, optional, session, role:NAME", r.Policy)
-	}
-	for _, m := range r.Methods {
-		if m == "" || strings.ToUpper(m) != m {
-			fault("method %q: methods are written in capitals", m)
-		}
-	}
-	if len(faults) == 0 && t.taken(r) {
-		fault("another route says the same path and methods")
+	if len(faults) == 0 && t.taken(&r) {
+		faults = append(faults, errors.New("another route says the same path and methods"))
 	}
 	if len(faults) > 0 {
 		return faults
@@ -144,12 +193,17 @@ func (t *Table) add(r Route) (faults []error) {
 	return nil
 }
 
-func (t *Table) taken(r Route) bool {
-	same := func(o Route) bool { return o.Prefix == r.Prefix && slices.Equal(o.Methods, r.Methods) }
-	if r.Path != "" {
-		return slices.ContainsFunc(t.exact[r.Path], same)
+// taken reports whether another route takes a request of r's, and neither is
+// the more specific one.
+func (t *Table) taken(r *Route) bool {
+	rival := func(o Route) bool {
+		both := func(m string) bool { return slices.Contains(o.Methods, m) }
+		return o.Prefix == r.Prefix && (len(o.Methods)+len(r.Methods) == 0 || slices.ContainsFunc(r.Methods, both))
 	}
-	return slices.ContainsFunc(t.prefixes, same)
+	if r.Path != "" {
+		return slices.ContainsFunc(t.exact[r.Path], rival)
+	}
+	return slices.ContainsFunc(t.prefixes, rival)
 }
 
 // Upstreams returns the addresses (host:port) of all upstreams by name.

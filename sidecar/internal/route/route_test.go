@@ -1,8 +1,10 @@
 package route_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"lilypad.example/sidecar/internal/route"
 )
@@ -17,7 +19,7 @@ routes:
   - {prefix: /api/frogs, upstream: frogs, policy: session}
   - {prefix: /api/frogs, methods: [GET], upstream: frogs, policy: optional}
   - {path: /account, upstream: app, policy: session}
-  - {prefix: /admin, upstream: app, policy: "role:admin"}
+  - {prefix: /admin, upstream: app, policy: "role:admin", fresh: 15m, deny: {text: "Only <keepers> 🐸", page: /login}}
   - {prefix: /, upstream: app, policy: optional}
 `
 
@@ -74,18 +76,95 @@ routes:
   - {path: a, upstream: nowhere, policy: nobody}
   - {prefix: /auth/login, upstream: app, policy: "role:"}
   - {path: /%61, upstream: app, methods: [get], policy: public}
+  - {path: /a/../b, upstream: app, policy: public, fresh: 15m, deny: {text: x}}
+  - {path: /c, upstream: app, methods: [TRACE], policy: session, fresh: 1.5s, deny: {text: "a\nb", page: //evil.test}}
 `))
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"upstream app", "upstream other", "route 1", "route 2", "nowhere", "nobody", "belongs to the sidecar", `"role:"`, `"get"`, "/%61"} {
+	for _, want := range []string{
+		"upstream app", "upstream other", "route 1", "route 2", "nowhere", "nobody", "belongs to the sidecar", `"role:"`, `"get"`, "/%61",
+		"/a/../b", "fresh asks who", "deny is said to nobody", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in\n%v", want, err)
 		}
 	}
-	for _, text := range []string{"", "routes: []", "colour: green", "upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, policy: public}, {path: /, upstream: a, policy: session}]"} {
+	for _, text := range []string{
+		"", "routes: []", "colour: green", "upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, policy: public}, {path: /, upstream: a, policy: session}]",
+		"upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, methods: [GET, POST], policy: public}, {path: /, upstream: a, methods: [GET], policy: session}]",
+		"upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, policy: session, deny: {text: " + strings.Repeat("x", 201) + "}}]",
+	} {
 		if _, err := route.Parse([]byte(text)); err == nil {
 			t.Errorf("%q passed", text)
 		}
+	}
+}
+
+func TestARouteThatCanNeverMatchIsAFault(t *testing.T) {
+	for routes, want := range map[string]string{
+		`{path: /a}, {prefix: /a/}, {prefix: /a}`:                                                                       "route 3",
+		`{path: /a}, {prefix: /a/, methods: [GET]}, {prefix: /a, methods: [GET]}`:                                       "route 3",
+		`{path: /a}, {prefix: /a/, methods: [GET]}, {prefix: /a, methods: [GET, POST]}`:                                 "",
+		`{path: /a, methods: [GET]}, {prefix: /a/}, {prefix: /a}`:                                                       "",
+		`{prefix: /a/}, {prefix: /a}`:                                                                                   "",
+		`{path: /a/}, {prefix: /a/}, {path: /a}, {prefix: /}`:                                                           "",
+		`{path: /a, methods: [GET]}, {path: /a, methods: [POST]}, {path: /a}, {prefix: /, methods: [GET]}, {prefix: /}`: "",
+	} {
+		text := "upstreams: {a: \"http://a\"}\nroutes: [" + strings.ReplaceAll(routes, "}", ", upstream: a, policy: public}") + "]"
+		_, err := route.Parse([]byte(text))
+		if got := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(got, want) || want != "" && strings.Count(got, "\n") > 0 {
+			t.Errorf("%s: %v, want %q", routes, err, want)
+		}
+	}
+}
+
+func TestAPageForTheDeniedIsOpenToThem(t *testing.T) {
+	for page, open := range map[string]bool{"/open": true, "/free": true, "/shut": false, "/nowhere": false} {
+		_, err := route.Parse([]byte(`
+upstreams: {a: "http://a"}
+routes:
+  - {path: /open, upstream: a, policy: public}
+  - {path: /free, upstream: a, policy: optional}
+  - {path: /shut, upstream: a, policy: session, deny: {page: ` + page + `}}
+`))
+		if (err == nil) != open {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+}
+
+func TestS15_WhoMayPass(t *testing.T) {
+	table, err := route.Parse([]byte(policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	keeper := route.Visitor{SignedIn: true, Roles: []string{"x", "admin"}, AuthTime: now.Add(-15 * time.Minute)}
+	stale := keeper
+	stale.AuthTime = now.Add(-15*time.Minute - time.Second)
+	user := route.Visitor{SignedIn: true, Roles: []string{"administrator"}}
+	for _, c := range []struct {
+		path string
+		who  route.Visitor
+		want route.Verdict
+	}{
+		{"/login", route.Visitor{}, route.Pass},
+		{"/", route.Visitor{}, route.Pass},
+		{"/", stale, route.Pass},
+		{"/account", route.Visitor{}, route.SignIn},
+		{"/account", user, route.Pass},
+		{"/admin", route.Visitor{}, route.SignIn},
+		{"/admin", route.Visitor{Roles: []string{"admin"}}, route.SignIn},
+		{"/admin", user, route.Forbid},
+		{"/admin", keeper, route.Pass},
+		{"/admin", stale, route.SignInAgain},
+	} {
+		if got := table.Match("GET", c.path).Judge(c.who, now); got != c.want {
+			t.Errorf("%s, %+v: %v, want %v", c.path, c.who, got, c.want)
+		}
+	}
+	if r := table.Match("GET", "/admin"); r.MaxAge() != 15*time.Minute || r.Deny.Text != "Only <keepers> 🐸" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -71,6 +71,7 @@ type View struct {
 	Authorization string
 	SessionID     string
 	Roles         []string
+	AuthTime      time.Time
 	End           time.Time
 	// Cookie is the value that the browser should have; it differs from what it
 	// sent when that was rotated, and then goes out with every answer.
@@ -259,7 +260,7 @@ func (f *family) shows(cookie string) bool {
 
 func (f *family) view() View {
 	t := &f.tokens
-	return View{Authorization: t.Authorization, SessionID: t.SessionID, Roles: t.Roles, End: t.End, Cookie: t.RefreshToken}
+	return View{Authorization: t.Authorization, SessionID: t.SessionID, Roles: t.Roles, AuthTime: t.AuthTime, End: t.End, Cookie: t.RefreshToken}
 }
 
 // launch begins a refresh, which goes on even if who asked for it leaves: a

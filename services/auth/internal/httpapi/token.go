@@ -52,7 +52,7 @@ func (a *API) tokens(s session.Session) (api.Token, error) {
 	}
 	return api.Token{
 		AccessToken: access, TokenType: api.Bearer, ExpiresIn: int(life.Seconds()),
-		RefreshToken: s.RefreshToken, Sid: string(s.Family), Roles: token.Roles(s.Grant), ExpiresAt: s.End.UTC(),
+		RefreshToken: s.RefreshToken, Sid: string(s.Family), Roles: token.Roles(s.Grant), AuthTime: s.AuthTime.UTC(), ExpiresAt: s.End.UTC(),
 	}, nil
 }
 

@@ -77,6 +77,8 @@ func message(code string) string {
 	switch code {
 	case "invalid_credentials":
 		return "This e-mail and password do not go together. Please try again."
+	case "insufficient_user_authentication":
+		return "Please sign in again to go on."
 	case "email_taken":
 		return "This e-mail address is registered already. Login instead, or use another one."
 	case "invalid_fields":

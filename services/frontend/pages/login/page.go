@@ -3,6 +3,7 @@
 package login
 
 import (
+	"cmp"
 	"embed"
 	"net/http"
 
@@ -29,12 +30,16 @@ func New(assets *static.Assets) (*Page, error) {
 	return &Page{page}, nil
 }
 
-// Show answers GET /login. Who is signed in already goes to the frogs.
+// Show answers GET /login. Who is signed in already goes to the frogs, unless
+// the sidecar sent them here: then they are to sign in again, or tried to.
 func (p *Page) Show(c *gin.Context) error {
-	if _, ok := user.FromContext(c.Request.Context()); ok {
-		c.Redirect(http.StatusSeeOther, "/")
-		return nil
-	}
 	f := form.Read(c.Request.URL.Query())
+	if u, ok := user.FromContext(c.Request.Context()); ok {
+		if f.Message == "" {
+			c.Redirect(http.StatusSeeOther, "/")
+			return nil
+		}
+		f.Email = cmp.Or(f.Email, u.Email)
+	}
 	return p.page.Render(c.Writer, c.Request, http.StatusOK, layout.View{Title: "Sign In", Next: f.Next, Content: f})
 }

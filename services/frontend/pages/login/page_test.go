@@ -124,3 +124,30 @@ func TestS24_WhoIsSignedInGoesToTheFrogs(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoIsToSignInAgainMay(t *testing.T) {
+	w := open(t)
+	ann, err := w.Token("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		"error=insufficient_user_authentication&next=/admin":          "Please sign in again to go on.",
+		"error=invalid_credentials&next=/admin&email=ann@example.org": "This e-mail and password do not go together. Please try again.",
+	} {
+		rec := w.Do(t.Context(), http.MethodGet, "/login?"+query, ann)
+		d, err := goquery.NewDocumentFromReader(rec.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Code != http.StatusOK || d.Find(".alert").Text() != want {
+			t.Errorf("%s: %d %q", query, rec.Code, d.Find(".alert").Text())
+		}
+		if d.Find("input[name=next]").AttrOr("value", "") != "/admin" || d.Find("input[name=email]").AttrOr("value", "") != "ann@example.org" {
+			t.Errorf("%s: the way back or the address is gone", query)
+		}
+		if d.Find("input[name=password][autofocus]").Length() != 1 {
+			t.Errorf("%s: the password has not the focus", query)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/cookie"
+)
+
+func TestAStaleLoginIsAskedForAgain(t *testing.T) {
+	w := newWorld(t)
+	w.auth.set(func(a *auth) { a.age = time.Hour })
+	old := w.login()
+	const page = "/login?error=insufficient_user_authentication&next=%2Fvault%2Fx%3Fy"
+	for name, c := range map[string]struct {
+		method string
+		pairs  []string
+		status int
+	}{
+		"navigation":  {"GET", []string{"Sec-Fetch-Mode", "navigate"}, 303},
+		"fetch":       {"GET", []string{"Sec-Fetch-Mode", "cors"}, 401},
+		"posted form": {"POST", []string{"Sec-Fetch-Mode", "navigate", "Content-Type", form}, 401},
+	} {
+		r := w.send(c.method, "/vault/x?y", "", append(c.pairs, "Cookie", old)...)
+		if r.status != c.status || r.status == 303 && r.header.Get("Location") != page {
+			t.Errorf("%s: %d to %q", name, r.status, r.header.Get("Location"))
+		}
+		challenge := r.header.Get("WWW-Authenticate")
+		if r.status == 401 && (!strings.HasPrefix(challenge, `Bearer error="insufficient_user_authentication",`) || !strings.HasSuffix(challenge, `, max_age="900"`)) {
+			t.Errorf("%s: challenge %q (RFC 9470 section 3)", name, challenge)
+		}
+	}
+	if r := w.get("/vault"); r.status != http.StatusUnauthorized || r.header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("a stranger: %d, challenge %q", r.status, r.header.Get("WWW-Authenticate"))
+	}
+	if r := w.get("/account", "Cookie", old); r.status != http.StatusOK {
+		t.Errorf("where no recent login is asked for: %d", r.status)
+	}
+	if w.hits() != 1 {
+		t.Errorf("the application saw %d requests", w.hits())
+	}
+	// R4, T03: signing in again is another session, and the old one is over.
+	w.auth.set(func(a *auth) { a.age = 0 })
+	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old).setCookie(t)
+	if r := w.get("/vault", "Cookie", cookie.Name+"="+again); r.status != http.StatusOK {
+		t.Errorf("after signing in again: %d %s", r.status, r.body)
+	}
+	if r := w.get("/account", "Cookie", old); r.status != http.StatusUnauthorized {
+		t.Errorf("the session before: %d", r.status)
+	}
+}
+
+func TestS21_S22_ADenialSaysWhatTheRouteSays(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	for name, tc := range map[string]struct {
+		method string
+		pairs  []string
+		status int
+		want   string
+	}{
+		"stranger's fetch":   {"GET", []string{"Sec-Fetch-Mode", "cors"}, 401, `"detail":"Login to pet the \u003cphrog\u003e 👀"`},
+		"stranger's form":    {"POST", []string{"Sec-Fetch-Mode", "navigate"}, 401, "Login to pet the &lt;phrog&gt; 👀"},
+		"without role, page": {"GET", []string{"Sec-Fetch-Mode", "navigate", "Cookie", c}, 403, "Login to pet the &lt;phrog&gt; 👀"},
+		"without role":       {"GET", []string{"Cookie", c}, 403, `"detail":"Login to pet the \u003cphrog\u003e 👀"`},
+	} {
+		if r := w.send(tc.method, "/pond", "", tc.pairs...); r.status != tc.status || !strings.Contains(r.body, tc.want) {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+	// T19: a stranger who navigates still comes to the login page.
+	if r := w.get("/pond", "Sec-Fetch-Mode", "navigate"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fpond" {
+		t.Errorf("stranger's navigation: %d to %q", r.status, r.header.Get("Location"))
+	}
+	if w.hits() != 0 {
+		t.Error("a refused request reached the application")
+	}
+}
+
+func TestS21_APageOfTheApplicationMaySayNo(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	for name, tc := range map[string]struct {
+		pairs    []string
+		status   int
+		location string
+	}{
+		"stranger":               {[]string{"Sec-Fetch-Mode", "navigate"}, 303, "/join?error=unauthorized&next=%2Fclub%2Fa"},
+		"without role":           {[]string{"Sec-Fetch-Mode", "navigate", "Cookie", c}, 303, "/join?error=forbidden&next=%2Fclub%2Fa"},
+		"stranger's program":     {nil, 401, ""},
+		"program without a role": {[]string{"Cookie", c}, 403, ""},
+	} {
+		if r := w.get("/club/a", tc.pairs...); r.status != tc.status || r.header.Get("Location") != tc.location {
+			t.Errorf("%s: %d to %q", name, r.status, r.header.Get("Location"))
+		}
+	}
+}

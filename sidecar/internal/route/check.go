@@ -1,0 +1,112 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"lilypad.example/sidecar/internal/http1"
+)
+
+// check returns everything that is wrong with a route by itself, and reads what
+// is to be read.
+func (r *Route) check() (faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	where := r.Path + r.Prefix
+	switch {
+	case (r.Path == "") == (r.Prefix == ""):
+		fault("set exactly one of path and prefix")
+	case !plain(where):
+		fault("%q must begin with / and be a plain, decoded path", where)
+	case where == "/auth" || strings.HasPrefix(where, "/auth/"):
+		fault("/auth belongs to the sidecar")
+	}
+	if r.Policy != Public && r.Policy != Optional && r.Policy != Session && r.Policy.Role() == "" {
+		fault("policy %q is none of public, optional, session, role:NAME", r.Policy)
+	}
+	for _, m := range r.Methods {
+		if _, err := http1.ReadTarget(m, "/"); err != nil || strings.ToUpper(m) != m {
+			fault("method %q: no request has it; methods are written in capitals", m)
+		}
+	}
+	open := r.Policy == Public || r.Policy == Optional
+	if r.Fresh != "" {
+		age, err := time.ParseDuration(r.Fresh)
+		switch {
+		case err != nil || age < time.Second || age%time.Second != 0:
+			fault("fresh %q is no time in whole seconds such as 15m", r.Fresh)
+		case open:
+			fault("fresh asks who is signed in, and policy %s lets strangers pass", r.Policy)
+		}
+		r.maxAge = age
+	}
+	if r.Deny != (Denial{}) && open {
+		fault("deny is said to nobody: policy %s lets everybody pass", r.Policy)
+	}
+	if utf8.RuneCountInString(r.Deny.Text) > maxText || strings.ContainsFunc(r.Deny.Text, unicode.IsControl) {
+		fault("deny.text must be one line of at most %d characters", maxText)
+	}
+	if r.Deny.Page != "" && !plain(r.Deny.Page) {
+		fault("deny.page %q must begin with / and be a plain, decoded path", r.Deny.Page)
+	}
+	return faults
+}
+
+// plain reports whether path is one that a request can have, written as the
+// sidecar decodes it.
+func plain(path string) bool {
+	if strings.ContainsAny(path, "?#%") {
+		return false
+	}
+	escaped := (&url.URL{Path: path}).EscapedPath()
+	decoded, err := http1.ReadTarget(http.MethodGet, escaped)
+	return err == nil && decoded == path
+}
+
+// checkWhole returns what is wrong with routes that are each good by themselves:
+// one that can never match, and a page for the denied that would deny them too.
+func (t *Table) checkWhole(routes []Route) error {
+	var faults []error
+	for i := range routes {
+		r := &routes[i]
+		if !t.reaches(r) {
+			faults = append(faults, r.fault(i, errors.New("it can never match: more specific routes take all of it")))
+		}
+		if page := r.Deny.Page; page != "" {
+			if to := t.Match(http.MethodGet, page); to == nil || to.Policy != Public && to.Policy != Optional {
+				faults = append(faults, r.fault(i, fmt.Errorf("deny.page %s is not open to strangers", page)))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// reaches reports whether some request comes to r. It tries the path itself and,
+// below a prefix, a segment that no other route can name; and the route's
+// methods or, for a route for all, one that no other route can name. Whoever
+// takes these takes everything.
+func (t *Table) reaches(r *Route) bool {
+	paths := []string{r.Path + r.Prefix}
+	if r.Prefix != "" {
+		below := strings.TrimSuffix(r.Prefix, "/") + "/"
+		paths = append(paths, below, below+"\x00")
+	}
+	methods := r.Methods
+	if len(methods) == 0 {
+		methods = []string{"\x00"}
+	}
+	for _, path := range paths {
+		for _, method := range methods {
+			if m := t.Match(method, path); m != nil && m.Path == r.Path && m.Prefix == r.Prefix && slices.Equal(m.Methods, r.Methods) {
+				return true
+			}
+		}
+	}
+	return false
+}
