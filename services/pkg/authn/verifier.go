@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	leeway = 30 * time.Second
+	// Leeway is how far the clocks of issuer and verifier may be apart.
+	Leeway = 30 * time.Second
 	// maxToken is far above any token of ours and far below what would cost
 	// anything to refuse.
 	maxToken = 4096
@@ -60,7 +61,7 @@ func NewVerifier(ctx context.Context, c Config) *Verifier {
 			jwt.WithIssuer(c.Issuer),
 			jwt.WithAudience(c.Audience),
 			jwt.WithExpirationRequired(),
-			jwt.WithLeeway(leeway),
+			jwt.WithLeeway(Leeway),
 			jwt.WithStrictDecoding(),
 		),
 	}

@@ -16,25 +16,54 @@ import (
 // Secret or ConfigMap into a pod within about a minute; this adds little to that.
 const lookEvery = 2 * time.Second
 
-// A File is the last good content of a file.
-type File[T any] struct {
-	path    string
+// A Text is the last good content of a text, wherever it comes from.
+type Text[T any] struct {
+	name    string // for messages
 	parse   func([]byte) (T, error)
-	text    []byte // of the last look, good or bad; nil when it could not be read
+	text    []byte // as it came last, good or bad; nil when it did not
 	current atomic.Pointer[T]
 }
 
+// NewText returns a Text without content. name is what its faults are of.
+func NewText[T any](name string, parse func([]byte) (T, error)) *Text[T] {
+	return &Text[T]{name: name, parse: parse}
+}
+
+// Current returns the last good content, and T's zero value before there was
+// one. Several goroutines may ask at once.
+func (t *Text[T]) Current() (content T) {
+	if current := t.current.Load(); current != nil {
+		content = *current
+	}
+	return content
+}
+
+// Take makes text the current content. It reports whether it differs from the
+// last one that came, and if so what is wrong with it: then the old content stays.
+func (t *Text[T]) Take(text []byte) (news bool, err error) {
+	if t.text != nil && bytes.Equal(text, t.text) {
+		return false, nil
+	}
+	t.text = text
+	v, err := t.parse(text)
+	if err != nil {
+		return true, fmt.Errorf("%s: %w", t.name, err)
+	}
+	t.current.Store(&v)
+	return true, nil
+}
+
+// A File is the last good content of a file.
+type File[T any] struct{ Text[T] }
+
 // Open reads the file at path for the first time; then it must be good.
 func Open[T any](path string, parse func([]byte) (T, error)) (*File[T], error) {
-	f := &File[T]{path: path, parse: parse}
+	f := &File[T]{Text[T]{name: path, parse: parse}}
 	if _, err := f.look(); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
-
-// Current returns the last good content. Several goroutines may ask at once.
-func (f *File[T]) Current() T { return *f.current.Load() }
 
 // Watch looks at the file until ctx ends, and calls changed once for each
 // change: with nil when the new content is the current one from now on, with
@@ -57,19 +86,10 @@ func (f *File[T]) Watch(ctx context.Context, changed func(error)) {
 
 // look takes the file if it differs from the last look.
 func (f *File[T]) look() (news bool, err error) {
-	text, err := os.ReadFile(f.path)
+	text, err := os.ReadFile(f.name)
 	if err != nil {
 		news, f.text = f.text != nil, nil
 		return news, err //nolint:wrapcheck // it names the file already
 	}
-	if f.text != nil && bytes.Equal(text, f.text) {
-		return false, nil
-	}
-	f.text = text
-	v, err := f.parse(text)
-	if err != nil {
-		return true, fmt.Errorf("%s: %w", f.path, err)
-	}
-	f.current.Store(&v)
-	return true, nil
+	return f.Take(text)
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,8 +12,6 @@ import (
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/password"
 	"lilypad.example/services/auth/internal/postgres"
-	"lilypad.example/services/auth/internal/session"
-	"lilypad.example/services/auth/internal/signer"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/config"
 )
@@ -61,40 +57,6 @@ func (m *migrate) Run(ctx context.Context) error {
 // Check needs only the database.
 func (m *migrate) Check() error {
 	return config.CheckStore(m.Store, "LILYPAD_DATABASE_URL", m.DatabaseURL)
-}
-
-type keysCmd struct {
-	Generate keysGenerate `cmd:"" help:"Write signing.pem and ring.keys into a directory; existing files are kept."`
-}
-
-type keysGenerate struct {
-	Dir string `required:"" type:"path" help:"Directory, made if it is not there."`
-}
-
-// Run never overwrites: keys that are gone log everybody out.
-func (k *keysGenerate) Run(p config.Program) error {
-	signing, err := signer.Generate()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
-		return fmt.Errorf("generate keys: %w", err)
-	}
-	for name, content := range map[string][]byte{"signing.pem": signing, "ring.keys": []byte(session.NewRingLine())} {
-		path := filepath.Join(k.Dir, name)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return fmt.Errorf("generate keys: %w", err)
-		}
-		_, err = f.Write(content)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("generate keys: %w", err)
-		}
-		if _, err := fmt.Fprintln(p.Stdout, path); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 type userCmd struct {

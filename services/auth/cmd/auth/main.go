@@ -13,7 +13,7 @@ import (
 type cli struct {
 	Serve   serve      `cmd:"" help:"Run the service."`
 	Migrate migrate    `cmd:"" help:"Bring the database's schema up to date."`
-	Keys    keysCmd    `cmd:"" help:"Make keys."`
+	Keys    keysCmd    `cmd:"" help:"Make, look at and change keys."`
 	User    userCmd    `cmd:"" help:"Manage accounts."`
 	Session sessionCmd `cmd:"" help:"Look at sessions."`
 	Config  configCmds `cmd:"" help:"Look at settings."`

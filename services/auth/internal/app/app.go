@@ -28,12 +28,10 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit/gcra"
 	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
-	"lilypad.example/services/auth/internal/signer"
 	"lilypad.example/services/auth/internal/token"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
-	"lilypad.example/services/pkg/reload"
 )
 
 // ownAudience is this service's name in the aud claim, for /v1/me.
@@ -51,8 +49,7 @@ type App struct {
 	// What works in the background while the service runs.
 	sessions *session.Service
 	feed     *feed.Feed
-	keys     *reload.File[*signer.Keys]
-	ring     *reload.File[*session.Ring]
+	keys     *keys
 	close    []func()
 }
 
@@ -68,29 +65,29 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}()
 	goredis.SetLogger(redisLog{log})
 
-	keys, err1 := reload.Open(c.SigningKeysFile, signer.Parse)
-	ring, err2 := reload.Open(c.RingKeysFile, session.ParseRing)
-	clients, err3 := openClients(c)
-	redisClient, err4 := a.openRedis(ctx, c)
-	users, records, ping, err5 := a.openRecords(ctx, c)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	trail := audit.New(log, time.Now)
+	keys, err1 := openKeys(c, trail, log)
+	clients, err2 := openClients(c)
+	redisClient, err3 := a.openRedis(ctx, c)
+	users, records, ping, err4 := a.openRecords(ctx, c)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	hasher, err := password.NewHasher(password.Config{})
 	if err != nil {
 		return nil, err
 	}
-	limits, err := gcra.New(redisClient, ring.Current().Derive("ratelimit"), ratelimit.DefaultRates())
+	limits, err := gcra.New(redisClient, func() []byte { return keys.ring().Derive("ratelimit") }, ratelimit.DefaultRates())
 	if err != nil {
 		return nil, err
 	}
 
-	a.keys, a.ring = keys, ring
+	a.keys = keys
 	metrics := httpserver.NewRegistry()
 	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
 	a.sessions = session.NewService(session.Config{
 		Store:   redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
-		Records: records, Stream: stream, Ring: ring.Current, Absolute: c.AbsoluteTTL,
+		Records: records, Stream: stream, Ring: keys.ring, Absolute: c.AbsoluteTTL,
 		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
@@ -103,22 +100,22 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	main.Handle("/", (&httpapi.API{
+	main.Handle("/", keys.gate((&httpapi.API{
 		Issuer:   c.Issuer,
 		Users:    accounts,
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
-		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, keys.Current, time.Now),
-		Keys:    keys.Current,
+		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, keys.signing, time.Now),
+		Keys:    keys.signing,
 		Clients: clientauth.New(time.Now, clients...),
 		Limits:  limits,
 		// This service verifies tokens as every other does, against the keys that it publishes.
 		Verifier: authn.NewVerifier(ctx, authn.Config{JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience}),
-		Audit:    audit.New(log, time.Now),
+		Audit:    trail,
 		Log:      log,
-	}).Handler())
+	}).Handler()))
 
 	ready := httpserver.NewReadiness(ctx, func(ctx context.Context) error {
-		return errors.Join(redisClient.Ping(ctx).Err(), ping(ctx))
+		return errors.Join(keys.ready(), redisClient.Ping(ctx).Err(), ping(ctx))
 	})
 	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ready, metrics), log)
 	if err != nil {
@@ -132,8 +129,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions")) })
-	background.Go(func() { a.keys.Watch(ctx, a.reloaded) })
-	background.Go(func() { a.ring.Watch(ctx, a.reloaded) })
+	background.Go(func() { a.keys.run(ctx) })
 	background.Go(func() { a.feed.Run(ctx, a.warn("feed")) })
 	defer background.Wait()
 	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
@@ -144,15 +140,6 @@ func (a *App) warn(worker string) func(error) {
 	return func(err error) {
 		a.log.Warn("background work failed, and is tried again", "worker", worker, "error", err)
 	}
-}
-
-// reloaded logs what became of a key file that has changed.
-func (a *App) reloaded(err error) {
-	if err != nil {
-		a.log.Error("keys not reloaded: the old ones stay", "error", err)
-		return
-	}
-	a.log.Info("keys reloaded")
 }
 
 // outcomes are the metrics of sessions.

@@ -36,8 +36,11 @@ type Config struct {
 
 	RebuildSessions bool `default:"true" negatable:"" help:"Let sessions that Redis has lost go on from Postgres; else their users sign in once more."`
 
-	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys of access tokens in PEM form; the first signs, all are published."`
-	RingKeysFile          string   `placeholder:"FILE" help:"Keys of refresh tokens, a line each; the first signs, all verify."`
+	KeysSecret
+	KeyPolicy
+
+	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys of access tokens in PEM form; the first signs, all are published. With a keys secret: what that begins with, if it is empty and the file is there."`
+	RingKeysFile          string   `placeholder:"FILE" help:"Keys of refresh tokens, a line each; the first signs, all verify. With a keys secret: as above."`
 	ClientKeysFile        string   `placeholder:"FILE" help:"Public keys of clients that sign their own assertions, as JSON: {id: PEM}."`
 	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients."`
 	EmbeddedUsersFile     string   `placeholder:"FILE" help:"Accounts that the embedded store begins with, as JSON."`
@@ -53,6 +56,10 @@ func (c *Config) Check() error {
 		config.CheckPositive("LILYPAD_ABSOLUTE_TTL", c.AbsoluteTTL),
 		config.CheckPositive("LILYPAD_OVERLAP", c.Overlap),
 	}
+	managed := c.KeysSecret.KeysSecret != ""
+	if managed {
+		faults = append(faults, c.KeysSecret.Check(), c.checkPolicy(c.AccessTTL))
+	}
 	for _, rule := range []struct {
 		bad  bool
 		text string
@@ -63,8 +70,8 @@ func (c *Config) Check() error {
 		{c.AccessTTL >= c.IdleTTL, "LILYPAD_ACCESS_TTL must be shorter than LILYPAD_IDLE_TTL"},
 		{c.IdleTTL > c.AbsoluteTTL, "LILYPAD_IDLE_TTL must not be longer than LILYPAD_ABSOLUTE_TTL"},
 		{c.MinRotationInterval < 0 || c.MinRotationInterval > c.IdleTTL, "LILYPAD_MIN_ROTATION_INTERVAL must be between 0s and LILYPAD_IDLE_TTL"},
-		{c.SigningKeysFile == "", "LILYPAD_SIGNING_KEYS_FILE is required; make keys with `auth keys generate`"},
-		{c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE is required; make keys with `auth keys generate`"},
+		{!managed && c.SigningKeysFile == "", "LILYPAD_SIGNING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
+		{!managed && c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{c.ClientKeysFile == "" && len(c.ClientServiceAccounts) == 0, "LILYPAD_CLIENT_KEYS_FILE or LILYPAD_CLIENT_SERVICE_ACCOUNTS is required: without a client nobody can sign in"},
 		{c.EmbeddedUsersFile != "" && c.Store != "embedded", "LILYPAD_EMBEDDED_USERS_FILE goes with store embedded only; use `auth user create`"},
 	} {

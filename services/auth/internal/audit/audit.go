@@ -1,4 +1,4 @@
-// Package audit writes what happened to accounts and sessions, for whoever has to find out later: time in UTC, event, result, who,
+// Package audit writes what happened to accounts, sessions and keys, for whoever has to find out later: time in UTC, event, result, who,
 // and from where.
 //
 // Nothing secret can be written by construction. Events are a closed list of constants, and so are reasons; attributes come from
@@ -11,6 +11,7 @@ package audit
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"log/slog"
 	"net/netip"
@@ -38,6 +39,12 @@ const (
 	SessionHealed        // the store had lost writes that only we can have made
 	SessionReuseDetected // a stale token, and its family is over: somebody copied it
 	SessionRevoked       // ended on purpose
+
+	// The keys that sign access tokens.
+	KeyPublished
+	KeySigning // and no other does
+	KeyRetired // when the last token it signed was over
+	KeyRevoked // by an operator, and with it all tokens it signed
 
 	// Defence.
 	LimitExceeded // Reason says which limit
@@ -77,6 +84,14 @@ func (e Event) describe() (name string, success bool) {
 		return "session.reuse_detected", false
 	case SessionRevoked:
 		return "session.revoked", true
+	case KeyPublished:
+		return "key.published", true
+	case KeySigning:
+		return "key.signing", true
+	case KeyRetired:
+		return "key.retired", true
+	case KeyRevoked:
+		return "key.revoked", true
 	case LimitExceeded:
 		return "limit.exceeded", false
 	case ClientRefused:
@@ -106,6 +121,14 @@ func Session(family string) Attr {
 
 // Client names the sidecar that asked.
 func Client(id string) Attr { return attr("client_id", id, isClientID) }
+
+// Key names the signing key by its kid, which the JWKS publishes.
+func Key(id string) Attr {
+	return attr("kid", id, func(s string) bool {
+		b, err := base64.RawURLEncoding.DecodeString(s)
+		return err == nil && len(b) == 12
+	})
+}
 
 // Address is the network address of the person who asked, as the sidecar saw it.
 func Address(ip string) Attr {

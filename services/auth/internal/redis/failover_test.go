@@ -228,7 +228,7 @@ func aStream(t *testing.T, client goredis.UniversalClient) {
 
 // limits are of many subjects, so that every primary has some.
 func limits(t *testing.T, client goredis.UniversalClient) {
-	limiter, err := gcra.New(client, []byte("sixteen bytes or more"), ratelimit.DefaultRates())
+	limiter, err := gcra.New(client, func() []byte { return []byte("secret") }, ratelimit.DefaultRates())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,21 +41,16 @@ func Parse(text []byte) (*Keys, error) {
 		if block, text = pem.Decode(text); block == nil {
 			break
 		}
-		if block.Type == "EC PARAMETERS" { // openssl writes it before the key
+		if IsParameters(block) {
 			n--
 			continue
 		}
-		key, err := parseKey(block)
+		key, kid, err := parseKey(block)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("signing keys, block %d: %w", n, err))
 			continue
 		}
 		method := methodOf(key)
-		kid, err := thumbprint(key.Public())
-		if err != nil {
-			faults = append(faults, fmt.Errorf("signing keys, block %d: %w", n, err))
-			continue
-		}
 		if keys.private == nil {
 			keys.private, keys.kid, keys.method = key, kid, method
 		}
@@ -114,15 +109,28 @@ func segment(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 // JWKS returns the public halves of all keys as a JWK set (RFC 7517).
 func (k *Keys) JWKS() []byte { return k.jwks }
 
-func parseKey(block *pem.Block) (crypto.Signer, error) {
-	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
-		return supported(key)
+// IsParameters reports whether block is what openssl writes before an EC key:
+// it says nothing that the key does not.
+func IsParameters(block *pem.Block) bool { return block.Type == "EC PARAMETERS" }
+
+// ID returns the kid of the private key in block. It fails as Parse does.
+func ID(block *pem.Block) (string, error) {
+	_, kid, err := parseKey(block)
+	return kid, err
+}
+
+func parseKey(block *pem.Block) (key crypto.Signer, kid string, err error) {
+	var parsed any
+	if parsed, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
+		if parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
+			return nil, "", fmt.Errorf("a %q is no private key", block.Type)
+		}
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("a %q is no private key", block.Type)
+	if key, err = supported(parsed); err != nil {
+		return nil, "", err
 	}
-	return supported(key)
+	kid, err = thumbprint(key.Public())
+	return key, kid, err
 }
 
 func supported(key any) (crypto.Signer, error) {

@@ -20,22 +20,19 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 )
 
-// minSecret is the least length of the secret: that of the digest's security.
-const minSecret = 16
+// digestBytes is how much of a digest goes into the name of a key.
+const digestBytes = 16
 
 // Limiter is a ratelimit.Limiter on Redis.
 type Limiter struct {
 	limiter *redis_rate.Limiter
-	secret  []byte
+	secret  func() []byte
 	rates   ratelimit.Rates
 }
 
-// New returns a Limiter. The secret keys the digests in the names of keys: all replicas must have the same, and a change of it
+// New returns a Limiter. What secret returns keys the digests in the names of keys: all replicas must have the same, and a change of it
 // forgets what was counted. Every limit must have at least one rate.
-func New(client redis.UniversalClient, secret []byte, rates ratelimit.Rates) (*Limiter, error) {
-	if len(secret) < minSecret {
-		return nil, fmt.Errorf("ratelimit: the secret has %d bytes, want at least %d", len(secret), minSecret)
-	}
+func New(client redis.UniversalClient, secret func() []byte, rates ratelimit.Rates) (*Limiter, error) {
 	for _, limit := range ratelimit.All() {
 		if len(rates[limit]) == 0 {
 			return nil, fmt.Errorf("ratelimit: %v has no rate", limit)
@@ -79,9 +76,9 @@ func (l *Limiter) Reset(ctx context.Context, limit ratelimit.Limit, subject stri
 
 // key returns the name of a rate's key (redis_rate puts "rate:" before it), with the subject as the hash tag of Redis Cluster.
 func (l *Limiter) key(limit ratelimit.Limit, rate int, subject string) string {
-	mac := hmac.New(sha256.New, l.secret)
+	mac := hmac.New(sha256.New, l.secret())
 	mac.Write([]byte("lilypad rate limit\x00" + limit.String() + "\x00" + limit.Subject(subject)))
-	return limit.String() + ":" + strconv.Itoa(rate) + ":{" + hex.EncodeToString(mac.Sum(nil)[:minSecret]) + "}"
+	return limit.String() + ":" + strconv.Itoa(rate) + ":{" + hex.EncodeToString(mac.Sum(nil)[:digestBytes]) + "}"
 }
 
 // failure makes every error of Redis ErrUnavailable, except that the caller has gone away.

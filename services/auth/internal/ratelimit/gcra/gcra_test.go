@@ -17,7 +17,7 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-var secret = []byte("sixteen bytes or more")
+func secret() []byte { return []byte("sixteen bytes or more") }
 
 // onBoth runs a test on a real Redis and on miniredis (which is not Redis: its Lua and its expiry differ).
 func onBoth(t *testing.T, test func(t *testing.T, client *redis.Client)) {
@@ -224,7 +224,7 @@ func TestR12_KeysNameNobodyAndExpire(t *testing.T) {
 func TestR12_DigestsDependOnTheSecret(t *testing.T) {
 	_, client := redistest.Mini(t)
 	one := newLimiter(t, client, ratelimit.DefaultRates())
-	other, err := New(client, []byte("another secret of some length"), ratelimit.DefaultRates())
+	other, err := New(client, func() []byte { return []byte("another secret") }, ratelimit.DefaultRates())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,18 +285,13 @@ func TestWhoeverGaveUpGetsTheContextsError(t *testing.T) {
 func TestNewRefusesWhatWouldNotLimit(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	for name, tt := range map[string]struct {
-		secret []byte
-		rates  ratelimit.Rates
-	}{
-		"no secret":        {nil, ratelimit.DefaultRates()},
-		"a short secret":   {[]byte("fifteen bytes.."), ratelimit.DefaultRates()},
-		"no rates":         {secret, nil},
-		"a limit has none": {secret, withAccount()},
-		"no burst":         {secret, withAccount(ratelimit.Rate{Burst: 0, Period: time.Hour})},
-		"no period":        {secret, withAccount(ratelimit.Rate{Burst: 1})},
+	for name, rates := range map[string]ratelimit.Rates{
+		"no rates":         nil,
+		"a limit has none": withAccount(),
+		"no burst":         withAccount(ratelimit.Rate{Burst: 0, Period: time.Hour}),
+		"no period":        withAccount(ratelimit.Rate{Burst: 1}),
 	} {
-		if _, err := New(client, tt.secret, tt.rates); err == nil {
+		if _, err := New(client, secret, rates); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

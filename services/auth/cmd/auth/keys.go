@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/auth/internal/rollover"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/pkg/config"
+)
+
+type keysCmd struct {
+	Generate keysGenerate `cmd:"" help:"Write signing.pem and ring.keys into a directory; existing files are kept."`
+	Show     keysShow     `cmd:"" help:"List the signing keys in the Secret."`
+	Rotate   keysRotate   `cmd:"" help:"Publish the next signing key now, which signs when every verifier has it."`
+	Revoke   keysRevoke   `cmd:"" help:"Remove a signing key from the Secret at once: all access tokens that it signed are refused."`
+}
+
+type keysGenerate struct {
+	Dir string `required:"" type:"path" help:"Directory, made if it is not there."`
+}
+
+// Run never overwrites: keys that are gone log everybody out.
+func (k *keysGenerate) Run(p config.Program) error {
+	signing, err := signer.Generate()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
+		return fmt.Errorf("generate keys: %w", err)
+	}
+	for name, content := range map[string][]byte{"signing.pem": signing, "ring.keys": []byte(session.NewRingLine())} {
+		path := filepath.Join(k.Dir, name)
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return fmt.Errorf("generate keys: %w", err)
+		}
+		_, err = f.Write(content)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("generate keys: %w", err)
+		}
+		if _, err := fmt.Fprintln(p.Stdout, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type keysShow struct{ app.KeysSecret }
+
+// Run prints ids and times, and never a key.
+func (k *keysShow) Run(ctx context.Context, p config.Program) error {
+	store, err := k.Open()
+	if err != nil {
+		return err
+	}
+	held, err := store.Read(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := rollover.Parse(held.Data[rollover.SigningEntry])
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "KID\tSTATE\tPUBLISHED\tSIGNING\tSUPERSEDED")
+	for i, key := range keys {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", key.ID, key.State(i == 0), noted(key.Published), noted(key.Signing), noted(key.Superseded))
+	}
+	return table.Flush()
+}
+
+func noted(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return when(t)
+}
+
+type keysRotate struct{ app.KeysSecret }
+
+// Run publishes; the running replicas do the rest.
+func (k *keysRotate) Run(ctx context.Context, p config.Program) error {
+	return editKeys(ctx, p, k.KeysSecret, func(keys []rollover.Key) ([]rollover.Key, []rollover.Change, error) {
+		return rollover.Rotate(keys, time.Now(), rollover.Generate)
+	})
+}
+
+type keysRevoke struct {
+	app.KeysSecret
+
+	KID string `arg:"" name:"kid" help:"The key's id, as keys show lists it."`
+}
+
+// Run removes the key; replicas read that within seconds.
+func (k *keysRevoke) Run(ctx context.Context, p config.Program) error {
+	return editKeys(ctx, p, k.KeysSecret, func(keys []rollover.Key) ([]rollover.Key, []rollover.Change, error) {
+		return rollover.Revoke(keys, k.KID, time.Now(), rollover.Generate)
+	})
+}
+
+func editKeys(ctx context.Context, p config.Program, secret app.KeysSecret, edit func([]rollover.Key) ([]rollover.Key, []rollover.Change, error)) error {
+	store, err := secret.Open()
+	if err != nil {
+		return err
+	}
+	changes, err := rollover.EditKeys(ctx, store, edit)
+	if err != nil {
+		return err
+	}
+	record := trail(p)
+	for _, c := range changes {
+		app.RecordKeyChange(ctx, record, c)
+		if _, err := fmt.Fprintf(p.Stdout, "%s %s\n", c.Event, c.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

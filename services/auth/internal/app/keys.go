@@ -1,0 +1,201 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/kubernetes"
+	"lilypad.example/services/auth/internal/rollover"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/reload"
+)
+
+const (
+	// keysRetryAfter is what a caller waits who comes before the first keys.
+	keysRetryAfter = 5 * time.Second
+	// leastPublishAhead is what is certain: our verifiers fetch the JWKS every
+	// minute, a cache may hold it for one more, and rollover.Settle goes by until
+	// every replica has a key. Verifiers of others may need longer.
+	leastPublishAhead = 3 * time.Minute
+)
+
+// KeysSecret is the Secret of a cluster in which the service keeps its keys.
+type KeysSecret struct {
+	KeysSecret string `placeholder:"NAMESPACE/NAME" help:"Kubernetes Secret in which this service makes, keeps and changes its keys by itself."`
+	// Cluster is where the Secret is; nil for the cluster around this process.
+	Cluster *rest.Config `kong:"-"`
+}
+
+// Check returns what is wrong with the Secret's name.
+func (s *KeysSecret) Check() error {
+	if namespace, name, ok := strings.Cut(s.KeysSecret, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return fmt.Errorf("LILYPAD_KEYS_SECRET: %q is not of the form namespace/name", s.KeysSecret)
+	}
+	return nil
+}
+
+// Open returns the Secret. It asks nothing yet.
+func (s *KeysSecret) Open() (rollover.Store, error) {
+	cluster := s.Cluster
+	if cluster == nil {
+		var err error
+		if cluster, err = rest.InClusterConfig(); err != nil {
+			return nil, fmt.Errorf("LILYPAD_KEYS_SECRET needs a Kubernetes cluster around it: %w", err)
+		}
+	}
+	namespace, name, _ := strings.Cut(s.KeysSecret, "/") // Check has seen it
+	return kubernetes.NewSecret(cluster, namespace, name)
+}
+
+// KeyPolicy is when the signing keys in a KeysSecret change.
+type KeyPolicy struct {
+	KeysRotateEvery  time.Duration `default:"720h" help:"With a keys secret: how long a key signs access tokens."`
+	KeysPublishAhead time.Duration `default:"10m" help:"With a keys secret: how long a key is published before it signs; as long as any verifier may cache the JWKS, and at least 3m."`
+}
+
+// schedule is the policy for access tokens that live for access.
+func (p KeyPolicy) schedule(access time.Duration) rollover.Schedule {
+	return rollover.Schedule{
+		Every: p.KeysRotateEvery,
+		Wait:  p.KeysPublishAhead,
+		Keep:  access + authn.Leeway + rollover.Settle,
+	}
+}
+
+// checkPolicy returns what is wrong with the policy for access tokens that live for access.
+func (p KeyPolicy) checkPolicy(access time.Duration) error {
+	s := p.schedule(access)
+	var faults []error
+	if s.Wait < leastPublishAhead {
+		faults = append(faults, fmt.Errorf("LILYPAD_KEYS_PUBLISH_AHEAD: %s is not enough: until every verifier has a new key, %s can go by", s.Wait, leastPublishAhead))
+	}
+	if s.Every < s.Wait+s.Keep {
+		faults = append(faults, fmt.Errorf("LILYPAD_KEYS_ROTATE_EVERY: %s is too short: to bring a key in and the old one out takes %s", s.Every, s.Wait+s.Keep))
+	}
+	return errors.Join(faults...)
+}
+
+// keys are the keys in use, wherever they come from.
+type keys struct {
+	signing func() *signer.Keys
+	ring    func() *session.Ring
+	// run keeps them fresh until its context ends.
+	run func(context.Context)
+}
+
+// openKeys opens the keys that c names. Those of files must be there and good;
+// those of a Secret come when run can read it.
+func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
+	changed := func(err error) {
+		if err != nil {
+			log.Error("keys not reloaded: the old ones stay", "error", err)
+			return
+		}
+		log.Info("keys reloaded")
+	}
+	if c.KeysSecret.KeysSecret != "" {
+		return openKeysSecret(c, trail, log, changed)
+	}
+	signing, err1 := reload.Open(c.SigningKeysFile, signer.Parse)
+	ring, err2 := reload.Open(c.RingKeysFile, session.ParseRing)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return &keys{signing.Current, ring.Current, func(ctx context.Context) {
+		var both sync.WaitGroup
+		both.Go(func() { signing.Watch(ctx, changed) })
+		both.Go(func() { ring.Watch(ctx, changed) })
+		both.Wait()
+	}}, nil
+}
+
+func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(error)) (*keys, error) {
+	store, err := c.Open()
+	if err != nil {
+		return nil, err
+	}
+	signing := reload.NewText(rollover.SigningEntry, signer.Parse)
+	ring := reload.NewText(rollover.RingEntry, session.ParseRing)
+	keeper := rollover.NewKeeper(rollover.Config{
+		Store: store, Schedule: c.schedule(c.AccessTTL), Initial: c.initialKeys, Now: time.Now,
+		Use: func(data map[string][]byte) {
+			for entry, take := range map[string]func([]byte) (bool, error){rollover.SigningEntry: signing.Take, rollover.RingEntry: ring.Take} {
+				if len(data[entry]) == 0 {
+					continue // it is made soon
+				}
+				if news, err := take(data[entry]); news {
+					changed(err)
+				}
+			}
+		},
+		Changed: func(ctx context.Context, change rollover.Change) { RecordKeyChange(ctx, trail, change) },
+	})
+	return &keys{signing.Current, ring.Current, func(ctx context.Context) {
+		keeper.Run(ctx, func(err error) {
+			log.Warn("the Secret with the keys could not be brought up to date; the keys stay as they are", "error", err)
+		})
+	}}, nil
+}
+
+// initialKeys is what the files hold that are named besides a Secret, so that
+// whoever had files goes on with their keys. They need not be there.
+func (c *Config) initialKeys() (map[string][]byte, error) {
+	data := make(map[string][]byte)
+	for entry, path := range map[string]string{rollover.SigningEntry: c.SigningKeysFile, rollover.RingEntry: c.RingKeysFile} {
+		if path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read initial keys: %w", err)
+		}
+		data[entry] = text
+	}
+	return data, nil
+}
+
+// RecordKeyChange puts a change of the signing keys on record.
+func RecordKeyChange(ctx context.Context, trail *audit.Log, c rollover.Change) {
+	events := map[rollover.Event]audit.Event{
+		rollover.Published: audit.KeyPublished, rollover.Signing: audit.KeySigning,
+		rollover.Retired: audit.KeyRetired, rollover.Revoked: audit.KeyRevoked,
+	}
+	trail.Record(ctx, events[c.Event], audit.Key(c.ID))
+}
+
+var errNoKeys = errors.New("there are no keys yet")
+
+// ready returns nil when there are keys.
+func (k *keys) ready() error {
+	if k.signing() == nil || k.ring() == nil {
+		return errNoKeys
+	}
+	return nil
+}
+
+// gate lets nothing pass before there are keys: what follows cannot do without.
+func (k *keys) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if k.ready() != nil {
+			p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This service has no keys yet. Please try again shortly.")
+			p.RetryAfter = keysRetryAfter
+			problem.Write(w, p)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

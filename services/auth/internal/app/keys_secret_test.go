@@ -1,0 +1,202 @@
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/auth/internal/rollover"
+)
+
+// cluster is an API server that knows one Secret, and answers for it as the
+// real one does: by its resourceVersion.
+type cluster struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	there   bool
+	version int
+	data    map[string][]byte
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{data: make(map[string][]byte)}
+	c.Server = httptest.NewServer(c)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	refuse := func(code int, reason string) {
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code})
+	}
+	if !c.there || r.URL.Path != "/api/v1/namespaces/lilypad/secrets/keyring" {
+		refuse(http.StatusNotFound, "NotFound")
+		return
+	}
+	if r.Method == http.MethodPatch {
+		var patch struct {
+			Metadata struct{ ResourceVersion string }
+			Data     map[string][]byte
+		}
+		if err := json.NewDecoder(r.Body).Decode(&patch); err != nil || r.Header.Get("Content-Type") != "application/merge-patch+json" {
+			refuse(http.StatusBadRequest, "BadRequest")
+			return
+		}
+		if patch.Metadata.ResourceVersion != strconv.Itoa(c.version) {
+			refuse(http.StatusConflict, "Conflict")
+			return
+		}
+		c.version++
+		maps.Copy(c.data, patch.Data)
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"kind": "Secret", "apiVersion": "v1", "data": c.data,
+		"metadata": map[string]string{"name": "keyring", "resourceVersion": strconv.Itoa(c.version)},
+	})
+}
+
+// create makes the Secret without data, as the chart does.
+func (c *cluster) create() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.there = true
+}
+
+func (c *cluster) entry(name string) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.data[name])
+}
+
+// managed is a configuration with keys in the cluster's Secret. Its files are not there.
+func managed(t *testing.T, k *cluster) (*service, *app.Config) {
+	t.Helper()
+	c, key := settings(t, t.TempDir())
+	c.KeysSecret = app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: k.URL}}
+	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: 720 * time.Hour, KeysPublishAhead: 10 * time.Minute}
+	for _, path := range []string{c.SigningKeysFile, c.RingKeysFile} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, c, key), c
+}
+
+func (s *service) jwks() answer {
+	return s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), true)
+}
+
+func TestT52_ReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
+	k := newCluster(t)
+	var replicas []*service
+	for range 3 {
+		s, _ := managed(t, k)
+		replicas = append(replicas, s)
+	}
+	// Without the Secret they wait, say why, and do not crash.
+	for _, s := range replicas {
+		eventually(t, "a word about the Secret", func() bool { return strings.Contains(s.logs.String(), "secret lilypad/keyring") })
+		if a := s.jwks(); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("without keys: %d %s", a.status, a.body)
+		}
+	}
+	k.create()
+	for _, s := range replicas {
+		eventually(t, "keys", func() bool { return s.jwks().status == http.StatusOK })
+	}
+	if keys, err := rollover.Parse(k.entry(rollover.SigningEntry)); err != nil || len(keys) != 1 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+	published := 0
+	for _, s := range replicas {
+		if got, want := string(s.jwks().body), string(replicas[0].jwks().body); got != want {
+			t.Errorf("one publishes %s, another %s", want, got)
+		}
+		published += strings.Count(s.logs.String(), `"key.published"`)
+	}
+	if published != 1 {
+		t.Errorf("%d audit events for one key", published)
+	}
+	// One replica's tokens are good at another: refresh token and access token.
+	begun := replicas[0].register("fred@pond.test")
+	if a := replicas[0].do(replicas[0].request(http.MethodGet, "/v1/me", begun.Token.AccessToken, "", ""), false); a.status != http.StatusOK {
+		t.Errorf("me: %d %s", a.status, a.body)
+	}
+	if a := replicas[1].refresh("app", begun.Token.RefreshToken); a.status != http.StatusBadRequest || oauthCode(t, a) != "invalid_grant" {
+		// Not invalid by its MAC, but unknown: each has a store of its own here.
+		t.Errorf("refresh: %d %s", a.status, a.body)
+	}
+	if strings.Contains(replicas[0].logs.String(), "PRIVATE KEY") {
+		t.Error("T97: a key is in the log")
+	}
+}
+
+func TestT52_AnUpgradeGoesOnWithTheKeysOfFiles(t *testing.T) {
+	c, key := settings(t, t.TempDir())
+	before := start(t, c, key)
+	begun := before.register("fred@pond.test")
+	k := newCluster(t)
+	k.create()
+	c.KeysSecret = app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: k.URL}}
+	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: 720 * time.Hour, KeysPublishAhead: 10 * time.Minute}
+	after := start(t, c, key)
+	eventually(t, "keys", func() bool { return after.jwks().status == http.StatusOK })
+	if got, want := string(after.jwks().body), string(before.jwks().body); got != want {
+		t.Errorf("publishes %s, before %s", got, want)
+	}
+	if string(k.entry(rollover.RingEntry)) != string(read(t, c.RingKeysFile)) {
+		t.Error("another ring")
+	}
+	session := decode[api.Session](t, after.json("/v1/users", api.NewUser{Email: "fred@pond.test", Name: "Fred", Password: password, Presenter: presenter}).body)
+	if header(session.Token.AccessToken) != header(begun.Token.AccessToken) {
+		t.Error("signs with another key")
+	}
+	// From then on the files say nothing.
+	if err := os.Remove(c.SigningKeysFile); err != nil {
+		t.Fatal(err)
+	}
+	after.stop()
+	again := start(t, c, key)
+	eventually(t, "keys again", func() bool { return again.jwks().status == http.StatusOK })
+	if got, want := string(again.jwks().body), string(before.jwks().body); got != want {
+		t.Errorf("publishes %s, before %s", got, want)
+	}
+}
+
+func TestBadKeySettingsAreReportedAtOnce(t *testing.T) {
+	c, _ := settings(t, t.TempDir())
+	c.KeysSecret.KeysSecret = "keyring"
+	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: time.Minute, KeysPublishAhead: time.Second}
+	err := c.Check()
+	for _, want := range []string{"LILYPAD_KEYS_SECRET", "LILYPAD_KEYS_ROTATE_EVERY", "LILYPAD_KEYS_PUBLISH_AHEAD"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %s in %v", want, err)
+		}
+	}
+	// With files, the policy is nobody's concern.
+	c.KeysSecret.KeysSecret = ""
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+}

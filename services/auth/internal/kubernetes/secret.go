@@ -1,0 +1,75 @@
+// Package kubernetes keeps what the service itself has to keep in a cluster:
+// one Secret, by the API server. TokenReview is in package clientauth.
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"lilypad.example/services/auth/internal/rollover"
+)
+
+// Secret is one Secret, a rollover.Store. It needs the rights to get and to
+// patch that one, and no other.
+type Secret struct {
+	client          rest.Interface
+	namespace, name string
+}
+
+// NewSecret returns the Secret called name. It asks nothing yet: the Secret
+// need not be there.
+func NewSecret(config *rest.Config, namespace, name string) (*Secret, error) {
+	// A scheme of one kind instead of client-go's with every one: see TokenReview.
+	scheme := runtime.NewScheme()
+	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{})
+	metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
+	c := rest.CopyConfig(config)
+	c.APIPath, c.GroupVersion = "/api", &corev1.SchemeGroupVersion
+	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	client, err := rest.RESTClientFor(c)
+	if err != nil {
+		return nil, fmt.Errorf("secret: %w", err)
+	}
+	return &Secret{client, namespace, name}, nil
+}
+
+// Read implements rollover.Store. Without a resourceVersion the API server
+// answers with the newest state, never from a cache that lags.
+func (s *Secret) Read(ctx context.Context) (rollover.Secret, error) {
+	var held corev1.Secret
+	if err := s.client.Get().Namespace(s.namespace).Resource("secrets").Name(s.name).Do(ctx).Into(&held); err != nil {
+		return rollover.Secret{}, s.failure(err)
+	}
+	return rollover.Secret{Data: held.Data, Version: held.ResourceVersion}, nil
+}
+
+// Write implements rollover.Store. It touches the entries of Data and nothing
+// else, so that labels and annotations stay whose they are; the resourceVersion
+// in the patch makes the API server refuse it if anybody has written meanwhile.
+func (s *Secret) Write(ctx context.Context, want rollover.Secret) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]string{"resourceVersion": want.Version}, "data": want.Data})
+	if err != nil {
+		return fmt.Errorf("encode secret: %w", err)
+	}
+	err = s.client.Patch(types.MergePatchType).Namespace(s.namespace).Resource("secrets").Name(s.name).Body(patch).Do(ctx).Error()
+	return s.failure(err)
+}
+
+func (s *Secret) failure(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("%w: %w", rollover.ErrConflict, err)
+	}
+	return fmt.Errorf("secret %s/%s: %w", s.namespace, s.name, err)
+}

@@ -1,0 +1,123 @@
+package rollover
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"lilypad.example/services/auth/internal/signer"
+)
+
+// The headers that tell a key's story.
+const (
+	headerPublished  = "Published"
+	headerSigning    = "Signing"
+	headerSuperseded = "Superseded"
+)
+
+// A Key is a private key of signing.pem and its story. A zero time says that
+// it has not happened, or that nobody noted it.
+type Key struct {
+	ID                             string // kid
+	Published, Signing, Superseded time.Time
+
+	block *pem.Block
+}
+
+// State is what a key is there for: next, signing or superseded. The first one
+// of the file signs whatever its headers say.
+func (k Key) State(first bool) string {
+	switch {
+	case first:
+		return "signing"
+	case k.isNext():
+		return "next"
+	}
+	return "superseded"
+}
+
+// isNext reports whether k was published to sign later.
+func (k Key) isNext() bool {
+	return !k.Published.IsZero() && k.Signing.IsZero() && k.Superseded.IsZero()
+}
+
+// Generate returns a fresh P-256 key without a story.
+func Generate() (Key, error) {
+	text, err := signer.Generate()
+	if err != nil {
+		return Key{}, err
+	}
+	keys, err := Parse(text)
+	if err != nil {
+		return Key{}, err
+	}
+	return keys[0], nil
+}
+
+// Parse reads the keys of a signing.pem, in their order. It reports all faults
+// and never a key. A text without keys is good, and has none.
+func Parse(text []byte) ([]Key, error) {
+	var keys []Key
+	var faults []error
+	for n := 1; ; n++ {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return keys, errors.Join(faults...)
+		}
+		if signer.IsParameters(block) {
+			n--
+			continue
+		}
+		key, err := parseKey(block)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("signing keys, block %d: %w", n, err))
+		}
+		keys = append(keys, key)
+	}
+}
+
+func parseKey(block *pem.Block) (Key, error) {
+	id, err := signer.ID(block)
+	if err != nil {
+		return Key{}, err
+	}
+	key := Key{ID: id, block: block}
+	for header, at := range key.story() {
+		text, noted := block.Headers[header]
+		if !noted {
+			continue
+		}
+		if *at, err = time.Parse(time.RFC3339, text); err != nil {
+			return Key{}, fmt.Errorf("%s is not a time such as 2026-01-31T12:00:00Z", header)
+		}
+	}
+	return key, nil
+}
+
+func (k *Key) story() map[string]*time.Time {
+	return map[string]*time.Time{headerPublished: &k.Published, headerSigning: &k.Signing, headerSuperseded: &k.Superseded}
+}
+
+// Encode writes keys as a signing.pem with their stories.
+func Encode(keys []Key) ([]byte, error) {
+	var text bytes.Buffer
+	for _, k := range keys {
+		block := &pem.Block{Type: k.block.Type, Bytes: k.block.Bytes, Headers: maps.Clone(k.block.Headers)}
+		if block.Headers == nil {
+			block.Headers = make(map[string]string)
+		}
+		for header, at := range k.story() {
+			delete(block.Headers, header)
+			if !at.IsZero() {
+				block.Headers[header] = at.UTC().Format(time.RFC3339)
+			}
+		}
+		if err := pem.Encode(&text, block); err != nil {
+			return nil, fmt.Errorf("encode signing keys: %w", err)
+		}
+	}
+	return text.Bytes(), nil
+}

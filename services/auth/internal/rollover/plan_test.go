@@ -1,0 +1,171 @@
+package rollover_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"lilypad.example/services/auth/internal/rollover"
+)
+
+var (
+	noon     = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	schedule = rollover.Schedule{Every: time.Hour, Wait: 10 * time.Minute, Keep: 6 * time.Minute}
+)
+
+func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+
+// file is a signing.pem that the test has not told the story of.
+func file(t *testing.T, n int) []rollover.Key {
+	t.Helper()
+	var keys []rollover.Key
+	for range n {
+		k, err := rollover.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// told is a file with a story: published, signing, superseded in minutes after noon, 0 for never.
+func told(t *testing.T, stories ...[3]int) []rollover.Key {
+	t.Helper()
+	keys := file(t, len(stories))
+	for i, story := range stories {
+		for j, noted := range []*time.Time{&keys[i].Published, &keys[i].Signing, &keys[i].Superseded} {
+			if story[j] != 0 {
+				*noted = at(story[j])
+			}
+		}
+	}
+	return keys
+}
+
+func states(keys []rollover.Key) string {
+	var all []string
+	for i, k := range keys {
+		all = append(all, k.State(i == 0))
+	}
+	return strings.Join(all, " ")
+}
+
+func TestT52_Plan(t *testing.T) {
+	const published, signing, retired = rollover.Published, rollover.Signing, rollover.Retired
+	for name, tt := range map[string]struct {
+		keys       []rollover.Key
+		now, since int
+		want       string
+		events     []rollover.Event
+	}{
+		"nothing is there":                     {nil, 0, 0, "signing", []rollover.Event{published, signing}},
+		"a file of before":                     {file(t, 1), 0, 0, "signing", []rollover.Event{published, signing}},
+		"a file of before with two":            {file(t, 2), 0, 0, "signing superseded", []rollover.Event{published, signing, published}},
+		"young":                                {told(t, [3]int{1, 1, 0}), 50, 1, "signing", nil},
+		"time to publish the next":             {told(t, [3]int{1, 1, 0}), 51, 1, "signing next", []rollover.Event{published}},
+		"not every verifier has it":            {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 60, 1, "signing next", nil},
+		"every verifier has it":                {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 61, 1, "signing superseded", []rollover.Event{signing}},
+		"an outage while it was published":     {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 61, 52, "signing next", nil},
+		"long after the outage":                {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 62, 52, "signing superseded", []rollover.Event{signing}},
+		"tokens of the old one live":           {told(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 66, 1, "signing superseded", nil},
+		"none lives":                           {told(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 67, 1, "signing", []rollover.Event{retired}},
+		"none lives, but nobody could be told": {told(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 67, 62, "signing superseded", nil},
+		"away for days":                        {told(t, [3]int{1, 1, 0}), 9999, 9999, "signing next", []rollover.Event{published}},
+		"one put in front by hand":             {slices.Concat(file(t, 1), told(t, [3]int{1, 1, 0})), 20, 1, "signing superseded", []rollover.Event{published, signing}},
+		"the old one put in front again":       {told(t, [3]int{1, 1, 61}, [3]int{51, 61, 0}), 70, 1, "signing superseded", []rollover.Event{signing}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, changes, err := schedule.Plan(tt.keys, at(tt.now), at(tt.since), rollover.Generate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var events []rollover.Event
+			for _, c := range changes {
+				events = append(events, c.Event)
+			}
+			if got := states(keys); got != tt.want || !slices.Equal(events, tt.events) {
+				t.Errorf("%s, %v", got, events)
+			}
+			// What was written is what is read, and there is nothing more to do.
+			text, err := rollover.Encode(keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := rollover.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, changes, err := schedule.Plan(read, at(tt.now), at(tt.since), rollover.Generate)
+			if err != nil || len(changes) > 0 || states(again) != tt.want {
+				t.Errorf("again: %s, %v, %v", states(again), changes, err)
+			}
+			if text2, err := rollover.Encode(again); err != nil || string(text2) != string(text) {
+				t.Errorf("again: another text, %v", err)
+			}
+		})
+	}
+}
+
+func TestRotateByHand(t *testing.T) {
+	keys := told(t, [3]int{1, 1, 0})
+	keys, changes, err := rollover.Rotate(keys, at(5), rollover.Generate)
+	if err != nil || states(keys) != "signing next" || !keys[1].Published.Equal(at(5)) || len(changes) != 1 {
+		t.Fatalf("%s, %v, %v", states(keys), changes, err)
+	}
+	if _, _, err := rollover.Rotate(keys, at(6), rollover.Generate); !errors.Is(err, rollover.ErrNextPublished) {
+		t.Errorf("twice: %v", err)
+	}
+}
+
+func TestT53_Revoke(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stories [][3]int
+		revoke  int
+		want    string
+		signs   int // which of the old ones, -1 for a fresh one
+	}{
+		"the only one":            {[][3]int{{1, 1, 0}}, 0, "signing", -1},
+		"with a next one":         {[][3]int{{1, 1, 0}, {2, 0, 0}}, 0, "signing", 1},
+		"with an old one":         {[][3]int{{2, 3, 0}, {1, 1, 3}}, 0, "signing superseded", -1},
+		"an old one":              {[][3]int{{2, 3, 0}, {1, 1, 3}}, 1, "signing", 0},
+		"the next one":            {[][3]int{{1, 1, 0}, {2, 0, 0}}, 1, "signing", 0},
+		"with next and older one": {[][3]int{{2, 3, 0}, {1, 1, 3}, {4, 0, 0}}, 0, "signing superseded", 2},
+	} {
+		keys := told(t, tt.stories...)
+		got, changes, err := rollover.Revoke(keys, keys[tt.revoke].ID, at(5), rollover.Generate)
+		if err != nil || states(got) != tt.want || changes[0] != (rollover.Change{Event: rollover.Revoked, ID: keys[tt.revoke].ID}) {
+			t.Errorf("%s: %s, %v, %v", name, states(got), changes, err)
+			continue
+		}
+		fresh := !slices.ContainsFunc(keys, func(k rollover.Key) bool { return k.ID == got[0].ID })
+		if fresh != (tt.signs < 0) || tt.signs >= 0 && got[0].ID != keys[tt.signs].ID {
+			t.Errorf("%s: %s signs", name, got[0].ID)
+		}
+		if slices.ContainsFunc(got, func(k rollover.Key) bool { return k.ID == keys[tt.revoke].ID }) {
+			t.Errorf("%s: it is still there", name)
+		}
+	}
+	if _, _, err := rollover.Revoke(file(t, 1), "none", at(0), rollover.Generate); err == nil {
+		t.Error("an unknown key was revoked")
+	}
+}
+
+func TestParseReportsAllFaults(t *testing.T) {
+	text, err := rollover.Encode(told(t, [3]int{1, 1, 0}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := strings.Replace(string(text), "Published: 2026", "Published: soon 2026", 1) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+	_, err = rollover.Parse([]byte(bad))
+	if err == nil || !strings.Contains(err.Error(), "block 1: Published is not a time") || !strings.Contains(err.Error(), "block 2") {
+		t.Errorf("%v", err)
+	}
+	// What openssl writes before a key is no key.
+	parameters := "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+	if keys, err := rollover.Parse([]byte(parameters + string(text))); err != nil || len(keys) != 1 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}

@@ -1,0 +1,224 @@
+package rollover_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lilypad.example/services/auth/internal/rollover"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/token"
+	"lilypad.example/services/pkg/authn"
+)
+
+const life = time.Minute // of an access token
+
+// brisk rotates as often as the settings allow for tokens of this life.
+func brisk() rollover.Schedule {
+	s := rollover.Schedule{Wait: 3 * time.Minute, Keep: life + authn.Leeway + rollover.Settle}
+	s.Every = s.Wait + s.Keep
+	return s
+}
+
+// service are several replicas on one Secret and verifiers that cache what the
+// replicas publish: the real ones, on the clock of a synctest bubble.
+type service struct {
+	t         *testing.T
+	store     *secret
+	replicas  []*replica
+	issuers   []*token.Issuer
+	verifiers []*authn.Verifier
+	changes   changes
+	stop      func()
+}
+
+func startService(t *testing.T, schedule rollover.Schedule) *service {
+	t.Helper()
+	s := &service{t: t, store: &secret{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for range 3 {
+		r := newReplica(s.store, schedule, time.Now, s.changes.add)
+		s.replicas = append(s.replicas, r)
+		s.issuers = append(s.issuers, token.NewIssuer("http://auth", []string{"frogs"}, life, r.keys.Load, time.Now))
+		running.Go(func() { r.keeper.Run(ctx, func(error) {}) })
+	}
+	s.stop = func() { cancel(); running.Wait() }
+	synctest.Wait()
+	for i := range 3 {
+		time.Sleep(7 * time.Second) // so that they do not look at the same moments
+		s.verifiers = append(s.verifiers, authn.NewVerifier(ctx, authn.Config{
+			JWKSURL: "http://auth/jwks", Issuer: "http://auth", Audience: "frogs",
+			Client: &http.Client{Transport: &balancer{replicas: slices.Concat(s.replicas[i:], s.replicas[:i])}},
+		}))
+	}
+	synctest.Wait()
+	return s
+}
+
+func (s *service) sign(issuer *token.Issuer) string {
+	s.t.Helper()
+	text, _, err := issuer.Access(session.Grant{Family: session.NewFamilyID(), Subject: "u1", AuthTime: time.Now(), End: time.Now().Add(time.Hour)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
+
+// load signs at every replica and verifies everywhere, at once and shortly
+// before the token's end, for as long as it is told. It returns the refusals.
+func (s *service) load(d time.Duration) (refused int) {
+	s.t.Helper()
+	const pause = 10 * time.Second
+	var live []string
+	for range d / pause {
+		var fresh []string
+		for _, issuer := range s.issuers {
+			fresh = append(fresh, s.sign(issuer))
+		}
+		live = append(live, fresh...)
+		ask := fresh
+		if len(live) > int(life/pause-1)*len(s.issuers) {
+			ask, live = append(ask, live[:len(fresh)]...), live[len(fresh):]
+		}
+		for _, text := range ask {
+			for _, v := range s.verifiers {
+				if _, err := v.Verify(s.t.Context(), text); err != nil {
+					refused++
+				}
+			}
+		}
+		time.Sleep(pause)
+	}
+	return refused
+}
+
+func TestT52_RotationsUnderLoadRefuseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startService(t, brisk())
+		defer s.stop()
+		if n := s.load(30 * time.Minute); n > 0 {
+			t.Errorf("%d refused", n)
+		}
+		// The API server away, and with it whatever was due.
+		signing := s.store.keys(t)[0].ID
+		s.store.setAway(true)
+		if n := s.load(20 * time.Minute); n > 0 {
+			t.Errorf("%d refused in an outage", n)
+		}
+		if s.store.keys(t)[0].ID != signing {
+			t.Error("the key changed in an outage")
+		}
+		s.store.setAway(false)
+		if n := s.load(20 * time.Minute); n > 0 {
+			t.Errorf("%d refused after an outage", n)
+		}
+		if n := s.changes.count(t, rollover.Signing); n < 6 {
+			t.Errorf("%d keys signed", n)
+		}
+		if n := s.changes.count(t, rollover.Retired); n < 4 {
+			t.Errorf("%d keys retired", n)
+		}
+	})
+}
+
+// The control: without the wait, the same load is refused.
+func TestT52_WithoutTheWaitTokensAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		schedule := brisk()
+		schedule.Wait = 0
+		s := startService(t, schedule)
+		defer s.stop()
+		if s.load(30*time.Minute) == 0 {
+			t.Error("nothing was refused: the load sees nothing")
+		}
+	})
+}
+
+func TestT52_AColdStartOfManyMakesOneKey(t *testing.T) {
+	for range 20 {
+		store, done := &secret{}, changes{}
+		var all sync.WaitGroup
+		replicas := make([]*replica, 8)
+		for i := range replicas {
+			replicas[i] = newReplica(store, brisk(), time.Now, done.add)
+			all.Go(func() {
+				if err := replicas[i].keeper.Turn(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := len(store.keys(t)); n != 1 || store.version != 1 {
+			t.Errorf("%d keys, %d writes", n, store.version)
+		}
+		if n := done.count(t, rollover.Published); n != 1 {
+			t.Errorf("%d published", n)
+		}
+		for _, r := range replicas {
+			if string(r.keys.Load().JWKS()) != string(replicas[0].keys.Load().JWKS()) {
+				t.Error("replicas publish different keys")
+			}
+		}
+		if _, err := session.ParseRing(store.data[rollover.RingEntry]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestT53_ARevokedKeyIsRefusedEverywhereWithinTheBound(t *testing.T) {
+	// Each replica reads every 5 s, and each verifier every minute.
+	const bound = 65*time.Second + time.Second
+	synctest.Test(t, func(t *testing.T) {
+		schedule := brisk()
+		schedule.Every = 24 * time.Hour
+		s := startService(t, schedule)
+		defer s.stop()
+		stolen := s.store.keys(t)[0].ID
+		// A thief signs for as long as they like: a token that outlives the test.
+		thief := token.NewIssuer("http://auth", []string{"frogs"}, time.Hour, s.replicas[0].keys.Load, time.Now)
+		forged := s.sign(thief)
+		for _, v := range s.verifiers {
+			if _, err := v.Verify(t.Context(), forged); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := rollover.EditKeys(t.Context(), s.store, func(keys []rollover.Key) ([]rollover.Key, []rollover.Change, error) {
+			return rollover.Revoke(keys, stolen, time.Now(), rollover.Generate)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(bound)
+		for i, v := range s.verifiers {
+			if _, err := v.Verify(t.Context(), forged); err == nil {
+				t.Errorf("verifier %d still takes tokens of the key", i)
+			}
+		}
+		if n := s.load(5 * time.Minute); n > 0 {
+			t.Errorf("%d refused afterwards", n)
+		}
+	})
+}
+
+func TestWhatCannotBeReadOrParsedChangesNothing(t *testing.T) {
+	store := &secret{}
+	r := newReplica(store, brisk(), time.Now, func(context.Context, rollover.Change) {})
+	store.setAway(true)
+	if err := r.keeper.Turn(t.Context()); err == nil || r.keys.Load() != nil {
+		t.Errorf("keys out of nowhere, %v", err)
+	}
+	store.setAway(false)
+	if err := r.keeper.Turn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good := r.keys.Load()
+	store.data[rollover.SigningEntry] = []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	if err := r.keeper.Turn(t.Context()); err == nil || r.keys.Load() != good || store.version != 1 {
+		t.Errorf("version %d, %v", store.version, err)
+	}
+}
