@@ -32,7 +32,7 @@ func measureStore(ctx context.Context, l *lab, sessions []*session, name string,
 		if err != nil {
 			return fmt.Errorf("memory of %s: %w", key(s.id), err)
 		}
-		g, err := client.HGet(ctx, key(s.id), "g").Float64()
+		g, err := client.HGet(ctx, key(s.id), "G").Float64()
 		if err != nil {
 			return err
 		}

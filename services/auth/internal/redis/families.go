@@ -6,6 +6,7 @@ package redis
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"lilypad.example/services/auth/internal/session"
@@ -62,7 +64,7 @@ func (f *Families) WithClock(now func() time.Time) *Families {
 // Begin implements session.Store.
 func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
 	made, err := f.begin.Run(ctx, f.client, []string{key(b.Family)},
-		b.Subject, strings.Join(b.Roles, " "), b.Client, b.KeyID,
+		packSubject(b.Subject), strings.Join(b.Roles, " "), digest(b.Client), b.KeyID,
 		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock(),
 		b.Generation, millis(b.Rotated)).Int()
 	switch {
@@ -77,8 +79,8 @@ func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
 // Use implements session.Store.
 func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.Presentation) (session.Grant, error) {
 	answer, err := f.use.Run(ctx, f.client, []string{key(family)},
-		p.Generation, p.Client, p.KeyID, p.Presenter, p.SuccessorKeyID,
-		f.policy.Overlap.Milliseconds(), f.policy.MinInterval.Milliseconds(), f.policy.Idle.Milliseconds(), f.clock()).StringSlice()
+		p.Generation, digest(p.Client), p.KeyID, p.Presenter, p.SuccessorKeyID,
+		f.policy.Overlap.Milliseconds(), f.policy.MinInterval.Milliseconds(), f.policy.Idle.Milliseconds(), f.clock(), p.Client).StringSlice()
 	if err != nil {
 		return session.Grant{}, unavailable("use", err)
 	}
@@ -95,7 +97,8 @@ func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generat
 
 // Revoke implements session.Store.
 func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client string, reason session.Reason) (bool, error) {
-	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)}, client, string(reason), endedMemory.Milliseconds()).Int()
+	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)},
+		digest(client), string(reason), endedMemory.Milliseconds(), client).Int()
 	if err != nil {
 		return false, unavailable("revoke", err)
 	}
@@ -104,6 +107,38 @@ func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client s
 
 // key is the family's hash. The braces make the family its slot in a Cluster.
 func key(family session.FamilyID) string { return "rf:{" + string(family) + "}" }
+
+// digest stands for a client's name in a family: a cluster's names are long,
+// and a family only asks whether it is the same client. It is no secret, and
+// whoever could find another name of the same digest would still have to be let
+// in under it. No client has no digest.
+func digest(client string) string {
+	if client == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(client))
+	return string(sum[:8])
+}
+
+// packSubject shortens the id of an account, a UUID, to its 16 bytes behind a
+// NUL, which no other text begins with. Any other text stays as it is.
+func packSubject(subject string) string {
+	id, err := uuid.Parse(subject)
+	if err != nil || id.String() != subject {
+		return subject
+	}
+	return "\x00" + string(id[:])
+}
+
+// unpackSubject undoes packSubject.
+func unpackSubject(packed string) string {
+	bytes, ok := strings.CutPrefix(packed, "\x00")
+	id, err := uuid.FromBytes([]byte(bytes))
+	if !ok || err != nil {
+		return packed
+	}
+	return id.String()
+}
 
 func (f *Families) clock() string {
 	if f.now == nil {
@@ -151,7 +186,7 @@ func parseGrant(family session.FamilyID, answer []string) (session.Grant, error)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return session.Grant{}, unavailable("use", errNonsense)
 	}
-	g.Generation, g.KeyID, g.Subject = generation, answer[2], answer[3]
+	g.Generation, g.KeyID, g.Subject = generation, answer[2], unpackSubject(answer[3])
 	g.Roles = strings.Fields(answer[4])
 	g.AuthTime, g.End = time.UnixMilli(authTime), time.UnixMilli(end)
 	return g, nil
