@@ -58,18 +58,22 @@ Transfer/sec:     47.35MB
 
 func TestReadWrk(t *testing.T) {
 	got, err := readWrk(wrkSays)
-	if want := (pass{micros: 214810, perSecond: 42876.25, p50: 0.456, p99: 1200}); err != nil || got != want {
+	if want := (pass{requests: 214810, perSecond: 42876.25, p50: 0.456, p99: 1200}); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
 }
 
-func TestReadWrkRefusesARunWithFailures(t *testing.T) {
-	for _, line := range []string{"  Non-2xx or 3xx responses: 3\n", "  Socket errors: connect 0, read 1, write 0, timeout 0\n"} {
-		if _, err := readWrk(wrkSays + line); err == nil {
-			t.Errorf("a run that says %q counts", line)
-		}
+func TestReadWrkCountsRefusals(t *testing.T) {
+	got, err := readWrk(wrkSays + "  Non-2xx or 3xx responses: 3\n")
+	if err != nil || got.refused != 3 {
+		t.Errorf("got %+v, %v; want 3 refusals", got, err)
 	}
-	if _, err := readWrk("unable to connect"); err == nil {
-		t.Error("a run that measured nothing counts")
+}
+
+func TestReadWrkRefusesARunWithFailures(t *testing.T) {
+	for _, out := range []string{wrkSays + "  Socket errors: connect 0, read 1, write 0, timeout 0\n", "unable to connect"} {
+		if _, err := readWrk(out); err == nil {
+			t.Errorf("a run that says %q counts", out)
+		}
 	}
 }

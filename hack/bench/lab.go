@@ -126,7 +126,7 @@ func (l *lab) startAuth(ctx context.Context, name string, more map[string]string
 
 // startSidecar runs one with everything on and every request in its access log.
 func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mute bool) (service, error) {
-	routes := l.file("routes.yaml")
+	routes := l.file(name + "-routes.yaml")
 	table := "upstreams: {app: \"http://" + upstream + "\"}\nroutes:\n  - {prefix: /, upstream: app, policy: session}\n"
 	if err := os.WriteFile(routes, []byte(table), 0o600); err != nil {
 		return service{}, err

@@ -68,7 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	flags.StringVar(&o.root, "root", ".", "the project's folder")
 	flags.StringVar(&o.doc, "doc", "", "also write the page about it to this file")
-	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), revocation or sidecar")
+	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), sidecar, bounds or revocation")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each program has its turn; the median counts")
 	flags.IntVar(&o.seconds, "seconds", 5, "how long a turn is")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the auth service under refreshes to this file")
@@ -125,6 +125,9 @@ const sessionCount = 200
 func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	wants := func(part string) bool { return o.only == "" || o.only == part }
 	found := new(figures)
+	if o.only == "bounds" { // which need no session
+		return found, measureBounds(ctx, l, o, found)
+	}
 	eager, err := l.startAuth(ctx, "auth-eager", map[string]string{"MIN_ROTATION_INTERVAL": "0s"})
 	if err != nil {
 		return nil, err
@@ -151,6 +154,11 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	if wants("sidecar") { // before all its sessions are ended
 		if err := measureProxies(ctx, l, o, auth.address, upstream, sessions[0], found); err != nil {
 			return nil, fmt.Errorf("sidecar: %w", err)
+		}
+	}
+	if wants("bounds") {
+		if err := measureBounds(ctx, l, o, found); err != nil {
+			return nil, fmt.Errorf("bounds: %w", err)
 		}
 	}
 	if wants("revocation") {

@@ -30,25 +30,20 @@ type machine struct {
 
 func describe(ctx context.Context) machine {
 	return machine{
-		Cores: runtime.NumCPU(), Model: field("/proc/cpuinfo", "model name"), Memory: field("/proc/meminfo", "MemTotal"), Kernel: kernel(),
+		Cores: runtime.NumCPU(), Model: fact("/proc/cpuinfo", "model name"), Memory: fact("/proc/meminfo", "MemTotal"), Kernel: kernel(),
 		Go: runtime.Version(), Postgres: version(ctx, filepath.Join(debian.PostgresBin(), "postgres"), "--version"),
 		Redis: version(ctx, debian.Find("redis-server"), "--version"), Nginx: version(ctx, debian.Find("nginx"), "-v"),
 		HAProxy: version(ctx, debian.Find("haproxy"), "-v"), Wrk: version(ctx, debian.Find("wrk"), "-v"),
 	}
 }
 
-// field is the first value of a name in one of /proc's lists.
-func field(path, name string) string {
-	text, err := os.ReadFile(path)
+// fact is field for the page: what is wrong stands there too.
+func fact(path, name string) string {
+	value, err := field(path, name)
 	if err != nil {
 		return err.Error()
 	}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
+	return value
 }
 
 func kernel() string {

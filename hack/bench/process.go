@@ -89,20 +89,36 @@ func cpu(p *process.Process) (time.Duration, error) {
 func peak(p *process.Process) (int64, error) {
 	var sum int64
 	err := members(p, func(dir string, _ []string) error {
-		status, err := os.ReadFile(filepath.Join(dir, "status"))
+		mark, err := field(filepath.Join(dir, "status"), "VmHWM")
 		if err != nil {
 			return err
 		}
-		_, rest, _ := strings.Cut(string(status), "VmHWM:")
-		fields := strings.Fields(rest)
-		if len(fields) == 0 {
-			return fmt.Errorf("%s/status has no VmHWM", dir)
-		}
-		kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
+		kilobytes, err := strconv.ParseInt(strings.TrimSuffix(mark, " kB"), 10, 64)
 		sum += kilobytes << 10
 		return err
 	})
 	return sum, err
+}
+
+// forgetPeak has the high-water marks begin anew (proc_pid_clear_refs(5)).
+func forgetPeak(p *process.Process) error {
+	return members(p, func(dir string, _ []string) error {
+		return os.WriteFile(filepath.Join(dir, "clear_refs"), []byte("5"), 0)
+	})
+}
+
+// field is the first value of a name in one of /proc's lists.
+func field(path, name string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("%s has no %s", path, name)
 }
 
 // Fields of /proc/PID/stat, counted behind the program's name (proc_pid_stat(5)).

@@ -15,6 +15,7 @@ const cookieName = "__Host-Http-lilypad"
 
 // A pass is one turn of a proxy under wrk.
 type pass struct {
+	requests, refused           int
 	micros, perSecond, p50, p99 float64
 }
 
@@ -32,10 +33,10 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 	for round := range o.rounds {
 		for _, p := range proxies {
 			l.say("round %d: %s", round+1, p.Name)
-			if _, err := wrk(ctx, p, header, time.Second); err != nil { // warm, and awake
+			if _, err := served(ctx, p, header, time.Second); err != nil { // warm, and awake
 				return err
 			}
-			done, err := wrk(ctx, p, header, o.span())
+			done, err := served(ctx, p, header, o.span())
 			if err != nil {
 				return err
 			}
@@ -122,6 +123,15 @@ func take(said reply, s *session) bool {
 	return false
 }
 
+// served is wrk for requests that must all succeed.
+func served(ctx context.Context, p *server, header []string, span time.Duration) (pass, error) {
+	done, err := wrk(ctx, p, header, span)
+	if err == nil && done.refused > 0 {
+		err = fmt.Errorf("%s: %d requests were refused", p.Name, done.refused)
+	}
+	return done, err
+}
+
 // wrk drives a proxy for a while.
 func wrk(ctx context.Context, p *server, header []string, span time.Duration) (pass, error) {
 	args := make([]string, 0, 5+2*len(header))
@@ -146,19 +156,21 @@ func wrk(ctx context.Context, p *server, header []string, span time.Duration) (p
 	if err != nil {
 		return pass{}, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	said.micros = float64(after-before) / float64(time.Microsecond) / said.micros
+	said.micros = float64(after-before) / float64(time.Microsecond) / float64(said.requests)
 	return said, nil
 }
 
-// readWrk reads what wrk has said; micros is the number of requests, for the caller to divide by.
+// readWrk reads what wrk has said, which is all but the CPU time.
 func readWrk(out string) (pass, error) {
 	var p pass
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		var err error
 		switch {
-		case strings.Contains(line, "Non-2xx"), strings.Contains(line, "Socket errors"):
-			return p, fmt.Errorf("not every request succeeded:\n%s", out)
+		case strings.Contains(line, "Socket errors"):
+			return p, fmt.Errorf("not every request was answered:\n%s", out)
+		case len(f) == 5 && f[0] == "Non-2xx":
+			_, err = fmt.Sscan(f[4], &p.refused)
 		case len(f) == 2 && f[0] == "50%":
 			p.p50, err = wrkMillis(f[1])
 		case len(f) == 2 && f[0] == "99%":
@@ -166,13 +178,13 @@ func readWrk(out string) (pass, error) {
 		case len(f) == 2 && f[0] == "Requests/sec:":
 			_, err = fmt.Sscan(f[1], &p.perSecond)
 		case len(f) > 3 && f[1] == "requests" && f[2] == "in":
-			_, err = fmt.Sscan(f[0], &p.micros)
+			_, err = fmt.Sscan(f[0], &p.requests)
 		}
 		if err != nil {
 			return p, fmt.Errorf("wrk says %q: %w", line, err)
 		}
 	}
-	if p.micros == 0 || p.perSecond == 0 || p.p99 == 0 {
+	if p.requests == 0 || p.perSecond == 0 || p.p99 == 0 {
 		return p, fmt.Errorf("wrk did not say what it measured:\n%s", out)
 	}
 	return p, nil
