@@ -1,8 +1,9 @@
 // Command sidecar stands in front of a web application in its pod: the browser
 // holds one cookie, the application receives a fresh bearer token.
 //
-//	sidecar serve        runs it; `sidecar serve --help` lists every setting
-//	sidecar check FILE   says whether a policy file is good
+//	sidecar serve                      runs it; `sidecar serve --help` lists every setting
+//	sidecar check FILE                 says whether a policy file is good
+//	sidecar check FILE METHOD TARGET   and what a request gets, and why
 //
 // Every setting is a flag and an environment variable LILYPAD_… of the same
 // name. The policy is a YAML file (LILYPAD_ROUTES_FILE):
@@ -17,12 +18,11 @@
 // The most specific route counts: an exact path before a prefix, a longer
 // prefix before a shorter one. The policies are public (no session is looked
 // up), optional (a token for who is signed in), session (only who is signed
-// in) and role:NAME.
+// in) and role:NAME. docs/policy.md has the whole of it.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"lilypad.example/services/pkg/config"
@@ -31,7 +31,7 @@ import (
 
 type cli struct {
 	Serve serve `cmd:"" help:"Run the sidecar."`
-	Check check `cmd:"" help:"Say whether a policy file is good."`
+	Check check `cmd:"" help:"Say whether a policy file is good, and what a request gets."`
 }
 
 type serve struct{ app.Config }
@@ -47,19 +47,6 @@ func (s *serve) Run(ctx context.Context, p config.Program) error {
 		return err
 	}
 	return a.Run(ctx)
-}
-
-type check struct {
-	File string `arg:"" help:"Policy file."`
-}
-
-// Run reports all faults of the file.
-func (c *check) Run(p config.Program) error {
-	if _, err := app.ReadRoutes(c.File); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
-	return err
 }
 
 func main() {

@@ -2,10 +2,8 @@ package route
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -17,7 +15,7 @@ import (
 // check returns everything that is wrong with a route by itself, and reads what
 // is to be read.
 func (r *Route) check() (faults []error) {
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	fault := func(format string, args ...any) { faults = append(faults, r.fault(format, args...)) }
 	where := r.Path + r.Prefix
 	switch {
 	case (r.Path == "") == (r.Prefix == ""):
@@ -35,18 +33,17 @@ func (r *Route) check() (faults []error) {
 			fault("method %q: no request has it; methods are written in capitals", m)
 		}
 	}
-	open := r.Policy == Public || r.Policy == Optional
 	if r.Fresh != "" {
 		age, err := time.ParseDuration(r.Fresh)
 		switch {
 		case err != nil || age < time.Second || age%time.Second != 0:
 			fault("fresh %q is no time in whole seconds such as 15m", r.Fresh)
-		case open:
+		case r.Policy.open():
 			fault("fresh asks who is signed in, and policy %s lets strangers pass", r.Policy)
 		}
 		r.maxAge = age
 	}
-	if r.Deny != (Denial{}) && open {
+	if r.Deny != (Denial{}) && r.Policy.open() {
 		fault("deny is said to nobody: policy %s lets everybody pass", r.Policy)
 	}
 	if utf8.RuneCountInString(r.Deny.Text) > maxText || strings.ContainsFunc(r.Deny.Text, unicode.IsControl) {
@@ -71,16 +68,15 @@ func plain(path string) bool {
 
 // checkWhole returns what is wrong with routes that are each good by themselves:
 // one that can never match, and a page for the denied that would deny them too.
-func (t *Table) checkWhole(routes []Route) error {
+func (t *Table) checkWhole() error {
 	var faults []error
-	for i := range routes {
-		r := &routes[i]
+	for _, r := range t.routes {
 		if !t.reaches(r) {
-			faults = append(faults, r.fault(i, errors.New("it can never match: more specific routes take all of it")))
+			faults = append(faults, r.fault("it can never match: more specific routes take all of it"))
 		}
 		if page := r.Deny.Page; page != "" {
-			if to := t.Match(http.MethodGet, page); to == nil || to.Policy != Public && to.Policy != Optional {
-				faults = append(faults, r.fault(i, fmt.Errorf("deny.page %s is not open to strangers", page)))
+			if to := t.Match(http.MethodGet, page); to == nil || !to.Policy.open() {
+				faults = append(faults, r.fault("deny.page %s is not open to strangers", page))
 			}
 		}
 	}
@@ -103,7 +99,7 @@ func (t *Table) reaches(r *Route) bool {
 	}
 	for _, path := range paths {
 		for _, method := range methods {
-			if m := t.Match(method, path); m != nil && m.Path == r.Path && m.Prefix == r.Prefix && slices.Equal(m.Methods, r.Methods) {
+			if t.Match(method, path) == r {
 				return true
 			}
 		}

@@ -42,6 +42,9 @@ func (p Policy) Role() string {
 	return role
 }
 
+// open reports whether strangers pass.
+func (p Policy) open() bool { return p == Public || p == Optional }
+
 // A Route is one line of the policy. Exactly one of Path and Prefix is set.
 type Route struct {
 	// Path is an exact path.
@@ -58,8 +61,12 @@ type Route struct {
 	// Deny is how the route refuses.
 	Deny Denial `json:"deny,omitzero"`
 
+	number int           // in the file, from 1
 	maxAge time.Duration // Fresh, read
 }
+
+// Number returns which route of the file it is, counted from 1.
+func (r *Route) Number() int { return r.number }
 
 // MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0
 // for as long as the session lives.
@@ -97,7 +104,7 @@ const (
 
 // Judge decides whether v may pass at now.
 func (r *Route) Judge(v Visitor, now time.Time) Verdict {
-	if r.Policy == Public || r.Policy == Optional {
+	if r.Policy.open() {
 		return Pass
 	}
 	switch role := r.Policy.Role(); {
@@ -114,13 +121,14 @@ func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 // Table is a whole policy. It is immutable.
 type Table struct {
 	upstreams map[string]string
-	exact     map[string][]Route
-	prefixes  []Route // longest first
+	routes    []*Route // as in the file
+	exact     map[string][]*Route
+	prefixes  []*Route // longest first
 }
 
 type file struct {
 	Upstreams map[string]string `json:"upstreams"`
-	Routes    []Route           `json:"routes"`
+	Routes    []*Route          `json:"routes"`
 }
 
 // Parse reads a policy in YAML. It reports all faults, joined, each a sentence.
@@ -129,35 +137,37 @@ func Parse(text []byte) (*Table, error) {
 	if err := yaml.UnmarshalStrict(text, &f); err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	t := &Table{upstreams: make(map[string]string), exact: make(map[string][]Route)}
+	t := &Table{upstreams: make(map[string]string), exact: make(map[string][]*Route)}
 	faults := []error{t.addUpstreams(f.Upstreams)}
 	if len(f.Routes) == 0 {
 		faults = append(faults, errors.New("routes: there is none"))
 	}
 	for i, r := range f.Routes {
-		for _, fault := range t.add(r) {
-			faults = append(faults, r.fault(i, fault))
+		if r == nil { // "- " and nothing behind it
+			r = new(Route)
 		}
+		r.number = i + 1
+		faults = append(faults, t.add(r)...)
 	}
 	// A longer prefix is more specific, and so is one for certain methods.
-	slices.SortStableFunc(t.prefixes, func(a, b Route) int {
+	slices.SortStableFunc(t.prefixes, func(a, b *Route) int {
 		return cmp.Or(cmp.Compare(len(b.Prefix), len(a.Prefix)), cmp.Compare(len(b.Methods), len(a.Methods)))
 	})
 	for _, routes := range t.exact {
-		slices.SortStableFunc(routes, func(a, b Route) int { return cmp.Compare(len(b.Methods), len(a.Methods)) })
+		slices.SortStableFunc(routes, func(a, b *Route) int { return cmp.Compare(len(b.Methods), len(a.Methods)) })
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	if err := t.checkWhole(f.Routes); err != nil {
+	if err := t.checkWhole(); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// fault says which route of the file, counted from 0, has a fault.
-func (r *Route) fault(i int, fault error) error {
-	return fmt.Errorf("route %d (%s): %w", i+1, cmp.Or(r.Path, r.Prefix, "?"), fault)
+// fault says which route has a fault.
+func (r *Route) fault(format string, args ...any) error {
+	return fmt.Errorf("route %d (%s): %w", r.number, cmp.Or(r.Path, r.Prefix, "?"), fmt.Errorf(format, args...))
 }
 
 func (t *Table) addUpstreams(upstreams map[string]string) error {
@@ -174,17 +184,18 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 }
 
 // add takes one route, or says everything that is wrong with it.
-func (t *Table) add(r Route) []error {
+func (t *Table) add(r *Route) []error {
 	faults := r.check()
 	if _, ok := t.upstreams[r.Upstream]; !ok {
-		faults = append(faults, fmt.Errorf("upstream %q is not defined", r.Upstream))
+		faults = append(faults, r.fault("upstream %q is not defined", r.Upstream))
 	}
-	if len(faults) == 0 && t.taken(&r) {
-		faults = append(faults, errors.New("another route says the same path and methods"))
+	if rival := t.rival(r); len(faults) == 0 && rival != nil {
+		faults = append(faults, r.fault("route %d says the same path and methods", rival.number))
 	}
 	if len(faults) > 0 {
 		return faults
 	}
+	t.routes = append(t.routes, r)
 	if r.Path != "" {
 		t.exact[r.Path] = append(t.exact[r.Path], r)
 	} else {
@@ -193,17 +204,16 @@ func (t *Table) add(r Route) []error {
 	return nil
 }
 
-// taken reports whether another route takes a request of r's, and neither is
+// rival returns a route that takes requests of r's, if neither of the two is
 // the more specific one.
-func (t *Table) taken(r *Route) bool {
-	rival := func(o Route) bool {
+func (t *Table) rival(r *Route) *Route {
+	for _, o := range t.routes {
 		both := func(m string) bool { return slices.Contains(o.Methods, m) }
-		return o.Prefix == r.Prefix && (len(o.Methods)+len(r.Methods) == 0 || slices.ContainsFunc(r.Methods, both))
+		if o.Path == r.Path && o.Prefix == r.Prefix && (len(o.Methods)+len(r.Methods) == 0 || slices.ContainsFunc(r.Methods, both)) {
+			return o
+		}
 	}
-	if r.Path != "" {
-		return slices.ContainsFunc(t.exact[r.Path], rival)
-	}
-	return slices.ContainsFunc(t.prefixes, rival)
+	return nil
 }
 
 // Upstreams returns the addresses (host:port) of all upstreams by name.
@@ -213,34 +223,30 @@ func (t *Table) Upstreams() map[string]string { return t.upstreams }
 // prefix, a longer prefix before a shorter one, a route with methods before
 // one without. It returns nil when there is none.
 func (t *Table) Match(method, path string) *Route {
-	if r := find(t.exact[path], method); r != nil {
-		return r
+	for _, r := range t.exact[path] {
+		if r.takes(method) {
+			return r
+		}
 	}
-	for i := range t.prefixes {
-		r := &t.prefixes[i]
-		if covers(r.Prefix, path) && takes(r, method) {
+	for _, r := range t.prefixes {
+		if r.covers(path) && r.takes(method) {
 			return r
 		}
 	}
 	return nil
 }
 
-func find(routes []Route, method string) *Route {
-	for i := range routes {
-		if takes(&routes[i], method) {
-			return &routes[i]
-		}
-	}
-	return nil
-}
-
-func takes(r *Route, method string) bool {
+func (r *Route) takes(method string) bool {
 	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
 }
 
-func covers(prefix, path string) bool {
-	if !strings.HasPrefix(path, prefix) {
+// covers reports whether path is r's path, or r's prefix or below it.
+func (r *Route) covers(path string) bool {
+	if r.Path != "" {
+		return path == r.Path
+	}
+	if !strings.HasPrefix(path, r.Prefix) {
 		return false
 	}
-	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
+	return len(path) == len(r.Prefix) || r.Prefix[len(r.Prefix)-1] == '/' || path[len(r.Prefix)] == '/'
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/sidecar/internal/app"
+	"lilypad.example/sidecar/internal/endpoints"
+	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/route"
+)
+
+type check struct {
+	File   string `arg:"" help:"Policy file."`
+	Method string `arg:"" optional:"" help:"Explain a request: its method,"`
+	Target string `arg:"" optional:"" help:"and its path, as a browser sends it."`
+}
+
+// Check returns the faults of the arguments.
+func (c *check) Check() error {
+	if (c.Method == "") != (c.Target == "") {
+		return errors.New("a request has a method and a path: sidecar check routes.yaml GET /account")
+	}
+	return nil
+}
+
+// Run reports all faults of the file, or explains a request.
+func (c *check) Run(p config.Program) error {
+	table, err := app.ReadRoutes(c.File)
+	if err != nil {
+		return err
+	}
+	if c.Method == "" {
+		_, err = fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
+		return err
+	}
+	path, err := http1.ReadTarget(c.Method, c.Target)
+	if err != nil {
+		return fmt.Errorf("%s %s is refused before any route is looked at: %w", c.Method, c.Target, err)
+	}
+	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	explain(w, table, c.Method, path)
+	return w.Flush()
+}
+
+// explain writes what a request gets from whom, and why. Errors are the
+// writer's to tell.
+func explain(w io.Writer, table *route.Table, method, path string) {
+	if strings.HasPrefix(path, endpoints.Prefix) {
+		_, _ = fmt.Fprintf(w, "%s %s is the sidecar's own: %s belongs to it, whatever the file says\n", method, path, endpoints.Prefix)
+		return
+	}
+	taken, reasons := table.Explain(method, path)
+	if taken == nil {
+		_, _ = fmt.Fprintf(w, "%s %s gets 404: no route is for it\n", method, path)
+	} else {
+		_, _ = fmt.Fprintf(w, "%s %s takes route %d (%s): policy %s, upstream %s at %s\n\n",
+			method, path, taken.Number(), taken, taken.Policy, taken.Upstream, table.Upstreams()[taken.Upstream])
+		outcomes(w, taken, method)
+	}
+	_, _ = fmt.Fprintln(w)
+	for _, r := range reasons {
+		_, _ = fmt.Fprintf(w, "not route %d\t%s\t%s\n", r.Route.Number(), r.Route, r.Why)
+	}
+}
+
+// outcomes writes what r says to the people that it may tell apart.
+func outcomes(w io.Writer, r *route.Route, method string) {
+	now := time.Now()
+	user := route.Visitor{SignedIn: true, AuthTime: now}
+	say := func(who string, v route.Visitor) {
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", who, outcome(r, v, now, method))
+	}
+	say("a stranger", route.Visitor{})
+	say("who is signed in", user)
+	if role := r.Policy.Role(); role != "" {
+		user.Roles = []string{role}
+		say("with role "+role, user)
+	}
+	if r.MaxAge() > 0 {
+		user.AuthTime = now.Add(-r.MaxAge() - time.Second)
+		say("signed in over "+r.Fresh+" ago", user)
+	}
+	if !safe(method) {
+		_, _ = fmt.Fprintln(w, "from another site\t403, whoever it is")
+	}
+}
+
+func outcome(r *route.Route, v route.Visitor, now time.Time, method string) string {
+	status, page := "401", "the login page"
+	switch r.Judge(v, now) {
+	case route.Pass:
+		switch {
+		case r.Policy == route.Public:
+			return "passes, without a token: no session is looked up"
+		case !v.SignedIn:
+			return "passes, as a stranger"
+		}
+		return "passes, with a token"
+	case route.SignInAgain:
+		return words(method, page, fmt.Sprintf("401 that asks for a login of the last %s", r.Fresh))
+	case route.Forbid:
+		status, page = "403", ""
+	case route.SignIn:
+	}
+	if r.Deny.Page != "" {
+		page = r.Deny.Page
+	}
+	if r.Deny.Text != "" {
+		status += fmt.Sprintf(" %q", r.Deny.Text)
+	}
+	return words(method, page, status)
+}
+
+// words says that a page gets a redirect, if there is somewhere to go, and
+// everything else the refusal.
+func words(method, page, refusal string) string {
+	if page == "" || method != http.MethodGet && method != http.MethodHead {
+		return refusal
+	}
+	return "a page: 303 to " + page + "; a fetch or a program: " + refusal
+}
+
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}

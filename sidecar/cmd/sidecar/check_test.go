@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lilypad.example/services/pkg/config"
+)
+
+const routes = `upstreams:
+  app: http://127.0.0.1:8081
+routes:
+  - {prefix: /static/, upstream: app, policy: public}
+  - {path: /join, upstream: app, policy: optional}
+  - {prefix: /pond, methods: [POST], upstream: app, policy: session, deny: {text: Login to pet the phrog 👀, page: /join}}
+  - {prefix: /admin, upstream: app, policy: "role:admin", fresh: 15m}
+  - {prefix: /, methods: [GET], upstream: app, policy: optional}
+`
+
+func run(t *testing.T, text string, args ...string) (code int, out, faults string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	code = config.Run(t.Context(), new(cli), config.Program{
+		Name: "sidecar", Args: append([]string{"check", file}, args...), Stdout: &stdout, Stderr: &stderr,
+	})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestAGoodFileIsGood(t *testing.T) {
+	if code, out, faults := run(t, routes); code != 0 || !strings.HasSuffix(out, "routes.yaml is good\n") {
+		t.Errorf("%d %s%s", code, out, faults)
+	}
+}
+
+func TestEachFaultIsALine(t *testing.T) {
+	code, out, faults := run(t, routes+"  - {path: /x, upstream: nowhere, policy: nobody}\n")
+	if code != 1 || out != "" || strings.Count(faults, "  - route 6 (/x)") != 2 {
+		t.Errorf("%d %s%s", code, out, faults)
+	}
+}
+
+func TestARequestIsExplained(t *testing.T) {
+	for request, want := range map[string]string{
+		"GET /admin/users?tab=1": `
+GET /admin/users takes route 4 (prefix /admin): policy role:admin, upstream app at 127.0.0.1:8081
+
+a stranger                a page: 303 to the login page; a fetch or a program: 401
+who is signed in          403
+with role admin           passes, with a token
+signed in over 15m ago    a page: 303 to the login page; a fetch or a program: 401 that asks for a login of the last 15m
+
+not route 1  prefix /static/            another path
+not route 2  path /join                 another path
+not route 3  prefix /pond, POST only    another path
+not route 5  prefix /, GET only         route 4 has a longer prefix
+`,
+		"POST /pond/frog": `
+POST /pond/frog takes route 3 (prefix /pond, POST only): policy session, upstream app at 127.0.0.1:8081
+
+a stranger         401 "Login to pet the phrog 👀"
+who is signed in   passes, with a token
+from another site  403, whoever it is
+
+not route 1  prefix /static/     another path
+not route 2  path /join          another path
+not route 4  prefix /admin       another path
+not route 5  prefix /, GET only  another method
+`,
+		"GET /static/a%20b": `
+GET /static/a b takes route 1 (prefix /static/): policy public, upstream app at 127.0.0.1:8081
+
+a stranger        passes, without a token: no session is looked up
+who is signed in  passes, without a token: no session is looked up
+
+not route 2  path /join               another path
+not route 3  prefix /pond, POST only  another path
+not route 4  prefix /admin            another path
+not route 5  prefix /, GET only       route 1 has a longer prefix
+`,
+		"DELETE /x": `
+DELETE /x gets 404: no route is for it
+
+not route 1  prefix /static/          another path
+not route 2  path /join               another path
+not route 3  prefix /pond, POST only  another path
+not route 4  prefix /admin            another path
+not route 5  prefix /, GET only       another method
+`,
+		"GET /auth/session": `
+GET /auth/session is the sidecar's own: /auth/ belongs to it, whatever the file says
+`,
+	} {
+		code, out, faults := run(t, routes, strings.Fields(request)...)
+		if code != 0 || squeeze(out) != squeeze(want[1:]) {
+			t.Errorf("%s: %d\n%s%s", request, code, out, faults)
+		}
+	}
+}
+
+// squeeze forgets how columns are aligned.
+func squeeze(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestARequestThatIsNoneIsRefused(t *testing.T) {
+	for request, want := range map[string]string{
+		"GET /a/../admin": "refused before any route", "TRACE /": "refused before any route", "GET": "a method and a path", "GET admin": "refused before",
+	} {
+		if code, _, faults := run(t, routes, strings.Fields(request)...); code != 1 || !strings.Contains(faults, want) {
+			t.Errorf("%s: %d %s", request, code, faults)
+		}
+	}
+}
