@@ -27,8 +27,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.issuer | default (printf "http://%s.%s.svc:8080" (include "lilypad.name" .) .Release.Namespace) }}
 {{- end }}
 
-{{- define "lilypad.keysSecret" -}}
-{{ .Values.keys.existingSecret | default (printf "%s-keys" (include "lilypad.name" .)) }}
+{{/* lilypad.keyring: the Secret in which the service keeps its keys. */}}
+{{- define "lilypad.keyring" -}}
+{{ include "lilypad.name" . }}-keyring
 {{- end }}
 
 {{/* lilypad.seconds: a duration such as 1h30m as a number, for comparing. The schema has checked its form. */}}

@@ -23,6 +23,16 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 {{- if ge $overlap $idle -}}
   {{- $faults = append $faults (printf "sessions.overlap (%s) must be shorter than sessions.idleTTL (%s)" .Values.sessions.overlap .Values.sessions.idleTTL) -}}
 {{- end -}}
+{{- if not .Values.keys.existingSecret -}}
+  {{- $ahead := include "lilypad.seconds" .Values.keys.publishAhead | int -}}
+  {{- if lt $ahead 160 -}}
+    {{- $faults = append $faults (printf "keys.publishAhead is %s: at least 2m40s, until every verifier has a new key" .Values.keys.publishAhead) -}}
+  {{- end -}}
+  {{- /* 70 s: the leeway of verifiers, and until every replica has read the Secret. */ -}}
+  {{- if lt (include "lilypad.seconds" .Values.keys.rotateEvery | int) (add $ahead $access 70 | int) -}}
+    {{- $faults = append $faults (printf "keys.rotateEvery (%s) is too short: bringing a key in and the old one out takes keys.publishAhead (%s), tokens.accessTTL (%s) and 70s" .Values.keys.rotateEvery .Values.keys.publishAhead .Values.tokens.accessTTL) -}}
+  {{- end -}}
+{{- end -}}
 {{- if lookup "v1" "Namespace" "" "kube-system" -}}
   {{- $stores := dict "value" "stores.existingSecret" "name" .Values.stores.existingSecret "keys" (list "database-url" "redis-url") "root" . -}}
   {{- $faults = concat $faults (include "lilypad.secretFaults" $stores | fromJsonArray) -}}

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// refreshEvery bounds how long a key that left the JWKS is still accepted
+	// RefreshEvery bounds how long a key that left the JWKS is still accepted
 	// (T53), and is what an issuer waits before it signs with a new one (T52).
-	refreshEvery = time.Minute
+	RefreshEvery = time.Minute
 	// cooldown bounds the fetches that unknown key ids cause (T50).
 	cooldown = 30 * time.Second
 	// cooldownEmpty is the same, and how often the loop tries, while there are
@@ -54,7 +54,7 @@ func newKeySet(url string, client *http.Client) *keySet {
 func (s *keySet) refreshLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.refresh(ctx, 0)
-		wait := refreshEvery
+		wait := RefreshEvery
 		if s.current.Load() == nil {
 			wait = cooldownEmpty
 		}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/httpapi"
 	"lilypad.example/services/auth/internal/kubernetes"
 	"lilypad.example/services/auth/internal/rollover"
 	"lilypad.example/services/auth/internal/session"
@@ -27,10 +28,9 @@ import (
 const (
 	// keysRetryAfter is what a caller waits who comes before the first keys.
 	keysRetryAfter = 5 * time.Second
-	// leastPublishAhead is what is certain: our verifiers fetch the JWKS every
-	// minute, a cache may hold it for one more, and rollover.Settle goes by until
-	// every replica has a key. Verifiers of others may need longer.
-	leastPublishAhead = 3 * time.Minute
+	// leastPublishAhead is until our verifiers have a new key, even through a
+	// cache. Those of others may need longer.
+	leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Settle
 )
 
 // KeysSecret is the Secret of a cluster in which the service keeps its keys.
@@ -64,7 +64,7 @@ func (s *KeysSecret) Open() (rollover.Store, error) {
 // KeyPolicy is when the signing keys in a KeysSecret change.
 type KeyPolicy struct {
 	KeysRotateEvery  time.Duration `default:"720h" help:"With a keys secret: how long a key signs access tokens."`
-	KeysPublishAhead time.Duration `default:"10m" help:"With a keys secret: how long a key is published before it signs; as long as any verifier may cache the JWKS, and at least 3m."`
+	KeysPublishAhead time.Duration `default:"10m" help:"With a keys secret: how long a key is published before it signs; as long as any verifier may cache the JWKS, and at least 2m40s."`
 }
 
 // schedule is the policy for access tokens that live for access.

@@ -2,16 +2,20 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/auth/api"
 )
 
+// JWKSMaxAge is how long a cache may keep the JWKS.
+const JWKSMaxAge = time.Minute
+
 // jwks is GET /.well-known/jwks.json: RFC 7517.
 func (a *API) jwks(c *gin.Context) error {
-	// A minute is what verifiers wait between two looks, too.
-	c.Header("Cache-Control", "public, max-age=60")
+	c.Header("Cache-Control", "public, max-age="+strconv.Itoa(int(JWKSMaxAge.Seconds())))
 	c.Data(http.StatusOK, "application/json", a.Keys().JWKS())
 	return nil
 }
