@@ -77,6 +77,15 @@ type FieldError struct {
 	Field  string `json:"field"`
 }
 
+// KeptForm defines model for KeptForm.
+type KeptForm struct {
+	// RefreshToken Of the session that the form came with, of any generation, also when that is over.
+	RefreshToken string `json:"refresh_token"`
+
+	// Sealed At most 65 KiB, encrypted with a key that is made from the refresh token.
+	Sealed []byte `json:"sealed"`
+}
+
 // Metadata defines model for Metadata.
 type Metadata struct {
 	GrantTypesSupported                        []string  `json:"grant_types_supported"`
@@ -136,6 +145,11 @@ type RevocationRequest struct {
 	ClientAssertionType string  `json:"client_assertion_type"`
 	Token               string  `json:"token"`
 	TokenTypeHint       *string `json:"token_type_hint,omitempty"`
+}
+
+// SealedForm defines model for SealedForm.
+type SealedForm struct {
+	Sealed []byte `json:"sealed"`
 }
 
 // Session defines model for Session.
@@ -225,6 +239,9 @@ type RevokeFormdataRequestBody = RevocationRequest
 
 // TokenFormdataRequestBody defines body for Token for application/x-www-form-urlencoded ContentType.
 type TokenFormdataRequestBody = TokenRequest
+
+// KeepFormJSONRequestBody defines body for KeepForm for application/json ContentType.
+type KeepFormJSONRequestBody = KeptForm
 
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
@@ -349,6 +366,30 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /oauth2/token (the `Token` operationId).
 	TokenWithFormdataBody(ctx context.Context, body TokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// KeepFormWithBody Keeps a sealed form for ten minutes, for whose session the refresh token was.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+	KeepFormWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// KeepForm Keeps a sealed form for ten minutes, for whose session the refresh token was.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+	KeepForm(ctx context.Context, body KeepFormJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeForm Hands a form of the user out, once.
+	//
+	// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
+	TakeForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetForm Looks at a form of the user, and leaves it.
+	//
+	// Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
+	GetForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe The user that the access token speaks for.
 	//
@@ -520,6 +561,70 @@ func (c *Client) TokenWithBody(ctx context.Context, contentType string, body io.
 // Corresponds with POST /oauth2/token (the `Token` operationId).
 func (c *Client) TokenWithFormdataBody(ctx context.Context, body TokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTokenRequestWithFormdataBody(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// KeepFormWithBody Keeps a sealed form for ten minutes, for whose session the refresh token was.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+func (c *Client) KeepFormWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewKeepFormRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// KeepForm Keeps a sealed form for ten minutes, for whose session the refresh token was.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+func (c *Client) KeepForm(ctx context.Context, body KeepFormJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewKeepFormRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeForm Hands a form of the user out, once.
+//
+// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
+func (c *Client) TakeForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeFormRequest(c.Server, sid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetForm Looks at a form of the user, and leaves it.
+//
+// Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
+func (c *Client) GetForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFormRequest(c.Server, sid)
 	if err != nil {
 		return nil, err
 	}
@@ -871,6 +976,114 @@ func NewTokenRequestWithBody(server string, contentType string, body io.Reader) 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewKeepFormRequest calls the generic KeepForm builder with application/json body
+func NewKeepFormRequest(server string, body KeepFormJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewKeepFormRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewKeepFormRequestWithBody constructs an http.Request for the KeepForm method, with any body, and a specified content type
+func NewKeepFormRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/forms")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTakeFormRequest constructs an http.Request for the TakeForm method
+func NewTakeFormRequest(server string, sid string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sid", sid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/forms/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetFormRequest constructs an http.Request for the GetForm method
+func NewGetFormRequest(server string, sid string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sid", sid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/forms/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -1305,6 +1518,34 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /oauth2/token (the `Token` operationId).
 	TokenWithFormdataBodyWithResponse(ctx context.Context, body TokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*TokenResponse, error)
 
+	// KeepFormWithBodyWithResponse Keeps a sealed form for ten minutes, for whose session the refresh token was.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+	KeepFormWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*KeepFormResponse, error)
+
+	// KeepFormWithResponse Keeps a sealed form for ten minutes, for whose session the refresh token was.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+	KeepFormWithResponse(ctx context.Context, body KeepFormJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepFormResponse, error)
+
+	// TakeFormWithResponse Hands a form of the user out, once.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
+	TakeFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*TakeFormResponse, error)
+
+	// GetFormWithResponse Looks at a form of the user, and leaves it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
+	GetFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*GetFormResponse, error)
+
 	// GetMeWithResponse The user that the access token speaks for.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1636,6 +1877,164 @@ func (r TokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r TokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// KeepFormResponseDefaultHeaders the declared response headers of an HTTP default response for KeepForm
+type KeepFormResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type KeepFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *KeepFormResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r KeepFormResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r KeepFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r KeepFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r KeepFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r KeepFormResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// TakeFormResponseDefaultHeaders the declared response headers of an HTTP default response for TakeForm
+type TakeFormResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type TakeFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SealedForm
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *TakeFormResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TakeFormResponse) GetJSON200() *SealedForm {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TakeFormResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TakeFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TakeFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TakeFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TakeFormResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetFormResponseDefaultHeaders the declared response headers of an HTTP default response for GetForm
+type GetFormResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type GetFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SealedForm
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetFormResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFormResponse) GetJSON200() *SealedForm {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFormResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFormResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2180,6 +2579,58 @@ func (c *ClientWithResponses) TokenWithFormdataBodyWithResponse(ctx context.Cont
 	return ParseTokenResponse(rsp)
 }
 
+// KeepFormWithBodyWithResponse Keeps a sealed form for ten minutes, for whose session the refresh token was.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+func (c *ClientWithResponses) KeepFormWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*KeepFormResponse, error) {
+	rsp, err := c.KeepFormWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseKeepFormResponse(rsp)
+}
+
+// KeepFormWithResponse Keeps a sealed form for ten minutes, for whose session the refresh token was.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/forms (the `KeepForm` operationId).
+func (c *ClientWithResponses) KeepFormWithResponse(ctx context.Context, body KeepFormJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepFormResponse, error) {
+	rsp, err := c.KeepForm(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseKeepFormResponse(rsp)
+}
+
+// TakeFormWithResponse Hands a form of the user out, once.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
+func (c *ClientWithResponses) TakeFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*TakeFormResponse, error) {
+	rsp, err := c.TakeForm(ctx, sid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeFormResponse(rsp)
+}
+
+// GetFormWithResponse Looks at a form of the user, and leaves it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
+func (c *ClientWithResponses) GetFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*GetFormResponse, error) {
+	rsp, err := c.GetForm(ctx, sid, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFormResponse(rsp)
+}
+
 // GetMeWithResponse The user that the access token speaks for.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -2546,6 +2997,140 @@ func ParseTokenResponse(rsp *http.Response) (*TokenResponse, error) {
 	switch {
 	case true:
 		var headers TokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseKeepFormResponse parses an HTTP response from a KeepFormWithResponse call
+func ParseKeepFormResponse(rsp *http.Response) (*KeepFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &KeepFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers KeepFormResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTakeFormResponse parses an HTTP response from a TakeFormWithResponse call
+func ParseTakeFormResponse(rsp *http.Response) (*TakeFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TakeFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SealedForm
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers TakeFormResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetFormResponse parses an HTTP response from a GetFormWithResponse call
+func ParseGetFormResponse(rsp *http.Response) (*GetFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SealedForm
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetFormResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

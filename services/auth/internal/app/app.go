@@ -108,6 +108,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		Keys:    keys.signing,
 		Clients: clientauth.New(time.Now, clients...),
 		Limits:  limits,
+		Forms:   redis.NewForms(redisClient),
 		// This service verifies tokens as every other does, against the keys that it publishes.
 		Verifier: authn.NewVerifier(ctx, authn.Config{JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience}),
 		Audit:    trail,

@@ -20,6 +20,7 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/feed"
+	"lilypad.example/services/auth/internal/form"
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/signer"
@@ -30,8 +31,13 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// maxBody is far above any honest body: two passwords' length and an assertion.
-const maxBody = 32 << 10
+const (
+	// maxBody is far above any honest body: two passwords' length and an assertion.
+	maxBody = 32 << 10
+	// maxFormBody takes a sealed form as base64, and what goes with it.
+	maxFormBody = 4*form.MaxBytes/3 + 8<<10
+	formsPath   = "/v1/forms"
+)
 
 // ClientAuthenticator finds the client of an assertion; see package clientauth.
 type ClientAuthenticator interface {
@@ -47,6 +53,7 @@ type API struct {
 	Keys     func() *signer.Keys
 	Clients  ClientAuthenticator
 	Limits   ratelimit.Limiter
+	Forms    form.Store
 	Verifier *authn.Verifier
 	Feed     *feed.Feed
 	// Stopping is closed when the service drains.
@@ -73,6 +80,9 @@ func (a *API) Handler() http.Handler {
 	r.POST("/v1/sessions/confirm", a.handle(a.confirm))
 	r.GET("/v1/me", a.signedIn, a.handle(a.me))
 	r.POST("/v1/me/password", a.signedIn, a.handle(a.changePassword))
+	r.POST(formsPath, a.handle(a.keepForm))
+	r.GET(formsPath+"/:sid", a.signedIn, a.handle(a.getForm))
+	r.DELETE(formsPath+"/:sid", a.signedIn, a.handle(a.takeForm))
 	r.GET("/v1/revocations", a.handle(a.revocations))
 	r.POST("/oauth2/token", a.handle(a.token))
 	r.POST("/oauth2/revoke", a.handle(a.revoke))
@@ -89,8 +99,20 @@ func (a *API) Handler() http.Handler {
 		httpmw.AccessLog(a.Log),
 		httpmw.Recover(a.Log),
 		httpmw.SecurityHeaders("default-src 'none'; frame-ancestors 'none'"),
-		httpmw.LimitBody(maxBody),
+		limitBody,
 	)
+}
+
+// limitBody bounds what is read of a request.
+func limitBody(next http.Handler) http.Handler {
+	usual, forms := httpmw.LimitBody(maxBody)(next), httpmw.LimitBody(maxFormBody)(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == formsPath {
+			forms.ServeHTTP(w, r)
+			return
+		}
+		usual.ServeHTTP(w, r)
+	})
 }
 
 // signedIn lets only requests with a valid access token go on.

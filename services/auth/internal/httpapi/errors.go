@@ -9,6 +9,7 @@ import (
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/clientauth"
+	"lilypad.example/services/auth/internal/form"
 	"lilypad.example/services/auth/internal/password"
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
@@ -74,12 +75,16 @@ func toProblem(err error) *problem.Problem {
 		return problem.New(http.StatusConflict, "password_changed", "The password was changed meanwhile. Please try again.")
 	case errors.Is(err, user.ErrNotFound):
 		return problem.New(http.StatusUnauthorized, problem.Unauthorized, "This account is no longer there.")
+	case errors.Is(err, form.ErrNotFound):
+		return problem.New(http.StatusNotFound, problem.NotFound, "No such form is kept.")
+	case errors.Is(err, session.ErrInvalidGrant), errors.Is(err, session.ErrInvalidClient):
+		return problem.New(http.StatusForbidden, problem.Forbidden, "This is no refresh token of yours.")
 	case errors.Is(err, errNoAssertion), isInvalidClient(err):
 		p := problem.New(http.StatusUnauthorized, codeInvalidClient, "The client assertion is missing or not valid.")
 		p.Challenge = "Bearer"
 		return p
 	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable),
-		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
+		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, form.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This does not work at the moment. Please try again shortly.")
 		p.RetryAfter = retryAfter
 		return p

@@ -27,10 +27,12 @@ const (
 	LoginAddress
 	// RegistrationAddress bounds registrations from one network address.
 	RegistrationAddress
+	// FormAccount bounds the forms that are kept for one account while its owner signs in again; its subject is the account's id.
+	FormAccount
 )
 
 // All returns every limit.
-func All() []Limit { return []Limit{LoginAccount, LoginAddress, RegistrationAddress} }
+func All() []Limit { return []Limit{LoginAccount, LoginAddress, RegistrationAddress, FormAccount} }
 
 // String returns the limit's name, as it is in keys, metrics and the audit log.
 func (l Limit) String() string {
@@ -41,6 +43,8 @@ func (l Limit) String() string {
 		return "login_address"
 	case RegistrationAddress:
 		return "registration_address"
+	case FormAccount:
+		return "form_account"
 	}
 	return "unknown"
 }
@@ -48,7 +52,7 @@ func (l Limit) String() string {
 // Subject returns the form in which a limit counts a subject. Limits by address count IPv6 by /64, the least that one customer gets
 // (RFC 6177): every address in it costs its owner nothing. Text that is no address counts as it is.
 func (l Limit) Subject(s string) string {
-	if l == LoginAccount {
+	if l == LoginAccount || l == FormAccount {
 		return s
 	}
 	ip, err := netip.ParseAddr(s)
@@ -90,6 +94,7 @@ func DefaultRates() Rates {
 		LoginAccount:        {{Burst: 10, Period: 10 * time.Minute}, {Burst: 100, Period: 30 * 24 * time.Hour}},
 		LoginAddress:        {{Burst: 300, Period: 10 * time.Minute}},
 		RegistrationAddress: {{Burst: 100, Period: time.Hour}},
+		FormAccount:         {{Burst: 10, Period: 10 * time.Minute}},
 	}
 }
 

@@ -216,6 +216,26 @@ func (s *Service) session(ring *Ring, g Grant) (Session, error) {
 	return Session{Grant: g, RefreshToken: text}, nil
 }
 
+// Owner returns the session that a refresh token of any generation belongs to
+// at client, also when that is over. It fails with ErrInvalidGrant,
+// ErrInvalidClient or ErrUnavailable.
+func (s *Service) Owner(ctx context.Context, refreshToken, client string) (Record, error) {
+	t, err := s.Ring().Parse(refreshToken)
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
+	}
+	r, err := s.Records.Get(ctx, t.Family)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Record{}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
+	case err != nil:
+		return Record{}, fmt.Errorf("owner: %w", err)
+	case r.Client != client:
+		return Record{}, ErrInvalidClient
+	}
+	return r, nil
+}
+
 // Confirm notes that a browser has shown this refresh token. A text that is no
 // token of ours is passed over. It fails with ErrUnavailable.
 func (s *Service) Confirm(ctx context.Context, refreshToken string) error {

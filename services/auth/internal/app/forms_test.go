@@ -1,0 +1,113 @@
+package app_test
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"lilypad.example/services/auth/api"
+)
+
+func (s *service) keepForm(refreshToken string, sealed []byte) answer {
+	s.t.Helper()
+	return s.json("/v1/forms", api.KeptForm{RefreshToken: refreshToken, Sealed: sealed})
+}
+
+func TestW15_AFormOfASessionThatEndedIsKeptForItsOwnerOnce(t *testing.T) {
+	s := embedded(t)
+	stranger := s.register("mina@pond.test").Token
+	gone := s.register("fred@pond.test").Token
+	if a := s.revoke(gone.RefreshToken); a.status != http.StatusOK {
+		t.Fatalf("revoke: %d", a.status)
+	}
+	sealed := bytes.Repeat([]byte{0, '\n', 0xff}, 20<<10) // 60 KiB
+	if a := s.keepForm(gone.RefreshToken, sealed); a.status != http.StatusNoContent {
+		t.Fatalf("keep: %d %s", a.status, a.body)
+	}
+	back := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
+	path := "/v1/forms/" + gone.Sid
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		if a := s.bearer(method, path, stranger); a.status != http.StatusNotFound {
+			t.Errorf("%s by another user: %d", method, a.status)
+		}
+		for _, sid := range []string{back.Sid, "x", "*", strings.Repeat("A", 4000)} {
+			if a := s.bearer(method, "/v1/forms/"+sid, back); a.status != http.StatusNotFound {
+				t.Errorf("%s of %.30s: %d", method, sid, a.status)
+			}
+		}
+		if a := s.bearer(method, path, api.Token{AccessToken: s.assertion("app")}); a.status != http.StatusUnauthorized {
+			t.Errorf("%s by a sidecar in its own name: %d", method, a.status)
+		}
+	}
+	for i, want := range []struct {
+		method string
+		status int
+	}{{http.MethodGet, 200}, {http.MethodDelete, 200}, {http.MethodDelete, 404}, {http.MethodGet, 404}} {
+		a := s.bearer(want.method, path, back)
+		if a.status != want.status || a.status == http.StatusOK && !bytes.Equal(decode[api.SealedForm](t, a.body).Sealed, sealed) {
+			t.Errorf("%d %s: %d", i, want.method, a.status)
+		}
+	}
+}
+
+// TestR11_WhoNeverHadASessionFillsNoStore: and who had one fills little.
+func TestR11_WhoNeverHadASessionFillsNoStore(t *testing.T) {
+	s, redis, _ := stores(t, nil)
+	token := s.register("fred@pond.test").Token
+	forged := token.RefreshToken[:len(token.RefreshToken)-1] + "A"
+	if forged == token.RefreshToken {
+		forged = token.RefreshToken[:len(token.RefreshToken)-1] + "Q"
+	}
+	for name, c := range map[string]struct {
+		token  string
+		client string
+		size   int
+		status int
+	}{
+		"forged":         {forged, "app", 10, 403},
+		"empty":          {"", "app", 10, 403},
+		"another client": {token.RefreshToken, "other", 10, 403},
+		"too large":      {token.RefreshToken, "app", 66 << 10, 413},
+		"far too large":  {token.RefreshToken, "app", 1 << 20, 413},
+	} {
+		body := `{"refresh_token":"` + c.token + `","sealed":"` + strings.Repeat("AAAA", c.size/3) + `"}`
+		if a := s.do(s.request(http.MethodPost, "/v1/forms", s.assertion(c.client), "application/json", body), false); a.status != c.status {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	if a := s.do(s.request(http.MethodPost, "/v1/forms", token.AccessToken, "application/json", `{"refresh_token":"x","sealed":""}`), false); a.status != http.StatusUnauthorized {
+		t.Errorf("without an assertion: %d", a.status)
+	}
+	if keys, err := redis.Keys(t.Context(), "form:*").Result(); err != nil || len(keys) != 0 {
+		t.Errorf("%q, %v", keys, err)
+	}
+	kept := 0
+	for range 12 {
+		switch a := s.keepForm(token.RefreshToken, []byte("sealed")); a.status {
+		case http.StatusNoContent:
+			kept++
+		case http.StatusTooManyRequests:
+			if a.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+		default:
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if kept < 10 || kept == 12 {
+		t.Errorf("%d of 12 forms kept", kept)
+	}
+}
+
+func TestR10_FormsWithoutTheirStore(t *testing.T) {
+	s, redis, _ := stores(t, nil)
+	token := s.register("fred@pond.test").Token
+	if err := redis.Do(t.Context(), "CONFIG", "SET", "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	a := s.keepForm(token.RefreshToken, []byte("sealed"))
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}

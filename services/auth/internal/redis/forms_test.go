@@ -1,0 +1,51 @@
+package redis_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"lilypad.example/services/auth/internal/form"
+	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/storetest"
+	"lilypad.example/services/pkg/redistest"
+)
+
+func TestFormsOnRedis(t *testing.T) { storetest.Forms(t, redis.NewForms(redistest.New(t))) }
+
+func TestFormsOnMiniredis(t *testing.T) {
+	_, client := redistest.Mini(t)
+	storetest.Forms(t, redis.NewForms(client))
+}
+
+func TestW15_AFormIsKeptForTenMinutes(t *testing.T) {
+	server, client := redistest.Mini(t)
+	store := redis.NewForms(client)
+	k := form.Key{Subject: "u1", Session: session.NewFamilyID()}
+	if err := store.Keep(t.Context(), k, []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	server.FastForward(form.Life - time.Second)
+	if _, err := store.Get(t.Context(), k); err != nil {
+		t.Errorf("before its time: %v", err)
+	}
+	server.FastForward(time.Second)
+	if _, err := store.Take(t.Context(), k); !errors.Is(err, form.ErrNotFound) {
+		t.Errorf("after its time: %v", err)
+	}
+}
+
+func TestR10_AStoreThatIsAwayIsNoMissingForm(t *testing.T) {
+	server, client := redistest.Mini(t)
+	store := redis.NewForms(client)
+	server.Close()
+	k := form.Key{Subject: "u1", Session: session.NewFamilyID()}
+	_, err1 := store.Get(t.Context(), k)
+	_, err2 := store.Take(t.Context(), k)
+	for _, err := range []error{store.Keep(t.Context(), k, nil), err1, err2} {
+		if !errors.Is(err, form.ErrUnavailable) || errors.Is(err, form.ErrNotFound) {
+			t.Errorf("%v", err)
+		}
+	}
+}
