@@ -19,6 +19,7 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/endpoints"
+	"lilypad.example/sidecar/internal/form"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/page"
@@ -64,17 +65,18 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session cache: %w", err)
 	}
-	pages, err := page.New(c.HomePath)
+	pages, err := page.New(c.HomePath, c.LoginPath)
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name}, TrustedProxies: trusted})
+	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted})
+	forms := form.NewKeeper(auth)
 	h := &handler{
 		table: table, sessions: sessions, forwarder: forwarder, upstreams: make(map[string]*forward.Upstream),
-		pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, metrics: newInstruments(metrics, sessions, streams, feed),
+		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, metrics: newInstruments(metrics, sessions, streams, feed),
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
-			Auth: auth, Sessions: sessions, Pages: pages, Log: log, Now: time.Now,
+			Auth: auth, Sessions: sessions, Forms: forms, Pages: pages, Log: log, Now: time.Now,
 			Paths: endpoints.Paths{Login: c.LoginPath, Register: c.RegisterPath, Home: c.HomePath},
 		},
 	}
@@ -148,6 +150,7 @@ func openAssertion(c *Config) (authclient.Assertion, error) {
 type instruments struct {
 	requests *prometheus.CounterVec
 	ends     *prometheus.CounterVec
+	forms    *prometheus.CounterVec
 	duration prometheus.Histogram
 
 	mu       sync.RWMutex
@@ -182,6 +185,9 @@ func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *st
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "session_end_total", Help: "Cookies that were taken from a browser, by why.",
 		}, []string{"reason"}),
+		forms: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "forms_total", Help: "Forms that were posted after their session's end, by what became of them.",
+		}, []string{"outcome"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "http_requests_total", Help: "Requests by status and, where one went wrong, reason.",
 		}, []string{"status", "reason"}),
@@ -190,7 +196,7 @@ func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *st
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
-	r.MustRegister(i.requests, i.ends, i.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	r.MustRegister(i.requests, i.ends, i.forms, i.duration, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cached_sessions", Help: "Sessions in memory.",
 	}, func() float64 { return float64(sessions.Len()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "open_streams", Help: "Answers that are ended with their session.",

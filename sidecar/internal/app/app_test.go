@@ -58,12 +58,24 @@ func TestT19_TheRightKindOfRefusal(t *testing.T) {
 		status int
 	}{
 		"navigation":                  {"GET", []string{"Sec-Fetch-Mode", "navigate"}, 303},
+		"navigation, HEAD":            {"HEAD", []string{"Sec-Fetch-Mode", "navigate"}, 303},
 		"navigation, an old browser":  {"GET", []string{"Accept", pageTypes}, 303},
 		"fetch":                       {"GET", []string{"Sec-Fetch-Mode", "cors", "Accept", pageTypes}, 401},
+		"fetch of our own":            {"GET", []string{"Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Site", "same-origin", "Accept", pageTypes}, 401},
+		"image":                       {"GET", []string{"Sec-Fetch-Mode", "no-cors", "Accept", "image/avif,*/*"}, 401},
+		"XHR, an old browser":         {"GET", []string{"X-Requested-With", "XMLHttpRequest", "Accept", pageTypes}, 401},
+		"fetch, an old browser":       {"GET", []string{"Accept", "*/*"}, 401},
 		"JSON":                        {"GET", []string{"Accept", jsonType}, 401},
 		"program":                     {"GET", nil, 401},
+		"program, HEAD":               {"HEAD", []string{"Accept", "*/*"}, 401},
 		"posted form":                 {"POST", []string{"Sec-Fetch-Mode", "navigate", "Content-Type", form, "Accept", pageTypes}, 401},
+		"posted form, an old browser": {"POST", []string{"Content-Type", form, "Accept", pageTypes, "Origin", w.url}, 401},
+		"posted JSON":                 {"POST", []string{"Content-Type", jsonType, "Accept", jsonType}, 401},
+		"PUT":                         {"PUT", []string{"Sec-Fetch-Mode", "cors", "Accept", pageTypes}, 401},
+		"DELETE, an old browser":      {"DELETE", []string{"Accept", pageTypes}, 401},
+		"preflight":                   {"OPTIONS", []string{"Sec-Fetch-Mode", "cors", "Access-Control-Request-Method", "PUT"}, 401},
 		"WebSocket from nowhere else": {"GET", []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Key", "x", "Sec-Websocket-Version", "13"}, 401},
+		"WebSocket":                   {"GET", []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Key", "x", "Sec-Websocket-Version", "13", "Sec-Fetch-Mode", "websocket", "Sec-Fetch-Site", "same-origin"}, 401},
 	} {
 		r := w.send(c.method, "/account?tab=a%20b", "", c.pairs...)
 		if r.status != c.status {
@@ -74,6 +86,13 @@ func TestT19_TheRightKindOfRefusal(t *testing.T) {
 		}
 		if r.status == 401 && (r.header.Get("WWW-Authenticate") == "" || r.header.Get("Location") != "") {
 			t.Errorf("%s: %v", name, r.header)
+		}
+		want := "application/problem+json"
+		if strings.HasPrefix(name, "posted form") { // by a person, who reads a page
+			want = "text/html; charset=utf-8"
+		}
+		if got := r.header.Get("Content-Type"); r.status == 401 && got != want {
+			t.Errorf("%s: %s", name, got)
 		}
 		if r.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: Cache-Control %q", name, r.header.Get("Cache-Control"))

@@ -17,6 +17,7 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/endpoints"
+	"lilypad.example/sidecar/internal/form"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/page"
@@ -34,6 +35,7 @@ type handler struct {
 	forwarder *forward.Forwarder
 	upstreams map[string]*forward.Upstream
 	endpoints *endpoints.Endpoints
+	forms     *form.Keeper
 	pages     *page.Pages
 	loginPath string
 	log       *slog.Logger
@@ -49,8 +51,10 @@ type visitor struct {
 	by     authclient.Presenter
 	cookie string
 	view   session.View // empty for a stranger
-	// setCookie is what the browser is to be told, or "".
-	setCookie string
+	// ended: the cookie's session is over.
+	ended bool
+	// setCookies is what the browser is to be told.
+	setCookies []string
 }
 
 func (v *visitor) signedIn() bool { return v.view.Authorization != "" }
@@ -60,11 +64,11 @@ func (h *handler) handle(x *http1.Exchange) {
 	ours := strings.HasPrefix(q.Path, endpoints.Prefix)
 	r := h.table.Match(q.Method, q.Path)
 	if r == nil && !ours {
-		h.refuse(x, "", problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
+		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
 		return
 	}
 	if !meant(q) {
-		h.refuse(x, "", problem.New(http.StatusForbidden, problem.Forbidden, "This request came from another site, and was not carried out."))
+		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, "This request came from another site, and was not carried out."))
 		return
 	}
 	client := h.forwarder.Client(x)
@@ -80,7 +84,7 @@ func (h *handler) handle(x *http1.Exchange) {
 			return
 		}
 	}
-	if !h.may(x, r, &v) {
+	if !h.may(x, r, &v) || v.signedIn() && !h.release(x, &v) {
 		return
 	}
 	h.forward(x, h.upstreams[r.Upstream], client, &v)
@@ -88,7 +92,7 @@ func (h *handler) handle(x *http1.Exchange) {
 
 // own serves an endpoint of the sidecar itself.
 func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
-	caller := endpoints.Caller{By: by}
+	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header)}
 	caller.Cookie, caller.State = cookie.Read(x.Request.Header)
 	x.ServeNetHTTP(h.endpoints.Handler(caller), endpoints.MaxBody)
 }
@@ -123,7 +127,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 		return nil
 	case cookie.Unusable:
 		h.metrics.ends.WithLabelValues("unusable").Inc()
-		v.setCookie = cookie.Clear()
+		v.setCookies = []string{cookie.Clear()}
 		return nil
 	case cookie.One:
 	}
@@ -143,7 +147,7 @@ func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	view, err := ask()
 	if errors.Is(err, session.ErrEnded) {
 		h.metrics.ends.WithLabelValues("ended").Inc()
-		v.view, v.setCookie = session.View{}, cookie.Clear()
+		v.view, v.ended, v.setCookies = session.View{}, true, cookie.End(v.cookie)
 		return nil
 	}
 	if err != nil {
@@ -157,7 +161,7 @@ func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 func (v *visitor) see(view session.View) {
 	v.view = view
 	if view.Cookie != v.cookie {
-		v.setCookie = cookie.Set(view.Cookie, view.End, time.Now())
+		v.setCookies = []string{cookie.Set(view.Cookie, view.End, time.Now())}
 	}
 }
 
@@ -170,16 +174,28 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visitor) bool {
 	}
 	p := refusal(r, verdict)
 	q := &x.Request
-	// A fetch or a POST is never answered with somebody else's page.
-	if (q.Method == http.MethodGet || q.Method == http.MethodHead) && page.WantsPage(q.Method, q.Header.Get) {
-		if to := h.pageInstead(r, verdict, p.Code, q.Target); to != "" {
-			fields := []http1.Field{{Name: "Location", Value: to}, {Name: "Cache-Control", Value: "no-store"}}
-			h.respond(x, http.StatusSeeOther, fields, v.setCookie, nil)
-			return false
+	// A fetch is never answered with somebody else's page.
+	if page.WantsPage(q.Method, q.Header.Get) {
+		switch q.Method {
+		case http.MethodGet, http.MethodHead:
+			if to := h.pageInstead(r, verdict, p.Code, q.Target); to != "" {
+				h.goTo(x, v, to)
+				return false
+			}
+		case http.MethodPost:
+			if verdict != route.Forbid && h.keepForm(x, v, p) {
+				return false
+			}
 		}
 	}
-	h.refuse(x, v.setCookie, p)
+	h.refuse(x, v.setCookies, p)
 	return false
+}
+
+// goTo has the browser fetch a page of the application.
+func (h *handler) goTo(x *http1.Exchange, v *visitor, address string) {
+	fields := []http1.Field{{Name: "Location", Value: address}, {Name: "Cache-Control", Value: "no-store"}}
+	h.respond(x, http.StatusSeeOther, fields, v.setCookies, nil)
 }
 
 // pageInstead returns where a browser goes that is not let through to target,
@@ -277,8 +293,8 @@ func (h *handler) renew(x *http1.Exchange, v *visitor) bool {
 func responseEdit(header http1.Header, v *visitor) forward.ResponseEdit {
 	var edit forward.ResponseEdit
 	control := strings.ToLower(header.Get("Cache-Control"))
-	if v.setCookie != "" && !shared(control) {
-		edit.SetCookie = []string{v.setCookie}
+	if !shared(control) {
+		edit.SetCookie = v.setCookies
 	}
 	switch {
 	case control == "" && (v.signedIn() || edit.SetCookie != nil):
@@ -318,7 +334,7 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 	h.log.Warn("session could not be looked up", "error", err, "request_id", x.ID())
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Your session cannot be checked at the moment. You are still signed in: please try again shortly.")
 	p.RetryAfter = 5 * time.Second
-	h.refuse(x, "", p)
+	h.refuse(x, nil, p)
 }
 
 // failUpstream answers for an upstream that did not.
@@ -332,17 +348,17 @@ func (h *handler) failUpstream(x *http1.Exchange, err error) {
 	if status < http.StatusInternalServerError {
 		p = problem.New(status, problem.BadRequest, "The request could not be read to its end.")
 	}
-	h.refuse(x, "", p)
+	h.refuse(x, nil, p)
 }
 
 // refuse answers with p, as a page or a document.
-func (h *handler) refuse(x *http1.Exchange, setCookie string, p *problem.Problem) {
+func (h *handler) refuse(x *http1.Exchange, setCookies []string, p *problem.Problem) {
 	fields, body := h.pages.Render(p, page.WantsPage(x.Request.Method, x.Request.Header.Get))
-	h.respond(x, p.Status, fields, setCookie, body)
+	h.respond(x, p.Status, fields, setCookies, body)
 }
 
-func (h *handler) respond(x *http1.Exchange, status int, fields []http1.Field, setCookie string, body []byte) {
-	if setCookie != "" {
+func (h *handler) respond(x *http1.Exchange, status int, fields []http1.Field, setCookies []string, body []byte) {
+	for _, setCookie := range setCookies {
 		fields = append(fields, http1.Field{Name: "Set-Cookie", Value: setCookie})
 	}
 	// An error here is in the exchange's facts, and so in the access log.

@@ -42,14 +42,17 @@ routes:
 `
 
 const (
-	email    = "fred@pond.test"
-	password = "a pond full of tadpoles"
+	email      = "fred@pond.test"
+	otherEmail = "mina@pond.test"
+	password   = "a pond full of tadpoles"
 )
 
-// auth is an auth service with one account, whose behaviour a test may change.
+// auth is an auth service with two accounts, whose behaviour a test may change.
 type auth struct {
 	mu       sync.Mutex
-	sessions map[string]int // family to generation
+	sessions map[string]int    // family to generation
+	owners   map[string]string // family to e-mail address, of sessions that are over too
+	forms    map[string][]byte // e-mail address and family to sealed form
 	begun    map[string]time.Time
 	age      time.Duration // how long ago who logs in now gave the password
 	serial   int
@@ -77,7 +80,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/sessions", "/v1/users":
 		var in api.NewUser
 		_ = json.NewDecoder(r.Body).Decode(&in)
-		if r.URL.Path == "/v1/sessions" && (in.Email != email || in.Password != password) {
+		if r.URL.Path == "/v1/sessions" && (in.Email != email && in.Email != otherEmail || in.Password != password) {
 			problem.Write(w, problem.New(http.StatusUnauthorized, "invalid_credentials", "E-mail or password is not right."))
 			return
 		}
@@ -89,7 +92,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.serial++
 		family := fmt.Sprintf("family%016d", a.serial)
-		a.sessions[family], a.begun[family] = 1, time.Now().Add(-a.age)
+		a.sessions[family], a.begun[family], a.owners[family] = 1, time.Now().Add(-a.age), in.Email
 		answer(w, http.StatusCreated, api.Session{User: api.User{Sub: "u1", Email: in.Email, Name: "Fred", Roles: a.roles}, Token: a.token(family)})
 	case "/oauth2/token":
 		family, ok := a.family(r.FormValue("refresh_token"))
@@ -109,10 +112,41 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.calls-- // comes when it comes
 		w.WriteHeader(http.StatusNoContent)
 	case "/v1/me":
-		answer(w, http.StatusOK, api.User{Sub: "u1", Email: email, Name: "Fred", Roles: a.roles})
+		answer(w, http.StatusOK, api.User{Sub: "u1", Email: a.owner(r), Name: "Fred <b>", Roles: a.roles})
+	case "/v1/forms":
+		var in api.KeptForm
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		family := strings.SplitN(in.RefreshToken+"...", ".", 4)[2]
+		if a.owners[family] == "" || !strings.HasSuffix(in.RefreshToken, strings.Repeat("m", 43)) {
+			problem.Write(w, problem.New(http.StatusForbidden, problem.Forbidden, "no"))
+			return
+		}
+		a.forms[a.owners[family]+" "+family] = in.Sealed
+		w.WriteHeader(http.StatusNoContent)
 	default:
-		w.WriteHeader(http.StatusNotFound)
+		a.form(w, r)
 	}
+}
+
+// form is GET and DELETE /v1/forms/{sid}.
+func (a *auth) form(w http.ResponseWriter, r *http.Request) {
+	sid, ok := strings.CutPrefix(r.URL.Path, "/v1/forms/")
+	key := a.owner(r) + " " + sid
+	sealed, kept := a.forms[key]
+	if !ok || !kept {
+		problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound, "no"))
+		return
+	}
+	if r.Method == http.MethodDelete {
+		delete(a.forms, key)
+	}
+	answer(w, http.StatusOK, api.SealedForm{Sealed: sealed})
+}
+
+// owner returns whose access token r carries.
+func (a *auth) owner(r *http.Request) string {
+	family, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer access-"), "-")
+	return a.owners[family]
 }
 
 // feed is the revocation feed: it beats, and tells what a test puts into ended.
@@ -208,7 +242,7 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 // newWorld starts a world; change may alter the sidecar's settings before.
 func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Helper()
-	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
+	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, owners: map[string]string{}, forms: map[string][]byte{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
 	authServer := httptest.NewServer(w.auth)
 	t.Cleanup(func() { authServer.CloseClientConnections(); authServer.Close() })
 	upstream := httptest.NewServer(http.HandlerFunc(w.echo))
@@ -282,10 +316,12 @@ func (r reply) seen(t *testing.T) (s seen) {
 }
 
 // setCookie returns the value of our cookie that the answer sets, and whether it does.
-func (r reply) setCookie(t testing.TB) (string, bool) {
+func (r reply) setCookie(t testing.TB) (string, bool) { t.Helper(); return r.sets(t, cookie.Name) }
+
+func (r reply) sets(t testing.TB, name string) (string, bool) {
 	t.Helper()
 	for _, line := range r.header.Values("Set-Cookie") {
-		if c, err := http.ParseSetCookie(line); err == nil && c.Name == cookie.Name {
+		if c, err := http.ParseSetCookie(line); err == nil && c.Name == name {
 			return c.Value, true
 		}
 	}

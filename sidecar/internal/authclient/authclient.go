@@ -20,6 +20,9 @@ import (
 // is the only answer that may end a session (RFC 6749 section 5.2).
 var ErrInvalidGrant = errors.New("authclient: invalid grant")
 
+// ErrNoForm says that no such form is kept.
+var ErrNoForm = errors.New("authclient: no such form")
+
 // ErrUnavailable says that the auth service could not answer, or answered
 // nonsense: the session may well live.
 var ErrUnavailable = errors.New("authclient: auth service unavailable")
@@ -27,7 +30,7 @@ var ErrUnavailable = errors.New("authclient: auth service unavailable")
 const (
 	timeout = 5 * time.Second
 	// maxAnswer is far above any answer of the auth service (T45).
-	maxAnswer = 64 << 10
+	maxAnswer = 128 << 10
 	// maxConns is how many calls are under way at a time; the next ones wait,
 	// within timeout. A crowd of unknown cookies does not become one of
 	// connections (R11).
@@ -164,6 +167,52 @@ func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
 		return unavailable(fmt.Errorf("confirm: status %d", r.StatusCode()))
 	}
 	return nil
+}
+
+// KeepForm keeps a sealed form for the user of a refresh token whose session is
+// over. A refusal is a *problem.Problem.
+func (c *Client) KeepForm(ctx context.Context, refreshToken string, sealed []byte) error {
+	sign, err := c.sign()
+	if err != nil {
+		return err
+	}
+	r, err := c.api.KeepFormWithResponse(ctx, api.KeptForm{RefreshToken: refreshToken, Sealed: sealed}, sign)
+	if err != nil {
+		return unavailable(err)
+	}
+	if r.StatusCode() != http.StatusNoContent {
+		return refusal(r.HTTPResponse, r.ApplicationproblemJSONDefault)
+	}
+	return nil
+}
+
+// Form returns a sealed form that is kept for the user that authorization
+// speaks for, from session sid. It fails with ErrNoForm or ErrUnavailable.
+func (c *Client) Form(ctx context.Context, authorization, sid string) ([]byte, error) {
+	r, err := c.api.GetFormWithResponse(ctx, sid, header(authorization))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return sealed(r.JSON200, r.StatusCode())
+}
+
+// TakeForm is Form, and nobody gets the form again.
+func (c *Client) TakeForm(ctx context.Context, authorization, sid string) ([]byte, error) {
+	r, err := c.api.TakeFormWithResponse(ctx, sid, header(authorization))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return sealed(r.JSON200, r.StatusCode())
+}
+
+func sealed(f *api.SealedForm, status int) ([]byte, error) {
+	switch {
+	case f != nil:
+		return f.Sealed, nil
+	case status == http.StatusNotFound:
+		return nil, ErrNoForm
+	}
+	return nil, unavailable(fmt.Errorf("form: status %d", status))
 }
 
 // Me returns the user that authorization, a header value, speaks for.

@@ -1,5 +1,6 @@
 // Package cookie reads and writes the browser's one cookie, whose value is the
-// refresh token. Nothing else of the sidecar knows its name or attributes.
+// refresh token, and what is left of it when its session has ended. Nothing
+// else of the sidecar knows their names or attributes.
 package cookie
 
 import (
@@ -14,6 +15,15 @@ import (
 // only when it is Secure, HttpOnly, Path=/ and of this very host (R4), and older
 // browsers, which know only the __Host- prefix, hold to that.
 const Name = "__Host-Http-lilypad"
+
+// Former is the name under which a browser keeps the refresh token of its
+// former session, which is over: to show whose form it was that was posted too
+// late, and to open it again (package form). No session is ever looked up by it.
+const Former = Name + "-former"
+
+// formerLife is how long after its session's end a form may be posted and still
+// be known to be its user's: a page that was left open overnight.
+const formerLife = 24 * time.Hour
 
 // SameSite is Lax and not Strict: with Strict, whoever follows a link from a
 // mail or another site arrives as a stranger. Writes are guarded by their
@@ -39,13 +49,21 @@ const (
 
 // Read looks for our cookie in all Cookie headers. With several of them it
 // never takes "the first one": one may have been planted (R4).
-func Read(h http1.Header) (value string, state State) {
+func Read(h http1.Header) (value string, state State) { return read(h, Name) }
+
+// ReadFormer returns the refresh token of the browser's former session, or "".
+func ReadFormer(h http1.Header) string {
+	value, _ := read(h, Former)
+	return value
+}
+
+func read(h http1.Header, want string) (value string, state State) {
 	for header := range h.Values("Cookie") {
 		for rest, more := header, true; more; {
 			var pair string
 			pair, rest, more = strings.Cut(rest, ";")
 			name, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if !ok || strings.TrimRight(name, " \t") != Name {
+			if !ok || strings.TrimRight(name, " \t") != want {
 				continue
 			}
 			if state != None {
@@ -60,14 +78,30 @@ func Read(h http1.Header) (value string, state State) {
 	return value, state
 }
 
-// Set returns the Set-Cookie value that gives the browser token until end.
+// Set returns the Set-Cookie value that gives the browser token until its
+// session's end, and as long beyond as a former session is remembered: so the
+// end is noticed by whoever sends the cookie, and not by the browser alone.
 func Set(token string, end, now time.Time) string {
-	seconds := max(0, int64(end.Sub(now)/time.Second))
-	return Name + "=" + token + attributes + "; Max-Age=" + strconv.FormatInt(seconds, 10)
+	return write(Name, token, max(0, end.Sub(now))+formerLife)
 }
 
 // Clear returns the Set-Cookie value that takes the cookie from the browser.
-func Clear() string { return Name + "=" + attributes + "; Max-Age=0" }
+func Clear() string { return write(Name, "", 0) }
+
+// End returns the Set-Cookie values that make token, whose session is over, the
+// former one.
+func End(token string) []string { return []string{Clear(), SetFormer(token)} }
+
+// SetFormer returns the Set-Cookie value that has the browser remember token
+// for a while from now on.
+func SetFormer(token string) string { return write(Former, token, formerLife) }
+
+// ClearFormer returns the Set-Cookie value that has it forget that.
+func ClearFormer() string { return write(Former, "", 0) }
+
+func write(name, value string, life time.Duration) string {
+	return name + "=" + value + attributes + "; Max-Age=" + strconv.FormatInt(int64(life/time.Second), 10)
+}
 
 // plausible reports whether v has the shape of a token, so that most forgeries
 // cost no call to the auth service.

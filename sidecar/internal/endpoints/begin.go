@@ -8,6 +8,7 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/redirect"
+	"lilypad.example/sidecar/internal/session"
 )
 
 // login is POST /auth/login.
@@ -46,6 +47,9 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, pat
 	e.replace(r, by)
 	e.Sessions.Begin(tokens)
 	w.Header().Set("Set-Cookie", cookie.Set(tokens.RefreshToken, tokens.End, e.Now()))
+	if by.Former != "" && in.Next != redirect.KeptForm {
+		w.Header().Add("Set-Cookie", cookie.ClearFormer())
+	}
 	if in.json {
 		return writeJSON(w, status, describe(user, tokens.SessionID, tokens.End))
 	}
@@ -72,28 +76,40 @@ func (e *Endpoints) replace(r *http.Request, by Caller) {
 
 // session is GET /auth/session: who is signed in.
 func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, by Caller) error {
-	if by.State != cookie.One {
-		if by.State == cookie.Unusable {
-			w.Header().Set("Set-Cookie", cookie.Clear())
-		}
-		return notSignedIn()
-	}
-	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
-	if isEnded(err) {
-		w.Header().Set("Set-Cookie", cookie.Clear())
-		return notSignedIn()
-	}
+	view, err := e.signedIn(w, r, by)
 	if err != nil {
 		return err
-	}
-	if view.Cookie != by.Cookie {
-		w.Header().Set("Set-Cookie", cookie.Set(view.Cookie, view.End, e.Now()))
 	}
 	user, err := e.Auth.Me(r.Context(), view.Authorization)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, describe(user, view.SessionID, view.End))
+}
+
+// signedIn returns the session of by, and tells the browser what has become of
+// its cookie. It fails with notSignedIn's problem, or because nobody knows.
+func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, by Caller) (session.View, error) {
+	if by.State != cookie.One {
+		if by.State == cookie.Unusable {
+			w.Header().Set("Set-Cookie", cookie.Clear())
+		}
+		return session.View{}, notSignedIn()
+	}
+	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
+	if isEnded(err) {
+		for _, value := range cookie.End(by.Cookie) {
+			w.Header().Add("Set-Cookie", value)
+		}
+		return session.View{}, notSignedIn()
+	}
+	if err != nil {
+		return session.View{}, err
+	}
+	if view.Cookie != by.Cookie {
+		w.Header().Set("Set-Cookie", cookie.Set(view.Cookie, view.End, e.Now()))
+	}
+	return view, nil
 }
 
 func notSignedIn() *problem.Problem {

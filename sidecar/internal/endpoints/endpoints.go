@@ -1,6 +1,7 @@
 // Package endpoints is what the sidecar itself serves to a browser, below
 // /auth/: login, register, logout and session, for HTML forms and for JSON
-// alike. It is the only place where a cookie is given or taken on purpose.
+// alike, and the page that offers a kept form again. It is the only place where
+// a cookie is given or taken on purpose.
 //
 // It is plain net/http: these requests are rare. Whether a write was meant
 // (intent) has been checked before a request arrives here.
@@ -21,6 +22,8 @@ import (
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/form"
+	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/page"
 	"lilypad.example/sidecar/internal/session"
 )
@@ -46,6 +49,7 @@ type Paths struct{ Login, Register, Home string }
 type Endpoints struct {
 	Auth     Auth
 	Sessions *session.Cache
+	Forms    *form.Keeper
 	Paths    Paths
 	Pages    *page.Pages
 	Log      *slog.Logger
@@ -57,6 +61,8 @@ type Caller struct {
 	By     authclient.Presenter
 	Cookie string
 	State  cookie.State
+	// Former is the refresh token of its former session, or "".
+	Former string
 }
 
 type endpoint struct {
@@ -74,6 +80,10 @@ func table(path string) (endpoint, bool) {
 		return endpoint{http.MethodPost, (*Endpoints).logout}, true
 	case "session":
 		return endpoint{http.MethodGet, (*Endpoints).session}, true
+	case "form":
+		return endpoint{http.MethodGet, (*Endpoints).offerForm}, true
+	case "form/discard":
+		return endpoint{http.MethodPost, (*Endpoints).discardForm}, true
 	}
 	return endpoint{}, false
 }
@@ -114,10 +124,14 @@ func (e *Endpoints) toProblem(r *http.Request, err error) *problem.Problem {
 
 func (e *Endpoints) refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	fields, body := e.Pages.Render(p, page.WantsPage(r.Method, r.Header.Get))
+	write(w, p.Status, fields, body)
+}
+
+func write(w http.ResponseWriter, status int, fields []http1.Field, body []byte) {
 	for _, f := range fields {
 		w.Header().Set(f.Name, f.Value)
 	}
-	w.WriteHeader(p.Status)
+	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // html/template escaped what is in it
 }
 

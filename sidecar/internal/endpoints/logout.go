@@ -16,7 +16,11 @@ import (
 // everywhere (R9); when the auth service cannot say so the answer is 503, but
 // this browser is signed out all the same.
 func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) error {
+	// Who signs out leaves nothing behind, and no form of theirs is kept.
 	w.Header().Set("Set-Cookie", cookie.Clear())
+	if by.Former != "" {
+		w.Header().Add("Set-Cookie", cookie.ClearFormer())
+	}
 	// What the browser keeps of the pages goes too, so that Back shows nothing.
 	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	if by.State == cookie.One {

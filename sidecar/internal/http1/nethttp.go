@@ -12,7 +12,7 @@ import (
 // (413 beyond maxBody), the answer is collected in memory and sent whole.
 func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	q := &x.Request
-	body, err := x.readAll(maxBody)
+	body, err := x.ReadBody(maxBody)
 	if err != nil {
 		if fault, ok := errors.AsType[*Fault](err); ok {
 			x.Fail(fault.Reason)
@@ -56,8 +56,9 @@ func rawPath(q *Request) string {
 	return q.RawPath
 }
 
-// readAll reads a body of at most limit bytes.
-func (x *Exchange) readAll(limit int64) ([]byte, error) {
+// ReadBody reads the body to its end. It fails with a *Fault that says what to answer, among others when the body has
+// more than limit bytes, or because the client has gone.
+func (x *Exchange) ReadBody(limit int64) ([]byte, error) {
 	if err := x.LimitBody(limit); err != nil {
 		return nil, err
 	}

@@ -157,6 +157,19 @@ func (q *Request) forget() {
 	q.Body.trailer = nil
 }
 
+// SetContent gives the request another content. What came must have been read to its end.
+func (q *Request) SetContent(contentType string, content []byte) {
+	q.Body.reset(&Reader{buf: content, w: len(content)}, bodyLength, int64(len(content)), 0)
+	q.framing.expectAt = -1 // that was about what came
+	for i := range q.Header {
+		if equalFold(q.Header[i].Name, "Content-Type") {
+			q.Header[i].Value = contentType
+			return
+		}
+	}
+	q.Header.Add("Content-Type", contentType)
+}
+
 // Expects reports whether the client waits for a 100 before it sends its body. An HTTP/1.0 client cannot.
 func (q *Request) Expects() bool {
 	return q.framing.expectAt >= 0 && q.Minor == 1 && !q.Body.Empty()

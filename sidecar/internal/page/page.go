@@ -1,6 +1,6 @@
-// Package page is how the sidecar itself says no: a small page for a person, a
-// problem document (RFC 9457) for a program. Both say what to do, and neither
-// says anything about what is behind the sidecar.
+// Package page is how the sidecar itself speaks: a small page for a person, a
+// problem document (RFC 9457) for a program. A refusal says what to do in
+// either, and nothing about what is behind the sidecar.
 package page
 
 import (
@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"html/template"
 	"net/http"
 	"strings"
@@ -18,76 +19,109 @@ import (
 
 var (
 	//go:embed page.gohtml
-	source string
+	refusal string
+	//go:embed offer.gohtml
+	offer string
 	//go:embed page.css
 	style string
 )
 
-// Pages renders refusals.
+// Pages renders refusals, and the offer of a kept form.
 type Pages struct {
-	template *template.Template
-	csp      string
-	home     string
+	refusal, offer *template.Template
+	csp            string
+	home, login    string
 }
 
-// New returns Pages whose link leads to home.
-func New(home string) (*Pages, error) {
-	t, err := template.New("page").Parse(source)
-	if err != nil {
+// New returns Pages whose links lead to the application's pages home and login.
+func New(home, login string) (*Pages, error) {
+	r, err1 := template.New("refusal").Parse(refusal)
+	o, err2 := template.New("offer").Parse(offer)
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256([]byte(style))
 	return &Pages{
-		template: t, home: home,
-		// The page stands alone: its one style sheet is inline, named by its hash.
+		refusal: r, offer: o, home: home, login: login,
+		// A page stands alone: its one style sheet is inline, named by its hash.
 		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			"'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action ",
 	}, nil
 }
 
 // WantsPage reports whether a request comes from a person who waits for a
 // page: a navigation of a browser, by its Sec-Fetch-Mode, or by its Accept
-// where that is not sent. Fetches, WebSockets and programs get documents.
+// where that is not sent. Fetches, WebSockets and programs get documents, and
+// so do the scripts of old browsers that say what they are.
 func WantsPage(method string, get func(name string) string) bool {
 	if mode := get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
 	}
 	return (method == http.MethodGet || method == http.MethodHead || method == http.MethodPost) &&
-		strings.Contains(get("Accept"), "text/html")
+		strings.Contains(get("Accept"), "text/html") && !strings.EqualFold(get("X-Requested-With"), "XMLHttpRequest")
 }
 
 // Render returns the header fields and body of p's answer, as a page or as a document.
 func (s *Pages) Render(p *problem.Problem, asPage bool) ([]http1.Field, []byte) {
 	h := make(http.Header)
 	p.SetHeader(h)
+	h.Set("Vary", "Accept, Sec-Fetch-Mode")
+	if !asPage {
+		h.Set("Content-Type", problem.ContentType)
+		return s.fields(h), p.JSON()
+	}
+	link, to := "Back to the start page", s.home
+	if p.Status == http.StatusUnauthorized {
+		link, to = "Sign in", s.login
+	}
+	s.setPage(h, "'none'")
+	return s.fields(h), execute(s.refusal, map[string]any{
+		"Status": p.Status, "Title": http.StatusText(p.Status), "Detail": p.Detail, "Link": link, "To": to,
+	})
+}
+
+// An Offer is what a person is asked of a form that is kept for them.
+type Offer struct {
+	Target, Path string // where the form goes; the path is shown
+	Name, Email  string // whose account it is sent from
+	Field, Value string // what says yes at Target
+	Discard      string // the address that says no
+}
+
+// OfferForm returns the header fields and body of the page that offers a kept
+// form again.
+func (s *Pages) OfferForm(o Offer) ([]http1.Field, []byte) {
+	h := make(http.Header)
+	h.Set("Cache-Control", "no-store")
+	// The form goes to this origin. Browsers hold its redirects to the same rule,
+	// and an application may well lead on to another site from there.
+	s.setPage(h, "'self' https:")
+	return s.fields(h), execute(s.offer, map[string]any{"Offer": o})
+}
+
+func (s *Pages) setPage(h http.Header, formAction string) {
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", s.csp+formAction)
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+}
+
+// fields adds what every answer of ours has.
+func (s *Pages) fields(h http.Header) []http1.Field {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Strict-Transport-Security", "max-age=63072000")
-	h.Set("Vary", "Accept, Sec-Fetch-Mode")
-	body := p.JSON()
-	if asPage {
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", s.csp)
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		body = s.html(p)
-	} else {
-		h.Set("Content-Type", problem.ContentType)
-	}
 	var fields []http1.Field
 	for name, values := range h {
 		for _, v := range values {
 			fields = append(fields, http1.Field{Name: name, Value: v})
 		}
 	}
-	return fields, body
+	return fields
 }
 
-func (s *Pages) html(p *problem.Problem) []byte {
+func execute(t *template.Template, view map[string]any) []byte {
+	view["Style"] = template.CSS(style) //nolint:gosec,forbidigo // our own file, embedded
 	var b bytes.Buffer
-	// Executing into memory with these plain values cannot fail.
-	_ = s.template.Execute(&b, map[string]any{
-		"Style":  template.CSS(style), //nolint:gosec,forbidigo // our own file, embedded
-		"Status": p.Status, "Title": http.StatusText(p.Status), "Detail": p.Detail, "Home": s.home,
-	})
+	_ = t.Execute(&b, view) // into memory with plain values: cannot fail
 	return b.Bytes()
 }

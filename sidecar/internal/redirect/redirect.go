@@ -9,6 +9,10 @@ import (
 
 const maxLen = 1024
 
+// KeptForm is our own page that offers a kept form again: the one of our
+// addresses that signing in may lead to.
+const KeptForm = "/auth/form"
+
 // Safe returns next if a browser takes it for a path of its own origin, and
 // otherwise "". It is strict where browsers are lenient: what two parsers read
 // differently is refused.
@@ -28,6 +32,9 @@ func Safe(next string) string {
 		return ""
 	}
 	// Our own endpoints take no navigation: it would end in an error.
+	if next == KeptForm {
+		return next
+	}
 	if u.Path == "/auth" || strings.HasPrefix(u.Path, "/auth/") {
 		return ""
 	}
@@ -66,4 +73,10 @@ func ToPage(page, target, code string) string {
 		return page
 	}
 	return page + "?" + q.Encode()
+}
+
+// ToLoginForForm returns the address of the login page that says that a form is
+// kept, and leads to it.
+func ToLoginForForm(loginPath string) string {
+	return ToLogin(loginPath, KeptForm) + "&error=form_kept"
 }

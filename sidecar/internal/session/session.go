@@ -135,7 +135,7 @@ func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, err
 
 // Fresh is Get where memory has the answer: nobody is asked, nobody waits.
 func (c *Cache) Fresh(cookie string) (View, bool) {
-	id := familyOf(cookie)
+	id := FamilyOf(cookie)
 	if c.feed.Revoked(id) {
 		return View{}, false
 	}
@@ -169,7 +169,7 @@ func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Presente
 }
 
 func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter, unwanted string) (View, error) {
-	id := familyOf(cookie)
+	id := FamilyOf(cookie)
 	for {
 		if c.feed.Revoked(id) {
 			return View{}, ErrEnded
@@ -216,9 +216,9 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 	}
 }
 
-// familyOf returns the part of a token that names its family. It is not
+// FamilyOf returns the part of a token that names its family. It is not
 // verified: what is in the cache is found by the whole value only.
-func familyOf(cookie string) string {
+func FamilyOf(cookie string) string {
 	_, rest, _ := strings.Cut(cookie, ".")
 	_, rest, _ = strings.Cut(rest, ".")
 	if family, _, ok := strings.Cut(rest, "."); ok {
@@ -273,7 +273,7 @@ func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Present
 	}
 	// A copy: what is kept of the cookie must not keep the request's whole head.
 	cookie = strings.Clone(cookie)
-	id := familyOf(cookie)
+	id := FamilyOf(cookie)
 	fl := &flight{cookie: cookie, done: make(chan struct{})}
 	c.flights[id] = fl
 	if !known {
@@ -375,7 +375,7 @@ func (c *Cache) end(id, cookie string) {
 func (c *Cache) Begin(t authclient.Tokens) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.take(familyOf(t.RefreshToken), t.RefreshToken, t)
+	c.take(FamilyOf(t.RefreshToken), t.RefreshToken, t)
 }
 
 // Forget drops the session that cookie stands for, which has been revoked.
@@ -383,7 +383,7 @@ func (c *Cache) Forget(cookie string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cookie = strings.Clone(cookie) // as in launch
-	c.end(familyOf(cookie), cookie)
+	c.end(FamilyOf(cookie), cookie)
 }
 
 // Run reports deliveries until ctx ends, so that a stale predecessor is caught

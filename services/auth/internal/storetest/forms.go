@@ -20,9 +20,7 @@ func Forms(t *testing.T, store form.Store) {
 	t.Run("W15 of parallel takes one succeeds", func(t *testing.T) { parallelTakes(t, store) })
 }
 
-func formOf(subject string) form.Key {
-	return form.Key{Subject: subject, Session: session.NewFamilyID()}
-}
+func newForm() form.Key { return form.Key{Subject: "u1", Session: session.NewFamilyID()} }
 
 func keep(t testing.TB, s form.Store, k form.Key, sealed []byte) {
 	t.Helper()
@@ -32,7 +30,7 @@ func keep(t testing.TB, s form.Store, k form.Key, sealed []byte) {
 }
 
 func takenOnce(t *testing.T, s form.Store) {
-	k, sealed := formOf("u1"), bytes.Repeat([]byte("\x00\xff\r\n"), form.MaxBytes/4)
+	k, sealed := newForm(), bytes.Repeat([]byte("\x00\xff\r\n"), form.MaxBytes/4)
 	keep(t, s, k, sealed)
 	for range 2 { // looking at it leaves it
 		if got, err := s.Get(t.Context(), k); err != nil || !bytes.Equal(got, sealed) {
@@ -51,9 +49,9 @@ func takenOnce(t *testing.T, s form.Store) {
 }
 
 func formsApart(t *testing.T, s form.Store) {
-	k := formOf("u1")
+	k := newForm()
 	keep(t, s, k, []byte("mine"))
-	for _, other := range []form.Key{formOf("u1"), {Subject: "u2", Session: k.Session}, {Subject: "", Session: k.Session}} {
+	for _, other := range []form.Key{newForm(), {Subject: "u2", Session: k.Session}, {Subject: "", Session: k.Session}} {
 		if _, err := s.Take(t.Context(), other); !errors.Is(err, form.ErrNotFound) {
 			t.Errorf("%v: %v", other, err)
 		}
@@ -64,7 +62,7 @@ func formsApart(t *testing.T, s form.Store) {
 }
 
 func newestForm(t *testing.T, s form.Store) {
-	k := formOf("u1")
+	k := newForm()
 	keep(t, s, k, []byte("first"))
 	keep(t, s, k, []byte("second"))
 	if got, err := s.Take(t.Context(), k); err != nil || string(got) != "second" {
@@ -73,7 +71,7 @@ func newestForm(t *testing.T, s form.Store) {
 }
 
 func parallelTakes(t *testing.T, s form.Store) {
-	k := formOf("u1")
+	k := newForm()
 	keep(t, s, k, []byte("once"))
 	var taken atomic.Int32
 	var all sync.WaitGroup

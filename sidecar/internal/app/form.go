@@ -1,0 +1,140 @@
+package app
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/cookie"
+	"lilypad.example/sidecar/internal/form"
+	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/redirect"
+)
+
+// goBack ends every refusal of a form that could not be kept.
+const goBack = " Go back in your browser: what you entered is often still there. Copy it, sign in, and send it again."
+
+// keepForm answers a form that was posted by nobody who is signed in. If it is
+// known whose it is, because they were signed in here before, it is kept until
+// they are again (W15); a POST never becomes a GET of its own address.
+func (h *handler) keepForm(x *http1.Exchange, v *visitor) {
+	remembered := cookie.ReadFormer(x.Request.Header)
+	confirmed, err := h.confirmed(x, remembered)
+	switch {
+	case err != nil:
+		h.failBody(x, err)
+		return
+	case confirmed:
+		// The session that was to send the kept form is over as well. The form
+		// still waits, and opens only with the session that it came from.
+		if v.ended {
+			v.setCookies = []string{cookie.Clear()}
+		}
+		h.toKeptForm(x, v)
+		return
+	}
+	former := remembered
+	if v.ended {
+		former = v.cookie
+	}
+	if former == "" {
+		h.askFor(x, v, "You are not signed in, so this was not carried out."+goBack)
+		return
+	}
+	err = h.forms.Keep(x.Context(), former, func() (form.Form, error) { return readForm(x) })
+	if err == nil {
+		h.metrics.forms.WithLabelValues("kept").Inc()
+		if !v.ended {
+			v.setCookies = append(v.setCookies, cookie.SetFormer(former)) // for as long as a new one
+		}
+		h.toKeptForm(x, v)
+		return
+	}
+	if x.Over() != http1.ReasonNone {
+		return // the client has gone
+	}
+	h.metrics.forms.WithLabelValues("not_kept").Inc()
+	h.log.Info("a form could not be kept", "error", err, "request_id", x.ID())
+	h.askFor(x, v, "You were signed out before this could be sent, and what you entered could not be kept."+goBack)
+}
+
+// readForm reads a form that may be kept.
+func readForm(x *http1.Exchange) (form.Form, error) {
+	q := &x.Request
+	f := form.Form{Target: q.Target, ContentType: q.Header.Get("Content-Type")}
+	if !form.Is(f.ContentType) || redirect.Safe(f.Target) == "" {
+		return f, form.ErrNotKept
+	}
+	var err error
+	f.Body, err = x.ReadBody(form.MaxBytes)
+	return f, err
+}
+
+// toKeptForm sends the browser to the login page, and from there to the form.
+func (h *handler) toKeptForm(x *http1.Exchange, v *visitor) {
+	h.goTo(x, v, redirect.ToLoginForForm(h.loginPath))
+}
+
+// confirmed reports whether x is the word of a person that the form that is kept
+// for them may be sent: what our own page posts to the form's address, in its
+// place. Otherwise x is as it was. It fails as reading a body does.
+func (h *handler) confirmed(x *http1.Exchange, former string) (bool, error) {
+	q := &x.Request
+	word := form.Confirmation(former)
+	if former == "" || q.Method != http.MethodPost || q.Body.Length() != int64(len(word)) {
+		return false, nil
+	}
+	body, err := x.ReadBody(int64(len(word)))
+	if err != nil {
+		return false, err
+	}
+	if string(body) == word {
+		return true, nil
+	}
+	q.SetContent(q.Header.Get("Content-Type"), body)
+	return false, nil
+}
+
+// release puts the kept form in the place of the word that it may be sent. From
+// there on it is a request like any other. It has answered when it returns false.
+func (h *handler) release(x *http1.Exchange, v *visitor) bool {
+	former := cookie.ReadFormer(x.Request.Header)
+	confirmed, err := h.confirmed(x, former)
+	if err != nil {
+		h.failBody(x, err)
+		return false
+	}
+	if !confirmed {
+		return true
+	}
+	f, err := h.forms.Take(x.Context(), v.view.Authorization, former)
+	switch {
+	case errors.Is(err, form.ErrUnavailable):
+		h.log.Warn("a kept form could not be taken", "error", err, "request_id", x.ID())
+		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This cannot be sent at the moment. It is still kept: please try again shortly.")
+		p.RetryAfter = 5 * time.Second
+		h.refuse(x, v.setCookies, p)
+		return false
+	case err != nil || !f.BelongsTo(x.Request.Target):
+		h.metrics.forms.WithLabelValues("gone").Inc()
+		h.refuse(x, append(v.setCookies, cookie.ClearFormer()), problem.New(http.StatusGone, "form_gone",
+			"What you entered is not kept any more, so nothing was sent now. It may have been sent before, or its ten minutes are over."))
+		return false
+	}
+	h.metrics.forms.WithLabelValues("sent").Inc()
+	v.setCookies = append(v.setCookies, cookie.ClearFormer())
+	x.Request.SetContent(f.ContentType, f.Body)
+	return true
+}
+
+// failBody answers for a body that could not be read.
+func (h *handler) failBody(x *http1.Exchange, err error) {
+	fault, ok := errors.AsType[*http1.Fault](err)
+	if !ok {
+		x.ClientGone()
+		return
+	}
+	x.Fail(fault.Reason)
+	h.refuse(x, nil, problem.New(fault.Status, problem.BadRequest, "The request could not be read to its end."))
+}

@@ -1,0 +1,426 @@
+package app_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/sidecar/internal/cookie"
+)
+
+// browser keeps cookies as a browser does, and posts forms.
+type browser struct {
+	*world
+
+	jar map[string]string
+}
+
+func newBrowser(t *testing.T) *browser { t.Helper(); return &browser{newWorld(t), map[string]string{}} }
+
+func (b *browser) do(method, path, contentType, body string) reply {
+	b.t.Helper()
+	pairs := []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin", "Accept", pageTypes}
+	if contentType != "" {
+		pairs = append(pairs, "Content-Type", contentType)
+	}
+	for name, value := range b.jar {
+		pairs = append(pairs, "Cookie", name+"="+value)
+	}
+	r := b.send(method, path, body, pairs...)
+	for _, line := range r.header.Values("Set-Cookie") {
+		c, err := http.ParseSetCookie(line)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if b.jar[c.Name] = c.Value; c.MaxAge < 0 {
+			delete(b.jar, c.Name)
+		}
+	}
+	return r
+}
+
+func (b *browser) open(path string) reply {
+	b.t.Helper()
+	return b.do(http.MethodGet, path, "", "")
+}
+
+func (b *browser) post(path, body string) reply {
+	b.t.Helper()
+	return b.do(http.MethodPost, path, form, body)
+}
+
+// signIn signs in as who and returns where that leads.
+func (b *browser) signIn(who, next string) string {
+	b.t.Helper()
+	r := b.post("/auth/login", url.Values{"email": {who}, "password": {password}, "next": {next}}.Encode())
+	if _, set := r.setCookie(b.t); r.status != http.StatusSeeOther || !set {
+		b.t.Fatalf("login: %d %s", r.status, r.body)
+	}
+	return r.header.Get("Location")
+}
+
+// killSession ends all sessions, behind the sidecar's back.
+func (b *browser) killSession() {
+	b.t.Helper()
+	b.auth.set(func(a *auth) {
+		for family := range a.sessions {
+			delete(a.sessions, family)
+			a.ended <- family
+		}
+	})
+	for b.open("/account").status == http.StatusOK { // until the feed has told
+	}
+}
+
+// expire is a killed session that this browser has not noticed.
+func (b *browser) expire() {
+	b.t.Helper()
+	session := b.jar[cookie.Name]
+	b.killSession()
+	b.jar = map[string]string{cookie.Name: session}
+}
+
+const (
+	entered     = "text=a+long+letter%0D%0A&password=planted-secret"
+	toForm      = "/login?next=%2Fauth%2Fform&error=form_kept"
+	confirmWord = "lilypad-form="
+)
+
+// confirm presses the button of the page that offers the form.
+func (b *browser) confirm(path string) reply {
+	b.t.Helper()
+	return b.post(path, confirmWord+strings.Split(b.jar[cookie.Former], ".")[2])
+}
+
+func TestW15_AFormOutlivesItsSession(t *testing.T) {
+	for name, end := range map[string]func(*browser){
+		"found out by the form itself":   (*browser).expire,
+		"found out before, by some page": (*browser).killSession,
+	} {
+		for kind, content := range map[string]string{form: entered, "multipart/form-data; boundary=b": "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n\x00\xff\r\n--b--\r\n"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				b := newBrowser(t)
+				b.signIn(email, "")
+				end(b)
+				hits := b.hits()
+				r := b.do(http.MethodPost, "/api/letters?draft=1&x=(a'b)", kind, content)
+				if r.status != http.StatusSeeOther || r.header.Get("Location") != toForm || r.header.Get("Cache-Control") != "no-store" {
+					t.Fatalf("%d to %q: %s", r.status, r.header.Get("Location"), r.body)
+				}
+				if b.jar[cookie.Name] != "" || b.jar[cookie.Former] == "" {
+					t.Errorf("the browser keeps %v", b.jar)
+				}
+				if to := b.signIn(email, "/auth/form"); to != "/auth/form" {
+					t.Fatalf("signing in leads to %s", to)
+				}
+				for range 2 { // looking at it, again and again, sends nothing
+					r = b.open("/auth/form")
+					if r.status != http.StatusOK || !strings.Contains(r.body, `<form method="post" action="/api/letters?draft=1&amp;x=%28a%27b%29">`) {
+						t.Fatalf("%d %s", r.status, r.body)
+					}
+					for _, shown := range []string{"<code>/api/letters</code>", email, "Fred &lt;b&gt;"} {
+						if !strings.Contains(r.body, shown) {
+							t.Errorf("%s is not on the page", shown)
+						}
+					}
+				}
+				if strings.Contains(r.body, "planted") || strings.Contains(r.body, "letter%0D") || strings.Contains(r.body, strings.Split(b.jar[cookie.Former], ".")[4]) {
+					t.Errorf("R12: the page says too much: %s", r.body)
+				}
+				if b.hits() != hits {
+					t.Fatal("the application saw something before it was confirmed")
+				}
+				r = b.confirm("/api/letters?draft=1&x=%28a%27b%29")
+				s := r.seen(t)
+				if s.Method != http.MethodPost || s.Body != content && kind == form || s.Header.Get("Content-Type") != kind || !strings.HasPrefix(s.Path, "/api/letters?draft=1") {
+					t.Errorf("the application got %+v", s)
+				}
+				if len(s.Header.Values("Authorization")) != 1 || s.Header.Get("Cookie") != "" || len(s.Header.Values("Content-Type")) != 1 {
+					t.Errorf("%v", s.Header)
+				}
+				if b.jar[cookie.Former] != "" || b.jar[cookie.Name] == "" {
+					t.Errorf("the browser keeps %v", b.jar)
+				}
+				if strings.Contains(b.logs.String(), "planted") {
+					t.Error("R12: the log holds what was entered")
+				}
+			})
+		}
+	}
+}
+
+// keepForm goes as far as a form that is kept, and signs in as who.
+func keepForm(t *testing.T, who string) *browser {
+	t.Helper()
+	b := newBrowser(t)
+	b.signIn(email, "")
+	b.expire()
+	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	if who != "" {
+		b.signIn(who, "/auth/form")
+	}
+	return b
+}
+
+func TestW15_AFormIsSentOnce(t *testing.T) {
+	b := keepForm(t, email)
+	copied := b.jar[cookie.Former]
+	hits := b.hits()
+	if r := b.confirm("/api/letters"); r.status != http.StatusOK {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	b.jar[cookie.Former] = copied // a reload, or a second tab
+	if r := b.confirm("/api/letters"); r.status != http.StatusGone || !strings.Contains(r.body, "not kept any more") {
+		t.Errorf("again: %d %s", r.status, r.body)
+	}
+	if r := b.open("/auth/form"); r.status != http.StatusNotFound {
+		t.Errorf("offered again: %d", r.status)
+	}
+	if n := b.hits() - hits; n != 1 {
+		t.Errorf("sent %d times", n)
+	}
+}
+
+func TestW15_ADiscardedFormIsGone(t *testing.T) {
+	b := keepForm(t, email)
+	copied := b.jar[cookie.Former]
+	hits := b.hits()
+	if r := b.post("/auth/form/discard", ""); r.status != http.StatusSeeOther || r.header.Get("Location") != "/" || b.jar[cookie.Former] != "" {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	b.jar[cookie.Former] = copied
+	if r := b.confirm("/api/letters"); r.status != http.StatusGone || b.hits() != hits {
+		t.Errorf("sent all the same: %d", r.status)
+	}
+}
+
+func TestW15_NobodySendsAnothersForm(t *testing.T) {
+	b := keepForm(t, otherEmail)
+	hits, mine := b.hits(), b.jar[cookie.Former]
+	if r := b.open("/auth/form"); r.status != http.StatusNotFound || strings.Contains(r.body, "letters") {
+		t.Errorf("offered to another user: %d %s", r.status, r.body)
+	}
+	if r := b.confirm("/api/letters"); r.status != http.StatusGone || b.hits() != hits {
+		t.Errorf("sent by another user: %d", r.status)
+	}
+	// It was not lost by that: its owner still has it, in the browser that has the key.
+	b.signIn(email, "/auth/form")
+	b.jar[cookie.Former] = mine
+	if r := b.confirm("/api/letters"); r.status != http.StatusOK || r.seen(t).Body != entered {
+		t.Errorf("its owner: %d %s", r.status, r.body)
+	}
+}
+
+func TestW15_TheKeyIsInTheBrowserAlone(t *testing.T) {
+	b := keepForm(t, email)
+	var sealed []byte
+	b.auth.set(func(a *auth) {
+		for _, s := range a.forms {
+			sealed = s
+		}
+	})
+	if len(sealed) == 0 || bytes.Contains(sealed, []byte("letter")) || bytes.Contains(sealed, []byte("account")) {
+		t.Fatalf("stored: %q", sealed)
+	}
+	// Another generation of the session's token finds the form and cannot open it.
+	parts := strings.Split(b.jar[cookie.Former], ".")
+	parts[4] = strings.Repeat("n", 43)
+	b.jar[cookie.Former] = strings.Join(parts, ".")
+	if r := b.open("/auth/form"); r.status != http.StatusNotFound {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+func TestW15_WhatIsNotKeptIsSaid(t *testing.T) {
+	large := "text=" + strings.Repeat("x", 64<<10)
+	for name, c := range map[string]struct {
+		path, contentType, body string
+		before                  func(*browser)
+		want                    string
+	}{
+		"too large":        {"/api/x", form, large, nil, "could not be kept"},
+		"not a form":       {"/api/x", "text/plain", "x", nil, "could not be kept"},
+		"a long address":   {"/api/x?" + strings.Repeat("x", 1100), form, "x=y", nil, "could not be kept"},
+		"auth is away":     {"/api/x", form, "x=y", func(b *browser) { b.auth.set(func(a *auth) { a.instead = refuse(http.StatusServiceUnavailable) }) }, "could not be kept"},
+		"too many":         {"/api/x", form, "x=y", func(b *browser) { b.auth.set(func(a *auth) { a.instead = refuse(http.StatusTooManyRequests) }) }, "could not be kept"},
+		"a stranger":       {"/api/x", form, "x=y", func(b *browser) { clear(b.jar) }, "not signed in"},
+		"a forged session": {"/api/x", form, "x=y", func(b *browser) { b.jar[cookie.Former] = "v1.k1.family9999999999999999.1.x" }, "could not be kept"},
+		"a planted cookie": {"/api/x", form, "x=y", func(b *browser) { b.jar[cookie.Former] = "../../etc/passwd" }, "not signed in"},
+	} {
+		b := newBrowser(t)
+		b.signIn(email, "")
+		b.killSession()
+		if c.before != nil {
+			c.before(b)
+		}
+		hits := b.hits()
+		r := b.do(http.MethodPost, c.path, c.contentType, c.body)
+		if r.status != http.StatusUnauthorized || !strings.Contains(r.body, c.want) || !strings.Contains(r.body, "Go back in your browser") || !strings.Contains(r.body, `href="/login"`) {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+		if r.header.Get("Location") != "" || b.hits() != hits {
+			t.Errorf("%s: %v, %d hits", name, r.header, b.hits()-hits)
+		}
+	}
+}
+
+func refuse(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, status, api.Problem{Status: status, Code: "x"})
+	}
+}
+
+func TestW15_AFormAsLargeAsTheCapIsKept(t *testing.T) {
+	b := newBrowser(t)
+	b.signIn(email, "")
+	b.killSession()
+	large := "text=" + strings.Repeat("x", 63<<10)
+	if r := b.post("/api/x", large); r.header.Get("Location") != toForm {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	b.signIn(email, "/auth/form")
+	if r := b.confirm("/api/x"); r.status != http.StatusOK || r.seen(t).Body != large {
+		t.Errorf("%d, %d bytes", r.status, len(r.body))
+	}
+}
+
+func TestW15_PasswordFormsOfOurOwnAndProgramsAreNotKept(t *testing.T) {
+	b := newBrowser(t)
+	b.signIn(email, "")
+	b.expire()
+	dead := cookie.Name + "=" + b.jar[cookie.Name]
+	b.post("/auth/login", url.Values{"email": {email}, "password": {"wrong"}}.Encode())
+	for name, pairs := range map[string][]string{
+		"fetch":      {"Sec-Fetch-Mode", "cors", "Content-Type", form, "Accept", pageTypes},
+		"JSON":       {"Content-Type", jsonType, "Accept", jsonType},
+		"program":    {"Content-Type", form, "Accept", "*/*"},
+		"XHR":        {"X-Requested-With", "XMLHttpRequest", "Content-Type", form, "Accept", "*/*"},
+		"cross-site": {"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "cross-site", "Content-Type", form},
+	} {
+		r := b.send(http.MethodPost, "/api/x", entered, append(pairs, "Cookie", dead)...)
+		want := http.StatusUnauthorized
+		if name == "cross-site" {
+			want = http.StatusForbidden
+		}
+		if r.status != want || r.header.Get("Location") != "" {
+			t.Errorf("%s: %d to %q", name, r.status, r.header.Get("Location"))
+		}
+	}
+	b.auth.set(func(a *auth) {
+		if len(a.forms) != 0 {
+			t.Errorf("%d forms are kept", len(a.forms))
+		}
+	})
+}
+
+func TestW15_TheWordCountsForItsOwnFormOnly(t *testing.T) {
+	b := keepForm(t, email)
+	hits := b.hits()
+	sid := strings.Split(b.jar[cookie.Former], ".")[2]
+	// The same length, another word: a form of the application's own.
+	own := confirmWord + strings.Repeat("x", len(sid))
+	if r := b.post("/api/letters", own); r.status != http.StatusOK || r.seen(t).Body != own || r.seen(t).Header.Get("Content-Type") != form {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	// From another site it is no word at all.
+	r := b.send(http.MethodPost, "/api/letters", confirmWord+sid, "Content-Type", form, "Sec-Fetch-Site", "cross-site",
+		"Cookie", cookie.Name+"="+b.jar[cookie.Name]+"; "+cookie.Former+"="+b.jar[cookie.Former])
+	if r.status != http.StatusForbidden {
+		t.Errorf("cross-site: %d", r.status)
+	}
+	if r := b.confirm("/api/elsewhere"); r.status != http.StatusGone {
+		t.Errorf("at another address: %d %s", r.status, r.body)
+	}
+	if n := b.hits() - hits; n != 1 {
+		t.Errorf("%d requests reached the application", n)
+	}
+}
+
+func TestW15_TheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
+	b := keepForm(t, "")
+	// Nobody is signed in: the page asks for that first.
+	if r := b.open("/auth/form"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fauth%2Fform" {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	// A wrong password on the way changes nothing.
+	r := b.post("/auth/login", url.Values{"email": {email}, "password": {"wrong"}, "next": {"/auth/form"}}.Encode())
+	if !strings.Contains(r.header.Get("Location"), "next=%2Fauth%2Fform") || b.jar[cookie.Former] == "" {
+		t.Errorf("%v", r.header)
+	}
+	// The new session dies before the word is said.
+	b.signIn(email, "/auth/form")
+	former := b.jar[cookie.Former]
+	b.auth.set(func(a *auth) {
+		for family := range a.sessions {
+			delete(a.sessions, family)
+			a.ended <- family
+		}
+	})
+	var answered reply
+	for answered = b.open("/auth/form"); answered.status == http.StatusOK; answered = b.open("/auth/form") {
+	}
+	if answered.status != http.StatusSeeOther {
+		t.Fatalf("%d", answered.status)
+	}
+	b.jar[cookie.Former] = former
+	if r := b.confirm("/api/letters"); r.header.Get("Location") != toForm || b.jar[cookie.Former] != former {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	b.signIn(email, "/auth/form")
+	// The auth service is away for a moment: the form still waits.
+	b.auth.set(func(a *auth) { a.instead = refuse(http.StatusServiceUnavailable) })
+	if r := b.confirm("/api/letters"); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || b.jar[cookie.Former] != former {
+		t.Errorf("%d %v", r.status, r.header)
+	}
+	b.auth.set(func(a *auth) { a.instead = nil })
+	if r := b.confirm("/api/letters"); r.status != http.StatusOK || r.seen(t).Body != entered {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+func TestT08_SigningOutAndSigningInOtherwiseForgetTheFormerSession(t *testing.T) {
+	b := keepForm(t, email)
+	if b.post("/auth/logout", ""); len(b.jar) != 0 {
+		t.Errorf("after logout the browser keeps %v", b.jar)
+	}
+	b = keepForm(t, "")
+	if b.signIn(email, "/account"); len(b.jar) != 1 {
+		t.Errorf("after another login it keeps %v", b.jar)
+	}
+}
+
+func TestT21_ThePageOfAKeptFormIsGuarded(t *testing.T) {
+	b := keepForm(t, email)
+	r := b.open("/auth/form")
+	for name, want := range map[string]string{
+		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+		"Content-Type": "text/html; charset=utf-8", "Strict-Transport-Security": "max-age=63072000",
+	} {
+		if got := r.header.Get(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	csp := r.header.Get("Content-Security-Policy")
+	for _, part := range []string{"default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self' https:"} {
+		if !strings.Contains(csp, part) {
+			t.Errorf("%s is not in %s", part, csp)
+		}
+	}
+	if strings.Contains(r.body, "<script") {
+		t.Error("it needs a script")
+	}
+	for _, path := range []string{"/auth/form", "/auth/form/discard"} {
+		method := http.MethodPost
+		if path == "/auth/form/discard" {
+			method = http.MethodGet
+		}
+		if r := b.do(method, path, form, ""); r.status != http.StatusMethodNotAllowed {
+			t.Errorf("T14: %s %s: %d", method, path, r.status)
+		}
+	}
+}
