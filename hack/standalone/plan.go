@@ -94,6 +94,7 @@ routes:
   - {prefix: /static/, upstream: app, policy: public}
   - {prefix: /api/frogs, upstream: frogs, policy: session, deny: {text: Login to pet the phrog 👀}}
   - {prefix: /account, upstream: app, policy: session}
+  - {prefix: /frogs, methods: [POST], upstream: app, policy: session, deny: {text: Login to pet the phrog 👀}}
   - {prefix: /admin, upstream: app, policy: "role:admin", fresh: 15m}
   - {prefix: /, upstream: app, policy: optional}
 `, local(p.frontend), local(p.frogs))

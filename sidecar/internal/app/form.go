@@ -12,19 +12,21 @@ import (
 	"lilypad.example/sidecar/internal/redirect"
 )
 
-// goBack ends every refusal of a form that could not be kept.
-const goBack = " Go back in your browser: what you entered is often still there. Copy it, sign in, and send it again."
+// notKept ends a refusal of what was posted and could not be kept.
+const notKept = " This was not carried out, and what you entered could not be kept. Go back in your browser:" +
+	" it is often still there. Copy it, sign in, and send it again."
 
-// keepForm answers a form that was posted by nobody who is signed in. If it is
-// known whose it is, because they were signed in here before, it is kept until
-// they are again (W15); a POST never becomes a GET of its own address.
-func (h *handler) keepForm(x *http1.Exchange, v *visitor) {
-	remembered := cookie.ReadFormer(x.Request.Header)
-	confirmed, err := h.confirmed(x, remembered)
+// keepForm keeps a form of whoever has to sign in before it can be sent (W15):
+// of a session that is over, or that is not fresh enough. It has answered when
+// it returns true; otherwise p says what became of the form. A POST never
+// becomes a GET of its own address.
+func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bool {
+	former := cookie.ReadFormer(x.Request.Header)
+	confirmed, err := h.confirmed(x, former)
 	switch {
 	case err != nil:
 		h.failBody(x, err)
-		return
+		return true
 	case confirmed:
 		// The session that was to send the kept form is over as well. The form
 		// still waits, and opens only with the session that it came from.
@@ -32,31 +34,31 @@ func (h *handler) keepForm(x *http1.Exchange, v *visitor) {
 			v.setCookies = []string{cookie.Clear()}
 		}
 		h.toKeptForm(x, v)
-		return
-	}
-	former := remembered
-	if v.ended {
+		return true
+	case v.ended:
 		former = v.cookie
-	}
-	if former == "" {
-		h.askFor(x, v, "You are not signed in, so this was not carried out."+goBack)
-		return
+	case v.signedIn():
+		former = v.view.Cookie
+	case former == "":
+		p.Detail += notKept // a stranger's
+		return false
 	}
 	err = h.forms.Keep(x.Context(), former, func() (form.Form, error) { return readForm(x) })
-	if err == nil {
+	switch {
+	case err == nil:
 		h.metrics.forms.WithLabelValues("kept").Inc()
 		if !v.ended {
 			v.setCookies = append(v.setCookies, cookie.SetFormer(former)) // for as long as a new one
 		}
 		h.toKeptForm(x, v)
-		return
-	}
-	if x.Over() != http1.ReasonNone {
-		return // the client has gone
+		return true
+	case x.Over() != http1.ReasonNone:
+		return true // the client has gone
 	}
 	h.metrics.forms.WithLabelValues("not_kept").Inc()
 	h.log.Info("a form could not be kept", "error", err, "request_id", x.ID())
-	h.askFor(x, v, "You were signed out before this could be sent, and what you entered could not be kept."+goBack)
+	p.Detail += notKept
+	return false
 }
 
 // readForm reads a form that may be kept.
@@ -73,16 +75,16 @@ func readForm(x *http1.Exchange) (form.Form, error) {
 
 // toKeptForm sends the browser to the login page, and from there to the form.
 func (h *handler) toKeptForm(x *http1.Exchange, v *visitor) {
-	h.goTo(x, v, redirect.ToLoginForForm(h.loginPath))
+	h.goTo(x, v, redirect.ToPage(h.loginPath, redirect.KeptForm, "form_kept"))
 }
 
-// confirmed reports whether x is the word of a person that the form that is kept
+// confirmed reports whether x, a POST, is the word of a person that the form that is kept
 // for them may be sent: what our own page posts to the form's address, in its
 // place. Otherwise x is as it was. It fails as reading a body does.
 func (h *handler) confirmed(x *http1.Exchange, former string) (bool, error) {
 	q := &x.Request
 	word := form.Confirmation(former)
-	if former == "" || q.Method != http.MethodPost || q.Body.Length() != int64(len(word)) {
+	if former == "" || q.Body.Length() != int64(len(word)) {
 		return false, nil
 	}
 	body, err := x.ReadBody(int64(len(word)))

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/sidecar/internal/cookie"
@@ -85,7 +86,7 @@ func (b *browser) expire() {
 
 const (
 	entered     = "text=a+long+letter%0D%0A&password=planted-secret"
-	toForm      = "/login?next=%2Fauth%2Fform&error=form_kept"
+	toForm      = "/login?error=form_kept&next=%2Fauth%2Fform"
 	confirmWord = "lilypad-form="
 )
 
@@ -149,6 +150,24 @@ func TestW15_AFormOutlivesItsSession(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestW15_AFormThatNeedsARecentLoginWaitsForIt(t *testing.T) {
+	b := newBrowser(t)
+	b.auth.set(func(a *auth) { a.age = time.Hour })
+	b.signIn(email, "")
+	if r := b.post("/vault/x", entered); r.status != http.StatusSeeOther || r.header.Get("Location") != toForm || b.hits() != 0 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	// Not signed in again yet: the word alone changes nothing, and loses nothing.
+	if r := b.confirm("/vault/x"); r.status != http.StatusSeeOther || r.header.Get("Location") != toForm || b.hits() != 0 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	b.auth.set(func(a *auth) { a.age = 0 })
+	b.signIn(email, "/auth/form")
+	if r := b.confirm("/vault/x"); r.status != http.StatusOK || r.seen(t).Body != entered || len(b.jar) != 1 {
+		t.Errorf("%d %s", r.status, r.body)
 	}
 }
 
@@ -248,9 +267,9 @@ func TestW15_WhatIsNotKeptIsSaid(t *testing.T) {
 		"a long address":   {"/api/x?" + strings.Repeat("x", 1100), form, "x=y", nil, "could not be kept"},
 		"auth is away":     {"/api/x", form, "x=y", func(b *browser) { b.auth.set(func(a *auth) { a.instead = refuse(http.StatusServiceUnavailable) }) }, "could not be kept"},
 		"too many":         {"/api/x", form, "x=y", func(b *browser) { b.auth.set(func(a *auth) { a.instead = refuse(http.StatusTooManyRequests) }) }, "could not be kept"},
-		"a stranger":       {"/api/x", form, "x=y", func(b *browser) { clear(b.jar) }, "not signed in"},
+		"a stranger":       {"/api/x", form, "x=y", func(b *browser) { clear(b.jar) }, "could not be kept"},
 		"a forged session": {"/api/x", form, "x=y", func(b *browser) { b.jar[cookie.Former] = "v1.k1.family9999999999999999.1.x" }, "could not be kept"},
-		"a planted cookie": {"/api/x", form, "x=y", func(b *browser) { b.jar[cookie.Former] = "../../etc/passwd" }, "not signed in"},
+		"a planted cookie": {"/api/x", form, "x=y", func(b *browser) { b.jar[cookie.Former] = "../../etc/passwd" }, "could not be kept"},
 	} {
 		b := newBrowser(t)
 		b.signIn(email, "")

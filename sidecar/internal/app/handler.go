@@ -84,7 +84,7 @@ func (h *handler) handle(x *http1.Exchange) {
 			return
 		}
 	}
-	if !h.may(x, r, &v) || v.signedIn() && !h.release(x, &v) {
+	if !h.may(x, r, &v) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
 		return
 	}
 	h.forward(x, h.upstreams[r.Upstream], client, &v)

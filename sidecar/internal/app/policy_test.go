@@ -21,7 +21,7 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	}{
 		"navigation":  {"GET", []string{"Sec-Fetch-Mode", "navigate"}, 303},
 		"fetch":       {"GET", []string{"Sec-Fetch-Mode", "cors"}, 401},
-		"posted form": {"POST", []string{"Sec-Fetch-Mode", "navigate", "Content-Type", form}, 401},
+		"posted JSON": {"POST", []string{"Sec-Fetch-Mode", "cors", "Content-Type", jsonType}, 401},
 	} {
 		r := w.send(c.method, "/vault/x?y", "", append(c.pairs, "Cookie", old)...)
 		if r.status != c.status || r.status == 303 && r.header.Get("Location") != page {

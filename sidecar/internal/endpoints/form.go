@@ -17,7 +17,7 @@ import (
 func (e *Endpoints) offerForm(w http.ResponseWriter, r *http.Request, by Caller) error {
 	view, err := e.signedIn(w, r, by)
 	if _, refused := errors.AsType[*problem.Problem](err); refused && page.WantsPage(r.Method, r.Header.Get) {
-		http.Redirect(w, r, redirect.ToLogin(e.Paths.Login, redirect.KeptForm), http.StatusSeeOther)
+		http.Redirect(w, r, redirect.ToPage(e.Paths.Login, redirect.KeptForm, ""), http.StatusSeeOther)
 		return nil
 	}
 	if err != nil {

@@ -74,9 +74,3 @@ func ToPage(page, target, code string) string {
 	}
 	return page + "?" + q.Encode()
 }
-
-// ToLoginForForm returns the address of the login page that says that a form is
-// kept, and leads to it.
-func ToLoginForForm(loginPath string) string {
-	return ToLogin(loginPath, KeptForm) + "&error=form_kept"
-}

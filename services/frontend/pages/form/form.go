@@ -87,6 +87,8 @@ func message(code string) string {
 		return "Too many attempts. Please wait a minute, then try again."
 	case "unavailable":
 		return "The pond cannot be reached at the moment. Please try again shortly."
+	case "form_kept":
+		return "Sign in, then this can be sent: what you entered is kept for ten minutes."
 	default:
 		return ""
 	}

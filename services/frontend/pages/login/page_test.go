@@ -62,7 +62,7 @@ func text(want string) func(int, *goquery.Selection) bool {
 func TestF11_EveryKnownErrorHasItsSentenceAndKeepsTheAddress(t *testing.T) {
 	w := open(t)
 	for code, want := range map[string]string{
-		"invalid_credentials": "do not go together", "rate_limited": "Too many attempts", "unavailable": "cannot be reached", "invalid_fields": "marked fields",
+		"invalid_credentials": "do not go together", "rate_limited": "Too many attempts", "unavailable": "cannot be reached", "invalid_fields": "marked fields", "form_kept": "kept for ten minutes",
 	} {
 		_, d := get(t, w, url.Values{"error": {code}, "email": {"ann@example.org"}, "password": {"planted"}})
 		if alert := d.Find(".alert[role=alert]").Text(); !strings.Contains(alert, want) {
