@@ -332,7 +332,7 @@ func (fl *flight) waitBriefly(ctx context.Context, old View) View {
 // take keeps what the auth service gave for cookie.
 func (c *Cache) take(id, cookie string, t authclient.Tokens) View {
 	// One string where several are equal: a cookie's would live on as the key.
-	if own := familyOf(t.RefreshToken); own == id {
+	if own := FamilyOf(t.RefreshToken); own == id {
 		id = own
 	}
 	if t.SessionID == id {
