@@ -129,7 +129,7 @@ func (l *lab) startFloor(ctx context.Context) (*server, error) {
 		return nil, err
 	}
 	return l.start(ctx, program{
-		name: "floor", address: at, path: l.self, args: []string{"floor", at}, env: []string{redisVariable + "=" + l.stores.RedisURL},
+		name: "floor", address: at, path: l.self, args: []string{"floor", at}, env: append(goSettings(), redisVariable+"="+l.stores.RedisURL),
 	}, func() bool { return listens(ctx, at) })
 }
 

@@ -27,7 +27,11 @@ import (
 const issuer = "http://auth.bench.example"
 
 // clientID is what we and the sidecars call ourselves before the auth service.
-const clientID = "bench"
+// A cluster's ServiceAccounts have names like this one.
+const clientID = "production-frontend/frogs-frontend"
+
+// goSettings are those of charts/lilypad. The floor has them too.
+func goSettings() []string { return []string{"GOGC=400", "GOMEMLIMIT=200MiB"} }
 
 // A lab is one run: its folder, its keys and everything it has started. What
 // listens does so on free loopback ports; nothing outlives it.
@@ -121,7 +125,7 @@ func (l *lab) startAuth(ctx context.Context, name string, more map[string]string
 		"SIGNING_KEYS_FILE": l.file("signing.pem"), "RING_KEYS_FILE": l.file("ring.keys"), "CLIENT_KEYS_FILE": l.file("clients.json"),
 	}
 	maps.Copy(settings, more)
-	return l.startService(ctx, name, "auth", settings, false)
+	return l.startService(ctx, name, "auth", settings, goSettings(), false)
 }
 
 // startSidecar runs one with everything on and every request in its access log.
@@ -134,10 +138,10 @@ func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mut
 	return l.startService(ctx, name, "sidecar", map[string]string{
 		"AUTH_URL": "http://" + auth, "ISSUER": issuer, "ROUTES_FILE": routes,
 		"CLIENT_ID": clientID, "CLIENT_KEY_FILE": l.file("client-key.pem"), "ACCESS_LOG": "all",
-	}, mute)
+	}, nil, mute)
 }
 
-func (l *lab) startService(ctx context.Context, name, binary string, settings map[string]string, mute bool) (service, error) {
+func (l *lab) startService(ctx context.Context, name, binary string, settings map[string]string, env []string, mute bool) (service, error) {
 	at, err := process.FreeAddress(ctx)
 	if err != nil {
 		return service{}, err
@@ -146,7 +150,7 @@ func (l *lab) startService(ctx context.Context, name, binary string, settings ma
 	if err != nil {
 		return service{}, err
 	}
-	env := []string{"LILYPAD_LISTEN=" + at, "LILYPAD_OPS_LISTEN=" + ops, "LILYPAD_DRAIN=1s"}
+	env = append(env, "LILYPAD_LISTEN="+at, "LILYPAD_OPS_LISTEN="+ops, "LILYPAD_DRAIN=1s")
 	for k, v := range settings {
 		env = append(env, "LILYPAD_"+k+"="+v)
 	}

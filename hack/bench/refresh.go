@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -42,17 +43,28 @@ func (t turn) micros(of time.Duration) float64 {
 	return float64(of) / float64(time.Microsecond) / float64(t.requests)
 }
 
+func (t turn) cpuMicros() float64 { return t.micros(t.cpu) }
+
 // A refresher is a server that exchanges refresh tokens, and how to ask it.
 type refresher struct {
 	*server
 	target, prefix string // the form up to the refresh token
 	sessions       []*session
+	workers        int
+}
+
+// with is r with other sessions.
+func (r refresher) with(workers int, sessions []*session) refresher {
+	r.workers, r.sessions = workers, sessions
+	return r
 }
 
 func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessions []*session, found *figures) error {
-	if err := measureStore(ctx, l, sessions, "family bytes at generation 1", found); err != nil {
+	db, err := l.openFamilies()
+	if err != nil {
 		return err
 	}
+	defer db.Close()
 	base, err := l.startFloor(ctx)
 	if err != nil {
 		return err
@@ -69,31 +81,15 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 		"grant_type": {"refresh_token"}, "user_agent": {userAgent}, "client_address": {"198.18.0.1"},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
 	}
-	whole := refresher{server: auth.server, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions}
-	bare := refresher{server: base, target: "/", prefix: "refresh_token=", sessions: own}
-	var wholes, bares []turn
-	sides := []struct {
-		name  string
-		who   refresher
-		turns *[]turn
-	}{{"refresh", whole, &wholes}, {"floor", bare, &bares}}
-	for round := range o.rounds {
-		for _, side := range sides {
-			l.say("round %d: %s", round+1, side.name)
-			if _, err := l.drive(ctx, side.who, time.Second/2); err != nil { // warm, and awake
-				return err
-			}
-			*side.turns = append(*side.turns, turn{})
-		}
-		for range o.seconds { // second by second in turn: what else the machine does changes in less than a turn
-			for _, side := range sides {
-				t, err := l.drive(ctx, side.who, time.Second)
-				if err != nil {
-					return err
-				}
-				(*side.turns)[round].add(t)
-			}
-		}
+	whole := refresher{server: auth.server, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions, workers: workers}
+	bare := refresher{server: base, target: "/", prefix: "refresh_token=", sessions: own, workers: workers}
+
+	if err := measureGrowth(ctx, l, o, db, whole, found); err != nil {
+		return err
+	}
+	wholes, bares := &side{name: "refresh", who: whole}, &side{name: "floor", who: bare}
+	if err := l.compare(ctx, o, wholes, bares); err != nil {
+		return err
 	}
 	if o.profile != "" {
 		if err := l.profile(ctx, o, auth, whole); err != nil {
@@ -102,28 +98,61 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 	}
 	found.refresh(wholes, bares)
 	base.Stop()
-	return measureStore(ctx, l, sessions, "family bytes", found)
+	crowd, err := db.measure(ctx, sessions, "family bytes", found)
+	return errors.Join(err, db.forget(ctx, crowd))
+}
+
+// A side is one of several that take turns.
+type side struct {
+	name  string
+	who   refresher
+	turns []turn
+}
+
+// compare has the sides take turns: in each round second by second, because
+// what else the machine does changes in less than a turn.
+func (l *lab) compare(ctx context.Context, o options, sides ...*side) error {
+	for round := range o.rounds {
+		for _, s := range sides {
+			l.say("round %d: %s", round+1, s.name)
+			if _, err := l.drive(ctx, s.who, time.Second/2); err != nil { // warm, and awake
+				return err
+			}
+			s.turns = append(s.turns, turn{})
+		}
+		for range o.seconds {
+			for _, s := range sides {
+				t, err := l.drive(ctx, s.who, time.Second)
+				if err != nil {
+					return err
+				}
+				s.turns[round].add(t)
+			}
+		}
+	}
+	return nil
+}
+
+// ratio is the median of the rounds' ratios of a to b: the two of one round had
+// the same neighbours.
+func ratio(a, b *side, of func(turn) float64) float64 {
+	ratios := make([]float64, len(a.turns))
+	for i := range ratios {
+		ratios[i] = of(a.turns[i]) / of(b.turns[i])
+	}
+	return median(ratios)
 }
 
 // refresh writes what the turns come to.
-func (f *figures) refresh(wholes, bares []turn) {
-	for _, side := range []struct {
-		name  string
-		turns []turn
-	}{{"refresh", wholes}, {"floor", bares}} {
-		f.add(side.name+" cpu us", 1, medianOf(side.turns, func(t turn) float64 { return t.micros(t.cpu) }))
-		f.add(side.name+" requests/s", 0, medianOf(side.turns, turn.perSecond))
-		f.add(side.name+" p99 ms", 2, medianOf(side.turns, func(t turn) float64 { return millis(percentile(t.latencies, 99)) }))
-		f.add(side.name+" redis cpu us", 1, medianOf(side.turns, func(t turn) float64 { return t.micros(t.redis) }))
+func (f *figures) refresh(whole, bare *side) {
+	for _, s := range []*side{whole, bare} {
+		f.add(s.name+" cpu us", 1, medianOf(s.turns, turn.cpuMicros))
+		f.add(s.name+" requests/s", 0, medianOf(s.turns, turn.perSecond))
+		f.add(s.name+" p99 ms", 2, medianOf(s.turns, func(t turn) float64 { return millis(percentile(t.latencies, 99)) }))
+		f.add(s.name+" redis cpu us", 1, medianOf(s.turns, func(t turn) float64 { return t.micros(t.redis) }))
 	}
-	f.add("refresh postgres cpu us", 1, medianOf(wholes, func(t turn) float64 { return t.micros(t.postgres) }))
-	speed, cost := make([]float64, len(wholes)), make([]float64, len(wholes))
-	for i := range wholes { // the two of one round had the same neighbours
-		speed[i] = wholes[i].perSecond() / bares[i].perSecond()
-		cost[i] = wholes[i].micros(wholes[i].cpu) / bares[i].micros(bares[i].cpu)
-	}
-	f.add("ratio refresh/floor", 2, median(speed))
-	f.add("ratio refresh/floor cpu", 2, median(cost))
+	f.add("ratio refresh/floor", 2, ratio(whole, bare, turn.perSecond))
+	f.add("ratio refresh/floor cpu", 2, ratio(whole, bare, turn.cpuMicros))
 }
 
 // drive has all workers rotate for a while.
@@ -133,17 +162,17 @@ func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn,
 		return turn{}, err
 	}
 	begun := time.Now()
-	latencies, faults := make([][]time.Duration, workers), make([]error, workers+1)
+	latencies, faults := make([][]time.Duration, r.workers), make([]error, r.workers+1)
 	var all sync.WaitGroup
-	for w := range workers {
+	for w := range r.workers {
 		all.Go(func() {
-			latencies[w], faults[w] = r.work(ctx, r.sessions[w*len(r.sessions)/workers:(w+1)*len(r.sessions)/workers], begun.Add(span))
+			latencies[w], faults[w] = r.work(ctx, r.sessions[w*len(r.sessions)/r.workers:(w+1)*len(r.sessions)/r.workers], begun.Add(span))
 		})
 	}
 	all.Wait()
 	took := time.Since(begun)
 	after, err := l.used(r.server)
-	faults[workers] = err
+	faults[r.workers] = err
 	if err := errors.Join(faults...); err != nil {
 		return turn{}, fmt.Errorf("%s: %w", r.Name, err)
 	}
@@ -172,7 +201,7 @@ func (r refresher) work(ctx context.Context, sessions []*session, until time.Tim
 	}
 	defer c.close()
 	latencies := make([]time.Duration, 0, 1<<14)
-	for i := 0; ; i++ {
+	for i := rand.IntN(len(sessions)); ; i++ { //nolint:gosec // only so that all of many have a turn
 		s := sessions[i%len(sessions)]
 		begun := time.Now()
 		if begun.After(until) || ctx.Err() != nil {
