@@ -34,8 +34,6 @@ outlive its endpoints.
     - {name: LILYPAD_LOG_LEVEL, value: {{ .Values.sidecar.log.level | quote }}}
     - {name: LILYPAD_LOG_FORMAT, value: {{ .Values.sidecar.log.format | quote }}}
     - {name: LILYPAD_DRAIN, value: {{ .Values.sidecar.drain | quote }}}
-    # Read by nobody: it changes when the routes do, which rolls the pods.
-    - {name: ROUTES_CHECKSUM, value: {{ include "lilypad-sidecar.routes" . | sha256sum | quote }}}
   ports:
     - {name: http, containerPort: 8080}
     - {name: sidecar-ops, containerPort: 9090}
@@ -67,6 +65,7 @@ outlive its endpoints.
 {{- end }}
 
 {{- define "lilypad-sidecar.volumes" -}}
+# Changed routes need no new pod: the sidecar follows the file. (A subPath mount would never change.)
 - name: lilypad-routes
   configMap:
     name: {{ include "lilypad-sidecar.name" . }}-routes

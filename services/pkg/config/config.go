@@ -113,7 +113,8 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 	return chosen.Run()
 }
 
-// flatten returns the sentences of a joined error.
+// flatten returns the sentences of a joined error; what was wrapped around it
+// stands before each.
 func flatten(err error) []string {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		parts := joined.Unwrap()
@@ -122,6 +123,15 @@ func flatten(err error) []string {
 			all = append(all, flatten(e)...)
 		}
 		return all
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		if before, ok := strings.CutSuffix(err.Error(), inner.Error()); ok {
+			all := flatten(inner)
+			for i := range all {
+				all[i] = before + all[i]
+			}
+			return all
+		}
 	}
 	return []string{err.Error()}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -64,6 +65,23 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("no word of %s in:\n%s", want, out)
 		}
+	}
+}
+
+type faulty struct{}
+
+func (faulty) Run() error {
+	return fmt.Errorf("routes.yaml: %w", errors.Join(errors.New("one"), errors.Join(errors.New("two"), errors.New("three"))))
+}
+
+func TestEachOfJoinedFaultsIsALineThatSaysWhere(t *testing.T) {
+	var errs bytes.Buffer
+	code := config.Run(t.Context(), new(struct {
+		Faulty faulty `cmd:""`
+	}), config.Program{Name: "demo", Args: []string{"faulty"}, Stderr: &errs})
+	const want = "demo: cannot go on, 3 fault(s):\n  - routes.yaml: one\n  - routes.yaml: two\n  - routes.yaml: three\n"
+	if code != 1 || errs.String() != want {
+		t.Errorf("%d %s", code, errs.String())
 	}
 }
 

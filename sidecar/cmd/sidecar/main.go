@@ -18,7 +18,8 @@
 // The most specific route counts: an exact path before a prefix, a longer
 // prefix before a shorter one. The policies are public (no session is looked
 // up), optional (a token for who is signed in), session (only who is signed
-// in) and role:NAME. docs/policy.md has the whole of it.
+// in) and role:NAME. A changed file counts without a restart, a bad one changes
+// nothing. docs/policy.md has the whole of it.
 package main
 
 import (

@@ -23,7 +23,6 @@ import (
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/page"
-	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/session"
 	"lilypad.example/sidecar/internal/stream"
 )
@@ -33,6 +32,7 @@ type App struct {
 	log      *slog.Logger
 	drain    time.Duration
 	sessions *session.Cache
+	routing  *routing
 	listener net.Listener
 	server   *http1.Server
 	ops      *httpserver.Server
@@ -42,9 +42,12 @@ type App struct {
 // wrong at once. It does not ask the auth service: a sidecar starts while that
 // is away (R10). ctx is the life of the sidecar.
 func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
-	table, err1 := ReadRoutes(c.RoutesFile)
+	trusted, err1 := c.trusted()
 	assertion, err2 := openAssertion(c)
-	trusted, err3 := c.trusted()
+	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted})
+	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
+		return forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
+	})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
@@ -69,10 +72,9 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted})
 	forms := form.NewKeeper(auth)
 	h := &handler{
-		table: table, sessions: sessions, forwarder: forwarder, upstreams: make(map[string]*forward.Upstream),
+		routing: routing, sessions: sessions, forwarder: forwarder,
 		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, metrics: newInstruments(metrics, sessions, streams, feed),
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
@@ -80,9 +82,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 			Paths: endpoints.Paths{Login: c.LoginPath, Register: c.RegisterPath, Home: c.HomePath},
 		},
 	}
-	for name, address := range table.Upstreams() {
-		h.upstreams[name] = forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
-	}
+	routing.register(metrics)
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -92,7 +92,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	return &App{log: log, drain: c.Drain, sessions: sessions, listener: listener, ops: ops, server: http1.New(http1.Config{
+	return &App{log: log, drain: c.Drain, sessions: sessions, routing: routing, listener: listener, ops: ops, server: http1.New(http1.Config{
 		Handler: h.handle, Ended: h.ended, Refused: h.refused, Panicked: h.panicked, MaxConns: c.MaxConnections,
 	})}, nil
 }
@@ -106,6 +106,7 @@ func (a *App) Run(ctx context.Context) error {
 	go func() { opsDone <- httpserver.Run(opsCtx, a.log, time.Second, a.ops) }()
 
 	go a.sessions.Run(opsCtx)
+	go a.routing.watch(opsCtx, a.log)
 
 	served := make(chan error, 1)
 	a.log.InfoContext(ctx, "listening", "server", "browser", "address", a.listener.Addr().String())
@@ -124,15 +125,6 @@ func (a *App) Run(ctx context.Context) error {
 	err := a.server.Shutdown(drainCtx)
 	stopOps()
 	return errors.Join(err, <-opsDone)
-}
-
-// ReadRoutes reads and checks a policy file.
-func ReadRoutes(path string) (*route.Table, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("routes: %w", err)
-	}
-	return route.Parse(text)
 }
 
 func openAssertion(c *Config) (authclient.Assertion, error) {
@@ -218,3 +210,6 @@ func newPropagation(r *prometheus.Registry) prometheus.Histogram {
 
 // Addr returns the address that the browser's requests come to.
 func (a *App) Addr() net.Addr { return a.listener.Addr() }
+
+// OpsAddr returns where the operations port is.
+func (a *App) OpsAddr() net.Addr { return a.ops.Addr() }

@@ -30,10 +30,9 @@ import (
 // handler is the way of one request: what is this path, was it meant, who is
 // it, may they, forward.
 type handler struct {
-	table     *route.Table
+	routing   *routing
 	sessions  *session.Cache
 	forwarder *forward.Forwarder
-	upstreams map[string]*forward.Upstream
 	endpoints *endpoints.Endpoints
 	forms     *form.Keeper
 	pages     *page.Pages
@@ -62,7 +61,7 @@ func (v *visitor) signedIn() bool { return v.view.Authorization != "" }
 func (h *handler) handle(x *http1.Exchange) {
 	q := &x.Request
 	ours := strings.HasPrefix(q.Path, endpoints.Prefix)
-	r := h.table.Match(q.Method, q.Path)
+	r, upstream := h.routing.match(q.Method, q.Path)
 	if r == nil && !ours {
 		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
 		return
@@ -87,7 +86,7 @@ func (h *handler) handle(x *http1.Exchange) {
 	if !h.may(x, r, &v) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
 		return
 	}
-	h.forward(x, h.upstreams[r.Upstream], client, &v)
+	h.forward(x, upstream, client, &v)
 }
 
 // own serves an endpoint of the sidecar itself.

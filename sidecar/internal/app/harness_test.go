@@ -205,6 +205,7 @@ type world struct {
 	t    testing.TB
 	auth *auth
 	url  string
+	ops  string
 	logs *lockedBuffer
 	stop func() // ends the sidecar, once
 	// app answers at the application, if set, instead of the echo.
@@ -276,7 +277,7 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 		}
 	})
 	t.Cleanup(w.stop)
-	w.url = "http://" + a.Addr().String()
+	w.url, w.ops = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String()
 	return w
 }
 

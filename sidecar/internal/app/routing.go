@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lilypad.example/services/pkg/reload"
+	"lilypad.example/sidecar/internal/forward"
+	"lilypad.example/sidecar/internal/route"
+)
+
+// ReadRoutes reads and checks a policy file.
+func ReadRoutes(path string) (*route.Table, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("routes: %w", err)
+	}
+	return route.Parse(text)
+}
+
+// routing is the policy in force, which follows its file: a request sees one
+// policy and the upstreams of that one, whole.
+type routing struct {
+	file    *reload.File[*destinations]
+	healthy prometheus.Gauge
+}
+
+// destinations are a policy and the upstreams that it names.
+type destinations struct {
+	table     *route.Table
+	upstreams map[string]*forward.Upstream
+}
+
+// openRouting reads the policy at path; dial makes an upstream of a name and an
+// address.
+func openRouting(path string, dial func(name, address string) *forward.Upstream) (*routing, error) {
+	last := &destinations{table: new(route.Table)}
+	file, err := reload.Open(path, func(text []byte) (*destinations, error) {
+		table, err := route.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		next := &destinations{table, make(map[string]*forward.Upstream)}
+		for name, address := range table.Upstreams() {
+			// An upstream that stays keeps its connections.
+			if last.table.Upstreams()[name] == address {
+				next.upstreams[name] = last.upstreams[name]
+			} else {
+				next.upstreams[name] = dial(name, address)
+			}
+		}
+		last = next
+		return next, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &routing{file: file, healthy: prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "route_policy_healthy", Help: "1 while the policy in force is what its file says, 0 when the file has become bad.",
+	})}
+	r.healthy.Set(1)
+	return r, nil
+}
+
+func (r *routing) register(metrics *prometheus.Registry) { metrics.MustRegister(r.healthy) }
+
+// match returns the route of a request and its upstream, or nil.
+func (r *routing) match(method, path string) (*route.Route, *forward.Upstream) {
+	now := r.file.Current()
+	found := now.table.Match(method, path)
+	if found == nil {
+		return nil, nil
+	}
+	return found, now.upstreams[found.Upstream]
+}
+
+// watch follows the file until ctx ends.
+func (r *routing) watch(ctx context.Context, log *slog.Logger) {
+	before := r.file.Current()
+	r.file.Watch(ctx, func(err error) {
+		if err != nil {
+			r.healthy.Set(0)
+			log.Error("routes not reloaded: the old ones stay", "error", err)
+			return
+		}
+		r.healthy.Set(1)
+		log.Info("routes reloaded")
+		now := r.file.Current()
+		for name, upstream := range before.upstreams {
+			if now.upstreams[name] != upstream {
+				upstream.Close() // requests on their way keep their connections to the end
+			}
+		}
+		before = now
+	})
+}
