@@ -123,7 +123,7 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter)
 		GrantType: api.GrantRefreshToken, RefreshToken: refreshToken,
 		ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
 		UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress,
-	})
+	}, repeatable)
 	switch {
 	case err != nil:
 		return Tokens{}, unavailable(err)
@@ -143,7 +143,7 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	}
 	r, err := c.api.RevokeWithFormdataBodyWithResponse(ctx, api.RevocationRequest{
 		Token: refreshToken, ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
-	})
+	}, repeatable)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -159,7 +159,7 @@ func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.api.ConfirmWithResponse(ctx, api.Confirmation{RefreshTokens: refreshTokens}, sign)
+	r, err := c.api.ConfirmWithResponse(ctx, api.Confirmation{RefreshTokens: refreshTokens}, sign, repeatable)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -240,6 +240,16 @@ func header(authorization string) api.RequestEditorFn {
 		r.Header.Set("Authorization", authorization)
 		return nil
 	}
+}
+
+// repeatable marks a call that may be made twice: the same token has the same
+// successor (R7), and a session ends once. An auth service that is told to end
+// closes its idle connections, and a request may be on its way on one of them;
+// net/http then sends it again on another, which it does with a POST only if
+// told so. The header itself is not sent.
+func repeatable(_ context.Context, r *http.Request) error {
+	r.Header["Idempotency-Key"] = nil
+	return nil
 }
 
 func presenter(by Presenter) api.Presenter {
