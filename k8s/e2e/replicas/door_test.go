@@ -2,7 +2,6 @@ package replicas
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -17,11 +16,9 @@ var dialer = &net.Dialer{Timeout: 2 * time.Second}
 type door struct {
 	t       *testing.T
 	address string
-	// seen, which may be nil, is told of every piece that a client sends, and to
-	// which server. Set it before anybody comes.
-	seen func(server string, piece []byte)
 
 	mu       sync.Mutex
+	seen     watcher
 	servers  []string
 	turn     int
 	listener net.Listener // nil: shut
@@ -29,10 +26,14 @@ type door struct {
 	carrying sync.WaitGroup
 }
 
+// A watcher is told of a piece that a client sends: to which server, and what
+// is closed when that next answers.
+type watcher func(server string, piece []byte, answered <-chan struct{})
+
 // newDoor opens a door at address.
 func newDoor(t *testing.T, address string, servers ...string) *door {
 	t.Helper()
-	d := &door{t: t, address: address, servers: servers, open: make(map[net.Conn]struct{})}
+	d := &door{t: t, address: address, seen: func(string, []byte, <-chan struct{}) {}, servers: servers, open: make(map[net.Conn]struct{})}
 	d.unlock()
 	t.Cleanup(func() {
 		d.shut()
@@ -97,29 +98,56 @@ func (d *door) carry(client net.Conn) {
 		return
 	}
 	defer d.forget(client, server)
+	var mu sync.Mutex
+	answered := make(chan struct{})
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		_, _ = io.Copy(client, server)
-		_ = client.Close() // a server that ended has ended the connection
+		relay(client, server, func([]byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			close(answered)
+			answered = make(chan struct{})
+		})
 	}()
+	relay(server, client, func(piece []byte) {
+		mu.Lock()
+		next := answered
+		mu.Unlock()
+		d.watcher()(name, piece, next)
+	})
+	<-back
+}
+
+// relay copies until one side ends, and ends the other.
+func relay(to, from net.Conn, each func(piece []byte)) {
+	defer to.Close()
 	piece := make([]byte, 32<<10)
 	for {
-		n, err := client.Read(piece)
-		if n > 0 && d.seen != nil {
-			d.seen(name, piece[:n])
-		}
+		n, err := from.Read(piece)
 		if n > 0 {
-			if _, err := server.Write(piece[:n]); err != nil {
-				break
+			each(piece[:n])
+			if _, err := to.Write(piece[:n]); err != nil {
+				return
 			}
 		}
 		if err != nil {
-			break
+			return
 		}
 	}
-	_ = server.Close()
-	<-back
+}
+
+// watch has f told of what clients send from now on.
+func (d *door) watch(f watcher) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen = f
+}
+
+func (d *door) watcher() watcher {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen
 }
 
 // dial connects to the server whose turn it is, or the next that does not refuse.

@@ -1,7 +1,6 @@
 package replicas
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -20,7 +19,7 @@ func TestT59_OneTokenHasOneSuccessor(t *testing.T) {
 		grants := make([]grant, callers)
 		together(callers, func(i int) {
 			var err error
-			if grants[i], err = w.use(t.Context(), w.auth[i%replicas], token, "lilypad-replicas", v.address); err != nil {
+			if grants[i], err = w.use(t.Context(), w.auth[i%replicas], token, userAgent, v.address); err != nil {
 				t.Errorf("round %d: %v", round, err)
 			}
 		})
@@ -94,12 +93,4 @@ func together(n int, f func(int)) {
 	}
 	close(begin)
 	all.Wait()
-}
-
-// check makes an error of an answer that is not 200.
-func check(a answer) error {
-	if a.err != nil || a.status != http.StatusOK {
-		return fmt.Errorf("%s", a)
-	}
-	return nil
 }

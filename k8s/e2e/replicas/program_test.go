@@ -23,7 +23,7 @@ import (
 const patience = 90 * time.Second
 
 // again is the pause between two looks at a condition.
-const again = 10 * time.Millisecond
+const again = 20 * time.Millisecond
 
 // compile builds the four programs with the race detector, once for all tests,
 // and returns the folder they are in.
@@ -52,6 +52,8 @@ type program struct {
 
 	// leaving: visitors choose another one, as an ingress does with a pod that is to end.
 	leaving atomic.Bool
+	// dying is held by who kills it, until it is back.
+	dying sync.Mutex
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -76,7 +78,7 @@ func (p *program) start() {
 		_ = cmd.Wait()
 		// 1 is a program that says what it lacks; 2 is a panic, 66 a data race.
 		if code := cmd.ProcessState.ExitCode(); code > 1 {
-			p.t.Errorf("%s ended with status %d:\n%s", p.name, code, p.log.String())
+			p.t.Errorf("%s ended with status %d:\n%s", p.name, code, p.log.complaints())
 		}
 	}()
 }
@@ -107,7 +109,7 @@ func (p *program) stop() {
 		<-ended
 	}
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("%s was asked to end and ended with status %d:\n%s", p.name, code, p.log.String())
+		p.t.Errorf("%s was asked to end and ended with status %d:\n%s", p.name, code, p.log.complaints())
 	}
 }
 
@@ -118,7 +120,7 @@ func (p *program) awaitReady() {
 	await(p.t, p.name+" to be ready", func(ctx context.Context) error {
 		select {
 		case <-ended:
-			p.t.Fatalf("%s ended before it was ready:\n%s", p.name, p.log.String())
+			p.t.Fatalf("%s ended before it was ready:\n%s", p.name, p.log.complaints())
 		default:
 		}
 		return p.ready(ctx)
@@ -141,7 +143,7 @@ func (p *program) revive() {
 		return p.ready(ctx)
 	})
 	if err != nil {
-		p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.String())
+		p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.complaints())
 	}
 }
 
@@ -250,7 +252,7 @@ type tail struct {
 }
 
 func (l *tail) Write(p []byte) (int, error) {
-	const most = 64 << 10
+	const most = 1 << 20
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, p...)
@@ -264,6 +266,19 @@ func (l *tail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.text)
+}
+
+// complaints are the lines of faults and warnings, and the last few.
+func (l *tail) complaints() string {
+	const most = 10
+	lines := strings.SplitAfter(l.String(), "\n")
+	var kept strings.Builder
+	for i, line := range lines {
+		if i >= len(lines)-most || !strings.Contains(line, " level=INFO ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // redisAnswers speaks to a Redis at an address.

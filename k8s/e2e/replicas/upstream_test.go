@@ -18,6 +18,7 @@ type upstream struct {
 	url string
 
 	mu     sync.Mutex
+	bearer map[string]string // the last Authorization of a session
 	faults int
 }
 
@@ -26,7 +27,7 @@ const expiredLeeway = 5 * time.Second
 
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
-	u := &upstream{t: t}
+	u := &upstream{t: t, bearer: make(map[string]string)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stream", u.admit(stream))
 	mux.HandleFunc("/", u.admit(func(http.ResponseWriter, *http.Request) {}))
@@ -39,7 +40,8 @@ func newUpstream(t *testing.T) *upstream {
 // admit looks at the token, says in a header whose it is, and goes on.
 func (u *upstream) admit(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c, err := claims(r.Header.Get("Authorization"))
+		authorization := r.Header.Get("Authorization")
+		c, err := claims(authorization)
 		if late := time.Since(time.Unix(c.Expires, 0)); err == nil && late > expiredLeeway {
 			err = fmt.Errorf("a token that was over for %v", late)
 		}
@@ -48,6 +50,9 @@ func (u *upstream) admit(next http.HandlerFunc) http.HandlerFunc {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+		u.mu.Lock()
+		u.bearer[c.SessionID] = authorization
+		u.mu.Unlock()
 		w.Header().Set(sessionHeader, c.SessionID)
 		next(w, r)
 	}
@@ -78,4 +83,11 @@ func (u *upstream) fault(err error) {
 	if u.faults++; u.faults == 1 {
 		u.t.Errorf("the upstream was sent a request: %v", err)
 	}
+}
+
+// authorization is the last one that a session's requests carried.
+func (u *upstream) authorization(sessionID string) string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bearer[sessionID]
 }

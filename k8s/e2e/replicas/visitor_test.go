@@ -18,6 +18,9 @@ import (
 // cookieName is the one cookie that the product sets.
 const cookieName = "__Host-Http-lilypad"
 
+// userAgent is every visitor's.
+const userAgent = "lilypad-replicas"
+
 // impatience is when a visitor gives a request up.
 const impatience = 20 * time.Second
 
@@ -59,6 +62,20 @@ func (w *world) visitor() *visitor {
 	v.email, v.password = id+"@pond.example", "croak-"+cryptorand.Text()
 	v.begin("/auth/register", map[string]string{"email": v.email, "name": "Frog", "password": v.password})
 	return v
+}
+
+// again is the same person in another browser, signed in there too.
+func (v *visitor) again() *visitor {
+	v.w.t.Helper()
+	other := v.w.stranger()
+	other.email, other.password = v.email, v.password
+	other.begin("/auth/login", map[string]string{"email": v.email, "password": v.password})
+	return other
+}
+
+// copy is somebody with a copy of v's cookie, as it was.
+func (v *visitor) copy(cookie string) *visitor {
+	return &visitor{w: v.w, client: v.client, address: v.address, sid: v.sid, cookie: cookie}
 }
 
 // begin signs in. Hashing passwords sheds load on a busy machine, and a person tries again.
@@ -139,7 +156,7 @@ func (v *visitor) do(ctx context.Context, sidecar *program, method, path, body s
 		a.err = err
 		return a
 	}
-	req.Header.Set("User-Agent", "lilypad-replicas")
+	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	req.Header.Set("Sec-Fetch-Mode", "cors")

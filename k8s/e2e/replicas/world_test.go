@@ -44,17 +44,17 @@ type world struct {
 	next     byte
 	visitors atomic.Uint32
 
-	redis      *program
-	toRedis    *door
-	toPostgres *door
-	database   string // the database's own URL, past the door
-	auth       []*program
-	toAuth     []*door // the sidecars' doors to the auth services, one each
-	sidecars   []*program
-	frogs      *program // an API that verifies tokens by the JWKS; not started
-	frogsDoor  *door    // its door to the auth services
-	upstream   *upstream
-	clientKey  *ecdsa.PrivateKey
+	redis           *program
+	toRedis         *door
+	toPostgres      *door
+	database        string // the database's own URL, past the door
+	auth            []*program
+	toAuth          []*door // the sidecars' doors to the auth services, one each
+	sidecars        []*program
+	frogs           *program // an API that verifies tokens by the JWKS; not started
+	toAuthFromFrogs *door
+	upstream        *upstream
+	clientKey       *ecdsa.PrivateKey
 }
 
 // newWorld starts everything but frogs and returns when all want traffic.
@@ -80,7 +80,7 @@ func newWorld(t *testing.T, s settings) *world {
 		w.toAuth = append(w.toAuth, newDoor(t, w.address(), addresses...))
 		w.sidecars = append(w.sidecars, w.program(fmt.Sprintf("sidecar-%d", i+1), filepath.Join(programs, "sidecar")))
 	}
-	w.frogsDoor = newDoor(t, w.address(), addresses...)
+	w.toAuthFromFrogs = newDoor(t, w.address(), addresses...)
 	w.configure(s)
 
 	for _, p := range w.auth {
@@ -115,7 +115,7 @@ func (w *world) configure(s settings) {
 			"CLIENT_ID": clientID, "CLIENT_KEY_FILE": w.file("client-key.pem"), "ACCESS_LOG": "errors",
 		}, s.sidecar)
 	}
-	w.frogs.env = w.environment(w.frogs, map[string]string{"STORE": "embedded", "AUTH_URL": "http://" + w.frogsDoor.address, "ISSUER": issuer})
+	w.frogs.env = w.environment(w.frogs, map[string]string{"STORE": "embedded", "AUTH_URL": "http://" + w.toAuthFromFrogs.address, "ISSUER": issuer})
 }
 
 func (w *world) environment(p *program, sets ...map[string]string) []string {
@@ -155,7 +155,7 @@ func (w *world) endWithTest(p *program) {
 		}
 		p.kill()
 		if w.t.Failed() {
-			w.t.Logf("the last that %s said:\n%s", p.name, p.log.String())
+			w.t.Logf("what %s complained of, and its last lines:\n%s", p.name, p.log.complaints())
 		}
 	})
 }
@@ -197,7 +197,7 @@ func (w *world) openPostgres() {
 }
 
 // count asks the database, past the door.
-func (w *world) count(query string, args ...any) int {
+func (w *world) count(query string) int {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -207,7 +207,7 @@ func (w *world) count(query string, args ...any) int {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var n int
-	if err := conn.QueryRow(ctx, query, args...).Scan(&n); err != nil {
+	if err := conn.QueryRow(ctx, query).Scan(&n); err != nil {
 		w.t.Fatalf("%s: %v", query, err)
 	}
 	return n
