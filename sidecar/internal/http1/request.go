@@ -154,7 +154,7 @@ func (q *Request) forget() {
 	q.Method, q.Target, q.RawPath, q.RawQuery, q.Path, q.Host = "", "", "", "", "", ""
 	clear(q.Header)
 	q.Header = q.Header[:0]
-	q.Body.trailer = nil
+	q.Body.r, q.Body.trailer = nil, nil // SetContent's memory, too
 }
 
 // SetContent gives the request another content. What came must have been read to its end.
