@@ -451,7 +451,7 @@ func TestT81_GuessingIsLimitedByAccount(t *testing.T) {
 func TestT55_Metadata(t *testing.T) {
 	s := embedded(t)
 	a := s.do(s.request(http.MethodGet, "/.well-known/oauth-authorization-server", "", "", ""), false)
-	if m := decode[api.Metadata](t, a.body); m.Issuer != "http://auth.test" || m.TokenEndpoint != m.Issuer+"/oauth2/token" {
+	if m := decode[api.Metadata](t, a.body); m.Issuer != "http://auth.test" || m.TokenEndpoint != m.Issuer+"/oauth2/token" || m.IntrospectionEndpoint != m.Issuer+"/oauth2/introspect" {
 		t.Errorf("%s", a.body)
 	}
 	if a := s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), false); !strings.Contains(a.header.Get("Cache-Control"), "max-age=60") {

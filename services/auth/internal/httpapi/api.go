@@ -86,6 +86,7 @@ func (a *API) Handler() http.Handler {
 	r.GET("/v1/revocations", a.handle(a.revocations))
 	r.POST("/oauth2/token", a.handle(a.token))
 	r.POST("/oauth2/revoke", a.handle(a.revoke))
+	r.POST("/oauth2/introspect", a.handle(a.introspect))
 	r.GET("/.well-known/jwks.json", a.handle(a.jwks))
 	r.GET("/.well-known/oauth-authorization-server", a.handle(a.metadata))
 	r.NoRoute(a.handle(func(*gin.Context) error {

@@ -14,6 +14,7 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
 )
@@ -83,7 +84,7 @@ func toProblem(err error) *problem.Problem {
 		p := problem.New(http.StatusUnauthorized, codeInvalidClient, "The client assertion is missing or not valid.")
 		p.Challenge = "Bearer"
 		return p
-	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable),
+	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable), errors.Is(err, authn.ErrUnavailable),
 		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, form.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This does not work at the moment. Please try again shortly.")
 		p.RetryAfter = retryAfter

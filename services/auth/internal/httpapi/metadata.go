@@ -22,15 +22,19 @@ func (a *API) jwks(c *gin.Context) error {
 
 // metadata is GET /.well-known/oauth-authorization-server: RFC 8414.
 func (a *API) metadata(c *gin.Context) error {
+	methods, algorithms := []string{"private_key_jwt"}, []string{"ES256", "EdDSA", "RS256"}
 	c.JSON(http.StatusOK, api.Metadata{
 		Issuer:                            a.Issuer,
 		TokenEndpoint:                     a.Issuer + "/oauth2/token",
 		RevocationEndpoint:                a.Issuer + "/oauth2/revoke",
+		IntrospectionEndpoint:             a.Issuer + "/oauth2/introspect",
 		JwksUri:                           a.Issuer + "/.well-known/jwks.json",
 		GrantTypesSupported:               []string{api.GrantRefreshToken},
 		ResponseTypesSupported:            []string{}, // no authorization endpoint
-		TokenEndpointAuthMethodsSupported: []string{"private_key_jwt"},
-		TokenEndpointAuthSigningAlgValuesSupported: &[]string{"ES256", "EdDSA", "RS256"},
+		TokenEndpointAuthMethodsSupported: methods,
+		TokenEndpointAuthSigningAlgValuesSupported:         &algorithms,
+		IntrospectionEndpointAuthMethodsSupported:          &methods,
+		IntrospectionEndpointAuthSigningAlgValuesSupported: &algorithms,
 	})
 	return nil
 }

@@ -87,6 +87,28 @@ func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.P
 	return parseGrant(family, answer)
 }
 
+// Generation implements session.Store.
+func (f *Families) Generation(ctx context.Context, family session.FamilyID) (generation uint64, ended bool, err error) {
+	fields, err := f.client.HMGet(ctx, key(family), "r", "g", "G").Result()
+	if err != nil {
+		return 0, false, unavailable("generation", err)
+	}
+	if fields[0] != nil {
+		return 0, true, nil
+	}
+	for _, field := range fields[1:] { // g is of the release before: see use.lua
+		text, ok := field.(string)
+		if !ok {
+			continue
+		}
+		if generation, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return 0, false, unavailable("generation", errNonsense)
+		}
+		break
+	}
+	return generation, false, nil
+}
+
 // Confirm implements session.Store.
 func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generation uint64) error {
 	if err := f.confirm.Run(ctx, f.client, []string{key(family)}, generation).Err(); err != nil {

@@ -96,6 +96,11 @@ func (s *tears) Use(ctx context.Context, family session.FamilyID, p session.Pres
 	return session.Grant{Outcome: outcome, Family: family, Generation: after.Generation, KeyID: after.KeyID, End: f.End}, nil
 }
 
+func (s *tears) Generation(_ context.Context, family session.FamilyID) (uint64, bool, error) {
+	f := s.read(family)
+	return f.Generation, f.Revoked, nil
+}
+
 func (s *tears) Confirm(ctx context.Context, family session.FamilyID, generation uint64) error {
 	f := s.read(family)
 	f.Confirmed = f.Confirmed || f.Generation == generation

@@ -53,6 +53,9 @@ type Store interface {
 	// Use applies Decide to the family and p and keeps the result. p.Now is
 	// ignored: the time is the store's own, so that replicas' clocks do not matter.
 	Use(ctx context.Context, family FamilyID, p Presentation) (Grant, error)
+	// Generation returns how far the family has come, 0 if it is not there, and
+	// whether it was ended. It changes nothing.
+	Generation(ctx context.Context, family FamilyID) (generation uint64, ended bool, err error)
 	// Confirm notes that somebody presented this generation, if it is the current one.
 	Confirm(ctx context.Context, family FamilyID, generation uint64) error
 	// Revoke ends the family for ever, if it was issued to client; an empty

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -64,6 +65,7 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 		}
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			c.at = c.at.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 4999, 5000, 10_000, 10_001, 60_000, 3_600_000}).Draw(rt, "ms")) * time.Millisecond)
+			compareGeneration(t.Context(), rt, store, b.Family, model)
 			generation := uint64(max(1, int(model.Generation)+rapid.SampledFrom([]int{-2, -1, -1, -1, 0, 0, 0, 0, 0, 1, 2}).Draw(rt, "behind")))
 			// A client library sends a command again when it got no answer.
 			sends := rapid.SampledFrom([]int{1, 1, 2}).Draw(rt, "sends")
@@ -108,6 +110,13 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 			}
 		}
 	})
+}
+
+func compareGeneration(ctx context.Context, t *rapid.T, store session.Store, family session.FamilyID, want session.Family) {
+	generation, ended, err := store.Generation(ctx, family)
+	if err != nil || ended != want.Revoked || !ended && generation != want.Generation {
+		t.Fatalf("generation %d, ended %v, %v: want %+v", generation, ended, err, want)
+	}
 }
 
 func compareGrant(t *rapid.T, got session.Grant, b session.Beginning, want session.Family) {
@@ -213,6 +222,9 @@ func missing(t *testing.T, open NewFamilies) {
 		t.Errorf("confirm: %v", err)
 	}
 	use(t, store, nobody, 1, session.Missing) // it made none
+	if generation, ended, err := store.Generation(t.Context(), nobody); generation != 0 || ended || err != nil {
+		t.Errorf("generation %d, %v, %v", generation, ended, err)
+	}
 	// What is ended while it is not there stays ended when it comes back.
 	if ended, err := store.Revoke(t.Context(), nobody, "", session.ReasonLogout); err != nil || ended {
 		t.Errorf("revoke: %v, %v", ended, err)
@@ -237,5 +249,8 @@ func largeGenerations(t *testing.T, open NewFamilies) {
 	c.at = c.at.Add(time.Minute)
 	if g := use(t, store, b.Family, high+1, session.Rotated); g.Generation != high+2 {
 		t.Errorf("generation %d, want %d", g.Generation, uint64(high+2))
+	}
+	if generation, _, err := store.Generation(t.Context(), b.Family); generation != high+2 || err != nil {
+		t.Errorf("generation %d, %v, want %d", generation, err, uint64(high+2))
 	}
 }
