@@ -31,6 +31,23 @@ outlive its endpoints.
     {{- with .Values.sidecar.trustedProxies }}
     - {name: LILYPAD_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
     {{- end }}
+    - {name: LILYPAD_PUBLIC_SCHEME, value: {{ .Values.sidecar.publicScheme | quote }}}
+    {{- with .Values.sidecar.limits }}
+    - {name: LILYPAD_MAX_CONNECTIONS, value: {{ .connections | int64 | quote }}}
+    - {name: LILYPAD_MAX_HEADER_BYTES, value: {{ .headerBytes | int64 | quote }}}
+    - {name: LILYPAD_MAX_HEADERS, value: {{ .headers | int64 | quote }}}
+    - {name: LILYPAD_MAX_BODY, value: {{ .body | int64 | quote }}}
+    - {name: LILYPAD_READ_HEADER_TIMEOUT, value: {{ .readHeaderTimeout | quote }}}
+    - {name: LILYPAD_READ_BODY_TIMEOUT, value: {{ .readBodyTimeout | quote }}}
+    - {name: LILYPAD_MIN_BODY_RATE, value: {{ .minBodyRate | int64 | quote }}}
+    - {name: LILYPAD_WRITE_TIMEOUT, value: {{ .writeTimeout | quote }}}
+    - {name: LILYPAD_IDLE_TIMEOUT, value: {{ .idleTimeout | quote }}}
+    {{- end }}
+    # The garbage collector works harder before the kernel kills.
+    - name: GOMEMLIMIT
+      valueFrom: {resourceFieldRef: {containerName: sidecar, resource: limits.memory}}
+    - {name: LILYPAD_ACCESS_LOG, value: {{ .Values.sidecar.log.access | quote }}}
+    - {name: LILYPAD_ACCESS_LOG_SAMPLE, value: {{ .Values.sidecar.log.sample | int64 | quote }}}
     - {name: LILYPAD_LOG_LEVEL, value: {{ .Values.sidecar.log.level | quote }}}
     - {name: LILYPAD_LOG_FORMAT, value: {{ .Values.sidecar.log.format | quote }}}
     - {name: LILYPAD_DRAIN, value: {{ .Values.sidecar.drain | quote }}}

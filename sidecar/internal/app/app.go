@@ -44,7 +44,7 @@ type App struct {
 func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
 	assertion, err2 := openAssertion(c)
-	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted})
+	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted, Scheme: c.PublicScheme})
 	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
 	})
@@ -75,7 +75,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	forms := form.NewKeeper(auth)
 	h := &handler{
 		routing: routing, sessions: sessions, forwarder: forwarder,
-		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, metrics: newInstruments(metrics, sessions, streams, feed),
+		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: newInstruments(metrics, sessions, streams, feed),
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Forms: forms, Pages: pages, Log: log, Now: time.Now,
@@ -93,7 +93,9 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return &App{log: log, drain: c.Drain, sessions: sessions, routing: routing, listener: listener, ops: ops, server: http1.New(http1.Config{
-		Handler: h.handle, Ended: h.ended, Refused: h.refused, Panicked: h.panicked, MaxConns: c.MaxConnections,
+		Handler: h.handle, Ended: h.ended, Refused: h.refused, Panicked: h.panicked,
+		MaxConns: c.MaxConnections, MaxHeadBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaders, MinBodyRate: c.MinBodyRate,
+		HeadTimeout: c.ReadHeaderTimeout, BodyTimeout: c.ReadBodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
 	})}, nil
 }
 

@@ -5,10 +5,12 @@ package app
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/sidecar/internal/http1"
 )
 
 // Config is everything that can be set for sidecar serve.
@@ -25,17 +27,62 @@ type Config struct {
 	ClientAssertionFile string `placeholder:"FILE" help:"ServiceAccount token projected for audience lilypad-auth; instead of a client key."`
 
 	TrustedProxies []string `placeholder:"CIDR" help:"Proxies in front whose X-Forwarded headers are believed. Default: none."`
+	PublicScheme   string   `default:"https" enum:"https,http" help:"What the application is told in X-Forwarded-Proto, unless a trusted proxy says it: ${enum}."`
 
 	LoginPath    string `default:"/login" help:"The application's login page."`
 	RegisterPath string `default:"/register" help:"The application's registration page."`
 	HomePath     string `default:"/" help:"Where a browser goes after signing in without a wish."`
 
-	MaxSessions    int           `default:"10000" help:"Sessions kept in memory at the most."`
-	MaxConnections int           `default:"10000" help:"Client connections at the most."`
-	HeaderTimeout  time.Duration `default:"60s" help:"How long an upstream may take to begin its answer."`
+	MaxSessions   int           `default:"10000" help:"Sessions kept in memory at the most."`
+	HeaderTimeout time.Duration `default:"60s" help:"How long an upstream may take to begin its answer; 504 beyond."`
+
+	Limits
 
 	AccessLog       string `default:"all" enum:"all,sampled,errors,none" help:"Which requests are logged: ${enum}."`
 	AccessLogSample int    `default:"100" help:"With access log sampled: one of so many is logged, and each that went wrong."`
+}
+
+// Limits are what one client, or all of them, can take of us (R11). There is
+// none for each client address: behind an ingress all connections have one.
+type Limits struct {
+	MaxConnections int   `default:"10000" help:"Client connections at the most; 503 beyond."`
+	MaxHeaderBytes int   `default:"32768" help:"Bytes of a request line and header at the most, 32768 being all there is room for; 431 beyond."`
+	MaxHeaders     int   `default:"100" help:"Header fields of a request at the most; 431 beyond."`
+	MaxBody        int64 `default:"2147483648" help:"Bytes of a request's body at the most, 0 for any number; 413 beyond."`
+
+	ReadHeaderTimeout time.Duration `default:"10s" help:"How long a request's header may take from its first byte; 408 beyond."`
+	ReadBodyTimeout   time.Duration `default:"30s" help:"How long a request's body may stand still; 408 beyond."`
+	MinBodyRate       int           `default:"128" help:"Bytes a second that a body must bring, which may lag by the time it may stand still, 0 for any; 408 beyond."`
+	WriteTimeout      time.Duration `default:"30s" help:"How long a client may take to accept each piece, of 32 KiB at the most, of an answer."`
+	IdleTimeout       time.Duration `default:"120s" help:"How long a connection may wait for its next request: longer than the ingress's, so that it closes first."`
+}
+
+// check returns what is wrong.
+func (l *Limits) check() error {
+	var faults []error
+	for _, n := range []struct {
+		setting     string
+		value, most int
+	}{
+		{"LILYPAD_MAX_CONNECTIONS", l.MaxConnections, math.MaxInt},
+		{"LILYPAD_MAX_HEADER_BYTES", l.MaxHeaderBytes, http1.MaxHeadBytes},
+		{"LILYPAD_MAX_HEADERS", l.MaxHeaders, math.MaxInt},
+	} {
+		if n.value < 1 || n.value > n.most {
+			faults = append(faults, fmt.Errorf("%s: %d is not between 1 and %d", n.setting, n.value, n.most))
+		}
+	}
+	if l.MaxBody < 0 {
+		faults = append(faults, fmt.Errorf("LILYPAD_MAX_BODY: %d is below zero", l.MaxBody))
+	}
+	if l.MinBodyRate < 0 {
+		faults = append(faults, fmt.Errorf("LILYPAD_MIN_BODY_RATE: %d is below zero", l.MinBodyRate))
+	}
+	return errors.Join(append(faults,
+		config.CheckPositive("LILYPAD_READ_HEADER_TIMEOUT", l.ReadHeaderTimeout),
+		config.CheckPositive("LILYPAD_READ_BODY_TIMEOUT", l.ReadBodyTimeout),
+		config.CheckPositive("LILYPAD_WRITE_TIMEOUT", l.WriteTimeout),
+		config.CheckPositive("LILYPAD_IDLE_TIMEOUT", l.IdleTimeout))...)
 }
 
 // Check returns all faults that the settings have by themselves.
@@ -52,7 +99,6 @@ func (c *Config) Check() error {
 		{(c.ClientKeyFile == "") == (c.ClientAssertionFile == ""), "set exactly one of LILYPAD_CLIENT_KEY_FILE and LILYPAD_CLIENT_ASSERTION_FILE"},
 		{c.ClientKeyFile != "" && c.ClientID == "", "LILYPAD_CLIENT_ID is required with LILYPAD_CLIENT_KEY_FILE"},
 		{c.MaxSessions < 1, "LILYPAD_MAX_SESSIONS must be 1 at least"},
-		{c.MaxConnections < 1, "LILYPAD_MAX_CONNECTIONS must be 1 at least"},
 		{c.HeaderTimeout <= 0, "LILYPAD_HEADER_TIMEOUT must be above zero"},
 		{c.AccessLogSample < 1, "LILYPAD_ACCESS_LOG_SAMPLE must be 1 at least"},
 	} {
@@ -61,7 +107,7 @@ func (c *Config) Check() error {
 		}
 	}
 	_, err := c.trusted()
-	return errors.Join(append(faults, err)...)
+	return errors.Join(append(faults, c.check(), err)...)
 }
 
 // issuer is the audience of our assertions.

@@ -39,7 +39,8 @@ type handler struct {
 	loginPath string
 	log       *slog.Logger
 	accessLog string
-	logOneOf  int // with accessLog sampled
+	logOneOf  int   // with accessLog sampled
+	maxBody   int64 // of a request, 0 for any size
 	metrics   *instruments
 	streams   *stream.Registry[http1.Handle]
 	feed      *authn.Follower
@@ -66,15 +67,22 @@ func (h *handler) handle(x *http1.Exchange) {
 		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
 		return
 	}
-	if !meant(q) {
+	client := h.forwarder.Client(x)
+	if !meant(q, client.Host) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, "This request came from another site, and was not carried out."))
 		return
 	}
-	client := h.forwarder.Client(x)
 	by := authclient.Presenter{UserAgent: q.Header.Get("User-Agent"), Address: client.IP}
 	if ours {
 		h.own(x, by)
 		return
+	}
+	if h.maxBody > 0 {
+		if err := x.LimitBody(h.maxBody); err != nil {
+			x.Fail(http1.ReasonBodyTooLarge)
+			h.refuse(x, nil, unread(http.StatusRequestEntityTooLarge))
+			return
+		}
 	}
 	v := visitor{by: by}
 	if r.Policy != route.Public {
@@ -98,9 +106,10 @@ func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
 
 // meant reports whether a state change comes from our own origin, or from no
 // browser at all: the rule of http.CrossOriginProtection, by Sec-Fetch-Site
-// and else by Origin. Opening a WebSocket counts as one: it is not bound by the
-// same-origin policy (R5).
-func meant(q *http1.Request) bool {
+// and else by Origin, which must name the host that the browser asked for.
+// Opening a WebSocket counts as one: it is not bound by the same-origin policy
+// (R5).
+func meant(q *http1.Request, host string) bool {
 	method := q.Method
 	if q.WebSocket() {
 		method = http.MethodPost
@@ -109,7 +118,7 @@ func meant(q *http1.Request) bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return true
 	}
-	check := http.Request{Method: method, Host: q.Host, Header: make(http.Header, 2)}
+	check := http.Request{Method: method, Host: host, Header: make(http.Header, 2)}
 	for _, name := range []string{"Sec-Fetch-Site", "Origin"} {
 		if value := q.Header.Get(name); value != "" {
 			check.Header.Set(name, value)
@@ -131,9 +140,9 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	case cookie.One:
 	}
 	v.cookie = value
-	if view, ok := h.sessions.Fresh(value); ok {
-		v.see(view)
-		return nil
+	err := h.accept(v, func() (session.View, error) { return h.sessions.Fresh(value) })
+	if !errors.Is(err, session.ErrUnknown) {
+		return err
 	}
 	// A client that leaves while the auth service is asked is noticed: the wait
 	// ends with the exchange. How long it may take is the auth client's to say.
@@ -152,16 +161,11 @@ func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	if err != nil {
 		return err
 	}
-	v.see(view)
-	return nil
-}
-
-// see notes v's session, and the cookie that the browser should have.
-func (v *visitor) see(view session.View) {
 	v.view = view
 	if view.Cookie != v.cookie {
 		v.setCookies = []string{cookie.Set(view.Cookie, view.End, time.Now())}
 	}
+	return nil
 }
 
 // may enforces r's policy, and has answered when it returns false.
@@ -345,9 +349,20 @@ func (h *handler) failUpstream(x *http1.Exchange, err error) {
 	h.log.Warn("upstream failed", "error", err, "request_id", x.ID())
 	p := problem.New(status, "upstream_failed", "The application does not answer at the moment. Please try again shortly.")
 	if status < http.StatusInternalServerError {
-		p = problem.New(status, problem.BadRequest, "The request could not be read to its end.")
+		p = unread(status)
 	}
 	h.refuse(x, nil, p)
+}
+
+// unread says why a request's body was not read to its end.
+func unread(status int) *problem.Problem {
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return problem.New(status, problem.TooLarge, "The request is larger than is accepted here.")
+	case http.StatusRequestTimeout:
+		return problem.New(status, "timeout", "The request took too long to arrive. Please try again.")
+	}
+	return problem.New(status, problem.BadRequest, "The request could not be read to its end.")
 }
 
 // refuse answers with p, as a page or a document.

@@ -252,8 +252,8 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	c := &app.Config{
 		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 5 * time.Second}, Listen: "127.0.0.1:0",
 		RoutesFile: filepath.Join(dir, "routes.yaml"), AuthURL: authServer.URL, ClientID: "test", ClientKeyFile: filepath.Join(dir, "client.pem"),
-		LoginPath: "/login", RegisterPath: "/register", HomePath: "/", MaxSessions: 100, MaxConnections: 100,
-		HeaderTimeout: 5 * time.Second, AccessLog: "all", AccessLogSample: 100,
+		LoginPath: "/login", RegisterPath: "/register", HomePath: "/", MaxSessions: 100,
+		HeaderTimeout: 5 * time.Second, Limits: limits(), AccessLog: "all", AccessLogSample: 100,
 	}
 	write(t, c.RoutesFile, fmt.Appendf(nil, policy, upstream.URL))
 	write(t, c.ClientKeyFile, privateKey(t))
@@ -279,6 +279,14 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Cleanup(w.stop)
 	w.url, w.ops = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String()
 	return w
+}
+
+// limits are far from everything that a test does.
+func limits() app.Limits {
+	return app.Limits{
+		MaxConnections: 100, MaxHeaderBytes: 32 << 10, MaxHeaders: 100, MaxBody: 1 << 30,
+		ReadHeaderTimeout: time.Minute, ReadBodyTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
+	}
 }
 
 func write(t testing.TB, path string, content []byte) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // Unknown is the length of a body that tells its end by itself: chunked, or by the end of the connection.
@@ -34,6 +35,7 @@ type Body struct {
 	fields int   // most fields in the trailer section
 	begin  func() error
 	err    error
+	pace   pace
 
 	done    atomic.Bool
 	trailer Header
@@ -41,7 +43,7 @@ type Body struct {
 
 func (b *Body) reset(r *Reader, mode bodyMode, length int64, fields int) {
 	b.r, b.mode, b.length, b.left, b.fields = r, mode, length, length, fields
-	b.inside, b.total, b.limit, b.begin, b.err, b.trailer = false, 0, 0, nil, nil, nil
+	b.inside, b.total, b.limit, b.begin, b.err, b.trailer, b.pace = false, 0, 0, nil, nil, nil, pace{}
 	switch mode {
 	case bodyNone:
 		b.length = 0
@@ -111,7 +113,7 @@ func (b *Body) next() ([]byte, error) {
 		}
 	}
 	if b.r.Buffered() == 0 {
-		if err := b.r.fill(); err != nil {
+		if err := b.fill(); err != nil {
 			if b.mode == bodyUntilClose && errors.Is(err, io.EOF) {
 				b.done.Store(true)
 				return nil, io.EOF
@@ -164,7 +166,7 @@ func (b *Body) Read(p []byte) (int, error) {
 // nextChunk reads the line between two chunks (RFC 9112 section 7.1), and the trailer section after the last.
 func (b *Body) nextChunk() error {
 	if b.inside {
-		if err := b.r.need(2); err != nil {
+		if err := b.need(2); err != nil {
 			return err
 		}
 		if b.r.buf[b.r.r] != '\r' || b.r.buf[b.r.r+1] != '\n' {
@@ -190,14 +192,14 @@ func (b *Body) chunkSize() (int64, error) {
 	var size int64
 	extension := false
 	for i := range maxChunkLine {
-		if err := b.r.need(i + 1); err != nil {
+		if err := b.need(i + 1); err != nil {
 			return 0, err
 		}
 		c := b.r.buf[b.r.r+i]
 		digit, isHex := unhex(c)
 		switch {
 		case c == '\r' && i > 0:
-			if err := b.r.need(i + 2); err != nil {
+			if err := b.need(i + 2); err != nil {
 				return 0, err
 			}
 			if b.r.buf[b.r.r+i+1] != '\n' {
@@ -221,12 +223,15 @@ func (b *Body) chunkSize() (int64, error) {
 }
 
 func (b *Body) readTrailer() error {
-	if err := b.r.need(2); err != nil {
+	if err := b.need(2); err != nil {
 		return err
 	}
 	if b.r.buf[b.r.r] == '\r' && b.r.buf[b.r.r+1] == '\n' {
 		b.r.r += 2
 		return nil
+	}
+	if b.pace.rate > 0 {
+		b.r.SetTotalTimeout(b.pace.still) // it is small, and not read through fill
 	}
 	lines, err := b.r.head(smallBuffer)
 	if err != nil {
@@ -247,6 +252,46 @@ func (b *Body) readTrailer() error {
 		}
 	}
 	b.trailer = trailer
+	return nil
+}
+
+// pace is how fast a body must come. Only the time that its reader waits for it counts: a sender that is made to wait is
+// not slow.
+type pace struct {
+	still  time.Duration // how long it may stand still, and how much it may lag behind rate
+	rate   int64         // bytes a second, 0 for any
+	since  int64         // what the reader had read of the connection when the body began
+	waited time.Duration
+}
+
+// left returns how long the next bytes may take.
+func (p *pace) left(total int64) time.Duration {
+	return min(p.still, p.still+time.Duration((total-p.since)/p.rate)*time.Second-p.waited)
+}
+
+// fill reads once, within the pace.
+func (b *Body) fill() error {
+	if b.pace.rate == 0 {
+		return b.r.fill()
+	}
+	left := b.pace.left(b.r.total)
+	if left <= 0 {
+		return os.ErrDeadlineExceeded
+	}
+	b.r.SetTimeout(left)
+	began := time.Now()
+	err := b.r.fill()
+	b.pace.waited += time.Since(began)
+	return err
+}
+
+// need waits until n bytes are buffered.
+func (b *Body) need(n int) error {
+	for b.r.Buffered() < n {
+		if err := b.fill(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -115,6 +115,7 @@ func (c *conn) begin() bool {
 	x.upstream, x.took, x.reason, x.id = 0, 0, ReasonNone, ""
 	x.start = time.Now()
 	c.r.SetTimeout(c.srv.cfg.BodyTimeout)
+	x.Request.Body.pace = pace{still: c.srv.cfg.BodyTimeout, rate: int64(c.srv.cfg.MinBodyRate), since: c.r.total}
 	if x.Request.Expects() {
 		x.Request.Body.begin = x.sendContinue
 	}

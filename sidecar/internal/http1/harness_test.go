@@ -110,7 +110,7 @@ type journal[T any] struct {
 	more chan struct{}
 }
 
-func newJournal[T any]() *journal[T] { return &journal[T]{more: make(chan struct{}, 1000)} }
+func newJournal[T any]() *journal[T] { return &journal[T]{more: make(chan struct{}, 10_000)} }
 
 func (j *journal[T]) add(v T) {
 	j.mu.Lock()

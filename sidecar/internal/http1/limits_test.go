@@ -1,10 +1,16 @@
 package http1_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lilypad.example/sidecar/internal/http1"
@@ -124,4 +130,144 @@ func TestMaxConns(t *testing.T) {
 	fourth := dial(t, addr)
 	fourth.send(get)
 	fourth.expect("GET", 200, "GET /a ")
+}
+
+// A body may pause and a sender may be made to wait, but one that drips for ever is let go.
+func TestT43_ABodyMustComeAtAPace(t *testing.T) {
+	t.Parallel()
+	const pause = 10 * time.Second
+	for name, c := range map[string]struct {
+		length, status int
+		handler        func(*http1.Exchange)
+	}{
+		"a drip":                  {1000, 408, echo},
+		"a short drip":            {2, 200, echo}, // ends before it lags by 30 s
+		"a reader that takes its": {2, 200, func(x *http1.Exchange) { <-time.After(time.Hour); echo(x) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				s := http1.New(http1.Config{Handler: c.handler, BodyTimeout: 30 * time.Second, MinBodyRate: 128})
+				served := make(chan error, 1)
+				go func() { served <- s.Serve(listenOnce(server)) }()
+				var all sync.WaitGroup
+				all.Go(func() {
+					_, _ = fmt.Fprintf(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", c.length)
+					for range c.length {
+						<-time.After(pause)
+						if _, err := client.Write([]byte("x")); err != nil {
+							return
+						}
+					}
+				})
+				res, err := http.ReadResponse(bufio.NewReader(client), nil)
+				if err != nil || res.StatusCode != c.status {
+					t.Errorf("answer is %+v, %v; want %d", res, err, c.status)
+				}
+				_ = client.Close()
+				if err := s.Shutdown(t.Context()); err != nil {
+					t.Errorf("shutdown: %v", err)
+				}
+				<-served
+				all.Wait()
+			})
+		})
+	}
+}
+
+// oneConn is a listener that has one connection.
+type oneConn struct {
+	conns chan net.Conn
+	close func()
+}
+
+func listenOnce(nc net.Conn) *oneConn {
+	conns := make(chan net.Conn, 1)
+	conns <- nc
+	return &oneConn{conns, sync.OnceFunc(func() { close(conns) })}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if nc, ok := <-l.conns; ok {
+		return nc, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error { l.close(); return nil }
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+// T43 with what slowhttptest does: headers, bodies and readers that never end, each byte in time. Meanwhile others are
+// served, and then the slow ones are gone.
+func TestT43_SlowClientsByTheThousand(t *testing.T) {
+	const crowd = 2000
+	reasons, large := newJournal[http1.Reason](), make([]byte, 4<<20)
+	s, addr := serve(t, http1.Config{
+		Handler: func(x *http1.Exchange) {
+			if x.Request.Path == "/large" {
+				_ = x.Respond(200, nil, large)
+				return
+			}
+			echo(x)
+		},
+		Refused:     func(r http1.Refusal) { reasons.add(r.Reason) },
+		Ended:       func(x *http1.Exchange) { reasons.add(x.Facts().Reason) },
+		HeadTimeout: time.Second, BodyTimeout: time.Second, WriteTimeout: time.Second, MinBodyRate: 1 << 20, LingerTimeout: time.Millisecond,
+	})
+	begin := func(i int) string {
+		switch {
+		case i%10 == 0:
+			return "GET /large HTTP/1.1\r\nHost: a\r\n\r\n" // whose answer nobody reads
+		case i%2 == 0:
+			return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+		}
+		return "GET / HTTP/1.1\r\nHost: a\r\nX: "
+	}
+	slow := make([]*net.TCPConn, crowd)
+	for i := range slow {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = nc.Close() })
+		slow[i] = nc.(*net.TCPConn)
+		_ = slow[i].SetReadBuffer(4 << 10)
+		if _, err := io.WriteString(nc, begin(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for drip := time.NewTicker(50 * time.Millisecond); ; {
+			select {
+			case <-stop:
+				return
+			case <-drip.C:
+			}
+			for i, nc := range slow {
+				if i%10 != 0 {
+					_, _ = nc.Write([]byte("x"))
+				}
+			}
+		}
+	}()
+	for range 20 {
+		p := dial(t, addr)
+		for range 10 {
+			p.send(get)
+			p.expect("GET", 200, "GET /a ")
+		}
+		_ = p.nc.Close()
+	}
+	await(t, func() bool { return s.Connections() == 0 })
+	count := make(map[http1.Reason]int)
+	for _, r := range reasons.all() {
+		count[r]++
+	}
+	if n := count[http1.ReasonHeadTimeout] + count[http1.ReasonBodyTimeout] + count[http1.ReasonClientGone]; n != crowd || count[http1.ReasonNone] != 200 {
+		t.Errorf("ended by %v", count)
+	}
 }

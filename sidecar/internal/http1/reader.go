@@ -18,6 +18,9 @@ const (
 	wideBuffer  = 32 << 10
 )
 
+// MaxHeadBytes is the most that a message head can have.
+const MaxHeadBytes = wideBuffer
+
 // Buffers lends the memory of connections. The zero value is ready; a server and its upstreams may share one.
 type Buffers struct{ small, wide sync.Pool }
 

@@ -33,6 +33,7 @@ type Config struct {
 	IdleTimeout    time.Duration // 120 s: between requests. Longer than the ingress's, so that it closes first
 	HeadTimeout    time.Duration // 10 s: from the first byte of a request to the end of its header, 408 beyond
 	BodyTimeout    time.Duration // 30 s: each read of a body, 408 beyond
+	MinBodyRate    int           // 0, any: bytes a second of a body, that may lag by BodyTimeout; 408 beyond
 	WriteTimeout   time.Duration // 30 s: each write to a client
 	WatchDelay     time.Duration // 50 ms: how long an answer may take before the client is watched
 	LingerTimeout  time.Duration // 2 s: how long a refused client's remaining bytes are read, so that it sees the answer
@@ -81,8 +82,8 @@ func New(cfg Config) *Server {
 			*v = def
 		}
 	}
-	orInt(&cfg.MaxHeadBytes, wideBuffer)
-	cfg.MaxHeadBytes = min(cfg.MaxHeadBytes, wideBuffer)
+	orInt(&cfg.MaxHeadBytes, MaxHeadBytes)
+	cfg.MaxHeadBytes = min(cfg.MaxHeadBytes, MaxHeadBytes)
 	orInt(&cfg.MaxTargetBytes, defaultTargetBytes)
 	orInt(&cfg.MaxFields, 100)
 	orInt(&cfg.MaxConns, 10_000)

@@ -28,6 +28,9 @@ var ErrEnded = errors.New("session: ended")
 // is away, or too many cookies that are not in memory wait for it.
 var ErrUnavailable = errors.New("session: auth service unavailable")
 
+// ErrUnknown says that the auth service has to be asked.
+var ErrUnknown = errors.New("session: not in memory")
+
 const (
 	// overlap is how long an old cookie is answered from memory after its
 	// successor was seen; the auth service's own overlap is the same.
@@ -133,21 +136,25 @@ func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, err
 	}, nil
 }
 
-// Fresh is Get where memory has the answer: nobody is asked, nobody waits.
-func (c *Cache) Fresh(cookie string) (View, bool) {
+// Fresh is Get where memory has the answer: nobody is asked, nobody waits. It
+// fails with ErrEnded, or with ErrUnknown where Get would have to ask.
+func (c *Cache) Fresh(cookie string) (View, error) {
 	id := FamilyOf(cookie)
 	if c.feed.Revoked(id) {
-		return View{}, false
+		return View{}, ErrEnded
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
+	if until, ok := c.refused.Get(cookie); ok && now.Before(until) {
+		return View{}, ErrEnded
+	}
 	f, _ := c.families.Get(id)
 	view, good := c.look(f, cookie, now)
 	if !good || c.doubtful(f, now) || !now.Before(f.refreshAt) && c.flights[id] == nil {
-		return View{}, false
+		return View{}, ErrUnknown
 	}
-	return view, true
+	return view, nil
 }
 
 // doubtful reports whether the feed may be hiding f's end.

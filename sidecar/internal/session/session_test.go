@@ -237,15 +237,18 @@ func TestFreshIsWhatMemoryKnows(t *testing.T) {
 		a, f := newAuth(), &feed{ended: map[string]bool{}}
 		c := following(t, a, f)
 		fresh := func(cookie string) bool {
-			_, ok := c.Fresh(cookie)
-			return ok
+			_, err := c.Fresh(cookie)
+			if err != nil && !errors.Is(err, session.ErrUnknown) {
+				t.Errorf("%s: %v", cookie, err)
+			}
+			return err == nil
 		}
 		if fresh(value("A", 1)) {
 			t.Error("an answer before anybody was asked")
 		}
 		want := get(t, c, value("A", 1))
-		if v, ok := c.Fresh(want.Cookie); !ok || v.Authorization != want.Authorization {
-			t.Errorf("%+v, %v; want %+v", v, ok, want)
+		if v, err := c.Fresh(want.Cookie); err != nil || v.Authorization != want.Authorization {
+			t.Errorf("%+v, %v; want %+v", v, err, want)
 		}
 		if fresh(value("A", 7)) {
 			t.Error("an answer for a cookie that was never seen")
@@ -268,10 +271,16 @@ func TestFreshIsWhatMemoryKnows(t *testing.T) {
 		f.mu.Lock()
 		f.ended["A"] = true
 		f.mu.Unlock()
-		if fresh(want.Cookie) {
-			t.Error("an answer for a session that has ended")
+		if _, err := c.Fresh(want.Cookie); !errors.Is(err, session.ErrEnded) {
+			t.Errorf("a session that has ended: %v", err)
 		}
-		if n := a.count(); n != 2 {
+		if _, err := c.Get(t.Context(), value("forged", 1), by); !errors.Is(err, session.ErrEnded) {
+			t.Errorf("a forgery: %v", err)
+		}
+		if _, err := c.Fresh(value("forged", 1)); !errors.Is(err, session.ErrEnded) {
+			t.Errorf("a forgery that was refused a moment ago: %v", err)
+		}
+		if n := a.count(); n != 3 {
 			t.Errorf("%d calls", n)
 		}
 	})
@@ -303,7 +312,7 @@ func TestR11_UnknownCookiesWaitInBoundedNumber(t *testing.T) {
 		if err := <-attack; !errors.Is(err, session.ErrUnavailable) {
 			t.Errorf("turned away with %v", err)
 		}
-		if v, ok := c.Fresh(known.Cookie); !ok || v.Authorization != known.Authorization {
+		if v, err := c.Fresh(known.Cookie); err != nil || v.Authorization != known.Authorization {
 			t.Error("a session in memory suffers")
 		}
 		others := make(chan error, 1)

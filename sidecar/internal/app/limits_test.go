@@ -1,0 +1,165 @@
+package app_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/app"
+)
+
+// raw sends text to the sidecar on a connection of its own, and returns what
+// it answers to a request of that method.
+func (w *world) raw(method, text string) (*http.Response, string) {
+	w.t.Helper()
+	nc := w.dial()
+	if _, err := io.WriteString(nc, text); err != nil {
+		w.t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: method})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func (w *world) dial() net.Conn {
+	w.t.Helper()
+	nc, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(30 * time.Second))
+	return nc
+}
+
+func TestR11_TheLimitsAreSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *app.Config) {
+		c.MaxHeaderBytes, c.MaxHeaders, c.MaxBody = 2000, 10, 1000
+		c.ReadHeaderTimeout, c.ReadBodyTimeout = 100*time.Millisecond, 100*time.Millisecond
+	})
+	get := "GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+	post := "POST /public HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n"
+	for name, c := range map[string]struct {
+		text, method string
+		status       int
+	}{
+		"header as large as may be":     {get + "X: " + strings.Repeat("a", 1900) + "\r\n\r\n", "GET", 200},
+		"header too large":              {get + "X: " + strings.Repeat("a", 2000) + "\r\n\r\n", "GET", 431},
+		"as many fields as may be":      {get + strings.Repeat("X: y\r\n", 8) + "\r\n", "GET", 200},
+		"too many fields":               {get + strings.Repeat("X: y\r\n", 9) + "\r\n", "GET", 431},
+		"header without end":            {get, "GET", 408},
+		"body as large as may be":       {post + "Connection: close\r\nContent-Length: 1000\r\n\r\n" + strings.Repeat("x", 1000), "POST", 200},
+		"body announced too large":      {post + "Content-Length: 1001\r\n\r\n", "POST", 413},
+		"body that asks to be sent":     {post + "Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n", "POST", 413},
+		"body that becomes too large":   {post + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("x", 1001) + "\r\n0\r\n\r\n", "POST", 413},
+		"body without end":              {post + "Content-Length: 1000\r\n\r\nx", "POST", 408},
+		"body without end, in chunks":   {post + "Transfer-Encoding: chunked\r\n\r\n5\r\nhe", "POST", 408},
+		"body without end, at a stray":  {"POST /account HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx", "POST", 401},
+		"body without end, at our door": {"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\nx", "POST", 408},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			res, body := w.raw(c.method, c.text)
+			if res.StatusCode != c.status || !res.Close {
+				t.Errorf("%d %v %s; want %d and the end of the connection", res.StatusCode, res.Header, body, c.status)
+			}
+			if c.status >= 400 && !strings.Contains(body, "<html") && !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") {
+				t.Errorf("neither a page nor a problem: %v %s", res.Header, body)
+			}
+		})
+	}
+}
+
+// T40: a body passes as it comes, and is never collected: its first half has
+// arrived before its second is sent.
+func TestT40_BodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
+	w := newWorld(t, func(c *app.Config) { c.MaxBody = 0 })
+	arrived := make(chan string)
+	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+		half := make([]byte, 5)
+		_, _ = io.ReadFull(r.Body, half)
+		arrived <- string(half)
+		rest, _ := io.ReadAll(r.Body)
+		_, _ = fmt.Fprintf(rw, "%s%s", half, rest)
+		return true
+	}
+	nc := w.dial()
+	_, _ = io.WriteString(nc, "POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+	if got := <-arrived; got != "hello" {
+		t.Errorf("%q arrived", got)
+	}
+	_, _ = io.WriteString(nc, "frogs")
+	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); string(body) != "hellofrogs" || err != nil {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// R11: overload is refused at the door, and who watches us still gets an answer.
+func TestR11_OverloadShedsAndHealthStaysUp(t *testing.T) {
+	w := newWorld(t, func(c *app.Config) { c.MaxConnections = 3 })
+	var held []net.Conn
+	for range 3 { // answered once, so that they are in
+		nc := w.dial()
+		_, _ = io.WriteString(nc, "GET /public HTTP/1.1\r\nHost: a\r\n\r\n")
+		if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		held = append(held, nc)
+	}
+	for range 5 {
+		res, _ := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\n\r\n")
+		if res.StatusCode != http.StatusServiceUnavailable || !res.Close || res.Header.Get("Retry-After") == "" {
+			t.Errorf("one too many got %d %v", res.StatusCode, res.Header)
+		}
+	}
+	ops := regexp.MustCompile(`"server":"ops","address":"([^"]+)"`).FindStringSubmatch(w.logs.String())
+	for _, path := range []string{"/livez", "/readyz"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+ops[1]+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %+v, %v", path, res, err)
+		}
+		_ = res.Body.Close()
+	}
+	_ = held[0].Close()
+	for end := time.Now().Add(30 * time.Second); ; {
+		if res, _ := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode == http.StatusOK {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("%d although there is room again", res.StatusCode)
+		}
+	}
+}
+
+func TestWrongLimitsAreAllNamed(t *testing.T) {
+	c := app.Config{Limits: app.Limits{MaxHeaderBytes: 32<<10 + 1, MaxBody: -1, MinBodyRate: -1}}
+	said := fmt.Sprint(c.Check())
+	for _, setting := range []string{
+		"MAX_CONNECTIONS", "MAX_HEADER_BYTES", "MAX_HEADERS", "MAX_BODY", "MIN_BODY_RATE",
+		"READ_HEADER_TIMEOUT", "READ_BODY_TIMEOUT", "WRITE_TIMEOUT", "IDLE_TIMEOUT",
+	} {
+		if strings.Count(said, "LILYPAD_"+setting+":") != 1 {
+			t.Errorf("%s is not named once in:\n%s", setting, said)
+		}
+	}
+}
