@@ -16,6 +16,14 @@ import (
 type session struct {
 	id      string
 	refresh string // the refresh token of the day
+	account
+}
+
+// An account is what signs in, and from where.
+type account struct{ email, password, address string }
+
+func (a account) presenter() map[string]string {
+	return map[string]string{"user_agent": userAgent, "client_address": a.address}
 }
 
 // assertion says who we are (RFC 7523 section 3). It is signed once and used
@@ -57,10 +65,8 @@ func (l *lab) register(ctx context.Context, auth string, n int) ([]*session, err
 }
 
 func signUp(ctx context.Context, auth, assertion string, i int) (*session, error) {
-	body, err := json.Marshal(map[string]any{
-		"email": fmt.Sprintf("frog-%d@bench.example", i), "name": "Frog", "password": rand.Text(),
-		"presenter": map[string]string{"user_agent": userAgent, "client_address": fmt.Sprintf("198.18.%d.1", i%256)},
-	})
+	a := account{fmt.Sprintf("frog-%d@bench.example", i), rand.Text(), fmt.Sprintf("198.18.%d.1", i%256)}
+	body, err := json.Marshal(map[string]any{"email": a.email, "name": "Frog", "password": a.password, "presenter": a.presenter()})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +79,7 @@ func signUp(ctx context.Context, auth, assertion string, i int) (*session, error
 	if err := json.Unmarshal(said.body, &begun); err != nil {
 		return nil, err
 	}
-	return &session{id: begun.Token.SID, refresh: begun.Token.RefreshToken}, nil
+	return &session{id: begun.Token.SID, refresh: begun.Token.RefreshToken, account: a}, nil
 }
 
 // userAgent is one as browsers have it.

@@ -21,6 +21,16 @@ func (f *figures) add(name string, digits int, value float64) {
 	f.all = append(f.all, figure{name, strconv.FormatFloat(value, 'f', digits, 64)})
 }
 
+// value returns a figure that was added.
+func (f *figures) value(name string) (float64, error) {
+	for _, line := range f.all {
+		if line.name == name {
+			return strconv.ParseFloat(line.value, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s was not measured", name)
+}
+
 func (f *figures) print(w io.Writer) error {
 	for _, line := range f.all {
 		if _, err := fmt.Fprintln(w, line.name, line.value); err != nil {

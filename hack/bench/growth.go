@@ -1,8 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lilypad.example/hack/internal/debian"
+	"lilypad.example/hack/internal/process"
 )
 
 // old is a generation that no session reaches in a week, one rotation a minute.
@@ -24,6 +33,15 @@ func measureGrowth(ctx context.Context, l *lab, o options, db *families, whole r
 	}
 	found.add("refresh cpu sessions 100000/1", 2, ratio(many, one, turn.cpuMicros))
 
+	if err := l.addRecords(ctx, whole.sessions, crowd); err != nil {
+		return err
+	}
+	written, err := l.writing(ctx, whole.with(workers, crowd))
+	if err != nil {
+		return err
+	}
+	found.add("refresh postgres cpu us", 1, written.micros(written.postgres))
+
 	young, aged := crowd[:loadSessions], crowd[loadSessions:2*loadSessions]
 	if err := errors.Join(db.age(ctx, young, 1), db.age(ctx, aged, old)); err != nil {
 		return err
@@ -34,5 +52,48 @@ func measureGrowth(ctx context.Context, l *lab, o options, db *families, whole r
 		return err
 	}
 	found.add("refresh cpu generation 10000/1", 2, ratio(late, first, turn.cpuMicros))
+	return nil
+}
+
+// seeEvery is how often the auth service writes how far sessions have come
+// (services/auth/internal/session/revoke.go).
+const seeEvery = 15 * time.Second
+
+// writing is a turn of just that length, after one that is like it: what the
+// service then writes is what one turn has left to be written.
+func (l *lab) writing(ctx context.Context, r refresher) (turn, error) {
+	l.say("refreshing for %s, and for another %s", seeEvery, seeEvery)
+	if _, err := l.drive(ctx, r, seeEvery); err != nil {
+		return turn{}, err
+	}
+	return l.drive(ctx, r, seeEvery)
+}
+
+// addRecords gives copies of sessions records in PostgreSQL, like those of the originals.
+func (l *lab) addRecords(ctx context.Context, originals, made []*session) error {
+	at, err := url.Parse(l.stores.PostgresURL)
+	if err != nil {
+		return errors.New("the URL of PostgreSQL is none") // the error quotes it, with its password
+	}
+	var sql bytes.Buffer
+	sql.WriteString("CREATE TEMP TABLE made (family text, original text);\nCOPY made FROM STDIN;\n")
+	for i, s := range made {
+		_, _ = fmt.Fprintf(&sql, "%s\t%s\n", s.id, originals[i%len(originals)].id)
+	}
+	sql.WriteString(`\.
+INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at)
+SELECT made.family, user_id, roles, client, device, begun_at, seen_at, ends_at FROM made JOIN sessions ON sessions.family = original;
+ANALYZE sessions;
+`)
+	password, _ := at.User.Password()
+	psql := process.Command(ctx, filepath.Join(debian.PostgresBin(), "psql"), "-qXv", "ON_ERROR_STOP=1")
+	psql.Env = environment([]string{
+		"PGHOST=" + at.Hostname(), "PGPORT=" + at.Port(), "PGUSER=" + at.User.Username(), "PGPASSWORD=" + password,
+		"PGDATABASE=" + strings.TrimPrefix(at.Path, "/"),
+	})
+	psql.Stdin = &sql
+	if out, err := psql.CombinedOutput(); err != nil {
+		return fmt.Errorf("add records: %w\n%s", err, out)
+	}
 	return nil
 }

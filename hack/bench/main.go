@@ -68,7 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	flags.StringVar(&o.root, "root", ".", "the project's folder")
 	flags.StringVar(&o.doc, "doc", "", "also write the page about it to this file")
-	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), sidecar, bounds or revocation")
+	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), login, sidecar, bounds or revocation")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each program has its turn; the median counts")
 	flags.IntVar(&o.seconds, "seconds", 5, "how long a turn is")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the auth service under refreshes to this file")
@@ -146,6 +146,11 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	auth, err := l.startAuth(ctx, "auth", nil)
 	if err != nil {
 		return nil, err
+	}
+	if wants("login") {
+		if err := measureLogin(ctx, l, o, auth, sessions, found); err != nil {
+			return nil, fmt.Errorf("login: %w", err)
+		}
 	}
 	upstream, err := l.startUpstream(ctx)
 	if err != nil {

@@ -66,6 +66,10 @@ func writePage(ctx context.Context, path string, found *figures) error {
 	if err != nil {
 		return err
 	}
+	more, err := extrapolate(found)
+	if err != nil {
+		return err
+	}
 	var table, text strings.Builder
 	if err := found.print(&table); err != nil {
 		return err
@@ -74,7 +78,8 @@ func writePage(ctx context.Context, path string, found *figures) error {
 		machine
 
 		Table string
-	}{describe(ctx), strings.TrimSpace(table.String())}); err != nil {
+		Scale scale
+	}{describe(ctx), strings.TrimSpace(table.String()), more}); err != nil {
 		return err
 	}
 	return os.WriteFile(path, []byte(text.String()), 0o644) //nolint:gosec // a page of the documentation

@@ -73,7 +73,11 @@ func environment(more []string) []string {
 func cpu(p *process.Process) (time.Duration, error) {
 	var sum time.Duration
 	err := members(p, func(dir string, stat []string) error {
-		for _, field := range []int{statUser, statSystem} {
+		fields := []int{statUser, statSystem}
+		if filepath.Base(dir) == strconv.Itoa(p.PID) { // what has ended counts at its parent
+			fields = append(fields, statEndedUser, statEndedSystem)
+		}
+		for _, field := range fields {
 			ticks, err := strconv.ParseInt(stat[field], 10, 64)
 			if err != nil {
 				return fmt.Errorf("%s/stat: %w", dir, err)
@@ -127,6 +131,9 @@ const (
 	statGroup  = 2
 	statUser   = 11
 	statSystem = 12
+	// Of children that have ended.
+	statEndedUser   = 13
+	statEndedSystem = 14
 )
 
 // members calls f for every process of the group, and for children that have left it: each of
@@ -143,7 +150,7 @@ func members(p *process.Process, f func(dir string, stat []string) error) error 
 			continue // it has ended since
 		}
 		stat := statFields(string(text))
-		if len(stat) <= statSystem || stat[statGroup] != group && stat[statParent] != group {
+		if len(stat) <= statEndedSystem || stat[statGroup] != group && stat[statParent] != group {
 			continue
 		}
 		found = true

@@ -14,7 +14,9 @@ const (
 	outboxEvery = time.Second
 	outboxBatch = 500
 	seeEvery    = 15 * time.Second
-	pruneEvery  = time.Hour
+	// seeBatch keeps a write far from its timeout, whatever has come together.
+	seeBatch   = 1000
+	pruneEvery = time.Hour
 	// keepEnded is how long the record of a session stays after its end.
 	keepEnded = 30 * 24 * time.Hour
 	// maxSightings bounds what waits to be written; beyond it the newest wait.
@@ -157,14 +159,15 @@ func (s *Service) lastSightings(ctx context.Context) error {
 
 func (s *Service) flushSightings(ctx context.Context) error {
 	seen := s.sightings.take()
-	if len(seen) == 0 {
-		return nil
-	}
-	if err := s.Records.See(ctx, seen); err != nil {
-		for _, v := range seen {
-			s.sightings.add(v)
+	for len(seen) > 0 {
+		n := min(len(seen), seeBatch)
+		if err := s.Records.See(ctx, seen[:n]); err != nil {
+			for _, v := range seen {
+				s.sightings.add(v)
+			}
+			return wrap("see sessions", err)
 		}
-		return wrap("see sessions", err)
+		seen = seen[n:]
 	}
 	return nil
 }
