@@ -62,8 +62,9 @@ func TestT74_TabsAtExpiry(t *testing.T) {
 		together(tabs, func(int) {
 			for range requests {
 				a := v.get(t.Context(), "/")
-				if a.err != nil || a.status != http.StatusOK {
-					t.Errorf("%s", a)
+				if err := check(a); err != nil {
+					t.Error(err)
+					return
 				}
 				if a.cookie != nil {
 					mu.Lock()

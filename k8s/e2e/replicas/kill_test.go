@@ -19,7 +19,7 @@ import (
 // bound a refresh that was delayed past two others would look like a thief's.
 func TestT73_KilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	const kills, visitors, killers = 500, 12, 2
+	const kills, visitors, killers = 500, 8, 2
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := newWorld(t, settings{accessTTL: time.Second, minInterval: 2 * time.Second})
@@ -27,11 +27,10 @@ func TestT73_KilledAtAnyMoment(t *testing.T) {
 	crowd := w.crowd(visitors, answer.signedOut, "/")
 
 	began := time.Now()
-	var left, unanswered atomic.Int64
-	left.Store(kills)
+	var begun, killed, unanswered atomic.Int64
 	together(killers, func(i int) {
 		chance := rand.New(rand.NewPCG(seed, uint64(i)))
-		for left.Add(-1) >= 0 && !t.Failed() {
+		for begun.Add(1) <= kills && !t.Failed() {
 			r, victim := w.nextVictim(refreshes, chance)
 			r.awaitMoment(chance)
 			select {
@@ -40,12 +39,13 @@ func TestT73_KilledAtAnyMoment(t *testing.T) {
 				unanswered.Add(1)
 			}
 			victim.kill()
+			killed.Add(1)
 			victim.revive()
 			victim.dying.Unlock()
 		}
 	})
 	t.Logf("%d kills in %v, %d of them before the refresh was answered; %d requests answered with 200",
-		kills, time.Since(began).Round(time.Second), unanswered.Load(), crowd.answered.Load())
+		killed.Load(), time.Since(began).Round(time.Second), unanswered.Load(), crowd.answered.Load())
 	for _, v := range crowd.visitors {
 		v.wantOK(t)
 	}
