@@ -1,6 +1,8 @@
 package replicas
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -81,6 +83,45 @@ func TestT74_TabsAtExpiry(t *testing.T) {
 		t.Errorf("%v families revoked", n)
 	}
 }
+
+// TestR8_ALateAnswerTakesNothingBack: a request rotates the session's cookie
+// and is answered long after, when the cookie has been rotated twice more at
+// other sidecars. A browser's jar takes whatever comes last: told then of the
+// cookie of back then, it would show a stale one, which is a thief's doing.
+func TestR8_ALateAnswerTakesNothingBack(t *testing.T) {
+	t.Parallel()
+	const life = time.Second
+	w := newWorld(t, settings{accessTTL: life, minInterval: life})
+	v := w.visitor()
+	<-time.After(life + life/10)
+	answered := make(chan struct{})
+	late := make(chan answer, 1)
+	asked := time.Now()
+	go func() { late <- v.do(t.Context(), w.sidecars[0], http.MethodGet, "/slow", "") }()
+	w.upstream.slow <- answered
+
+	for _, s := range w.sidecars {
+		before := v.held()
+		await(t, "the cookie to be rotated at "+s.name, func(ctx context.Context) error {
+			if err := check(v.do(ctx, s, http.MethodGet, "/", "")); err != nil {
+				t.Fatal(err)
+			}
+			if v.held() == before {
+				return errors.New("it is the same")
+			}
+			return nil
+		})
+	}
+	<-time.After(time.Until(asked.Add(lateness)))
+	close(answered)
+	if err := check(<-late); err != nil {
+		t.Error(err)
+	}
+	v.wantOK(t)
+}
+
+// lateness is when an answer is late, and some: no cookie is told with it.
+const lateness = 6 * time.Second
 
 // together calls f n times at once, and returns when all have returned.
 func together(n int, f func(int)) {

@@ -32,6 +32,10 @@ func TestT73_KilledAtAnyMoment(t *testing.T) {
 		chance := rand.New(rand.NewPCG(seed, uint64(i)))
 		for begun.Add(1) <= kills && !t.Failed() {
 			r, victim := w.nextVictim(refreshes, chance)
+			if victim == nil {
+				t.Error("nobody refreshes any more")
+				return
+			}
 			r.awaitMoment(chance)
 			select {
 			case <-r.answered:
@@ -101,10 +105,16 @@ func (w *world) refreshes() <-chan refresh {
 }
 
 // nextVictim waits for a refresh that goes through a program which nobody else
-// is killing, and returns that program, locked; now and then Redis.
+// is killing, and returns that program, locked; now and then Redis. Nil: there
+// are no refreshes any more.
 func (w *world) nextVictim(refreshes <-chan refresh, chance *rand.Rand) (refresh, *program) {
 	for {
-		r := <-refreshes
+		var r refresh
+		select {
+		case r = <-refreshes:
+		case <-time.After(patience):
+			return r, nil
+		}
 		candidates := []*program{r.sidecar, r.auth}
 		if chance.IntN(2) == 0 {
 			candidates = []*program{r.auth, r.sidecar}

@@ -16,6 +16,8 @@ import (
 type upstream struct {
 	t   *testing.T
 	url string
+	// slow takes what a request for /slow waits for; it is answered when that is closed.
+	slow chan (<-chan struct{})
 
 	mu     sync.Mutex
 	bearer map[string]string // the last Authorization of a session
@@ -27,9 +29,16 @@ const expiredLeeway = 5 * time.Second
 
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
-	u := &upstream{t: t, bearer: make(map[string]string)}
+	u := &upstream{t: t, slow: make(chan (<-chan struct{})), bearer: make(map[string]string)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stream", u.admit(stream))
+	mux.HandleFunc("GET /slow", u.admit(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case gate := <-u.slow:
+			<-gate
+		case <-r.Context().Done():
+		}
+	}))
 	mux.HandleFunc("/", u.admit(func(http.ResponseWriter, *http.Request) {}))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

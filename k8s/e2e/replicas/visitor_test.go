@@ -22,7 +22,7 @@ const cookieName = "__Host-Http-lilypad"
 const userAgent = "lilypad-replicas"
 
 // impatience is when a visitor gives a request up.
-const impatience = 20 * time.Second
+const impatience = time.Minute
 
 // A visitor is a person with one browser: one cookie jar, however many tabs,
 // and an address of their own.

@@ -259,7 +259,7 @@ func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forwar
 		defer h.watch(x, v)()
 	}
 	// An error here is in the exchange's facts, and so in the access log.
-	_ = res.Relay(responseEdit(res.Header(), v))
+	_ = res.Relay(responseEdit(res.Header(), v, time.Since(x.Start())))
 }
 
 // longAnswer is from where an answer may take as long as a revocation.
@@ -291,12 +291,22 @@ func (h *handler) renew(x *http1.Exchange, v *visitor) bool {
 	return err == nil && v.signedIn()
 }
 
-// responseEdit is what an answer to v gets: the cookie that the browser should
-// have, and no place in a cache unless the application says so itself.
-func responseEdit(header http1.Header, v *visitor) forward.ResponseEdit {
+// tellWithin is how long after a request came its answer may still tell of the
+// cookie. A browser keeps what it is told last: told by a slow answer of what
+// was true long ago, it would go back to a cookie that other answers have
+// replaced twice since, which is a thief's doing, or lose that of a new login
+// (R8). What is not told is a lost response: the next answer tells it. It is as
+// long as a generation lives at least (the auth service's minimum rotation
+// interval), so that no two can follow meanwhile.
+const tellWithin = 5 * time.Second
+
+// responseEdit is what an answer to v gets, when that has taken so long: the
+// cookie that the browser should have, and no place in a cache unless the
+// application says so itself.
+func responseEdit(header http1.Header, v *visitor, took time.Duration) forward.ResponseEdit {
 	var edit forward.ResponseEdit
 	control := strings.ToLower(header.Get("Cache-Control"))
-	if !shared(control) {
+	if !shared(control) && took <= tellWithin {
 		edit.SetCookie = v.setCookies
 	}
 	switch {

@@ -1,0 +1,21 @@
+package app
+
+import (
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/http1"
+)
+
+// TestR8_ALateAnswerSaysNothingOfTheCookie: the browser may have a newer one by
+// then. No place in a cache is its answer's all the same.
+func TestR8_ALateAnswerSaysNothingOfTheCookie(t *testing.T) {
+	v := &visitor{setCookies: []string{"successor"}}
+	v.view.Authorization = "Bearer token"
+	for took, told := range map[time.Duration]int{0: 1, tellWithin: 1, tellWithin + 1: 0, time.Hour: 0} {
+		edit := responseEdit(http1.Header{}, v, took)
+		if len(edit.SetCookie) != told || edit.CacheControl != "no-store" {
+			t.Errorf("after %v: %+v", took, edit)
+		}
+	}
+}
