@@ -20,6 +20,12 @@
 // up), optional (a token for who is signed in), session (only who is signed
 // in) and role:NAME. A changed file counts without a restart, a bad one changes
 // nothing. docs/policy.md has the whole of it.
+//
+// What a client can take is bounded, and each bound is a setting: connections
+// (503 beyond), the size, number and time of header fields (431, 408), the size
+// and pace of bodies (413, 408), the time between requests and the time to read
+// an answer; so is the time that an upstream has for its answer (504). Overload
+// is refused at the browser's port; the operations port has nothing to do with it.
 package main
 
 import (

@@ -61,6 +61,7 @@ type auth struct {
 	rotate   bool
 	instead  http.HandlerFunc // answers everything, if set
 	calls    int
+	address  string      // that the last login came from
 	ended    chan string // session ids for the feed
 }
 
@@ -80,6 +81,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/sessions", "/v1/users":
 		var in api.NewUser
 		_ = json.NewDecoder(r.Body).Decode(&in)
+		a.address = in.Presenter.ClientAddress
 		if r.URL.Path == "/v1/sessions" && (in.Email != email && in.Email != otherEmail || in.Password != password) {
 			problem.Write(w, problem.New(http.StatusUnauthorized, "invalid_credentials", "E-mail or password is not right."))
 			return

@@ -163,3 +163,9 @@ func TestWrongLimitsAreAllNamed(t *testing.T) {
 		}
 	}
 }
+
+// readAll returns what comes until the connection ends, however it ends.
+func readAll(nc net.Conn) string {
+	all, _ := io.ReadAll(nc)
+	return string(all)
+}

@@ -83,7 +83,7 @@ func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	q := &x.Request
 	c.sent, c.cont, c.whole, c.answered = nil, nil, true, false
 	c.failure.Store(nil)
-	c.r.SetTimeout(c.up.cfg.HeaderTimeout)
+	c.r.SetTotalTimeout(c.up.cfg.HeaderTimeout) // interim answers and single bytes do not extend it
 	c.writeHead(x, edit)
 	c.endHead(q)
 	if q.Body.Done() {
