@@ -70,7 +70,7 @@ func TestSightingsAreWrittenInBatches(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(31 * time.Second) // twice the time between writes, by the bubble's clock
+		<-time.After(31 * time.Second) // twice the time between writes, by the clock of the bubble
 		synctest.Wait()
 		stop()
 		<-done
