@@ -8,6 +8,8 @@ MAKEFLAGS    += --no-print-directory
 
 PORT         ?= 8080
 ACCESS_TTL   ?=
+APP          ?=
+ROUTES       ?=
 INGRESS_PORT ?= 8080
 PKG          ?=
 
@@ -19,9 +21,9 @@ outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
 
 ##@ Use
 
-run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=10s]
+run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE]
 	@$(call outside,standalone)
-	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL))
+	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES))
 
 up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=5m] [KIND_NODE_IMAGE=…]
 	@hack/up

@@ -34,10 +34,11 @@ type ports struct {
 	auth, authOps         int
 }
 
-// choosePorts takes wanted for the sidecar (0: a free one), and free ports for
-// all else. It holds them all until the last is chosen, so that none is chosen
-// twice.
-func choosePorts(ctx context.Context, wanted int) (ports, error) {
+// choosePorts takes the port that was asked for (0: a free one) for the sidecar,
+// and free ports for all else; but the auth service of somebody's own app gets
+// the one after the sidecar's, which the app can know beforehand. It holds them
+// all until the last is chosen, so that none is chosen twice.
+func choosePorts(ctx context.Context, o options) (ports, error) {
 	var held []net.Listener
 	defer func() {
 		for _, l := range held {
@@ -54,22 +55,34 @@ func choosePorts(ctx context.Context, wanted int) (ports, error) {
 	}
 	var p ports
 	var err error
-	if p.sidecar, err = listen("127.0.0.1", wanted); err == nil {
+	auth := 0
+	if !o.sample() && o.port != 0 {
+		auth = o.port + 1
+	}
+	if p.sidecar, err = listen("127.0.0.1", o.port); err == nil {
 		// A browser may try localhost by IPv6 first and must not meet a stranger there.
 		if _, six := listen("::1", p.sidecar); errors.Is(six, syscall.EADDRINUSE) {
 			err = six
 		}
 	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return p, fmt.Errorf("port %d is in use; choose another one: make run PORT=%d", max(p.sidecar, wanted), max(p.sidecar, wanted)+1)
-	}
 	if err != nil {
-		return p, fmt.Errorf("listen on port %d: %w", wanted, err)
+		return p, taken(max(p.sidecar, o.port), max(p.sidecar, o.port)+1, err)
 	}
-	for _, port := range []*int{&p.sidecarOps, &p.frontend, &p.frontendOps, &p.frogs, &p.frogsOps, &p.auth, &p.authOps} {
+	if p.auth, err = listen("127.0.0.1", auth); err != nil {
+		return p, taken(auth, o.port+2, err)
+	}
+	for _, port := range []*int{&p.sidecarOps, &p.frontend, &p.frontendOps, &p.frogs, &p.frogsOps, &p.authOps} {
 		if *port, err = listen("127.0.0.1", 0); err != nil {
 			return p, err
 		}
 	}
 	return p, nil
+}
+
+// taken words why a port could not be had, and which other one to ask for.
+func taken(port, another int, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d is in use; choose another one: make run PORT=%d", port, another)
+	}
+	return fmt.Errorf("listen on port %d: %w", port, err)
 }

@@ -35,6 +35,7 @@ type child struct {
 type spec struct {
 	name, path string
 	args, env  []string
+	ops        int // the port that says whether it is ready
 }
 
 func newGroup(log io.Writer) *group { return &group{log: log, died: make(chan error, 8)} }

@@ -7,6 +7,9 @@
 // through it once to see that everything answers, and prints the address.
 // However it ends, its children end first and the folder is gone.
 //
+// With --app or --routes the sample app stays away, and the sidecar stands
+// before an app that somebody else runs.
+//
 // It knows the programs by their command lines and settings alone.
 package main
 
@@ -29,6 +32,10 @@ const usage = `usage: standalone [flags]
 Runs the whole product as local processes on embedded stores. When everything
 answers it prints "ready http://localhost:PORT" on standard output, then how to
 sign in. What the programs log goes to standard error. Ctrl-C ends all of it.
+
+With --app or --routes it stands before your own app, which may start later. The
+auth service then listens on the port after the sidecar's, so that the app can
+know where its tokens' keys are.
 
 Flags:
 `
@@ -58,6 +65,8 @@ func exitCode() int {
 type options struct {
 	root      string
 	port      int
+	app       string
+	routes    string
 	accessTTL time.Duration
 	logLevel  string
 	race      bool
@@ -73,6 +82,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	flags.StringVar(&o.root, "root", ".", "the project's top folder")
 	flags.IntVar(&o.port, "port", 8080, "the port of the sidecar, which is the product's door; 0 takes a free one")
+	flags.StringVar(&o.app, "app", "", "the address of your own app: everybody passes, and who is signed in with a token")
+	flags.StringVar(&o.routes, "routes", "", "your own policy file, which names the addresses of your apps")
 	flags.DurationVar(&o.accessTTL, "access-ttl", 5*time.Minute, "life of an access token; short, to watch the refresh")
 	flags.StringVar(&o.logLevel, "log-level", "info", "what the programs log: debug, info, warn or error")
 	flags.BoolVar(&o.race, "race", false, "compile the programs with the race detector; one that finds a race ends")
@@ -83,12 +94,18 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	if o.app != "" && o.routes != "" {
+		return o, errors.New("--app and --routes exclude each other: a policy file names its apps itself")
+	}
 	o.root, err = filepath.Abs(o.root)
 	return o, err
 }
 
+// sample reports whether the sample app runs, and not somebody's own.
+func (o options) sample() bool { return o.app == "" && o.routes == "" }
+
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
-	ports, err := choosePorts(ctx, o.port)
+	ports, err := choosePorts(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -109,22 +126,30 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	children := newGroup(stderr)
 	defer children.stop()
-	for _, c := range p.commands() {
+	commands := p.commands()
+	for _, c := range commands {
 		if err := children.start(c); err != nil {
 			return err
 		}
 	}
-	v := visit{door: local(ports.sidecar), guest: guest}
-	for _, step := range []func(context.Context) error{p.answers, v.signIn, v.look, v.signOut} {
+	for _, step := range p.steps(commands, guest) {
 		if err := children.await(ctx, step); err != nil {
 			return ended(ctx, err)
 		}
 	}
-	_, err = fmt.Fprintf(stdout, "ready http://localhost:%d\nsign in as %s with the password %s\n", ports.sidecar, guest.Email, guest.Password)
-	if err != nil {
+	if _, err = io.WriteString(stdout, p.welcome(guest)); err != nil {
 		return err
 	}
 	return ended(ctx, children.wait(ctx))
+}
+
+// welcome is what a person, or their app, needs to know.
+func (p plan) welcome(guest user) string {
+	text := fmt.Sprintf("ready http://localhost:%d\nsign in as %s with the password %s\n", p.sidecar, guest.Email, guest.Password)
+	if !p.sample() {
+		text += fmt.Sprintf("your app verifies tokens of issuer %s for audience frontend\n", local(p.auth))
+	}
+	return text
 }
 
 // ended is err, unless the user ended it all: that is no fault.

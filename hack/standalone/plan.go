@@ -55,11 +55,13 @@ func (p plan) prepare(ctx context.Context) (user, error) {
 	if err != nil {
 		return guest, err
 	}
+	policy, err := p.policy()
 	return guest, errors.Join(
+		err,
 		p.write("client-key.pem", private),
 		p.write("clients.json", string(clients)),
 		p.write("users.json", string(users)),
-		p.write("routes.yaml", p.routes()),
+		p.write("routes.yaml", policy),
 	)
 }
 
@@ -85,8 +87,15 @@ func clientKey() (private, public string, err error) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: open})), nil
 }
 
-// routes is the sidecar's table, the same as the frogs chart installs.
-func (p plan) routes() string {
+// policy is the sidecar's policy file: for the sample app the same as the frogs chart installs.
+func (p plan) policy() (string, error) {
+	if p.routes != "" {
+		text, err := os.ReadFile(p.routes)
+		return string(text), err
+	}
+	if p.app != "" {
+		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: optional}]\n", p.app), nil
+	}
 	return fmt.Sprintf(`upstreams:
   app: %s
   frogs: %s
@@ -97,25 +106,29 @@ routes:
   - {prefix: /frogs, methods: [POST], upstream: app, policy: session, deny: {text: Login to pet the phrog 👀}}
   - {prefix: /admin, upstream: app, policy: "role:admin", fresh: 15m}
   - {prefix: /, upstream: app, policy: optional}
-`, local(p.frontend), local(p.frogs))
+`, local(p.frontend), local(p.frogs)), nil
 }
 
-// commands are the four programs, each after those it depends on.
+// commands are the programs, each after those it depends on.
 func (p plan) commands() []spec {
 	auth := local(p.auth)
-	return []spec{
+	commands := []spec{
 		p.command("auth", p.auth, p.authOps, map[string]string{
 			"STORE": "embedded", "ISSUER": auth, "ACCESS_TTL": p.accessTTL.String(),
 			"SIGNING_KEYS_FILE": p.file("signing.pem"), "RING_KEYS_FILE": p.file("ring.keys"),
 			"CLIENT_KEYS_FILE": p.file("clients.json"), "EMBEDDED_USERS_FILE": p.file("users.json"),
 		}),
-		p.command("frogs", p.frogs, p.frogsOps, map[string]string{"STORE": "embedded", "AUTH_URL": auth}),
-		p.command("frontend", p.frontend, p.frontendOps, map[string]string{"AUTH_URL": auth, "FROGS_URL": local(p.frogs)}),
-		p.command("sidecar", p.sidecar, p.sidecarOps, map[string]string{
-			"AUTH_URL": auth, "ROUTES_FILE": p.file("routes.yaml"),
-			"CLIENT_ID": clientID, "CLIENT_KEY_FILE": p.file("client-key.pem"),
-		}),
 	}
+	if p.sample() {
+		commands = append(commands,
+			p.command("frogs", p.frogs, p.frogsOps, map[string]string{"STORE": "embedded", "AUTH_URL": auth}),
+			p.command("frontend", p.frontend, p.frontendOps, map[string]string{"AUTH_URL": auth, "FROGS_URL": local(p.frogs)}),
+		)
+	}
+	return append(commands, p.command("sidecar", p.sidecar, p.sidecarOps, map[string]string{
+		"AUTH_URL": auth, "ROUTES_FILE": p.file("routes.yaml"),
+		"CLIENT_ID": clientID, "CLIENT_KEY_FILE": p.file("client-key.pem"),
+	}))
 }
 
 // command is a program with the settings that all have and those that only it has.
@@ -125,7 +138,7 @@ func (p plan) command(name string, port, opsPort int, settings map[string]string
 	settings["LOG_FORMAT"] = "text"
 	settings["LOG_LEVEL"] = p.logLevel
 	settings["DRAIN"] = "2s"
-	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: environment(settings)}
+	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: environment(settings), ops: opsPort}
 }
 
 // environment is ours without settings of the product, which a shell may hold for another purpose, and with these.

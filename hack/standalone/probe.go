@@ -12,18 +12,25 @@ import (
 	"time"
 )
 
-// answers says what does not answer yet.
-func (p plan) answers(ctx context.Context) error {
-	for _, program := range []struct {
-		name string
-		ops  int
-	}{{"auth", p.authOps}, {"frogs", p.frogsOps}, {"frontend", p.frontendOps}, {"sidecar", p.sidecarOps}} {
-		if _, err := call(ctx, http.MethodGet, local(program.ops)+"/readyz", nil, "", http.StatusOK); err != nil {
-			return fmt.Errorf("%s: %w", program.name, err)
+// steps are what must succeed, one after the other, before we say that we are
+// ready. Somebody's own app is not asked for: it may start later.
+func (p plan) steps(commands []spec, guest user) []func(context.Context) error {
+	v := visit{door: local(p.sidecar), guest: guest}
+	steps := []func(context.Context) error{func(ctx context.Context) error { return answer(ctx, commands) }}
+	if !p.sample() {
+		return append(steps, v.signIn, v.signOut)
+	}
+	return append(steps, v.arrive, v.signIn, v.look, v.signOut)
+}
+
+// answer says which program does not answer yet.
+func answer(ctx context.Context, commands []spec) error {
+	for _, c := range commands {
+		if _, err := call(ctx, http.MethodGet, local(c.ops)+"/readyz", nil, "", http.StatusOK); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
-	_, err := call(ctx, http.MethodGet, local(p.sidecar)+"/", nil, "", http.StatusOK)
-	return err
+	return nil
 }
 
 // A visit goes the whole way once, as a browser would: it signs in, looks at
@@ -33,6 +40,11 @@ type visit struct {
 	door   string
 	guest  user
 	cookie string
+}
+
+func (v *visit) arrive(ctx context.Context) error {
+	_, err := call(ctx, http.MethodGet, v.door+"/", nil, "", http.StatusOK)
+	return err
 }
 
 func (v *visit) signIn(ctx context.Context) error {

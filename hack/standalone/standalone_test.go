@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,14 +19,46 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = choosePorts(t.Context(), l.Addr().(*net.TCPAddr).Port)
-	if err == nil || !strings.Contains(err.Error(), "is in use; choose another one: make run PORT=") {
-		t.Errorf("error %v", err)
+	used := l.Addr().(*net.TCPAddr).Port
+	// The second wants it for the auth service.
+	for _, o := range []options{{port: used}, {port: used - 1, app: "http://127.0.0.1:3000"}} {
+		if _, err = choosePorts(t.Context(), o); err == nil || !strings.Contains(err.Error(), "is in use; choose another one: make run PORT=") {
+			t.Errorf("%+v: error %v", o, err)
+		}
+	}
+}
+
+func TestOneSourceOfAPolicy(t *testing.T) {
+	var said buffer
+	if _, err := parse([]string{"--app", "http://127.0.0.1:3000", "--routes", "routes.yaml"}, &said); err == nil {
+		t.Error("an app and a policy file are taken together")
+	}
+}
+
+// Somebody's own app stands where the sample app stood, and neither that nor its API is started.
+func TestOwnApp(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	const policy = "upstreams: {app: http://127.0.0.1:3000}\n"
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []options{{app: "http://127.0.0.1:3000"}, {routes: file}} {
+		p := plan{options: o}
+		if text, err := p.policy(); err != nil || !strings.Contains(text, "127.0.0.1:3000") || o.routes != "" && text != policy {
+			t.Errorf("%+v: policy %q, %v", o, text, err)
+		}
+		var names []string
+		for _, c := range p.commands() {
+			names = append(names, c.name)
+		}
+		if !slices.Equal(names, []string{"auth", "sidecar"}) {
+			t.Errorf("%+v starts %v", o, names)
+		}
 	}
 }
 
 func TestPortsDiffer(t *testing.T) {
-	p, err := choosePorts(t.Context(), 0)
+	p, err := choosePorts(t.Context(), options{})
 	if err != nil {
 		t.Fatal(err)
 	}
