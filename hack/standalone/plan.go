@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -55,13 +56,11 @@ func (p plan) prepare(ctx context.Context) (user, error) {
 	if err != nil {
 		return guest, err
 	}
-	policy, err := p.policy()
 	return guest, errors.Join(
-		err,
 		p.write("client-key.pem", private),
 		p.write("clients.json", string(clients)),
 		p.write("users.json", string(users)),
-		p.write("routes.yaml", policy),
+		p.write("routes.yaml", p.policy()),
 	)
 }
 
@@ -87,14 +86,13 @@ func clientKey() (private, public string, err error) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: open})), nil
 }
 
-// policy is the sidecar's policy file: for the sample app the same as the frogs chart installs.
-func (p plan) policy() (string, error) {
-	if p.routes != "" {
-		text, err := os.ReadFile(p.routes)
-		return string(text), err
-	}
+// policyFile is the file of somebody's own, where they gave one: they may edit it while we run.
+func (p plan) policyFile() string { return cmp.Or(p.routes, p.file("routes.yaml")) }
+
+// policy is what we write where nobody gave one: for the sample app the same as the frogs chart installs.
+func (p plan) policy() string {
 	if p.app != "" {
-		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: optional}]\n", p.app), nil
+		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: optional}]\n", p.app)
 	}
 	return fmt.Sprintf(`upstreams:
   app: %s
@@ -106,7 +104,7 @@ routes:
   - {prefix: /frogs, methods: [POST], upstream: app, policy: session, deny: {text: Login to pet the phrog 👀}}
   - {prefix: /admin, upstream: app, policy: "role:admin", fresh: 15m}
   - {prefix: /, upstream: app, policy: optional}
-`, local(p.frontend), local(p.frogs)), nil
+`, local(p.frontend), local(p.frogs))
 }
 
 // commands are the programs, each after those it depends on.
@@ -126,7 +124,7 @@ func (p plan) commands() []spec {
 		)
 	}
 	return append(commands, p.command("sidecar", p.sidecar, p.sidecarOps, map[string]string{
-		"AUTH_URL": auth, "ROUTES_FILE": p.file("routes.yaml"),
+		"AUTH_URL": auth, "ROUTES_FILE": p.policyFile(), "PUBLIC_SCHEME": "http",
 		"CLIENT_ID": clientID, "CLIENT_KEY_FILE": p.file("client-key.pem"),
 	}))
 }

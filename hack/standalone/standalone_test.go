@@ -2,10 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -37,19 +36,18 @@ func TestOneSourceOfAPolicy(t *testing.T) {
 
 // Somebody's own app stands where the sample app stood, and neither that nor its API is started.
 func TestOwnApp(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "routes.yaml")
-	const policy = "upstreams: {app: http://127.0.0.1:3000}\n"
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range []options{{app: "http://127.0.0.1:3000"}, {routes: file}} {
-		p := plan{options: o}
-		if text, err := p.policy(); err != nil || !strings.Contains(text, "127.0.0.1:3000") || o.routes != "" && text != policy {
-			t.Errorf("%+v: policy %q, %v", o, text, err)
+	for _, o := range []options{{app: "http://127.0.0.1:3000"}, {routes: "/its/own.yaml"}} {
+		p := plan{options: o, dir: "/ours"}
+		if o.app != "" && !strings.Contains(p.policy(), o.app) {
+			t.Errorf("%+v: policy %q", o, p.policy())
 		}
 		var names []string
 		for _, c := range p.commands() {
 			names = append(names, c.name)
+			file := "LILYPAD_ROUTES_FILE=" + cmp.Or(o.routes, "/ours/routes.yaml")
+			if c.name == "sidecar" && !slices.Contains(c.env, file) {
+				t.Errorf("%+v: the sidecar does not read %s", o, file)
+			}
 		}
 		if !slices.Equal(names, []string{"auth", "sidecar"}) {
 			t.Errorf("%+v starts %v", o, names)

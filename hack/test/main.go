@@ -1,4 +1,4 @@
-// Command test is what `make test` and `make e2e` run.
+// Command test is what `make test`, `make test-apps` and `make e2e` run.
 //
 // It installs what the tests need and the machine lacks, starts a private
 // PostgreSQL and a private Redis on free ports, runs vet and the tests of all
@@ -27,12 +27,13 @@ import (
 	"lilypad.example/hack/internal/stores"
 )
 
-const usage = `usage: test [--root DIR] [--cluster] [PACKAGES]
+const usage = `usage: test [--root DIR] [--apps | --cluster] [PACKAGES]
 
 Without PACKAGES: vet and test everything that needs no cluster, in every
 module, the browser tests included. With PACKAGES (of the workspace, such as
-./services/auth/...): only those. With --cluster: the end-to-end scenarios
-against the cluster of "make up" at E2E_URL.
+./services/auth/...): only those. With --apps: the example apps of docs/guides
+behind the sidecar; their packages come from the npm registry. With --cluster:
+the end-to-end scenarios against the cluster of "make up" at E2E_URL.
 
 Environment:
   CI=true           a test that skips itself counts as failed
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	root := flags.String("root", ".", "the project's top folder")
 	cluster := flags.Bool("cluster", false, "run the end-to-end scenarios against the cluster")
+	apps := flags.Bool("apps", false, "run the example apps behind the sidecar")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -76,9 +78,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r := &runner{root: top, stderr: stderr, tally: newTally(stdout, os.Getenv("CI") == "true")}
-	if *cluster {
-		err = r.cluster(ctx)
-	} else {
+	switch {
+	case *apps:
+		err = r.suite(ctx, "TestApps", compiler, browser, emoji, node)
+	case *cluster:
+		err = r.suite(ctx, "TestCluster", compiler, browser, emoji)
+	default:
 		err = r.local(ctx, flags.Args())
 	}
 	if ctx.Err() != nil {
@@ -128,7 +133,7 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 		for _, module := range modules {
 			// These drive processes that were built just now: a cached result would prove nothing. One package at a time:
 			// each starts the whole product.
-			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^TestCluster$", "./..."); err != nil {
+			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^Test(Apps|Cluster)$", "./..."); err != nil {
 				return err
 			}
 		}
@@ -171,12 +176,12 @@ func withServers(ctx context.Context, tests func(env []string) error) (err error
 	return tests([]string{"LILYPAD_TEST_POSTGRES=" + s.PostgresURL, "LILYPAD_TEST_REDIS=" + s.RedisURL})
 }
 
-// cluster runs the scenarios against the cluster.
-func (r *runner) cluster(ctx context.Context) error {
-	if err := debian.Provide(ctx, r.stderr, []debian.Need{compiler, browser, emoji}); err != nil {
+// suite runs one suite of the end-to-end tests.
+func (r *runner) suite(ctx context.Context, name string, needs ...debian.Need) error {
+	if err := debian.Provide(ctx, r.stderr, needs); err != nil {
 		return err
 	}
-	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^TestCluster$", ".")
+	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^"+name+"$", ".")
 }
 
 // vet counts as one failed test when it finds something.

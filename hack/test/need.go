@@ -10,6 +10,7 @@ import (
 var (
 	compiler = debian.Need{Packages: []string{"gcc", "libc6-dev"}, Present: debian.AnyOf("gcc", "clang", "cc")} // the race detector links with C
 	browser  = debian.Need{Packages: []string{"chromium"}, Present: debian.AnyOf("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")}
+	node     = debian.Need{Packages: []string{"nodejs", "npm"}, Present: func() bool { return debian.Find("node") != "" && debian.Find("npm") != "" }}
 	emoji    = debian.Need{Packages: []string{"fonts-noto-color-emoji"}, Present: emojiFont, Optional: true} // only the pictures are poorer without
 )
 

@@ -1,11 +1,12 @@
 package e2e
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -42,11 +43,7 @@ func petTooLate(t *testing.T, w *World) (*browser, account) {
 // cookies are the names of the browser's cookies.
 func (b *browser) cookies() string {
 	b.t.Helper()
-	var names []string
-	for _, c := range call(b, network.GetCookies, network.GetCookiesParams{}).Cookies {
-		names = append(names, c.Name)
-	}
-	return strings.Join(names, " ")
+	return strings.Join(slices.Sorted(maps.Keys(b.jar())), " ")
 }
 
 func lateFormIsSent(t *testing.T, w *World) {

@@ -149,15 +149,23 @@ func (b *browser) count(selector string) int {
 // cookie is the value of our cookie, which no script can read. There must be no other.
 func (b *browser) cookie() string {
 	b.t.Helper()
-	var value string
-	for _, c := range call(b, network.GetCookies, network.GetCookiesParams{}).Cookies {
-		if c.Name == cookieName {
-			value = c.Value
-		} else {
-			b.t.Errorf("a cookie of another name: %s", c.Name)
+	jar := b.jar()
+	for name := range jar {
+		if name != cookieName {
+			b.t.Errorf("a cookie of another name: %s", name)
 		}
 	}
-	return value
+	return jar[cookieName]
+}
+
+// jar is all cookies, values by name.
+func (b *browser) jar() map[string]string {
+	b.t.Helper()
+	jar := make(map[string]string)
+	for _, c := range call(b, network.GetCookies, network.GetCookiesParams{}).Cookies {
+		jar[c.Name] = c.Value
+	}
+	return jar
 }
 
 // wantNoToken checks that neither the page nor anything a script can reach holds a token.

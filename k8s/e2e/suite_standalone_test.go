@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,24 +19,40 @@ const accessTTL = "4s"
 // TestStandalone plays the scenarios on local processes, as `make run` starts
 // them, compiled with the race detector.
 func TestStandalone(t *testing.T) {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := startStandalone(t, compileStandalone(t))
+	play(t, &World{BaseURL: p.says(t, "ready "), Screenshots: os.Getenv("E2E_SCREENSHOTS")})
+}
+
+// compileStandalone returns the program that `make run` runs.
+func compileStandalone(t *testing.T) string {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "standalone")
 	compile := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
-	compile.Dir = filepath.Join(root, "hack", "standalone")
+	compile.Dir = filepath.Join(root(t), "hack", "standalone")
 	compile.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("compile standalone: %v\n%s", err, out)
 	}
-	play(t, &World{BaseURL: startStandalone(t, program, root), Screenshots: os.Getenv("E2E_SCREENSHOTS")})
+	return program
 }
 
-// startStandalone returns the product's address once it says that it is ready.
-func startStandalone(t *testing.T, program, root string) string {
+// root is the project's top folder.
+func root(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command(program, "--root", root, "--port", "0", "--access-ttl", accessTTL, "--race")
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A standalone is the product as `make run` runs it.
+type standalone struct{ lines <-chan string }
+
+// startStandalone starts it, until the test ends.
+func startStandalone(t *testing.T, program string, args ...string) standalone {
+	t.Helper()
+	cmd := exec.Command(program, append([]string{"--root", root(t), "--port", "0", "--access-ttl", accessTTL, "--race"}, args...)...)
 	var log lockedBuffer
 	cmd.Stderr = &log
 	out, err := cmd.StdoutPipe()
@@ -48,16 +63,12 @@ func startStandalone(t *testing.T, program, root string) string {
 		t.Fatal(err)
 	}
 	var said sync.WaitGroup
-	address := make(chan string, 1)
+	lines := make(chan string, 16)
 	said.Go(func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
-				address <- url
-			}
+		defer close(lines)
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			lines <- scan.Text()
 		}
-		close(address)
-		_, _ = io.Copy(io.Discard, out)
 	})
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -69,16 +80,26 @@ func startStandalone(t *testing.T, program, root string) string {
 			t.Logf("what the programs complained of, and their last lines:\n%s", digest(log.String()))
 		}
 	})
-	select {
-	case url, ok := <-address:
-		if !ok {
-			t.Fatal("standalone ended before it was ready")
+	return standalone{lines}
+}
+
+// says waits for a line that begins so, and returns the rest of it.
+func (s standalone) says(t *testing.T, prefix string) string {
+	t.Helper()
+	patience := time.After(15 * time.Minute) // a cold compiler
+	for {
+		select {
+		case line, ok := <-s.lines:
+			if !ok {
+				t.Fatalf("standalone ended before it said %q", prefix)
+			}
+			if rest, ok := strings.CutPrefix(line, prefix); ok {
+				return rest
+			}
+		case <-patience:
+			t.Fatalf("standalone has not said %q after 15 minutes", prefix)
 		}
-		return url
-	case <-time.After(15 * time.Minute): // a cold compiler
-		t.Fatal("standalone is not ready after 15 minutes")
 	}
-	return ""
 }
 
 // digest is what a log says of faults, and its end.

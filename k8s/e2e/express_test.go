@@ -1,0 +1,281 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func expressApp(t *testing.T, program string) {
+	at := freeAddress(t)
+	e := install(t, program, "express", map[string]string{"127.0.0.1:3000": at})
+	e.start(t, at, "server.js")
+	e.play(t, []scenario{
+		{"T47_PageOfWhoIsSignedIn", expressPages},
+		{"T24_NobodyIsSomebodyByHeader", expressForgery},
+		{"T37_TrustProxy", expressTrustsSidecar},
+		{"T29_CookiesOfItsOwn", expressCookies},
+		{"T30_AddressesAsBrowsersWriteThem", expressAddresses},
+		{"T40_ServerSentEvents", expressEvents},
+		{"T40_Upload", expressUpload},
+		{"T41_WebSocket", expressWebSocket},
+	})
+}
+
+// play runs the scenarios of one app.
+func (e *example) play(t *testing.T, scenarios []scenario) {
+	t.Helper()
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) { s.run(t, e.World) })
+	}
+}
+
+// resident is a browser in which a new account has signed in through the app's own login page.
+func (w *World) resident(t *testing.T) (*browser, account) {
+	t.Helper()
+	v := w.visitor(t)
+	who := v.register(t)
+	b := newBrowser(t, w)
+	b.visit("/login")
+	b.signIn(who)
+	return b, who
+}
+
+// act runs a script in the page for what it does.
+func (b *browser) act(script string) {
+	b.t.Helper()
+	b.eval(`(() => { ` + script + `; return "" })()`)
+}
+
+// shows waits until the page shows a text, which a script may still be putting there.
+func (b *browser) shows(text string) {
+	b.t.Helper()
+	quoted := strconv.Quote(text)
+	awaitWithinTokenLife(b.t, "a page that says "+quoted, func() bool {
+		return b.eval(`String(document.body.innerText.includes(`+quoted+`))`) == "true"
+	})
+}
+
+// arrives waits until the page has an address, without the origin.
+func (b *browser) arrives(at string) {
+	b.t.Helper()
+	awaitWithinTokenLife(b.t, "a page at "+at, func() bool {
+		return b.eval(`location.pathname + location.search`) == at
+	})
+}
+
+// stays has a script of the page ask for an address until the cookie has been
+// rotated: nothing may fail meanwhile.
+func (b *browser) stays(path string) {
+	b.t.Helper()
+	first := b.jar()[cookieName]
+	awaitRotation(b.t, func() bool {
+		if status := b.eval(`fetch("` + path + `").then((answer) => String(answer.status))`); status != "200" {
+			b.t.Fatalf("%s answers %s to a script", path, status)
+		}
+		return b.jar()[cookieName] != first
+	})
+}
+
+func expressPages(t *testing.T, w *World) {
+	v := w.visitor(t)
+	if page := v.navigate(t, "/").want(t, http.StatusOK).body; !strings.Contains(page, "Hello, stranger") {
+		t.Errorf("a stranger sees %s", page)
+	}
+	if to := v.navigate(t, "/pond").wantRedirect(t); to.String() != "/login?next=%2Fpond" {
+		t.Errorf("a stranger is sent to %s", to)
+	}
+	v.fetch(t, http.MethodGet, "/pond").wantProblem(t, http.StatusUnauthorized)
+	v.submit(t, "/pond/notes", url.Values{"text": {"x"}}).want(t, http.StatusUnauthorized)
+
+	b, who := w.resident(t)
+	b.want("Hello, " + who.Name)
+	b.wantNoToken()
+	b.stays("/pond")
+	b.visit("/pond")
+	b.fill(map[string]string{"text": `<b>"ribbit" & co`})
+	b.press(mainButton)
+	b.want(who.Name + `: <b>"ribbit" & co`)
+	b.press(`header button`)
+	b.arrives("/login")
+	b.visit("/pond")
+	b.signIn(account{Email: who.Email, Password: "wrong"})
+	b.want("not the right")
+	b.fill(map[string]string{"password": who.Password})
+	b.press(mainButton)
+	b.arrives("/pond") // where the stranger wanted to go
+}
+
+// A whoami is what the example says of a request.
+type whoami struct {
+	Sub, IP, Origin, URL, Cookie string
+}
+
+func (v *visitor) whoami(t *testing.T, rest string) whoami {
+	t.Helper()
+	var says whoami
+	v.fetch(t, http.MethodGet, "/whoami"+rest).want(t, http.StatusOK).decode(t, &says)
+	return says
+}
+
+func expressForgery(t *testing.T, w *World) {
+	v := w.visitor(t).with("Authorization", "Bearer x.y.z").with("X-User", "admin")
+	if says := v.whoami(t, ""); says.Sub != "" {
+		t.Errorf("a stranger is %s", says.Sub)
+	}
+}
+
+func expressTrustsSidecar(t *testing.T, w *World) {
+	v := w.visitor(t).with("X-Forwarded-For", "203.0.113.9").with("X-Forwarded-Host", "elsewhere.example").with("X-Forwarded-Proto", "gopher")
+	says := v.whoami(t, "")
+	if says.Origin != w.BaseURL || !strings.HasPrefix(says.IP, "127.") {
+		t.Errorf("the app believes to be %s, asked by %s", says.Origin, says.IP)
+	}
+}
+
+func expressCookies(t *testing.T, w *World) {
+	b, _ := w.resident(t)
+	b.visit("/whoami")
+	if b.jar()["seen"] != "yes" {
+		t.Error("the app's own cookie did not reach the browser")
+	}
+	b.visit("/whoami")
+	var says whoami
+	if err := json.Unmarshal([]byte(b.eval(`document.body.innerText`)), &says); err != nil {
+		t.Fatal(err)
+	}
+	if says.Cookie != "seen=yes" || says.Sub == "" {
+		t.Errorf("the app sees the cookies %q of user %q", says.Cookie, says.Sub)
+	}
+}
+
+// What Chromium leaves as it is in an address, and what it encodes, arrives at the app letter by letter.
+func expressAddresses(t *testing.T, w *World) {
+	b := newBrowser(t, w)
+	b.visit("/login")
+	for _, rest := range []string{
+		"/", "/a/", "/@newt", "/[slug]", "/[[...all]]", "/(group)/page", "/a|b", "/a;v=1", "/a,b", "/a:b", "/a'b", "/a!$&*+=~", "/a^b", "/a`b", "/a{b}", `/a"b`, "/a<b>",
+		"/a b", "/a%20b", "/a+b", "/%5Fnext", "/%5Bslug%5D", "/%C3%A9", "/é", "/🐸", "/100%25", "/...", "/.well-known", "/a..b", "/a.", "/~", "/-", "/a%3Fb", "/a%23b", "/a%3Bb",
+		"?", "?a", "?a=b&a[]=1&a[b]=2", "?q=a|b", "?q={}^`", `?q=\`, `?q="'<>`, "?q=a b", "?q=a%2Fb", "?q=//x/../y", "?url=http://x.example/?y=1", "?q=%", "?q=%zz", "?q=é🐸", "?a?b", "?;,:@!$()*~",
+	} {
+		quoted, err := json.Marshal("/whoami" + rest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.eval(`(async () => {
+			const to = new URL(` + string(quoted) + `, location)
+			const answer = await fetch(to)
+			const text = await answer.text()
+			return answer.ok && location.origin + JSON.parse(text).url === to.href ? "" : to.href + " answers " + answer.status + ": " + text
+		})()`); got != "" {
+			t.Errorf("%s: %s", rest, got)
+		}
+	}
+}
+
+func expressEvents(t *testing.T, w *World) {
+	v := w.visitor(t)
+	who := v.register(t)
+	stream := v.open(t, "/pond/events", script())
+	stream.until(t, ": listening")
+	for _, text := range []string{"one", "two"} { // the stream is open: each arrives by itself or never
+		v.submit(t, "/pond/notes", url.Values{"text": {text}}).want(t, http.StatusSeeOther)
+		stream.until(t, `data: {"name":"`+who.Name+`","text":"`+text+`"}`)
+	}
+	v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
+	stream.end(t)
+}
+
+// An opened is an answer that is read as it comes.
+type opened struct {
+	body *bufio.Reader
+	seen strings.Builder
+}
+
+// open asks for what does not end by itself.
+func (v *visitor) open(t *testing.T, path string, header http.Header) *opened {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.w.BaseURL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	req.Header.Set("Cookie", cookieName+"="+v.jar.cookie)
+	client := *v.client
+	client.Timeout = 0
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s answers %s", path, resp.Status)
+	}
+	return &opened{body: bufio.NewReader(resp.Body)}
+}
+
+// until reads until the answer has said text.
+func (o *opened) until(t *testing.T, text string) {
+	t.Helper()
+	for !strings.Contains(o.seen.String(), text) {
+		c, err := o.body.ReadByte()
+		if err != nil {
+			t.Fatalf("%v before %q, after:\n%s", err, text, o.seen.String())
+		}
+		o.seen.WriteByte(c)
+	}
+}
+
+// end reads until the connection breaks or the answer is whole.
+func (o *opened) end(t *testing.T) {
+	t.Helper()
+	for {
+		if _, err := o.body.ReadByte(); err != nil {
+			if t.Context().Err() != nil {
+				t.Fatal("the answer outlives its session")
+			}
+			return
+		}
+	}
+}
+
+func expressUpload(t *testing.T, w *World) {
+	b, _ := w.resident(t)
+	if got := b.eval(`(async () => {
+		const bytes = new Uint8Array(3 << 20).map((_, i) => i * 7 + (i >> 8))
+		const form = new FormData()
+		form.append("file", new Blob([bytes]), "frög.bin")
+		const answer = await (await fetch("/pond/files", {method: "POST", body: form})).json()
+		const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+		const hex = Array.from(sum, (b) => b.toString(16).padStart(2, "0")).join("")
+		return answer.size === bytes.length && answer.sha256 === hex ? "" : JSON.stringify(answer)
+	})()`); got != "" {
+		t.Errorf("another file arrives than was sent: %s", got)
+	}
+}
+
+func expressWebSocket(t *testing.T, w *World) {
+	b, _ := w.resident(t)
+	got := b.eval(`new Promise((done) => {
+		window.socket = new WebSocket("/pond/echo")
+		window.ended = new Promise((resolve) => (socket.onclose = () => resolve("closed")))
+		socket.onopen = () => socket.send("ribbit")
+		socket.onmessage = (event) => done(event.data)
+		socket.onerror = () => done("refused")
+	})`)
+	if !strings.HasSuffix(got, " said ribbit") {
+		t.Fatalf("the WebSocket says %q", got)
+	}
+	b.stays("/pond")
+	if state := b.eval(`String(socket.readyState === WebSocket.OPEN)`); state != "true" {
+		t.Error("a refresh ends the WebSocket")
+	}
+	w.holder(t, b.jar()[cookieName]).sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
+	if got := b.eval(`ended`); got != "closed" {
+		t.Errorf("after the logout: %s", got)
+	}
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"context"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestApps puts the sidecar before apps that know nothing of it: the examples
+// of docs/guides, installed from the npm registry and unchanged.
+func TestApps(t *testing.T) {
+	program := compileStandalone(t)
+	t.Run("Express", func(t *testing.T) { expressApp(t, program) })
+	t.Run("SPA", func(t *testing.T) { singlePageApp(t, program) })
+	t.Run("Next", func(t *testing.T) { nextApp(t, program) })
+}
+
+// An example is a copy of an app of docs/guides/examples, its packages
+// installed, with the product before it.
+type example struct {
+	*World
+	dir  string
+	auth string // the address of the auth service, which the app is told
+}
+
+// install copies an example, installs its packages as its lock file says, and
+// starts the product with its policy file. The addresses of that file are
+// given their real ports.
+func install(t *testing.T, program, name string, addresses map[string]string) *example {
+	t.Helper()
+	e := &example{dir: filepath.Join(t.TempDir(), name)}
+	source := filepath.Join(root(t), "docs", "guides", "examples", name)
+	if err := os.CopyFS(e.dir, sources{os.DirFS(source)}); err != nil {
+		t.Fatal(err)
+	}
+	routes := filepath.Join(e.dir, "routes.yaml")
+	policy, err := os.ReadFile(routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(policy)
+	for written, given := range addresses {
+		if !strings.Contains(text, "http://"+written+"\n") {
+			t.Fatalf("%s does not name http://%s", routes, written)
+		}
+		text = strings.Replace(text, written, given, 1)
+	}
+	if err := os.WriteFile(routes, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.run(t, "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier")
+	p := startStandalone(t, program, "--routes", routes)
+	e.World = &World{BaseURL: p.says(t, "ready "), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
+	e.auth, _, _ = strings.Cut(p.says(t, "your app verifies tokens of issuer "), " ")
+	return e
+}
+
+// sources is a folder without what was installed or built in it.
+type sources struct{ fs.FS }
+
+func (s sources) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(s.FS, name)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "node_modules" || e.Name() == ".next" }), err
+}
+
+// command is one of the example's, which learns of the product where the auth service is.
+func (e *example) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = e.dir
+	cmd.Env = append(os.Environ(), "NEXT_TELEMETRY_DISABLED=1", "LILYPAD_AUTH_URL="+e.auth)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	return cmd
+}
+
+// run runs a command to its end.
+func (e *example) run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	cmd := e.command(t.Context(), name, args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+}
+
+// start starts a program of the example's packages and waits until it listens
+// at address, whose port it is told. It runs until the test ends.
+func (e *example) start(t *testing.T, address string, args ...string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	cmd := e.command(ctx, "node", args...)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, "PORT="+port)
+	var log lockedBuffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		if t.Failed() {
+			t.Logf("%v says:\n%s", args, log.String())
+		}
+	})
+	patience := time.After(5 * time.Minute)
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%v ended before it listened: %v", args, err)
+		case <-patience:
+			t.Fatalf("%v does not listen", args)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// freeAddress is a loopback address where nobody listened a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
