@@ -33,9 +33,15 @@ type App struct {
 	drain    time.Duration
 	sessions *session.Cache
 	routing  *routing
+	doors    []door // the browser's first
+	ops      *httpserver.Server
+}
+
+// door is a port that requests come to.
+type door struct {
+	name     string
 	listener net.Listener
 	server   *http1.Server
-	ops      *httpserver.Server
 }
 
 // New reads the policy and the key, and listens. It reports everything that is
@@ -84,23 +90,50 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	}
 	routing.register(metrics)
 
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the browser: %w", err)
+	a := &App{log: log, drain: c.Drain, sessions: sessions, routing: routing}
+	err = a.open(ctx, "browser", c.Listen, server(c, h, h.handle))
+	if err == nil && c.VerifyListen != "" {
+		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, h.verify))
 	}
-	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(httpserver.NewReadiness(ctx, nil), metrics), log)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+	if err == nil {
+		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(httpserver.NewReadiness(ctx, nil), metrics), log)
 	}
-	return &App{log: log, drain: c.Drain, sessions: sessions, routing: routing, listener: listener, ops: ops, server: http1.New(http1.Config{
-		Handler: h.handle, Ended: h.ended, Refused: h.refused, Panicked: h.panicked,
-		MaxConns: c.MaxConnections, MaxHeadBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaders, MinBodyRate: c.MinBodyRate,
-		HeadTimeout: c.ReadHeaderTimeout, BodyTimeout: c.ReadBodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
-	})}, nil
+	if err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
 }
 
-// Run serves until ctx ends, and drains: the browser's port first, the ops
-// port, through which that can be watched, after it.
+// server returns an HTTP server whose requests serve answers.
+func server(c *Config, h *handler, serve func(*http1.Exchange)) *http1.Server {
+	return http1.New(http1.Config{
+		Handler: serve, Ended: h.ended, Refused: h.refused, Panicked: h.panicked,
+		MaxConns: c.MaxConnections, MaxHeadBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaders, MinBodyRate: c.MinBodyRate,
+		HeadTimeout: c.ReadHeaderTimeout, BodyTimeout: c.ReadBodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
+	})
+}
+
+// open listens at address for a server.
+func (a *App) open(ctx context.Context, name, address string, s *http1.Server) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for %s: %w", name, err)
+	}
+	a.doors = append(a.doors, door{name, listener, s})
+	return nil
+}
+
+// close closes what open opened, of an App that was never run.
+func (a *App) close() error {
+	faults := make([]error, 0, len(a.doors))
+	for _, d := range a.doors {
+		faults = append(faults, d.listener.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// Run serves until ctx ends, and drains: the doors first, the ops port, through
+// which that can be watched, after them.
 func (a *App) Run(ctx context.Context) error {
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOps()
@@ -110,23 +143,36 @@ func (a *App) Run(ctx context.Context) error {
 	go a.sessions.Run(opsCtx)
 	go a.routing.watch(opsCtx, a.log)
 
-	served := make(chan error, 1)
-	a.log.InfoContext(ctx, "listening", "server", "browser", "address", a.listener.Addr().String())
-	go func() { served <- a.server.Serve(a.listener) }()
+	served := make(chan error, len(a.doors))
+	for _, d := range a.doors {
+		a.log.InfoContext(ctx, "listening", "server", d.name, "address", d.listener.Addr().String())
+		go func() { served <- d.server.Serve(d.listener) }()
+	}
 	select {
 	case err := <-served:
 		return err
 	case err := <-opsDone:
-		return errors.Join(err, a.server.Shutdown(opsCtx))
+		return errors.Join(err, a.shutdown(opsCtx))
 	case <-ctx.Done():
 	}
 	a.log.InfoContext(ctx, "draining", "limit", a.drain.String())
-	a.server.Drain()
+	for _, d := range a.doors {
+		d.server.Drain()
+	}
 	drainCtx, cancel := context.WithTimeout(opsCtx, a.drain)
 	defer cancel()
-	err := a.server.Shutdown(drainCtx)
+	err := a.shutdown(drainCtx)
 	stopOps()
 	return errors.Join(err, <-opsDone)
+}
+
+// shutdown ends all doors, and waits for what is on its way until ctx ends.
+func (a *App) shutdown(ctx context.Context) error {
+	faults := make([]error, 0, len(a.doors))
+	for _, d := range a.doors {
+		faults = append(faults, d.server.Shutdown(ctx))
+	}
+	return errors.Join(faults...)
 }
 
 func openAssertion(c *Config) (authclient.Assertion, error) {
@@ -211,7 +257,10 @@ func newPropagation(r *prometheus.Registry) prometheus.Histogram {
 }
 
 // Addr returns the address that the browser's requests come to.
-func (a *App) Addr() net.Addr { return a.listener.Addr() }
+func (a *App) Addr() net.Addr { return a.doors[0].listener.Addr() }
+
+// VerifyAddr returns the address that proxies ask at, if there is one.
+func (a *App) VerifyAddr() net.Addr { return a.doors[len(a.doors)-1].listener.Addr() }
 
 // OpsAddr returns where the operations port is.
 func (a *App) OpsAddr() net.Addr { return a.ops.Addr() }

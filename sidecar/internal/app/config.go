@@ -17,7 +17,9 @@ import (
 type Config struct {
 	config.Common
 
-	Listen     string `default:":8080" help:"Address that the Service and so the ingress reaches."`
+	Listen       string `default:":8080" help:"Address that the Service and so the ingress reaches."`
+	VerifyListen string `placeholder:"ADDRESS" help:"Address where trusted proxies ask GET /auth/verify (forward auth). Default: nowhere."`
+
 	RoutesFile string `placeholder:"FILE" help:"Policy in YAML: upstreams and routes."`
 	AuthURL    string `placeholder:"URL" help:"The auth service."`
 	Issuer     string `placeholder:"URL" help:"Name of the auth service as an issuer; its URL if not given."`
@@ -98,6 +100,7 @@ func (c *Config) Check() error {
 		{c.RoutesFile == "", "LILYPAD_ROUTES_FILE is required: without routes no request passes"},
 		{(c.ClientKeyFile == "") == (c.ClientAssertionFile == ""), "set exactly one of LILYPAD_CLIENT_KEY_FILE and LILYPAD_CLIENT_ASSERTION_FILE"},
 		{c.ClientKeyFile != "" && c.ClientID == "", "LILYPAD_CLIENT_ID is required with LILYPAD_CLIENT_KEY_FILE"},
+		{c.VerifyListen != "" && len(c.TrustedProxies) == 0, "LILYPAD_VERIFY_LISTEN needs LILYPAD_TRUSTED_PROXIES: who may ask there is given access tokens"},
 		{c.MaxSessions < 1, "LILYPAD_MAX_SESSIONS must be 1 at least"},
 		{c.HeaderTimeout <= 0, "LILYPAD_HEADER_TIMEOUT must be above zero"},
 		{c.AccessLogSample < 1, "LILYPAD_ACCESS_LOG_SAMPLE must be 1 at least"},

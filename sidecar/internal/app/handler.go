@@ -55,6 +55,9 @@ type visitor struct {
 	ended bool
 	// setCookies is what the browser is to be told.
 	setCookies []string
+	// origin is where the application's pages are, for a proxy that asks in the
+	// visitor's name; "" for the visitor's own request.
+	origin string
 }
 
 func (v *visitor) signedIn() bool { return v.view.Authorization != "" }
@@ -64,12 +67,12 @@ func (h *handler) handle(x *http1.Exchange) {
 	ours := strings.HasPrefix(q.Path, endpoints.Prefix)
 	r, upstream := h.routing.match(q.Method, q.Path)
 	if r == nil && !ours {
-		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
+		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere))
 		return
 	}
 	client := h.forwarder.Client(x)
 	if !meant(q, client.Host) {
-		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, "This request came from another site, and was not carried out."))
+		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
 	by := authclient.Presenter{UserAgent: q.Header.Get("User-Agent"), Address: client.IP}
@@ -97,6 +100,11 @@ func (h *handler) handle(x *http1.Exchange) {
 	h.forward(x, upstream, client, &v)
 }
 
+const (
+	nothingHere   = "There is nothing at this address."
+	fromElsewhere = "This request came from another site, and was not carried out."
+)
+
 // own serves an endpoint of the sidecar itself.
 func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
 	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header)}
@@ -110,21 +118,25 @@ func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
 // Opening a WebSocket counts as one: it is not bound by the same-origin policy
 // (R5).
 func meant(q *http1.Request, host string) bool {
-	method := q.Method
-	if q.WebSocket() {
-		method = http.MethodPost
-	}
-	switch method {
+	switch q.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return true
+		if !opensWebSocket(q) {
+			return true
+		}
 	}
-	check := http.Request{Method: method, Host: host, Header: make(http.Header, 2)}
+	check := http.Request{Method: http.MethodPost, Host: host, Header: make(http.Header, 2)}
 	for _, name := range []string{"Sec-Fetch-Site", "Origin"} {
 		if value := q.Header.Get(name); value != "" {
 			check.Header.Set(name, value)
 		}
 	}
 	return new(http.CrossOriginProtection).Check(&check) == nil
+}
+
+// opensWebSocket reports whether q asks for a WebSocket, or asks in the name of
+// a request that does: a proxy keeps Upgrade to itself.
+func opensWebSocket(q *http1.Request) bool {
+	return q.WebSocket() || q.Header.Get("Sec-Websocket-Key") != ""
 }
 
 // identify finds out who sent x. A stranger is no error; an outage is.
@@ -186,7 +198,8 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visitor) bool {
 				return false
 			}
 		case http.MethodPost:
-			if verdict != route.Forbid && h.keepForm(x, v, p) {
+			// A proxy that asks has kept the form to itself.
+			if verdict != route.Forbid && v.origin == "" && h.keepForm(x, v, p) {
 				return false
 			}
 		}
@@ -197,7 +210,7 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visitor) bool {
 
 // goTo has the browser fetch a page of the application.
 func (h *handler) goTo(x *http1.Exchange, v *visitor, address string) {
-	fields := []http1.Field{{Name: "Location", Value: address}, {Name: "Cache-Control", Value: "no-store"}}
+	fields := []http1.Field{{Name: "Location", Value: v.origin + address}, {Name: "Cache-Control", Value: "no-store"}}
 	h.respond(x, http.StatusSeeOther, fields, v.setCookies, nil)
 }
 

@@ -208,8 +208,10 @@ type world struct {
 	auth *auth
 	url  string
 	ops  string
-	logs *lockedBuffer
-	stop func() // ends the sidecar, once
+	// verify is where a proxy asks; the browser's door if there is no other.
+	verify string
+	logs   *lockedBuffer
+	stop   func() // ends the sidecar, once
 	// app answers at the application, if set, instead of the echo.
 	app func(w http.ResponseWriter, r *http.Request) bool
 	mu  sync.Mutex
@@ -279,7 +281,7 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 		}
 	})
 	t.Cleanup(w.stop)
-	w.url, w.ops = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String()
+	w.url, w.ops, w.verify = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String(), "http://"+a.VerifyAddr().String()
 	return w
 }
 
@@ -342,7 +344,12 @@ func (r reply) sets(t testing.TB, name string) (string, bool) {
 // send sends a request with pairs of header fields.
 func (w *world) send(method, path, body string, pairs ...string) reply {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
+	return w.sendTo(w.url, method, path, body, pairs...)
+}
+
+func (w *world) sendTo(door, method, path, body string, pairs ...string) reply {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, door+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -46,6 +46,9 @@ func (f *Forwarder) Client(x *http1.Exchange) Client {
 	return c
 }
 
+// Trusts reports whether x comes from a trusted proxy itself.
+func (f *Forwarder) Trusts(x *http1.Exchange) bool { return f.isTrusted(x.Remote().Addr()) }
+
 func (f *Forwarder) isTrusted(addr netip.Addr) bool {
 	for _, p := range f.trusted {
 		if p.Contains(addr) {

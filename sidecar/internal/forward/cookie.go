@@ -6,12 +6,30 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// appendCookies appends a Cookie field without our cookies and with the others byte for byte, or nothing at all when
-// no other is left.
+// Cookies returns the other cookies of a request as the value of one Cookie field; "" if there is none.
+func (f *Forwarder) Cookies(h http1.Header) string {
+	var fields []string
+	for value := range h.Values("Cookie") {
+		if others, kept := appendOthers(nil, value, f.cookies); kept {
+			fields = append(fields, string(others))
+		}
+	}
+	return strings.Join(fields, "; ")
+}
+
+// appendCookies appends a Cookie field without our cookies, or nothing at all when no other is left.
 func appendCookies(dst []byte, name, value string, ours []string) []byte {
 	start := len(dst)
-	dst = append(append(dst, name...), ": "...)
-	kept, removed := false, false
+	dst, kept := appendOthers(append(append(dst, name...), ": "...), value, ours)
+	if !kept {
+		return dst[:start]
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendOthers appends the cookies of value that are not ours, byte for byte, and reports whether there is one.
+func appendOthers(dst []byte, value string, ours []string) (all []byte, kept bool) {
+	removed := false
 	for rest, more := value, true; more; {
 		var pair string
 		pair, rest, more = strings.Cut(rest, ";")
@@ -27,10 +45,7 @@ func appendCookies(dst []byte, name, value string, ours []string) []byte {
 		dst = append(dst, pair...)
 		kept = true
 	}
-	if !kept {
-		return dst[:start]
-	}
-	return append(dst, "\r\n"...)
+	return dst, kept
 }
 
 // setsOurs reports whether a Set-Cookie value would set or clear one of our cookies. Browsers trim white space, ignore
