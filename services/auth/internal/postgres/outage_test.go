@@ -23,11 +23,11 @@ import (
 
 // cable lies between a Store and its server, and a test can pull it out.
 type cable struct {
-	t      *testing.T
-	server string
-	addr   string
+	t    *testing.T
+	addr string
 
 	mu       sync.Mutex
+	server   string
 	listener net.Listener
 	conns    map[net.Conn]struct{}
 }
@@ -67,7 +67,10 @@ func (c *cable) plug() {
 }
 
 func (c *cable) carry(near net.Conn) {
-	far, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", c.server)
+	c.mu.Lock()
+	server := c.server
+	c.mu.Unlock()
+	far, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", server)
 	if err != nil {
 		_ = near.Close()
 		return

@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"lilypad.example/services/auth/internal/storetest"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/pgtest"
+)
+
+// recovery is how soon writes must work again after a failover.
+const recovery = 30 * time.Second
+
+// pair is a primary, on which the schema is, and a standby that follows it.
+func pair(t *testing.T) (primary, standby *pgtest.Server) {
+	t.Helper()
+	primary = pgtest.StartServer(t)
+	if err := Migrate(t.Context(), primary.URL()); err != nil {
+		t.Fatal(err)
+	}
+	standby = primary.Standby(t)
+	return primary, standby
+}
+
+// TestT87_AStandbyTakesOverBehindOneAddress: the address of the service leads to
+// the promoted standby, while all open connections still go to the old primary,
+// which is there and refuses writes.
+func TestT87_AStandbyTakesOverBehindOneAddress(t *testing.T) {
+	primary, standby := pair(t)
+	cable, address := newCable(t, primary.URL())
+	s := openURL(t, address)
+	fill(t, s)
+	before := write(t, s, "before")
+	standby.AwaitCaughtUp(t, primary)
+
+	standby.Promote(t)
+	cable.lead(standby.Addr())
+	primary.Demote(t)
+	awaitWrites(t, s)
+	if _, err := openURL(t, standby.URL()).ByEmail(t.Context(), before.Email); err != nil {
+		t.Errorf("what was written before: %v", err)
+	}
+}
+
+// TestT87_SeveralHostsInTheURL: no address moves; the URL names both servers.
+func TestT87_SeveralHostsInTheURL(t *testing.T) {
+	primary, standby := pair(t)
+	u, err := url.Parse(primary.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = standby.Addr() + "," + primary.Addr() // the standby is asked first, and passed over
+	u.RawQuery += "&target_session_attrs=read-write"
+	s := openURL(t, u.String())
+	fill(t, s)
+	before := write(t, s, "before")
+	standby.AwaitCaughtUp(t, primary)
+
+	primary.Stop()
+	standby.Promote(t)
+	awaitWrites(t, s)
+	if _, err := s.ByEmail(t.Context(), before.Email); err != nil {
+		t.Errorf("what was written before: %v", err)
+	}
+	if err := Migrate(t.Context(), u.String()); err != nil {
+		t.Errorf("migrate: %v", err)
+	}
+}
+
+// lead has new connections go to another server. Those that are open stay.
+func (c *cable) lead(server string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server = server
+}
+
+// fill opens all connections of the pool.
+func fill(t *testing.T, s *Store) {
+	t.Helper()
+	var conns []*pgxpool.Conn
+	for range maxConns {
+		conn, err := s.pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	for _, conn := range conns {
+		conn.Release()
+	}
+}
+
+func write(t *testing.T, s *Store, name string) user.User {
+	t.Helper()
+	u := storetest.NewUser(t, name+"@pond.example")
+	if err := s.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// awaitWrites writes until that works, and then from everywhere at once.
+func awaitWrites(t *testing.T, s *Store) {
+	t.Helper()
+	start := time.Now()
+	for n := 0; ; n++ {
+		err := s.Create(t.Context(), storetest.NewUser(t, fmt.Sprintf("try%d@pond.example", n)))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, user.ErrUnavailable) {
+			t.Fatalf("not an outage: %v", err)
+		}
+		if time.Since(start) > recovery {
+			t.Fatalf("no writes after %v: %v", recovery, err)
+		}
+	}
+	t.Logf("writes work again after %v", time.Since(start))
+	var all sync.WaitGroup
+	for n := range 2 * maxConns {
+		all.Go(func() {
+			if err := s.Create(t.Context(), storetest.NewUser(t, fmt.Sprintf("all%d@pond.example", n))); err != nil {
+				t.Errorf("write %d after it healed: %v", n, err)
+			}
+		})
+	}
+	all.Wait()
+}
