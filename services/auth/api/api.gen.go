@@ -17,6 +17,48 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for EndReason.
+const (
+	EndAdmin           EndReason = "admin"
+	EndExpired         EndReason = "expired"
+	EndIdle            EndReason = "idle"
+	EndLogout          EndReason = "logout"
+	EndLost            EndReason = "lost"
+	EndPasswordChanged EndReason = "password_changed"
+	EndReuse           EndReason = "reuse"
+	EndUnusable        EndReason = "unusable"
+	EndUserDisabled    EndReason = "user_disabled"
+	EndUserRequest     EndReason = "user_request"
+)
+
+// Valid indicates whether the value is a known member of the EndReason enum.
+func (e EndReason) Valid() bool {
+	switch e {
+	case EndAdmin:
+		return true
+	case EndExpired:
+		return true
+	case EndIdle:
+		return true
+	case EndLogout:
+		return true
+	case EndLost:
+		return true
+	case EndPasswordChanged:
+		return true
+	case EndReuse:
+		return true
+	case EndUnusable:
+		return true
+	case EndUserDisabled:
+		return true
+	case EndUserRequest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OAuthErrorError.
 const (
 	InvalidClient        OAuthErrorError = "invalid_client"
@@ -69,6 +111,12 @@ type Credentials struct {
 	// Presenter Who is in front of the client; for rate limits, audit and to tell a lost response from a copied token.
 	Presenter Presenter `json:"presenter"`
 }
+
+// EndReason With invalid_grant: why the session is over. A client that does not know the word treats it as any other end.
+// logout: signed out. user_request: ended by its user from another session, or all at once. password_changed: ended with the
+// password. user_disabled: the account was closed. admin: ended by an operator. reuse: a stale refresh token was presented.
+// idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
+type EndReason string
 
 // FieldError defines model for FieldError.
 type FieldError struct {
@@ -146,6 +194,12 @@ type NewUser struct {
 type OAuthError struct {
 	Error            OAuthErrorError `json:"error"`
 	ErrorDescription *string         `json:"error_description,omitempty"`
+
+	// Reason With invalid_grant: why the session is over. A client that does not know the word treats it as any other end.
+	// logout: signed out. user_request: ended by its user from another session, or all at once. password_changed: ended with the
+	// password. user_disabled: the account was closed. admin: ended by an operator. reuse: a stale refresh token was presented.
+	// idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
+	Reason *EndReason `json:"reason,omitempty"`
 }
 
 // OAuthErrorError defines model for OAuthError.Error.

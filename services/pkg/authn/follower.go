@@ -40,9 +40,15 @@ type Follower struct {
 	client *http.Client
 	notify func(Revocation)
 
-	revoked atomic.Pointer[map[string]time.Time] // replaced, never changed
-	heard   atomic.Int64                         // Unix nanoseconds
+	revoked atomic.Pointer[map[string]revoked] // by session; replaced, never changed
+	heard   atomic.Int64                       // Unix nanoseconds
 	lastID  string
+}
+
+// revoked is what is kept of a Revocation.
+type revoked struct {
+	reason string
+	at     time.Time
 }
 
 // NewFollower follows the feed at url until ctx ends. notify, which may be nil,
@@ -56,16 +62,16 @@ func NewFollower(ctx context.Context, url string, client *http.Client, notify fu
 		notify = func(Revocation) {}
 	}
 	f := &Follower{url: url, client: client, notify: notify}
-	f.revoked.Store(&map[string]time.Time{})
+	f.revoked.Store(&map[string]revoked{})
 	f.heard.Store(time.Now().UnixNano())
 	go f.run(ctx)
 	return f
 }
 
-// Revoked reports whether the session was ended, as far as the feed has told.
-func (f *Follower) Revoked(sessionID string) bool {
-	_, ok := (*f.revoked.Load())[sessionID]
-	return ok
+// Revoked reports whether the session was ended, as far as the feed has told, and why.
+func (f *Follower) Revoked(sessionID string) (reason string, ok bool) {
+	r, ok := (*f.revoked.Load())[sessionID]
+	return r.reason, ok
 }
 
 // Silence is how long the feed has not been heard. More than some seconds say
@@ -133,8 +139,8 @@ func (f *Follower) take(id, data string) {
 	}
 	now := time.Now()
 	known := maps.Clone(*f.revoked.Load())
-	maps.DeleteFunc(known, func(_ string, at time.Time) bool { return now.Sub(at) > remember })
-	known[event.SessionID] = now
+	maps.DeleteFunc(known, func(_ string, r revoked) bool { return now.Sub(r.at) > remember })
+	known[event.SessionID] = revoked{event.Reason, now}
 	f.revoked.Store(&known)
 	f.lastID = id
 	f.notify(Revocation{event.SessionID, event.Reason, timeOf(id)})

@@ -64,11 +64,11 @@ func next(t *testing.T, told <-chan authn.Revocation) authn.Revocation {
 
 func TestR9_AFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
 	follower, feed, told := follow(t)
-	if follower.Revoked("s1") {
+	if _, known := follower.Revoked("s1"); known {
 		t.Error("revoked before it was told")
 	}
 	feed.lines <- "id: 1700000000000-0\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
-	if r := next(t, told); r.SessionID != "s1" || r.Reason != "logout" || r.At.UnixMilli() != 1700000000000 || !follower.Revoked("s1") || follower.Revoked("s2") {
+	if r := next(t, told); r.SessionID != "s1" || r.Reason != "logout" || r.At.UnixMilli() != 1700000000000 || why(follower, "s1") != "logout" || why(follower, "s2") != "" {
 		t.Errorf("%+v", r)
 	}
 	feed.lines <- "" // the connection ends
@@ -77,7 +77,7 @@ func TestR9_AFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
 	if c := feed.connections(); len(c) != 2 || c[0] != "" || c[1] != "1700000000000-0" {
 		t.Errorf("connections with %q", c)
 	}
-	if !follower.Revoked("s1") || !follower.Revoked("s2") {
+	if why(follower, "s1") != "logout" || why(follower, "s2") != "reuse" {
 		t.Error("forgotten")
 	}
 }
@@ -112,4 +112,10 @@ func TestR9_ATokenOfAnEndedSessionIsRefused(t *testing.T) {
 	if _, err := v.Verify(t.Context(), token); !errors.Is(err, authn.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
+}
+
+// why is the reason of a session's end that the follower knows, or "".
+func why(f *authn.Follower, sessionID string) string {
+	reason, _ := f.Revoked(sessionID)
+	return reason
 }

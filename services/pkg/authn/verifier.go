@@ -93,10 +93,18 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) 
 	if claims.Subject == "" || claims.SessionID == "" || claims.AuthTime == nil {
 		return Principal{}, fmt.Errorf("%w: a required claim is missing", ErrInvalid)
 	}
-	if v.revocations != nil && v.revocations.Revoked(claims.SessionID) {
+	if v.revoked(claims.SessionID) {
 		return Principal{}, fmt.Errorf("%w: its session has ended", ErrInvalid)
 	}
 	return Principal{claims.Subject, claims.SessionID, claims.Roles, claims.AuthTime.Time, claims.ExpiresAt.Time}, nil
+}
+
+func (v *Verifier) revoked(sessionID string) bool {
+	if v.revocations == nil {
+		return false
+	}
+	_, revoked := v.revocations.Revoked(sessionID)
+	return revoked
 }
 
 func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {

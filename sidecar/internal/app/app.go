@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
 	"lilypad.example/sidecar/internal/authclient"
@@ -79,13 +80,15 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	forms := form.NewKeeper(auth)
+	instruments := newInstruments(metrics, sessions, streams, feed)
 	h := &handler{
 		routing: routing, sessions: sessions, forwarder: forwarder,
-		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: newInstruments(metrics, sessions, streams, feed),
+		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Forms: forms, Pages: pages, Log: log, Now: time.Now,
 			Paths: endpoints.Paths{Login: c.LoginPath, Register: c.RegisterPath, Home: c.HomePath},
+			Ended: instruments.ended,
 		},
 	}
 	routing.register(metrics)
@@ -245,6 +248,9 @@ func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *st
 	}, func() float64 { return feed.Silence().Seconds() }))
 	return i
 }
+
+// ended counts a cookie that is taken from a browser.
+func (i *instruments) ended(reason api.EndReason) { i.ends.WithLabelValues(string(reason)).Inc() }
 
 // newPropagation measures how long a revocation takes from the stream to here.
 func newPropagation(r *prometheus.Registry) prometheus.Histogram {

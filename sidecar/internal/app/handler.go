@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
@@ -146,7 +147,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	case cookie.None:
 		return nil
 	case cookie.Unusable:
-		h.metrics.ends.WithLabelValues("unusable").Inc()
+		h.metrics.ended(api.EndUnusable)
 		v.setCookies = []string{cookie.Clear()}
 		return nil
 	case cookie.One:
@@ -165,8 +166,8 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 // accept takes what the session cache says of v's cookie.
 func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	view, err := ask()
-	if errors.Is(err, session.ErrEnded) {
-		h.metrics.ends.WithLabelValues("ended").Inc()
+	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
+		h.metrics.ended(end.Reason)
 		v.view, v.ended, v.setCookies = session.View{}, true, cookie.End(v.cookie)
 		return nil
 	}
@@ -291,7 +292,7 @@ func long(res *forward.Response) bool {
 // watch has x ended with v's session, until what it returns is called.
 func (h *handler) watch(x *http1.Exchange, v *visitor) (done func()) {
 	done = h.streams.Add(v.view.SessionID, x.Handle(), v.view.End)
-	if h.feed.Revoked(v.view.SessionID) { // between the look at the session and now
+	if _, revoked := h.feed.Revoked(v.view.SessionID); revoked { // between the look at the session and now
 		x.Abort()
 	}
 	return done

@@ -16,9 +16,24 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// ErrInvalidGrant says that a refresh token is good for nothing any more. It
-// is the only answer that may end a session (RFC 6749 section 5.2).
-var ErrInvalidGrant = errors.New("authclient: invalid grant")
+// An EndedError says that a refresh token is good for nothing any more, and
+// why. It is the only answer that may end a session: invalid_grant of RFC 6749
+// section 5.2.
+type EndedError struct{ Reason api.EndReason }
+
+func (e *EndedError) Error() string { return "authclient: the session has ended: " + string(e.Reason) }
+
+// Unknown is the reason of an auth service that does not say one, or one that
+// we do not know: reasons are labels of metrics, and the list of them is closed.
+const Unknown api.EndReason = "unknown"
+
+// Ended is an EndedError of the reason that the auth service or its feed gave.
+func Ended(reason string) *EndedError {
+	if r := api.EndReason(reason); r.Valid() {
+		return &EndedError{r}
+	}
+	return &EndedError{Unknown}
+}
 
 // ErrNoForm says that no such form is kept.
 var ErrNoForm = errors.New("authclient: no such form")
@@ -111,7 +126,7 @@ func (c *Client) Login(ctx context.Context, email, password string, by Presenter
 	return begun(r.JSON201, start, r.HTTPResponse, r.ApplicationproblemJSONDefault)
 }
 
-// Refresh exchanges a refresh token. It fails with ErrInvalidGrant or ErrUnavailable.
+// Refresh exchanges a refresh token. It fails with an EndedError or ErrUnavailable.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter) (Tokens, error) {
 	start := c.now()
 	assertion, err := c.assertion.Assertion()
@@ -130,7 +145,7 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter)
 	case r.JSON200 != nil:
 		return tokens(*r.JSON200, start)
 	case r.JSON400 != nil && r.JSON400.Error == api.InvalidGrant:
-		return Tokens{}, ErrInvalidGrant
+		return Tokens{}, Ended(string(deref(r.JSON400.Reason)))
 	}
 	return Tokens{}, unavailable(fmt.Errorf("token: status %d", r.StatusCode()))
 }
@@ -283,7 +298,7 @@ func refusal(r *http.Response, p *api.Problem) error {
 	return out
 }
 
-func deref(s *string) string {
+func deref[T ~string](s *T) T {
 	if s == nil {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"errors"
 	"net/http"
 
 	"lilypad.example/services/auth/api"
@@ -92,12 +93,14 @@ func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, by Caller) e
 func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, by Caller) (session.View, error) {
 	if by.State != cookie.One {
 		if by.State == cookie.Unusable {
+			e.Ended(api.EndUnusable)
 			w.Header().Set("Set-Cookie", cookie.Clear())
 		}
 		return session.View{}, notSignedIn()
 	}
 	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
-	if isEnded(err) {
+	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
+		e.Ended(end.Reason)
 		for _, value := range cookie.End(by.Cookie) {
 			w.Header().Add("Set-Cookie", value)
 		}

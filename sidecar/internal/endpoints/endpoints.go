@@ -54,6 +54,8 @@ type Endpoints struct {
 	Pages    *page.Pages
 	Log      *slog.Logger
 	Now      func() time.Time
+	// Ended is told why a cookie was taken from a browser.
+	Ended func(api.EndReason)
 }
 
 // A Caller is the browser that a request comes from, and its cookie.

@@ -1,15 +1,14 @@
 package endpoints
 
 import (
-	"errors"
 	"mime"
 	"net/http"
 	"time"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/page"
-	"lilypad.example/sidecar/internal/session"
 )
 
 // logout is POST /auth/logout. Success says that the session is over
@@ -18,6 +17,9 @@ import (
 func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) error {
 	// Who signs out leaves nothing behind, and no form of theirs is kept.
 	w.Header().Set("Set-Cookie", cookie.Clear())
+	if by.State != cookie.None {
+		e.Ended(api.EndLogout)
+	}
 	if by.Former != "" {
 		w.Header().Add("Set-Cookie", cookie.ClearFormer())
 	}
@@ -44,5 +46,3 @@ func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) er
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
-
-func isEnded(err error) bool { return errors.Is(err, session.ErrEnded) }

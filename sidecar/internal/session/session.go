@@ -18,11 +18,9 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/sidecar/internal/authclient"
 )
-
-// ErrEnded says that the cookie is good for nothing any more: clear it.
-var ErrEnded = errors.New("session: ended")
 
 // ErrUnavailable says that nobody knows now: keep the cookie. The auth service
 // is away, or too many cookies that are not in memory wait for it.
@@ -57,7 +55,8 @@ const (
 	maxConfirms  = 10_000
 )
 
-// Auth refreshes tokens; see authclient.Client, whose errors it has.
+// Auth refreshes tokens; see authclient.Client, whose errors it has: an
+// EndedError says that the cookie is good for nothing any more.
 type Auth interface {
 	Refresh(ctx context.Context, refreshToken string, by authclient.Presenter) (authclient.Tokens, error)
 	Confirm(ctx context.Context, refreshTokens []string) error
@@ -65,7 +64,7 @@ type Auth interface {
 
 // Feed knows which sessions have ended; see authn.Follower.
 type Feed interface {
-	Revoked(sessionID string) bool
+	Revoked(sessionID string) (reason string, ok bool)
 	Silence() time.Duration
 }
 
@@ -89,7 +88,7 @@ type Cache struct {
 
 	mu       sync.Mutex
 	families *simplelru.LRU[string, *family]
-	refused  *simplelru.LRU[string, time.Time]
+	refused  *simplelru.LRU[string, refusal]
 	// flights are the refreshes that are going on, by family: at most one each.
 	// They are apart from families so that a forged cookie takes no place there.
 	flights map[string]*flight
@@ -115,6 +114,12 @@ type family struct {
 	checked time.Time
 }
 
+// refusal is a definite no, and how long it is remembered.
+type refusal struct {
+	end   *authclient.EndedError
+	until time.Time
+}
+
 // flight is one call of the auth service, and everybody who waits for it.
 type flight struct {
 	cookie string
@@ -126,7 +131,7 @@ type flight struct {
 // NewCache returns a Cache of at most size sessions.
 func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, error) {
 	families, err1 := simplelru.NewLRU[string, *family](size, nil)
-	no, err2 := simplelru.NewLRU[string, time.Time](refusedSize, nil)
+	no, err2 := simplelru.NewLRU[string, refusal](refusedSize, nil)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
@@ -137,17 +142,17 @@ func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, err
 }
 
 // Fresh is Get where memory has the answer: nobody is asked, nobody waits. It
-// fails with ErrEnded, or with ErrUnknown where Get would have to ask.
+// fails with an authclient.EndedError, or with ErrUnknown where Get would have to ask.
 func (c *Cache) Fresh(cookie string) (View, error) {
 	id := FamilyOf(cookie)
-	if c.feed.Revoked(id) {
-		return View{}, ErrEnded
+	if reason, revoked := c.feed.Revoked(id); revoked {
+		return View{}, authclient.Ended(reason)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if until, ok := c.refused.Get(cookie); ok && now.Before(until) {
-		return View{}, ErrEnded
+	if no, ok := c.refused.Get(cookie); ok && now.Before(no.until) {
+		return View{}, no.end
 	}
 	f, _ := c.families.Get(id)
 	view, good := c.look(f, cookie, now)
@@ -164,7 +169,7 @@ func (c *Cache) doubtful(f *family, now time.Time) bool {
 
 // Get returns the session that cookie, a plausible refresh token, stands for.
 // It costs no call while a good access token is in memory. It fails with
-// ErrEnded, ErrUnavailable or the context's error.
+// an authclient.EndedError, ErrUnavailable or the context's error.
 func (c *Cache) Get(ctx context.Context, cookie string, by authclient.Presenter) (View, error) {
 	return c.get(ctx, cookie, by, "")
 }
@@ -178,14 +183,14 @@ func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Presente
 func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter, unwanted string) (View, error) {
 	id := FamilyOf(cookie)
 	for {
-		if c.feed.Revoked(id) {
-			return View{}, ErrEnded
+		if reason, ok := c.feed.Revoked(id); ok {
+			return View{}, authclient.Ended(reason)
 		}
 		c.mu.Lock()
 		now := c.now()
-		if until, ok := c.refused.Get(cookie); ok && now.Before(until) {
+		if no, ok := c.refused.Get(cookie); ok && now.Before(no.until) {
 			c.mu.Unlock()
-			return View{}, ErrEnded
+			return View{}, no.end
 		}
 		f, _ := c.families.Get(id)
 		fl := c.flights[id]
@@ -295,15 +300,16 @@ func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Present
 		if !known {
 			c.count(by.Address, -1)
 		}
+		if reason, revoked := c.feed.Revoked(tokens.SessionID); err == nil && revoked { // meanwhile
+			err = authclient.Ended(reason)
+		}
+		end, ended := errors.AsType[*authclient.EndedError](err)
 		switch {
-		case err == nil && c.feed.Revoked(tokens.SessionID): // meanwhile
-			c.end(id, cookie)
-			fl.err = ErrEnded
 		case err == nil:
 			fl.view = c.take(id, cookie, tokens)
-		case errors.Is(err, authclient.ErrInvalidGrant):
-			c.end(id, cookie)
-			fl.err = ErrEnded
+		case ended:
+			c.end(id, cookie, end)
+			fl.err = end
 		default:
 			fl.err = errors.Join(ErrUnavailable, err)
 		}
@@ -371,8 +377,8 @@ func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
 
 // end remembers that cookie is over and forgets its family, unless cookie is
 // none of the family's: a forgery must not touch the real one.
-func (c *Cache) end(id, cookie string) {
-	c.refused.Add(cookie, c.now().Add(refused))
+func (c *Cache) end(id, cookie string, end *authclient.EndedError) {
+	c.refused.Add(cookie, refusal{end, c.now().Add(refused)})
 	if f, _ := c.families.Get(id); f.shows(cookie) {
 		c.families.Remove(id)
 	}
@@ -385,12 +391,12 @@ func (c *Cache) Begin(t authclient.Tokens) {
 	c.take(FamilyOf(t.RefreshToken), t.RefreshToken, t)
 }
 
-// Forget drops the session that cookie stands for, which has been revoked.
+// Forget drops the session that cookie stands for, whose user has signed out.
 func (c *Cache) Forget(cookie string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cookie = strings.Clone(cookie) // as in launch
-	c.end(FamilyOf(cookie), cookie)
+	c.end(FamilyOf(cookie), cookie, &authclient.EndedError{Reason: api.EndLogout})
 }
 
 // Run reports deliveries until ctx ends, so that a stale predecessor is caught

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 type sessionCmd struct {
-	Show sessionShow `cmd:"" help:"Tell a session's story."`
+	Show sessionShow `cmd:"" help:"Tell a session's story: what its record in Postgres says, and what Redis holds of it."`
 }
 
 type sessionShow struct {
@@ -23,7 +24,8 @@ type sessionShow struct {
 	SID string `arg:"" name:"sid" help:"The session's id: sid of its access tokens."`
 }
 
-// Run tells what the records say of the session.
+// Run tells what the record says of the session, and what Redis has of its
+// family; one of the two may be away.
 func (s *sessionShow) Run(ctx context.Context, p config.Program) error {
 	family, err := session.ParseFamilyID(s.SID)
 	if err != nil {
@@ -35,17 +37,26 @@ func (s *sessionShow) Run(ctx context.Context, p config.Program) error {
 	}
 	defer store.Close()
 	r, err := store.Sessions().Get(ctx, family)
+	if errors.Is(err, session.ErrNotFound) {
+		return fmt.Errorf("there is no session %s; one that ended more than 30 days ago is forgotten", family)
+	}
 	if err != nil {
 		return err
 	}
+	_, err = io.WriteString(p.Stdout, recorded(r, time.Now())+s.held(ctx, r))
+	return err
+}
+
+// recorded is the part of the story that Postgres tells.
+func recorded(r session.Record, now time.Time) string {
 	state := "lives"
-	switch now := time.Now(); {
+	switch {
 	case !r.Revoked.IsZero():
 		state = fmt.Sprintf("was ended %s: %s", when(r.Revoked), r.Reason)
 	case !now.Before(r.End):
 		state = "reached its absolute end"
 	}
-	_, err = fmt.Fprintf(p.Stdout, `session   %s
+	return fmt.Sprintf(`session   %s
 user      %s
 client    %s
 device    %s
@@ -54,7 +65,50 @@ last seen %s, at generation %d or later
 ends      %s at the latest
 state     %s
 `, r.Family, r.Subject, r.Client, r.Device, when(r.Begun), when(r.Seen), r.Floor, when(r.End), state)
-	return err
+}
+
+// held is the part of the story that Redis tells.
+func (s *sessionShow) held(ctx context.Context, r session.Record) string {
+	if s.RedisURL.Reveal() == "" {
+		return "redis     was not asked: LILYPAD_REDIS_URL is not set\n"
+	}
+	h, err := app.InspectFamily(ctx, s.Stores, r.Family)
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		return "redis     does not have it: it expired there, or was lost\n"
+	case err != nil:
+		return fmt.Sprintf("redis     cannot say: %v\n", err)
+	case h.Generation == 0:
+		return fmt.Sprintf("redis     knows only that it was ended: %s\n", h.Reason)
+	}
+	state := "lives"
+	if h.Revoked {
+		state = "was ended: " + string(h.Reason)
+	}
+	rotated := "long ago: it was brought back from its record"
+	if !h.Rotated.IsZero() {
+		rotated = when(h.Rotated)
+	}
+	seen := "its browser has shown it"
+	if !h.Confirmed {
+		seen = "its browser has not shown it yet"
+	}
+	return fmt.Sprintf(`redis     %s, at generation %d of key %s; %s
+rotated   %s
+pardons   %s
+expires   %s unless it is used
+`, state, h.Generation, h.KeyID, seen, rotated, pardons(h.Family), when(h.Expires))
+}
+
+// pardons says how often a stale token was forgiven lately; twice in a row is reuse.
+func pardons(f session.Family) string {
+	switch {
+	case f.Pardoned:
+		return "one used in this generation"
+	case f.PardonedBefore:
+		return "one used in the generation before"
+	}
+	return "none used"
 }
 
 // Check needs only the database.

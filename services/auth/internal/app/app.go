@@ -87,8 +87,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
 	a.sessions = session.NewService(session.Config{
 		Store:   redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
-		Records: records, Stream: stream, Ring: keys.ring, Absolute: c.AbsoluteTTL,
-		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics),
+		Records: records, Stream: stream, Ring: keys.ring, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
+		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics, trail),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
 	accounts := user.NewService(users, hasher, time.Now)
@@ -143,11 +143,15 @@ func (a *App) warn(worker string) func(error) {
 	}
 }
 
-// outcomes are the metrics of sessions.
-type outcomes struct{ refreshed, ended *prometheus.CounterVec }
+// outcomes are the metrics of sessions, and the audit of their ends.
+type outcomes struct {
+	refreshed, ended *prometheus.CounterVec
+	trail            *audit.Log
+}
 
-func newOutcomes(r *prometheus.Registry) *outcomes {
+func newOutcomes(r *prometheus.Registry, trail *audit.Log) *outcomes {
 	o := &outcomes{
+		trail: trail,
 		refreshed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "refresh_total", Help: "Refresh tokens presented, by what that came to.",
 		}, []string{"outcome"}),
@@ -165,7 +169,11 @@ func (o *outcomes) Refreshed(outcome session.Outcome) {
 }
 
 // Ended implements session.Observer.
-func (o *outcomes) Ended(cause session.Reason) { o.ended.WithLabelValues(string(cause)).Inc() }
+func (o *outcomes) Ended(r session.Record) {
+	o.ended.WithLabelValues(string(r.Reason)).Inc()
+	o.trail.Record(context.Background(), audit.SessionEnded,
+		audit.Session(string(r.Family)), audit.Reason(string(r.Reason)), audit.User(r.Subject), audit.Client(r.Client))
+}
 
 // Close releases what New opened, newest first.
 func (a *App) Close() {
@@ -233,6 +241,18 @@ func DisableUser(ctx context.Context, s Stores, trail *audit.Log, email string, 
 	trail.Record(ctx, audit.UserDisabled, audit.User(u.ID))
 	_, err = store.Sessions().Revoke(ctx, session.Which{Subject: u.ID}, session.ReasonUserDisabled, time.Now())
 	return err
+}
+
+// InspectFamily returns what Redis holds of a session. It fails with
+// session.ErrNotFound, and otherwise says what keeps Redis from answering.
+func InspectFamily(ctx context.Context, s Stores, family session.FamilyID) (redis.Holding, error) {
+	goredis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // the error says as much
+	client, err := redis.Connect(ctx, s.RedisURL.Reveal())
+	if err != nil {
+		return redis.Holding{}, err
+	}
+	defer func() { _ = client.Close() }()
+	return redis.NewFamilies(client, session.Policy{}).Inspect(ctx, family)
 }
 
 func openClients(c *Config) ([]clientauth.Checker, error) {

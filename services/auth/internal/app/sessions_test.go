@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
 
 	"lilypad.example/services/auth/api"
@@ -348,4 +349,104 @@ func TestSessionsOfADisabledUserEnd(t *testing.T) {
 	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
 		t.Errorf("login after return: %d", a.status)
 	}
+}
+
+// TestEachEndSaysWhy ends sessions in every way there is. Whoever shows a
+// refresh token afterwards is told the reason, and the audit trail has each end
+// once, however often that is.
+func TestEachEndSaysWhy(t *testing.T) {
+	s, redis, c := stores(t, nil)
+	database, err := pgx.Connect(t.Context(), c.DatabaseURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close(context.WithoutCancel(t.Context()))
+	execute := func(statement, sid string) {
+		t.Helper()
+		if _, err := database.Exec(t.Context(), statement, sid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget := func(sid string) {
+		t.Helper()
+		if err := redis.Del(t.Context(), "rf:{"+sid+"}").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustBe := func(a answer, status int) {
+		t.Helper()
+		if a.status != status {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	another := func(email string) api.Token {
+		t.Helper()
+		return decode[api.Session](t, s.login(email, password).body).Token
+	}
+	for reason, end := range map[api.EndReason]func(email string, token api.Token){
+		api.EndLogout: func(_ string, token api.Token) { mustBe(s.revoke(token.RefreshToken), http.StatusOK) },
+		api.EndUserRequest: func(email string, token api.Token) {
+			mustBe(s.bearer(http.MethodDelete, "/v1/sessions/"+token.Sid, another(email)), http.StatusNoContent)
+		},
+		api.EndPasswordChanged: func(email string, _ api.Token) {
+			r := s.request(http.MethodPost, "/v1/me/password", another(email).AccessToken, "application/json",
+				`{"current_password":"`+password+`","new_password":"another pond full of newts"}`)
+			mustBe(s.do(r, false), http.StatusNoContent)
+		},
+		api.EndUserDisabled: func(email string, _ api.Token) {
+			if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), email, true); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the tombstone of the command is in the stream", func() bool { return ends(s, api.EndUserDisabled) == 1 })
+		},
+		api.EndReuse: func(_ string, token api.Token) {
+			s.mustRefresh(s.mustRefresh(token.RefreshToken).RefreshToken)
+		},
+		api.EndExpired: func(_ string, token api.Token) {
+			forget(token.Sid)
+			execute("UPDATE sessions SET ends_at = now() WHERE family = $1", token.Sid)
+		},
+		api.EndIdle: func(_ string, token api.Token) {
+			forget(token.Sid)
+			execute("UPDATE sessions SET seen_at = now() - interval '2 hours' WHERE family = $1", token.Sid)
+		},
+		api.EndLost: func(_ string, token api.Token) {
+			forget(token.Sid)
+			execute("DELETE FROM sessions WHERE family = $1", token.Sid)
+		},
+		api.EndUnusable: nil,
+	} {
+		t.Run(string(reason), func(t *testing.T) {
+			token := api.Token{RefreshToken: "v1.k.AAAAAAAAAAAAAAAAAAAAAA.1.forged"}
+			if end != nil {
+				email := string(reason) + "@pond.test"
+				token = s.register(email).Token
+				end(email, token)
+			}
+			for range 2 {
+				a := s.refresh("app", token.RefreshToken)
+				if got := decode[api.OAuthError](t, a.body); a.status != http.StatusBadRequest || got.Reason == nil || *got.Reason != reason {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			}
+			want := 1
+			if reason == api.EndLost || reason == api.EndUnusable { // no session is known to have ended
+				want = 0
+			}
+			if got := ends(s, reason); got != want {
+				t.Errorf("%d audit events, want %d", got, want)
+			}
+		})
+	}
+}
+
+// ends counts the sessions that the audit trail says were ended for a reason.
+func ends(s *service, reason api.EndReason) int {
+	n := 0
+	for line := range strings.Lines(s.logs.String()) {
+		if strings.Contains(line, `"event":"session.ended"`) && strings.Contains(line, `"reason":"`+string(reason)+`"`) && strings.Contains(line, `"user_id":`) {
+			n++
+		}
+	}
+	return n
 }

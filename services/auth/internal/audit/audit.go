@@ -38,7 +38,7 @@ const (
 	SessionPardoned      // a stale token, forgiven once: a lost response or a crashed browser
 	SessionHealed        // the store had lost writes that only we can have made
 	SessionReuseDetected // a stale token, and its family is over: somebody copied it
-	SessionRevoked       // ended on purpose
+	SessionEnded         // once a session; Reason says why
 
 	// The keys that sign access tokens.
 	KeyPublished
@@ -82,8 +82,8 @@ func (e Event) describe() (name string, success bool) {
 		return "session.healed", true
 	case SessionReuseDetected:
 		return "session.reuse_detected", false
-	case SessionRevoked:
-		return "session.revoked", true
+	case SessionEnded:
+		return "session.ended", true
 	case KeyPublished:
 		return "key.published", true
 	case KeySigning:
@@ -156,8 +156,7 @@ func isReason(word string) bool {
 	switch word {
 	case "unknown_user", "wrong_password", "disabled", // user.Cause
 		"login_account", "login_address", "registration_address", // ratelimit.Limit
-		"logout", "password_changed", "user_disabled", "user_request", "admin", // why a session was ended
-		"reuse", "expired", "unknown_family", "other_client", // why one was refused
+		"logout", "password_changed", "user_disabled", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
 		"busy", "unavailable":
 		return true
 	}

@@ -59,8 +59,8 @@ func TestT97_ARecordSaysWhenWhoWhatAndTheResult(t *testing.T) {
 
 func TestSessionsOfOneFamilyHaveOneHash(t *testing.T) {
 	_, one := record(t, audit.SessionBegun, audit.Session("a"))
-	_, same := record(t, audit.SessionRevoked, audit.Session("a"))
-	_, other := record(t, audit.SessionRevoked, audit.Session("b"))
+	_, same := record(t, audit.SessionEnded, audit.Session("a"))
+	_, other := record(t, audit.SessionEnded, audit.Session("b"))
 	if one["sid_hash"] != same["sid_hash"] || one["sid_hash"] == other["sid_hash"] {
 		t.Fatalf("%v, %v, %v", one["sid_hash"], same["sid_hash"], other["sid_hash"])
 	}

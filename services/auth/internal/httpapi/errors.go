@@ -38,6 +38,8 @@ const retryAfter = 5 * time.Second
 type oauthError struct {
 	status int
 	code   api.OAuthErrorError
+	// reason goes with invalid_grant: why the session is over.
+	reason session.Reason
 }
 
 func (e *oauthError) Error() string { return "oauth: " + string(e.code) }
@@ -47,7 +49,11 @@ func (e *oauthError) Error() string { return "oauth: " + string(e.code) }
 func (a *API) fail(c *gin.Context, err error) {
 	if e, ok := errors.AsType[*oauthError](err); ok {
 		c.Header("Cache-Control", "no-store")
-		c.JSON(e.status, api.OAuthError{Error: e.code})
+		body := api.OAuthError{Error: e.code}
+		if reason := api.EndReason(e.reason); reason.Valid() {
+			body.Reason = &reason
+		}
+		c.JSON(e.status, body)
 		return
 	}
 	p := toProblem(err)

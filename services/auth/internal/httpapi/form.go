@@ -15,7 +15,7 @@ import (
 // there once at most (RFC 6749 section 3.2). LimitBody bounds the body. It is
 // read once and parsed once: net/http's ParseForm would keep two copies.
 func readForm(r *http.Request) (url.Values, error) {
-	malformed := &oauthError{http.StatusBadRequest, api.InvalidRequest}
+	malformed := &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
 		return nil, malformed

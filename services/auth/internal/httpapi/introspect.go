@@ -25,7 +25,7 @@ func (a *API) introspect(c *gin.Context) error {
 	}
 	text := form.Get("token")
 	if text == "" {
-		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
+		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
 	// Either kind is known by its form, so that token_type_hint says nothing new.
 	found, err := a.introspectRefresh(c, text, client)

@@ -6,7 +6,6 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/auth/api"
-	"lilypad.example/services/auth/internal/audit"
 )
 
 // revoke is POST /oauth2/revoke: RFC 7009. 200 says that the session is over,
@@ -22,13 +21,11 @@ func (a *API) revoke(c *gin.Context) error {
 	}
 	refresh := form.Get("token")
 	if refresh == "" {
-		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
+		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
-	ended, err := a.Sessions.Revoke(c, refresh, client)
-	if err != nil {
+	if err := a.Sessions.Revoke(c, refresh, client); err != nil {
 		return err
 	}
-	a.auditEnded(c, ended, audit.Client(client))
 	c.Status(http.StatusOK)
 	return nil
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -59,20 +58,11 @@ func (a *API) endSessions(c *gin.Context) error {
 
 // end ends sessions and answers 204: they are over for good, everywhere.
 func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) error {
-	ended, err := a.Sessions.End(c, which, reason)
-	if err != nil {
+	if _, err := a.Sessions.End(c, which, reason); err != nil {
 		return err
 	}
-	a.auditEnded(c, ended, audit.User(which.Subject))
 	c.Status(http.StatusNoContent)
 	return nil
-}
-
-func (a *API) auditEnded(c *gin.Context, ended []session.Revocation, who ...audit.Attr) {
-	for _, r := range ended {
-		what := []audit.Attr{audit.Session(string(r.Family)), audit.Reason(string(r.Reason))}
-		a.Audit.Record(c, audit.SessionRevoked, slices.Concat(what, who)...)
-	}
 }
 
 // confirm is POST /v1/sessions/confirm: refresh tokens that browsers have shown.

@@ -23,16 +23,19 @@ func (a *API) token(c *gin.Context) error {
 		return oauth(err)
 	}
 	if form.Get("grant_type") != api.GrantRefreshToken {
-		return &oauthError{http.StatusBadRequest, api.UnsupportedGrantType}
+		return &oauthError{status: http.StatusBadRequest, code: api.UnsupportedGrantType}
 	}
 	refresh := form.Get("refresh_token")
 	if refresh == "" {
-		return &oauthError{http.StatusBadRequest, api.InvalidRequest}
+		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
 	s, err := a.Sessions.Refresh(c, refresh, client, session.Presenter{
 		UserAgent: form.Get("user_agent"), Network: network(form.Get("client_address")),
 	})
 	a.auditRefresh(c, client, form.Get("client_address"), s.Grant)
+	if errors.Is(err, session.ErrInvalidGrant) {
+		return &oauthError{http.StatusBadRequest, api.InvalidGrant, s.Reason}
+	}
 	if err != nil {
 		return oauth(err)
 	}
@@ -75,11 +78,8 @@ func (a *API) auditRefresh(c *gin.Context, client, from string, g session.Grant)
 // oauth turns a domain error into what RFC 6749 section 5.2 has for it. An
 // outage is none of these: it stays a problem, and the client keeps its token.
 func oauth(err error) error {
-	switch {
-	case errors.Is(err, session.ErrInvalidGrant):
-		return &oauthError{http.StatusBadRequest, api.InvalidGrant}
-	case errors.Is(err, session.ErrInvalidClient), errors.Is(err, errNoAssertion), isInvalidClient(err):
-		return &oauthError{http.StatusUnauthorized, api.InvalidClient}
+	if errors.Is(err, session.ErrInvalidClient) || errors.Is(err, errNoAssertion) || isInvalidClient(err) {
+		return &oauthError{status: http.StatusUnauthorized, code: api.InvalidClient}
 	}
 	return err
 }

@@ -102,13 +102,13 @@ func (k *kept) lost(stream session.Window) bool {
 }
 
 // Propagated implements session.Records.
-func (s *Sessions) Propagated(_ context.Context, family session.FamilyID, mark session.Mark) error {
+func (s *Sessions) Propagated(_ context.Context, family session.FamilyID, mark session.Mark) (first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if k, ok := s.byID[family]; ok && !k.Revoked.IsZero() {
-		k.propagated = mark
+		first, k.propagated = k.propagated == 0, mark
 	}
-	return nil
+	return first, nil
 }
 
 // See implements session.Records.

@@ -136,10 +136,15 @@ func (s Sessions) Unpropagated(ctx context.Context, stream session.Window, now t
 }
 
 // Propagated implements session.Records.
-func (s Sessions) Propagated(ctx context.Context, family session.FamilyID, mark session.Mark) error {
-	return s.do(ctx, "mark propagated", func(ctx context.Context, q *queries.Queries) error {
-		return q.MarkPropagated(ctx, queries.MarkPropagatedParams{Mark: place(mark), Family: string(family)})
+func (s Sessions) Propagated(ctx context.Context, family session.FamilyID, mark session.Mark) (first bool, err error) {
+	err = s.do(ctx, "mark propagated", func(ctx context.Context, q *queries.Queries) error {
+		first, err = q.MarkPropagated(ctx, queries.MarkPropagatedParams{Mark: place(mark), Family: string(family)})
+		return err
 	})
+	if errors.Is(err, session.ErrNotFound) { // pruned, or none that was ended
+		return false, nil
+	}
+	return first, err
 }
 
 // See implements session.Records.

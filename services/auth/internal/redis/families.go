@@ -193,7 +193,12 @@ func parseGrant(family session.FamilyID, answer []string) (session.Grant, error)
 	g := session.Grant{Outcome: session.Outcome(answer[0]), Family: family}
 	if !g.Outcome.Granted() {
 		switch g.Outcome {
-		case session.Reused, session.Revoked, session.Ended, session.Foreign, session.Missing:
+		case session.Revoked:
+			if len(answer) > 1 {
+				g.Reason = session.Reason(answer[1])
+			}
+			return g, nil
+		case session.Reused, session.Ended, session.Foreign, session.Missing:
 			return g, nil
 		default:
 			return session.Grant{}, unavailable("use", errNonsense)

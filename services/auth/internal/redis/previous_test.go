@@ -186,7 +186,7 @@ func TestT95_AFamilyOfThePreviousReleaseIsNotBegunAgain(t *testing.T) {
 type deaf struct{}
 
 func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Reason)      {}
+func (deaf) Ended(session.Record)      {}
 
 func TestSubjectsArePacked(t *testing.T) {
 	for subject, size := range map[string]int{

@@ -45,7 +45,7 @@ func (s *sessions) on(client goredis.UniversalClient) *session.Service {
 type deaf struct{}
 
 func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Reason)      {}
+func (deaf) Ended(session.Record)      {}
 
 // connect is Connect as the auth service does it.
 func connect(t *testing.T, url string) goredis.UniversalClient {
@@ -96,7 +96,7 @@ func (b *browser) mustRefresh(t *testing.T) session.Outcome {
 
 func (b *browser) signOut(t *testing.T) {
 	t.Helper()
-	if _, err := b.service.Revoke(t.Context(), b.RefreshToken, "app"); err != nil {
+	if err := b.service.Revoke(t.Context(), b.RefreshToken, "app"); err != nil {
 		t.Fatal(err)
 	}
 }

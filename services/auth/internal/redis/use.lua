@@ -8,7 +8,7 @@
 --          used in the generation before, n in this one), D who rotated, S subject,
 --          O roles, C client, by its digest or its name, K key id of generation G,
 --          A time of authentication (ms), E absolute end (ms), r reason of revocation
--- Answers  {outcome} or {outcome, G, K, S, O, A, E}
+-- Answers  {outcome}, {'revoked', r} or {outcome, G, K, S, O, A, E}
 local key = KEYS[1]
 local p, client, kid, presenter, next_kid = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local overlap, min_interval, idle = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -35,7 +35,7 @@ local function read()
 end
 
 local v = read()
-if v[11] then return {'revoked'} end
+if v[11] then return {'revoked', v[11]} end
 if not v[1] then return {'missing'} end
 local g, t, f, d = tonumber(v[1]), tonumber(v[2]), v[3], v[4]
 local c, l, n = f:find('c') ~= nil, f:find('l') ~= nil, f:find('n') ~= nil

@@ -15,7 +15,7 @@ func TestT66_AFailoverTakesARevocationBack(t *testing.T) {
 	r := w.replica(0, client, nil, nil)
 	first, gone, next := r.begin(t), r.begin(t), r.begin(t)
 	revoke := func(s session.Session) {
-		if _, err := r.Revoke(t.Context(), s.RefreshToken, "app"); err != nil {
+		if err := r.Revoke(t.Context(), s.RefreshToken, "app"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -269,7 +269,7 @@ func (w *worker) refresh(line *lineage, token, client string) {
 func (w *worker) revoke(line *lineage, token, client string) {
 	in := input{kind: ended, family: line.id, shown: session.Presentation{Client: client, Now: w.at}}
 	call := w.rec.now()
-	_, err := w.Revoke(w.t.Context(), token, client)
+	err := w.Revoke(w.t.Context(), token, client)
 	w.settle(in, err, call)
 	if err == nil && client == "app" {
 		w.board.end(line)

@@ -41,7 +41,7 @@ func TestT66_RevokedWhileItIsRebuilt(t *testing.T) {
 	w.redis.Stop()
 	w.redis.Start(t)
 	hook.before = func() {
-		if _, err := other.Revoke(t.Context(), s.RefreshToken, "app"); err != nil {
+		if err := other.Revoke(t.Context(), s.RefreshToken, "app"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -75,7 +75,7 @@ const absolute = 30 * 24 * time.Hour
 type deaf struct{}
 
 func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Reason)      {}
+func (deaf) Ended(session.Record)      {}
 
 // loadScripts makes Redis know all scripts, so that each step is one command
 // from now on, and finds out how the one that presents a token looks.
@@ -88,7 +88,7 @@ func (w *world) loadScripts(t *testing.T) {
 	r.refresh(t, s.RefreshToken, home)
 	w.use = c.drain()[0].command
 	err1 := r.Confirm(t.Context(), s.RefreshToken)
-	_, err2 := r.Revoke(t.Context(), s.RefreshToken, "app")
+	err2 := r.Revoke(t.Context(), s.RefreshToken, "app")
 	for _, err := range []error{err1, err2} {
 		if err != nil {
 			t.Fatal(err)

@@ -78,6 +78,20 @@ func (o Outcome) Granted() bool {
 	return false
 }
 
+// reason is why a token is refused, where the outcome alone tells.
+func (o Outcome) reason() Reason {
+	switch o {
+	case Reused:
+		return ReasonReuse
+	case Ended:
+		return ReasonExpired
+	case Missing:
+		return ReasonLost
+	case Rotated, Current, Concurrent, Retried, Pardoned, Healed, Rebuilt, Revoked, Foreign:
+	}
+	return ""
+}
+
 // Decide returns what presenting p comes to and the family's state after it.
 // It is the table of the design's sessions chapter, a case a line.
 func Decide(f Family, p Presentation, policy Policy) (Outcome, Family) {

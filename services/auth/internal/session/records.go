@@ -29,18 +29,25 @@ type Record struct {
 	Reason  Reason
 }
 
-// A Reason is why a session was ended. It appears in audit events, metrics and
-// the revocation feed.
+// A Reason is why a session is over. It appears in audit events, metrics, the
+// revocation feed and the answers to refresh tokens, and so in the contract.
 type Reason string
 
 // The reasons.
 const (
+	// A session is ended on purpose or by a rule, with a tombstone:
 	ReasonLogout          Reason = "logout"           // its user signed out
 	ReasonUserRequest     Reason = "user_request"     // its user ended it from another one
 	ReasonPasswordChanged Reason = "password_changed" // ended with all others of the user
 	ReasonUserDisabled    Reason = "user_disabled"
 	ReasonAdmin           Reason = "admin"
-	ReasonReuse           Reason = "reuse" // a stale refresh token was presented
+	ReasonReuse           Reason = "reuse"   // a stale refresh token was presented
+	ReasonIdle            Reason = "idle"    // nobody used it for Config.Idle
+	ReasonExpired         Reason = "expired" // its absolute end
+
+	// A refresh token is good for nothing, and no session is known to end with it:
+	ReasonLost     Reason = "lost"     // nothing is known of its session, or rebuilding is off
+	ReasonUnusable Reason = "unusable" // none of ours: damaged, forged, or of a key that has left the ring
 )
 
 // Which selects sessions to end: the Family, or all of Subject but Except.
@@ -102,8 +109,9 @@ type Records interface {
 	// Unpropagated returns ended sessions that the stream has not got: those that
 	// never got there, and those that it has lost, going by what it holds.
 	Unpropagated(ctx context.Context, stream Window, now time.Time, limit int) ([]Revocation, error)
-	// Propagated notes the place of an ended session in the stream.
-	Propagated(ctx context.Context, family FamilyID, mark Mark) error
+	// Propagated notes the place of an ended session in the stream, and reports
+	// whether that is its first: of all replicas, one is told so.
+	Propagated(ctx context.Context, family FamilyID, mark Mark) (first bool, err error)
 	// See notes how far sessions have come; it never takes anything back.
 	See(ctx context.Context, sightings []Sighting) error
 	// Prune forgets sessions that ended by themselves before a time.

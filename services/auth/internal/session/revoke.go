@@ -17,6 +17,8 @@ const (
 	// seeBatch keeps a write far from its timeout, whatever has come together.
 	seeBatch   = 1000
 	pruneEvery = time.Hour
+	// seenLag is how far a Record's Seen may be behind; see seeEvery.
+	seenLag = time.Minute
 	// keepEnded is how long the record of a session stays after its end.
 	keepEnded = 30 * 24 * time.Hour
 	// maxSightings bounds what waits to be written; beyond it the newest wait.
@@ -26,27 +28,25 @@ const (
 // Revoke ends the session of a refresh token of any generation (RFC 7009). A
 // text that is no token of ours, and a session that is over, are no errors
 // (section 2.2). nil says that it is over for good: see End.
-func (s *Service) Revoke(ctx context.Context, refreshToken, client string) ([]Revocation, error) {
+func (s *Service) Revoke(ctx context.Context, refreshToken, client string) error {
 	t, err := s.Ring().Parse(refreshToken)
 	if err != nil {
-		return nil, nil //nolint:nilerr // RFC 7009 section 2.2: an invalid token is a success
+		return nil //nolint:nilerr // RFC 7009 section 2.2: an invalid token is a success
 	}
 	ended, err := s.End(ctx, Which{Family: t.Family, Client: client}, ReasonLogout)
 	if err != nil || len(ended) > 0 {
-		return ended, err
+		return err
 	}
 	if _, err := s.Records.Get(ctx, t.Family); !errors.Is(err, ErrNotFound) {
-		return nil, wrap("revoke", err)
+		return wrap("revoke", err)
 	}
 	// The records were lost, the family was not.
-	if _, err := s.Store.Revoke(ctx, t.Family, client, ReasonLogout); err != nil {
-		return nil, wrap("revoke", err)
-	}
-	return nil, nil
+	_, err = s.Store.Revoke(ctx, t.Family, client, ReasonLogout)
+	return wrap("revoke", err)
 }
 
 // End ends the sessions that w selects: the one way for logout, logout
-// elsewhere, a disabled user, a changed password and reuse. The tombstone is
+// elsewhere, a disabled user, a changed password, reuse and an end by age. The tombstone is
 // committed first, then the Store and the stream get it. nil says that all of
 // this is done; after an error the sessions may be over already, and will be
 // if the tombstone was written, for Run finishes it. It fails with ErrUnavailable.
@@ -59,7 +59,6 @@ func (s *Service) End(ctx context.Context, w Which, reason Reason) ([]Revocation
 		if err := s.propagate(ctx, r); err != nil {
 			return nil, wrap("end session", err)
 		}
-		s.Observer.Ended(r.Reason)
 	}
 	return ended, nil
 }
@@ -84,6 +83,12 @@ func (s *Service) endReused(ctx context.Context, family FamilyID) {
 	}
 }
 
+// note writes down that a session has ended by itself, once somebody comes for
+// it. It is over also when that fails: the next to come will try again.
+func (s *Service) note(ctx context.Context, family FamilyID, reason Reason) {
+	_, _ = s.End(context.WithoutCancel(ctx), Which{Family: family}, reason)
+}
+
 // propagate takes a tombstone to the Store and the stream. Doing it twice
 // harms nobody.
 func (s *Service) propagate(ctx context.Context, r Revocation) error {
@@ -94,7 +99,16 @@ func (s *Service) propagate(ctx context.Context, r Revocation) error {
 	if err != nil {
 		return err
 	}
-	return s.Records.Propagated(ctx, r.Family, mark)
+	first, err := s.Records.Propagated(ctx, r.Family, mark)
+	if err != nil || !first {
+		return err
+	}
+	record, err := s.Records.Get(ctx, r.Family)
+	if err != nil {
+		record = Record{Family: r.Family, Reason: r.Reason} // told once, with what is known
+	}
+	s.Observer.Ended(record)
+	return nil
 }
 
 // Run finishes what crashes and outages left undone, and writes what may be

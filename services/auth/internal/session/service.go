@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +26,13 @@ type Session struct {
 // response is judged by. Neither is stored: see Ring.Presenter.
 type Presenter struct{ UserAgent, Network string }
 
-// An Observer is told what happens, for metrics.
+// An Observer is told what happens, for metrics and audit.
 type Observer interface {
 	Refreshed(Outcome)
-	Ended(Reason)
+	// Ended is called once for each session that was ended, by the one replica
+	// that told the stream of it first; never, if that crashes in between. Only
+	// Family and Reason are sure to be set.
+	Ended(Record)
 }
 
 // Config is what a Service works with. All of it is required.
@@ -38,8 +42,9 @@ type Config struct {
 	Stream  Stream
 	// Ring returns the current ring.
 	Ring func() *Ring
-	// Absolute is the life of a session at the most.
-	Absolute time.Duration
+	// Absolute is the life of a session at the most, Idle that of one that
+	// nobody uses; 0 for as long as the Store says.
+	Absolute, Idle time.Duration
 	// Rebuild lets a session that the Store has lost go on from its Record.
 	Rebuild  bool
 	Now      func() time.Time
@@ -81,12 +86,13 @@ func (s *Service) Begin(ctx context.Context, subject string, roles []string, cli
 
 // Refresh exchanges a refresh token: RFC 6749 section 6 with rotation. It
 // fails with ErrInvalidGrant, ErrInvalidClient or ErrUnavailable; with the
-// first two, Session holds the outcome and, if the token was ours, the family.
+// first two, Session holds the outcome and, if the token was ours, the family,
+// with the first also the reason.
 func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by Presenter) (Session, error) {
 	ring := s.Ring()
 	t, err := ring.Parse(refreshToken)
 	if err != nil {
-		return Session{}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
+		return Session{Grant: Grant{Reason: ReasonUnusable}}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
 	}
 	grant, err := s.use(ctx, t, Presentation{
 		Generation: t.Generation, Client: client, KeyID: t.KeyID,
@@ -106,6 +112,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by P
 	case grant.Outcome == Foreign:
 		return Session{Grant: grant}, ErrInvalidClient
 	}
+	grant.Reason = cmp.Or(grant.Reason, grant.Outcome.reason())
 	return Session{Grant: grant}, fmt.Errorf("%w: %s", ErrInvalidGrant, grant.Outcome)
 }
 
@@ -128,6 +135,8 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 		}
 	case Reused:
 		s.endReused(ctx, t.Family)
+	case Ended:
+		s.note(ctx, t.Family, ReasonExpired)
 	case Revoked:
 		// The replica that found a reuse may not have lived to write it down.
 		if r, err := s.Records.Get(ctx, t.Family); err == nil && r.Revoked.IsZero() {
@@ -144,6 +153,10 @@ func (s *Service) restore(ctx context.Context, t Token, p Presentation) (Grant, 
 	r, refusal, err := s.recorded(ctx, t, p)
 	if refusal != nil || err != nil {
 		return s.refuse(ctx, r, refusal, err)
+	}
+	if s.idle(r) {
+		s.note(ctx, t.Family, ReasonIdle)
+		return Grant{Outcome: Ended, Family: t.Family, Reason: ReasonIdle}, nil
 	}
 	if !s.Rebuild {
 		return Grant{Outcome: Missing, Family: t.Family}, nil
@@ -166,6 +179,11 @@ func (s *Service) restore(ctx context.Context, t Token, p Presentation) (Grant, 
 	return grant, err
 }
 
+// idle reports whether the Store has forgotten a session because nobody used it.
+func (s *Service) idle(r Record) bool {
+	return s.Idle > 0 && s.Now().Sub(r.Seen) > s.Idle+seenLag
+}
+
 // recorded looks at a session's record, and returns a refusal if that alone
 // decides.
 func (s *Service) recorded(ctx context.Context, t Token, p Presentation) (Record, *Grant, error) {
@@ -178,7 +196,7 @@ func (s *Service) recorded(ctx context.Context, t Token, p Presentation) (Record
 	case err != nil:
 		return r, nil, err
 	case !r.Revoked.IsZero():
-		refusal.Outcome = Revoked
+		refusal.Outcome, refusal.Reason = Revoked, r.Reason
 	case !s.Now().Before(r.End):
 		refusal.Outcome = Ended
 	case r.Client != p.Client:
@@ -199,6 +217,8 @@ func (s *Service) refuse(ctx context.Context, r Record, refusal *Grant, err erro
 	switch refusal.Outcome { //nolint:exhaustive // the others need nothing
 	case Reused:
 		s.endReused(ctx, r.Family)
+	case Ended:
+		s.note(ctx, r.Family, ReasonExpired)
 	case Revoked:
 		if _, err := s.Store.Revoke(ctx, r.Family, "", r.Reason); err != nil {
 			return Grant{}, err

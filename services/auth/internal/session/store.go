@@ -28,11 +28,13 @@ type Beginning struct {
 	End      time.Time
 }
 
-// A Grant is what presenting a refresh token came to. Only Outcome and Family
-// are set unless Outcome.Granted().
+// A Grant is what presenting a refresh token came to. Only Outcome, Family and
+// Reason are set unless Outcome.Granted().
 type Grant struct {
-	Outcome    Outcome
-	Family     FamilyID
+	Outcome Outcome
+	Family  FamilyID
+	// Reason is why a Revoked family was ended.
+	Reason     Reason
 	Generation uint64
 	KeyID      string
 	Subject    string

@@ -131,7 +131,7 @@ func recordWhich(t *testing.T, r session.Records, users [2]string) {
 
 func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 	one, two := addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil)
-	addRecord(t, r, users[0], nil) // lives
+	lives := addRecord(t, r, users[0], nil)
 	past := addRecord(t, r, users[0], func(rec *session.Record) { rec.End = recordsBegin.Add(2 * time.Minute) })
 	for _, rec := range []session.Record{one, two, past} {
 		endRecords(t, r, session.Which{Family: rec.Family})
@@ -147,7 +147,15 @@ func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 		}
 	}
 	check("none is in the stream", session.Window{}, one.Family, two.Family)
-	must(t, r.Propagated(t.Context(), one.Family, 100))
+	propagated := func(family session.FamilyID, mark session.Mark, want bool) {
+		t.Helper()
+		first, err := r.Propagated(t.Context(), family, mark)
+		must(t, err)
+		if first != want {
+			t.Errorf("told %v that it is the first to tell of %s", first, family)
+		}
+	}
+	propagated(one.Family, 100, true)
 	check("one is", session.Window{Last: 100, Present: []session.FamilyID{one.Family}}, two.Family)
 	if got := endRecords(t, r, session.Which{Family: one.Family}); len(got) != 0 {
 		t.Errorf("revoked again: %v", got)
@@ -155,7 +163,10 @@ func recordOutbox(t *testing.T, r session.Records, users [2]string) {
 	if got := endRecords(t, r, session.Which{Family: two.Family}); len(got) != 1 {
 		t.Errorf("revoked again, not in the stream yet: %v", got)
 	}
-	must(t, r.Propagated(t.Context(), two.Family, 200))
+	propagated(two.Family, 150, true)
+	propagated(two.Family, 200, false) // again, or by another replica
+	propagated(lives.Family, 200, false)
+	propagated(session.NewFamilyID(), 200, false)
 	both := session.Window{Last: 200, Present: []session.FamilyID{one.Family, two.Family}}
 	check("both are", both)
 	check("the stream lost its end", session.Window{Last: 150, Since: 120}, two.Family)

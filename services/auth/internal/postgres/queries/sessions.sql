@@ -45,10 +45,12 @@ WHERE revoked_at IS NOT NULL AND ends_at > @now
 ORDER BY propagated NULLS FIRST
 LIMIT @most;
 
--- name: MarkPropagated :exec
-UPDATE sessions
+-- name: MarkPropagated :one
+UPDATE sessions AS s
 SET propagated = @mark
-WHERE family = @family AND revoked_at IS NOT NULL;
+FROM (SELECT o.family, o.propagated FROM sessions AS o WHERE o.family = @family AND o.revoked_at IS NOT NULL FOR UPDATE) AS old
+WHERE s.family = old.family
+RETURNING (old.propagated IS NULL)::boolean AS first;
 
 -- name: SeeSessions :exec
 UPDATE sessions AS s

@@ -141,10 +141,12 @@ func (q *Queries) LiveSessions(ctx context.Context, arg LiveSessionsParams) ([]L
 	return items, nil
 }
 
-const markPropagated = `-- name: MarkPropagated :exec
-UPDATE sessions
+const markPropagated = `-- name: MarkPropagated :one
+UPDATE sessions AS s
 SET propagated = $1
-WHERE family = $2 AND revoked_at IS NOT NULL
+FROM (SELECT o.family, o.propagated FROM sessions AS o WHERE o.family = $2 AND o.revoked_at IS NOT NULL FOR UPDATE) AS old
+WHERE s.family = old.family
+RETURNING (old.propagated IS NULL)::boolean AS first
 `
 
 type MarkPropagatedParams struct {
@@ -152,9 +154,11 @@ type MarkPropagatedParams struct {
 	Family string
 }
 
-func (q *Queries) MarkPropagated(ctx context.Context, arg MarkPropagatedParams) error {
-	_, err := q.db.Exec(ctx, markPropagated, arg.Mark, arg.Family)
-	return err
+func (q *Queries) MarkPropagated(ctx context.Context, arg MarkPropagatedParams) (bool, error) {
+	row := q.db.QueryRow(ctx, markPropagated, arg.Mark, arg.Family)
+	var first bool
+	err := row.Scan(&first)
+	return first, err
 }
 
 const pruneSessions = `-- name: PruneSessions :exec
