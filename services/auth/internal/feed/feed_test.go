@@ -11,10 +11,10 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// TestT85_NothingIsMissedWhenTheStreamGoesBack: a primary takes over that lacks
+// TestR9_NothingIsMissedWhenTheStreamGoesBack: a primary takes over that lacks
 // the stream's end and whose clock is behind. The client library reconnects
 // unnoticed, so that no error tells of it.
-func TestT85_NothingIsMissedWhenTheStreamGoesBack(t *testing.T) {
+func TestR9_NothingIsMissedWhenTheStreamGoesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	client := redistest.New(t)
