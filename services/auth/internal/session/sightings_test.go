@@ -21,7 +21,7 @@ func (generous) Use(_ context.Context, f session.FamilyID, p session.Presentatio
 type deaf struct{}
 
 func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Reason)      {}
+func (deaf) Ended(session.Record)      {}
 
 type silent struct{ session.Stream }
 
