@@ -98,10 +98,10 @@ func TestModulesKnowEachOtherByContractOnly(t *testing.T) {
 
 // TestLayers: the domain knows nobody, adapters know the domain, only app knows them all, and main knows app.
 func TestLayers(t *testing.T) {
-	adapters := []string{"app", "httpapi", "postgres", "redis", "memory"}
+	adapters := []string{"app", "httpapi", "postgres", "redis", "memory", "kubernetes"}
 	technology := []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "github.com/redis/go-redis", "k8s.io", "net/http"}
 	domain := map[string][]string{
-		ours + "services/auth/internal/":  {"user", "password", "session", "ratelimit", "audit"},
+		ours + "services/auth/internal/":  {"user", "password", "session", "rollover", "ratelimit", "audit"},
 		ours + "services/frogs/internal/": {"frog"},
 	}
 	for _, p := range list(t, "", true, "work") {
@@ -119,7 +119,7 @@ func TestLayers(t *testing.T) {
 				}
 			case room == "httpapi":
 				mayNot = []string{tree + "app", tree + "postgres", tree + "redis", tree + "memory", "github.com/jackc/pgx", "github.com/redis/go-redis"}
-			case in(room, "postgres", "redis", "memory"):
+			case in(room, "postgres", "redis", "memory", "kubernetes"):
 				mayNot = []string{tree + "app", tree + "httpapi", "github.com/gin-gonic/gin"}
 			}
 			for _, imported := range p.Imports {

@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -28,12 +28,12 @@ type Secret struct {
 // NewSecret returns the Secret called name. It asks nothing yet: the Secret
 // need not be there.
 func NewSecret(config *rest.Config, namespace, name string) (*Secret, error) {
-	// A scheme of one kind instead of client-go's with every one: see TokenReview.
-	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{})
-	metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
+	// A scheme that knows errors only: the types of core/v1 would add 4 MB.
+	scheme, core := runtime.NewScheme(), schema.GroupVersion{Version: "v1"}
+	metav1.AddToGroupVersion(scheme, core)
 	c := rest.CopyConfig(config)
-	c.APIPath, c.GroupVersion = "/api", &corev1.SchemeGroupVersion
+	c.APIPath, c.GroupVersion = "/api", &core
+	c.ContentType, c.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	client, err := rest.RESTClientFor(c)
 	if err != nil {
@@ -45,11 +45,22 @@ func NewSecret(config *rest.Config, namespace, name string) (*Secret, error) {
 // Read implements rollover.Store. Without a resourceVersion the API server
 // answers with the newest state, never from a cache that lags.
 func (s *Secret) Read(ctx context.Context) (rollover.Secret, error) {
-	var held corev1.Secret
-	if err := s.client.Get().Namespace(s.namespace).Resource("secrets").Name(s.name).Do(ctx).Into(&held); err != nil {
+	answer := s.client.Get().Namespace(s.namespace).Resource("secrets").Name(s.name).Do(ctx)
+	if err := answer.Error(); err != nil {
 		return rollover.Secret{}, s.failure(err)
 	}
-	return rollover.Secret{Data: held.Data, Version: held.ResourceVersion}, nil
+	text, err := answer.Raw()
+	if err != nil {
+		return rollover.Secret{}, s.failure(err)
+	}
+	var held struct {
+		Metadata struct{ ResourceVersion string }
+		Data     map[string][]byte
+	}
+	if err := json.Unmarshal(text, &held); err != nil {
+		return rollover.Secret{}, s.failure(err)
+	}
+	return rollover.Secret{Data: held.Data, Version: held.Metadata.ResourceVersion}, nil
 }
 
 // Write implements rollover.Store. It touches the entries of Data and nothing

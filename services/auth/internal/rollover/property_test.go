@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lilypad.example/services/auth/internal/rollover"
+	"lilypad.example/services/auth/internal/signer"
 	"lilypad.example/services/pkg/authn"
 )
 
@@ -33,6 +34,7 @@ type simulated struct {
 
 	skew      time.Duration
 	missed    bool // the last reading
+	seen      *signer.Keys
 	published []published
 	signed    map[string]time.Time // key: last token
 }
@@ -82,16 +84,17 @@ func (r *simulated) observe(now time.Time) {
 	if keys == nil {
 		return
 	}
-	var set struct{ Keys []struct{ KID string } }
-	_ = json.Unmarshal(keys.JWKS(), &set)
-	var kids []string
-	for _, k := range set.Keys {
-		kids = append(kids, k.KID)
-	}
-	r.signed[kids[0]] = now
-	if n := len(r.published); n == 0 || !slices.Equal(r.published[n-1].kids, kids) {
+	if keys != r.seen {
+		r.seen = keys
+		var set struct{ Keys []struct{ KID string } }
+		_ = json.Unmarshal(keys.JWKS(), &set)
+		var kids []string
+		for _, k := range set.Keys {
+			kids = append(kids, k.KID)
+		}
 		r.published = append(r.published, published{now, kids})
 	}
+	r.signed[r.published[len(r.published)-1].kids[0]] = now
 }
 
 // check holds what verifiers may meet against what replicas sign now.

@@ -101,26 +101,26 @@ func TestT52_RotationsUnderLoadRefuseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startService(t, brisk())
 		defer s.stop()
-		if n := s.load(30 * time.Minute); n > 0 {
+		if n := s.load(16 * time.Minute); n > 0 {
 			t.Errorf("%d refused", n)
 		}
 		// The API server away, and with it whatever was due.
 		signing := s.store.keys(t)[0].ID
 		s.store.setAway(true)
-		if n := s.load(20 * time.Minute); n > 0 {
+		if n := s.load(10 * time.Minute); n > 0 {
 			t.Errorf("%d refused in an outage", n)
 		}
 		if s.store.keys(t)[0].ID != signing {
 			t.Error("the key changed in an outage")
 		}
 		s.store.setAway(false)
-		if n := s.load(20 * time.Minute); n > 0 {
+		if n := s.load(12 * time.Minute); n > 0 {
 			t.Errorf("%d refused after an outage", n)
 		}
-		if n := s.changes.count(t, rollover.Signing); n < 6 {
+		if n := s.changes.count(t, rollover.Signing); n < 4 {
 			t.Errorf("%d keys signed", n)
 		}
-		if n := s.changes.count(t, rollover.Retired); n < 4 {
+		if n := s.changes.count(t, rollover.Retired); n < 3 {
 			t.Errorf("%d keys retired", n)
 		}
 	})
@@ -133,7 +133,7 @@ func TestT52_WithoutTheWaitTokensAreRefused(t *testing.T) {
 		schedule.Wait = 0
 		s := startService(t, schedule)
 		defer s.stop()
-		if s.load(30*time.Minute) == 0 {
+		if s.load(15*time.Minute) == 0 {
 			t.Error("nothing was refused: the load sees nothing")
 		}
 	})
