@@ -41,6 +41,9 @@ test-apps: ## Next.js, Express and a single-page app behind the sidecar; their p
 	@$(call outside,test)
 	@exec bin/test --root . --apps
 
+test-forward-auth: ## Forward auth with a real Traefik in between: make test-forward-auth [TRAEFIK=/path/to/traefik]
+	@TRAEFIK=$(TRAEFIK) hack/test-forward-auth
+
 e2e: ## The same scenarios against the cluster of `make up`
 	@$(call outside,test)
 	@E2E_URL=$${E2E_URL:-http://frogs.localhost:$(INGRESS_PORT)} exec bin/test --root . --cluster
@@ -85,7 +88,7 @@ help: ## This list
 	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } \
 	  /^[a-z0-9-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run up down test test-apps test-charts e2e lint format fuzz bench build generate verify tidy clean help
+.PHONY: run up down test test-apps test-charts test-forward-auth e2e lint format fuzz bench build generate verify tidy clean help
 
 # Tools, at the versions of hack/tools/go.mod, built when missing or when that file changes.
 # CGO is off: with it, sqlc compiles the whole PostgreSQL parser in C.
