@@ -79,6 +79,9 @@ outlive its endpoints.
   volumeMounts:
     - {name: lilypad-routes, mountPath: /etc/lilypad/routes, readOnly: true}
     - {name: lilypad-token, mountPath: /var/run/secrets/lilypad, readOnly: true}
+    {{- if .Values.sidecar.caConfigMap }}
+    - {name: lilypad-ca, mountPath: /etc/ssl/certs, readOnly: true}
+    {{- end }}
 {{- end }}
 
 {{- define "lilypad-sidecar.volumes" -}}
@@ -91,4 +94,9 @@ outlive its endpoints.
   projected:
     sources:
       - serviceAccountToken: {path: token, audience: lilypad-auth, expirationSeconds: 3600}
+{{- with .Values.sidecar.caConfigMap }}
+- name: lilypad-ca
+  configMap:
+    name: {{ . }}
+{{- end }}
 {{- end }}
