@@ -51,6 +51,9 @@ outlive its endpoints.
     - {name: LILYPAD_LOG_LEVEL, value: {{ .Values.sidecar.log.level | quote }}}
     - {name: LILYPAD_LOG_FORMAT, value: {{ .Values.sidecar.log.format | quote }}}
     - {name: LILYPAD_DRAIN, value: {{ .Values.sidecar.drain | quote }}}
+    {{- range .Values.sidecar.extraEnv }}
+    - {name: {{ .name }}, value: {{ .value | quote }}}
+    {{- end }}
   ports:
     - {name: http, containerPort: 8080}
     - {name: sidecar-ops, containerPort: 9090}
