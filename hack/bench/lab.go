@@ -118,14 +118,14 @@ type service struct {
 	ops string
 }
 
-func (l *lab) startAuth(ctx context.Context, name string, more map[string]string) (service, error) {
+func (l *lab) startAuth(ctx context.Context, name string, more map[string]string, mute bool) (service, error) {
 	settings := map[string]string{
 		"STORE": "external", "DATABASE_URL": l.stores.PostgresURL, "REDIS_URL": l.stores.RedisURL, "ISSUER": issuer,
 		"ACCESS_TTL": "5m", "OVERLAP": "10s",
 		"SIGNING_KEYS_FILE": l.file("signing.pem"), "RING_KEYS_FILE": l.file("ring.keys"), "CLIENT_KEYS_FILE": l.file("clients.json"),
 	}
 	maps.Copy(settings, more)
-	return l.startService(ctx, name, "auth", settings, goSettings(), false)
+	return l.startService(ctx, name, "auth", settings, goSettings(), mute)
 }
 
 // startSidecar runs one with everything on and every request in its access log.

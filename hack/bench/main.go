@@ -128,7 +128,7 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	if o.only == "bounds" { // which need no session
 		return found, measureBounds(ctx, l, o, found)
 	}
-	eager, err := l.startAuth(ctx, "auth-eager", map[string]string{"MIN_ROTATION_INTERVAL": "0s"})
+	eager, err := l.startAuth(ctx, "auth-eager", map[string]string{"MIN_ROTATION_INTERVAL": "0s"}, true)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 		}
 	}
 	eager.Stop()
-	auth, err := l.startAuth(ctx, "auth", nil)
+	auth, err := l.startAuth(ctx, "auth", nil, false)
 	if err != nil {
 		return nil, err
 	}
