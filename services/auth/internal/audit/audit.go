@@ -155,7 +155,7 @@ func attr(key, value string, valid func(string) bool) Attr {
 func isReason(word string) bool {
 	switch word {
 	case "unknown_user", "wrong_password", "disabled", // user.Cause
-		"login_account", "login_address", "registration_address", // ratelimit.Limit
+		"login_account", "login_address", "registration_address", "form_account", // ratelimit.Limit
 		"logout", "password_changed", "user_disabled", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
 		"busy", "unavailable":
 		return true
