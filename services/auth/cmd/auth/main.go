@@ -15,7 +15,7 @@ type cli struct {
 	Migrate migrate    `cmd:"" help:"Bring the database's schema up to date."`
 	Keys    keysCmd    `cmd:"" help:"Make, look at and change keys."`
 	User    userCmd    `cmd:"" help:"Manage accounts."`
-	Session sessionCmd `cmd:"" help:"Look at sessions."`
+	Session sessionCmd `cmd:"" help:"Look at sessions, and end one."`
 	Config  configCmds `cmd:"" help:"Look at settings."`
 }
 

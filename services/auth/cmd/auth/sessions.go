@@ -6,44 +6,112 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"text/tabwriter"
 	"time"
 
 	"lilypad.example/services/auth/internal/app"
 	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/postgres"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/config"
 )
 
 type sessionCmd struct {
+	List sessionList `cmd:"" help:"List the sessions of an account that live."`
 	Show sessionShow `cmd:"" help:"Tell a session's story: what its record in Postgres says, and what Redis holds of it."`
+	End  sessionEnd  `cmd:"" help:"End a session. The running service tells everybody within a second."`
 }
 
-type sessionShow struct {
+type sessionList struct{ userState }
+
+// Run lists the newest first.
+func (l *sessionList) Run(ctx context.Context, p config.Program) error {
+	store, err := app.OpenPostgres(ctx, l.Stores)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	u, err := store.ByEmail(ctx, l.Email)
+	if errors.Is(err, user.ErrNotFound) {
+		return fmt.Errorf("there is no account %s", l.Email)
+	}
+	if err != nil {
+		return err
+	}
+	live, err := store.Sessions().Live(ctx, u.ID, time.Now())
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "session\tbegun\tlast seen\tclient\tdevice") // Flush tells of errors
+	for _, r := range live {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Family, when(r.Begun), when(r.Seen), r.Client, r.Device)
+	}
+	return table.Flush()
+}
+
+// oneSession is a command about one session.
+type oneSession struct {
 	app.Stores
 
 	SID string `arg:"" name:"sid" help:"The session's id: sid of its access tokens."`
 }
 
+// Check needs only the database.
+func (s *oneSession) Check() error { return needsDatabase(s.Stores) }
+
+// open returns the session's record, and the store that it is in.
+func (s *oneSession) open(ctx context.Context) (*postgres.Store, session.Record, error) {
+	family, err := session.ParseFamilyID(s.SID)
+	if err != nil {
+		return nil, session.Record{}, fmt.Errorf("%q is no session id", s.SID)
+	}
+	store, err := app.OpenPostgres(ctx, s.Stores)
+	if err != nil {
+		return nil, session.Record{}, err
+	}
+	r, err := store.Sessions().Get(ctx, family)
+	if err != nil {
+		store.Close()
+	}
+	if errors.Is(err, session.ErrNotFound) {
+		err = fmt.Errorf("there is no session %s; one that ended more than 30 days ago is forgotten", family)
+	}
+	return store, r, err
+}
+
+type sessionShow struct{ oneSession }
+
 // Run tells what the record says of the session, and what Redis has of its
 // family; one of the two may be away.
 func (s *sessionShow) Run(ctx context.Context, p config.Program) error {
-	family, err := session.ParseFamilyID(s.SID)
-	if err != nil {
-		return fmt.Errorf("%q is no session id", s.SID)
-	}
-	store, err := app.OpenPostgres(ctx, s.Stores)
+	store, r, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	r, err := store.Sessions().Get(ctx, family)
-	if errors.Is(err, session.ErrNotFound) {
-		return fmt.Errorf("there is no session %s; one that ended more than 30 days ago is forgotten", family)
-	}
+	_, err = io.WriteString(p.Stdout, recorded(r, time.Now())+s.held(ctx, r))
+	return err
+}
+
+type sessionEnd struct{ oneSession }
+
+// Run writes the tombstone. The running service does the rest, as for every
+// end whose replica did not come to it, and audits it.
+func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
+	store, r, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(p.Stdout, recorded(r, time.Now())+s.held(ctx, r))
+	defer store.Close()
+	if !r.Revoked.IsZero() {
+		return fmt.Errorf("it was ended before, %s: %s", when(r.Revoked), r.Reason)
+	}
+	if _, err := store.Sessions().Revoke(ctx, session.Which{Family: r.Family}, session.ReasonAdmin, time.Now()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.Stdout, "ended; every sidecar and API hears of it within a second")
 	return err
 }
 
@@ -110,9 +178,6 @@ func pardons(f session.Family) string {
 	}
 	return "none used"
 }
-
-// Check needs only the database.
-func (s *sessionShow) Check() error { return needsDatabase(s.Stores) }
 
 type userState struct {
 	app.Stores

@@ -51,7 +51,7 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 	want := func(step string, lines ...string) {
 		t.Helper()
 		var out bytes.Buffer
-		if err := (&sessionShow{stores, string(first.Family)}).Run(t.Context(), config.Program{Stdout: &out}); err != nil {
+		if err := (&sessionShow{oneSession{stores, string(first.Family)}}).Run(t.Context(), config.Program{Stdout: &out}); err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
 		for _, line := range lines {
@@ -81,9 +81,52 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 	stores.RedisURL = config.Secret{}
 	want("Redis not named", `redis     was not asked: LILYPAD_REDIS_URL is not set`)
 
-	err = (&sessionShow{stores, string(session.NewFamilyID())}).Run(t.Context(), config.Program{})
+	err = (&sessionShow{oneSession{stores, string(session.NewFamilyID())}}).Run(t.Context(), config.Program{})
 	if err == nil || !strings.Contains(err.Error(), "there is no session") {
 		t.Errorf("unknown: %v", err)
+	}
+}
+
+// TestT10_AnOperatorEndsASession finds it by its user's address.
+func TestT10_AnOperatorEndsASession(t *testing.T) {
+	stores := app.Stores{Store: "external", DatabaseURL: config.NewSecret(pgtest.URL(t, nil))}
+	store, err := app.OpenPostgres(t.Context(), stores)
+	must(t, err)
+	t.Cleanup(store.Close)
+	u := storetest.NewUser(t, "fred@pond.example")
+	must(t, store.Create(t.Context(), u))
+	now := time.Now()
+	ended, other := session.NewFamilyID(), session.NewFamilyID()
+	for _, family := range []session.FamilyID{ended, other} {
+		must(t, store.Sessions().Add(t.Context(), session.Record{
+			Family: family, Subject: u.ID, Client: "shop/web", Device: "Firefox", Begun: now, Seen: now, End: now.Add(time.Hour),
+		}))
+	}
+	list := func() string {
+		t.Helper()
+		var out bytes.Buffer
+		must(t, (&sessionList{userState{stores, u.Email}}).Run(t.Context(), config.Program{Stdout: &out}))
+		return out.String()
+	}
+	if said := list(); !strings.Contains(said, string(ended)) || !strings.Contains(said, string(other)) || !strings.Contains(said, "Firefox") {
+		t.Errorf("listed:\n%s", said)
+	}
+	end := &sessionEnd{oneSession{stores, string(ended)}}
+	must(t, end.Run(t.Context(), config.Program{Stdout: new(bytes.Buffer)}))
+	r, err := store.Sessions().Get(t.Context(), ended)
+	must(t, err)
+	if r.Revoked.IsZero() || r.Reason != session.ReasonAdmin {
+		t.Errorf("%+v", r)
+	}
+	if said := list(); strings.Contains(said, string(ended)) || !strings.Contains(said, string(other)) {
+		t.Errorf("listed after the end:\n%s", said)
+	}
+	if err := end.Run(t.Context(), config.Program{}); err == nil || !strings.Contains(err.Error(), "ended before") {
+		t.Errorf("a second end: %v", err)
+	}
+	err = (&sessionList{userState{stores, "nobody@pond.example"}}).Run(t.Context(), config.Program{})
+	if err == nil || !strings.Contains(err.Error(), "there is no account") {
+		t.Errorf("nobody: %v", err)
 	}
 }
 
