@@ -176,9 +176,8 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 		host, err := forward.ParseAddress(address)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstream %s: %w", name, err))
-			continue
 		}
-		t.upstreams[name] = host
+		t.upstreams[name] = host // also when it is bad: its routes need no second fault for that
 	}
 	return errors.Join(faults...)
 }

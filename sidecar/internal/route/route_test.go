@@ -90,6 +90,9 @@ routes:
 			t.Errorf("no %s in\n%v", want, err)
 		}
 	}
+	if strings.Contains(err.Error(), `upstream "app" is not defined`) {
+		t.Errorf("a bad upstream is said to be none, for each of its routes:\n%v", err)
+	}
 	for _, text := range []string{
 		"", "routes: []", "colour: green", "upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, policy: public}, {path: /, upstream: a, policy: session}]",
 		"upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, methods: [GET, POST], policy: public}, {path: /, upstream: a, methods: [GET], policy: session}]",
