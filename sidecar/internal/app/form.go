@@ -138,5 +138,5 @@ func (h *handler) failBody(x *http1.Exchange, err error) {
 		return
 	}
 	x.Fail(fault.Reason)
-	h.refuse(x, nil, problem.New(fault.Status, problem.BadRequest, "The request could not be read to its end."))
+	h.refuse(x, nil, unread(fault.Status))
 }

@@ -89,13 +89,7 @@ func (h *handler) handle(x *http1.Exchange) {
 		}
 	}
 	v := visitor{by: by}
-	if r.Policy != route.Public {
-		if err := h.identify(x, &v); err != nil {
-			h.fail(x, err)
-			return
-		}
-	}
-	if !h.may(x, r, &v) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
+	if !h.admit(x, r, &v) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
 		return
 	}
 	h.forward(x, upstream, client, &v)
@@ -138,6 +132,18 @@ func meant(q *http1.Request, host string) bool {
 // a request that does: a proxy keeps Upgrade to itself.
 func opensWebSocket(q *http1.Request) bool {
 	return q.WebSocket() || q.Header.Get("Sec-Websocket-Key") != ""
+}
+
+// admit finds out who sent x, where r asks for that, and lets them pass by r's
+// policy. It has answered when it returns false.
+func (h *handler) admit(x *http1.Exchange, r *route.Route, v *visitor) bool {
+	if r.Policy != route.Public {
+		if err := h.identify(x, v); err != nil {
+			h.fail(x, err)
+			return false
+		}
+	}
+	return h.may(x, r, v)
 }
 
 // identify finds out who sent x. A stranger is no error; an outage is.

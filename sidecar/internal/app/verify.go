@@ -9,7 +9,6 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/endpoints"
 	"lilypad.example/sidecar/internal/http1"
-	"lilypad.example/sidecar/internal/route"
 )
 
 // verifyPath is where a proxy asks about a request of its client: as it is, with
@@ -50,13 +49,7 @@ func (h *handler) verify(x *http1.Exchange) {
 		by:     authclient.Presenter{UserAgent: q.Header.Get("User-Agent"), Address: client.IP},
 		origin: client.Proto + "://" + client.Host,
 	}
-	if r.Policy != route.Public {
-		if err := h.identify(x, &v); err != nil {
-			h.fail(x, err)
-			return
-		}
-	}
-	if h.may(x, r, &v) {
+	if h.admit(x, r, &v) {
 		h.letPass(x, &v)
 	}
 }

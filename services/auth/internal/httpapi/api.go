@@ -145,12 +145,19 @@ func (a *API) client(c *gin.Context) (string, error) {
 	return a.authenticate(c, assertion)
 }
 
-// formClient authenticates the calling sidecar by its form (RFC 7523 section 2.2).
-func (a *API) formClient(c *gin.Context, form url.Values) (string, error) {
-	if form.Get("client_assertion_type") != api.ClientAssertionType || form.Get("client_assertion") == "" {
-		return "", errNoAssertion
+// clientForm reads an OAuth request's form, and authenticates the sidecar that
+// sends it by the assertion in it (RFC 7523 section 2.2).
+func (a *API) clientForm(c *gin.Context) (form url.Values, client string, err error) {
+	if form, err = readForm(c.Request); err != nil {
+		return nil, "", err
 	}
-	return a.authenticate(c, form.Get("client_assertion"))
+	if form.Get("client_assertion_type") != api.ClientAssertionType || form.Get("client_assertion") == "" {
+		return nil, "", oauth(errNoAssertion)
+	}
+	if client, err = a.authenticate(c, form.Get("client_assertion")); err != nil {
+		return nil, "", oauth(err)
+	}
+	return form, client, nil
 }
 
 // authenticate finds the client of an assertion, and records one that is nobody's.

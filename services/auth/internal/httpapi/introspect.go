@@ -15,13 +15,9 @@ import (
 // does, for it asks the records whether the session lives. Of a token that is
 // not good it says that and nothing else (section 2.2), whatever the reason.
 func (a *API) introspect(c *gin.Context) error {
-	form, err := readForm(c.Request)
+	form, client, err := a.clientForm(c)
 	if err != nil {
 		return err
-	}
-	client, err := a.formClient(c, form)
-	if err != nil {
-		return oauth(err)
 	}
 	text := form.Get("token")
 	if text == "" {

@@ -11,13 +11,9 @@ import (
 // revoke is POST /oauth2/revoke: RFC 7009. 200 says that the session is over,
 // whoever ended it and whenever.
 func (a *API) revoke(c *gin.Context) error {
-	form, err := readForm(c.Request)
+	form, client, err := a.clientForm(c)
 	if err != nil {
 		return err
-	}
-	client, err := a.formClient(c, form)
-	if err != nil {
-		return oauth(err)
 	}
 	refresh := form.Get("token")
 	if refresh == "" {

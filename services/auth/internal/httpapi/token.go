@@ -14,13 +14,9 @@ import (
 
 // token is POST /oauth2/token: RFC 6749 section 6.
 func (a *API) token(c *gin.Context) error {
-	form, err := readForm(c.Request)
+	form, client, err := a.clientForm(c)
 	if err != nil {
 		return err
-	}
-	client, err := a.formClient(c, form)
-	if err != nil {
-		return oauth(err)
 	}
 	if form.Get("grant_type") != api.GrantRefreshToken {
 		return &oauthError{status: http.StatusBadRequest, code: api.UnsupportedGrantType}
