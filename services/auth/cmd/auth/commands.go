@@ -63,6 +63,8 @@ type userCmd struct {
 	Create  userCreate  `cmd:"" help:"Create an account; its password is read from standard input, one line."`
 	Disable userDisable `cmd:"" help:"Close an account and end its sessions."`
 	Enable  userEnable  `cmd:"" help:"Open a closed account again."`
+	Roles   userRoles   `cmd:"" help:"Replace the roles of an account."`
+	Delete  userDelete  `cmd:"" help:"Delete an account and end its sessions."`
 }
 
 type userCreate struct {

@@ -84,10 +84,14 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 
 	a.keys = keys
 	metrics := httpserver.NewRegistry()
+	families := redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL})
 	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
+	if c.Store == "embedded" {
+		families, stream = families.WithEpoch(redis.EmbeddedEpoch), stream.WithEpoch(redis.EmbeddedEpoch)
+	}
 	a.sessions = session.NewService(session.Config{
-		Store:   redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
-		Records: records, Stream: stream, Ring: keys.ring, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
+		Store: families, Records: records, Stream: stream, Ring: keys.ring, RingRead: keys.ringRead,
+		MaxSessions: c.MaxSessions, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
 		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics, trail),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
@@ -202,7 +206,8 @@ func (a *App) openRedis(ctx context.Context, c *Config) (goredis.UniversalClient
 // openRecords returns what must not be lost, and what asks whether it is there.
 func (a *App) openRecords(ctx context.Context, c *Config) (user.Store, session.Records, func(context.Context) error, error) {
 	if c.Store == "embedded" {
-		return new(memory.Users), new(memory.Sessions), func(context.Context) error { return nil }, nil
+		users, sessions := memory.New()
+		return users, sessions, func(context.Context) error { return nil }, nil
 	}
 	store, err := OpenPostgres(ctx, c.Stores)
 	if err != nil {
@@ -221,26 +226,21 @@ func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 	return postgres.Open(ctx, s.DatabaseURL.Reveal())
 }
 
-// DisableUser closes the account with an address and ends its sessions, or
-// opens it again. The tombstones are what it writes; the running service finds
-// them within a second and tells everybody.
-func DisableUser(ctx context.Context, s Stores, trail *audit.Log, email string, disabled bool) error {
+// ChangeUser opens the accounts for an operator's change to one of them, and
+// records it. What it ends is in the database when it returns; the running
+// service tells everybody within two seconds.
+func ChangeUser(ctx context.Context, s Stores, trail *audit.Log, event audit.Event, change func(*user.Service) (user.User, error)) error {
 	store, err := OpenPostgres(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	u, err := user.NewService(store, nil, time.Now).SetDisabled(ctx, email, disabled)
+	u, err := change(user.NewService(store, nil, time.Now))
 	if err != nil {
 		return err
 	}
-	if !disabled {
-		trail.Record(ctx, audit.UserEnabled, audit.User(u.ID))
-		return nil
-	}
-	trail.Record(ctx, audit.UserDisabled, audit.User(u.ID))
-	_, err = store.Sessions().Revoke(ctx, session.Which{Subject: u.ID}, session.ReasonUserDisabled, time.Now())
-	return err
+	trail.Record(ctx, event, audit.User(u.ID))
+	return nil
 }
 
 // InspectFamily returns what Redis holds of a session. It fails with

@@ -32,7 +32,8 @@ type Config struct {
 	IdleTTL             time.Duration `name:"idle-ttl" default:"336h" help:"Life of a session that nobody uses."`
 	AbsoluteTTL         time.Duration `name:"absolute-ttl" default:"720h" help:"Life of a session at the most."`
 	Overlap             time.Duration `default:"10s" help:"How long a rotated refresh token gets its successor again without question."`
-	MinRotationInterval time.Duration `default:"5s" help:"Least time between two rotations of a session."`
+	MinRotationInterval time.Duration `default:"10s" help:"Least time between two rotations of a session; at least the overlap, so that no token is two generations behind while its overlap lasts."`
+	MaxSessions         int           `default:"100" help:"Sessions that a user can have at once; the oldest ends. 0 for no limit."`
 
 	RebuildSessions bool `default:"true" negatable:"" help:"Let sessions that Redis has lost go on from Postgres; else their users sign in once more."`
 
@@ -73,6 +74,7 @@ func (c *Config) Check() error {
 		{!managed && c.SigningKeysFile == "", "LILYPAD_SIGNING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{!managed && c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{c.ClientKeysFile == "" && len(c.ClientServiceAccounts) == 0, "LILYPAD_CLIENT_KEYS_FILE or LILYPAD_CLIENT_SERVICE_ACCOUNTS is required: without a client nobody can sign in"},
+		{c.MaxSessions < 0 || c.MaxSessions > 1_000_000, "LILYPAD_MAX_SESSIONS must be between 0 and 1000000"},
 		{c.EmbeddedUsersFile != "" && c.Store != "embedded", "LILYPAD_EMBEDDED_USERS_FILE goes with store embedded only; use `auth user create`"},
 	} {
 		if rule.bad {

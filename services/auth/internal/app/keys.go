@@ -91,8 +91,9 @@ func (p KeyPolicy) checkPolicy(access time.Duration) error {
 
 // keys are the keys in use, wherever they come from.
 type keys struct {
-	signing func() *signer.Keys
-	ring    func() *session.Ring
+	signing  func() *signer.Keys
+	ring     func() *session.Ring
+	ringRead func() time.Time
 	// run keeps them fresh until its context ends.
 	run func(context.Context)
 }
@@ -115,7 +116,7 @@ func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &keys{signing.Current, ring.Current, func(ctx context.Context) {
+	return &keys{signing.Current, ring.Current, ring.Read, func(ctx context.Context) {
 		var both sync.WaitGroup
 		both.Go(func() { signing.Watch(ctx, changed) })
 		both.Go(func() { ring.Watch(ctx, changed) })
@@ -144,7 +145,7 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 		},
 		Changed: func(ctx context.Context, change rollover.Change) { RecordKeyChange(ctx, trail, change) },
 	})
-	return &keys{signing.Current, ring.Current, func(ctx context.Context) {
+	return &keys{signing.Current, ring.Current, ring.Read, func(ctx context.Context) {
 		keeper.Run(ctx, func(err error) {
 			log.Warn("the Secret with the keys could not be brought up to date; the keys stay as they are", "error", err)
 		})

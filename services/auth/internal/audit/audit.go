@@ -33,6 +33,8 @@ const (
 	PasswordChanged // by its owner
 	UserDisabled    // by an operator
 	UserEnabled     // by an operator
+	UserDeleted     // by an operator
+	UserRolesSet    // by an operator
 	// Sessions.
 	SessionBegun
 	SessionPardoned      // a stale token, forgiven once: a lost response or a crashed browser
@@ -74,6 +76,10 @@ func (e Event) describe() (name string, success bool) {
 		return "user.disabled", true
 	case UserEnabled:
 		return "user.enabled", true
+	case UserDeleted:
+		return "user.deleted", true
+	case UserRolesSet:
+		return "user.roles_set", true
 	case SessionBegun:
 		return "session.begun", true
 	case SessionPardoned:
@@ -156,7 +162,7 @@ func isReason(word string) bool {
 	switch word {
 	case "unknown_user", "wrong_password", "disabled", // user.Cause
 		"login_account", "login_address", "registration_address", "form_account", // ratelimit.Limit
-		"logout", "password_changed", "user_disabled", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
+		"logout", "password_changed", "user_disabled", "user_deleted", "session_limit", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
 		"busy", "unavailable":
 		return true
 	}

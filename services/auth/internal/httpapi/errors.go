@@ -40,6 +40,8 @@ type oauthError struct {
 	code   api.OAuthErrorError
 	// reason goes with invalid_grant: why the session is over.
 	reason session.Reason
+	// challenge goes with use_challenge, in Unix milliseconds.
+	challenge int64
 }
 
 func (e *oauthError) Error() string { return "oauth: " + string(e.code) }
@@ -52,6 +54,9 @@ func (a *API) fail(c *gin.Context, err error) {
 		body := api.OAuthError{Error: e.code}
 		if reason := api.EndReason(e.reason); reason.Valid() {
 			body.Reason = &reason
+		}
+		if e.challenge != 0 {
+			body.Challenge = &e.challenge
 		}
 		c.JSON(e.status, body)
 		return
@@ -74,7 +79,7 @@ func toProblem(err error) *problem.Problem {
 		return p
 	}
 	switch {
-	case errors.Is(err, user.ErrInvalidCredentials):
+	case errors.Is(err, user.ErrInvalidCredentials), errors.Is(err, session.ErrAccountChanged):
 		return problem.New(http.StatusUnauthorized, codeInvalidCredentials, "E-mail or password is not right.")
 	case errors.Is(err, user.ErrEmailTaken):
 		return problem.New(http.StatusConflict, codeEmailTaken, "This e-mail address is registered already. Sign in instead.")

@@ -67,7 +67,8 @@ func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) er
 
 // confirm is POST /v1/sessions/confirm: refresh tokens that browsers have shown.
 func (a *API) confirm(c *gin.Context) error {
-	if _, err := a.client(c); err != nil {
+	client, err := a.client(c)
+	if err != nil {
 		return err
 	}
 	var in api.Confirmation
@@ -75,7 +76,7 @@ func (a *API) confirm(c *gin.Context) error {
 		return err
 	}
 	for _, refreshToken := range in.RefreshTokens {
-		if err := a.Sessions.Confirm(c, refreshToken); err != nil {
+		if err := a.Sessions.Confirm(c, refreshToken, client); err != nil {
 			return err
 		}
 	}
@@ -93,9 +94,13 @@ func (a *API) changePassword(c *gin.Context) error {
 	if err := a.limit(c, ratelimit.LoginAccount, p.Subject, audit.User(p.Subject)); err != nil {
 		return err
 	}
-	if err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword); err != nil {
+	if err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID); err != nil {
 		return err
 	}
 	a.Audit.Record(c, audit.PasswordChanged, audit.User(p.Subject))
-	return a.end(c, session.Which{Subject: p.Subject, Except: session.FamilyID(p.SessionID)}, session.ReasonPasswordChanged)
+	if err := a.Sessions.Finish(c, p.Subject); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
 }

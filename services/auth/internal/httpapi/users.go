@@ -11,6 +11,7 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
@@ -40,7 +41,7 @@ func (a *API) createUser(c *gin.Context) error {
 
 // begin starts a session for u and answers with it.
 func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter) error {
-	s, err := a.Sessions.Begin(c, u.ID, u.Roles, client, device(by.UserAgent))
+	s, err := a.Sessions.Begin(c, session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version}, client, device(by.UserAgent))
 	if err != nil {
 		return err
 	}

@@ -37,3 +37,10 @@ func TestSessions(t *testing.T) {
 		return s.Sessions(), ids
 	})
 }
+
+func TestAccounts(t *testing.T) {
+	storetest.Accounts(t, func(t *testing.T) (user.Store, session.Records) {
+		s := openURL(t, pgtest.URL(t, Migrate))
+		return s, s.Sessions()
+	})
+}

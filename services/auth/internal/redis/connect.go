@@ -9,6 +9,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/internal/session"
 )
 
 // errEvicts is a fault of the configuration that loses sessions silently.
@@ -96,6 +98,9 @@ func keepsAll(ctx context.Context, client redis.Cmdable) error {
 	}
 	return nil
 }
+
+// EmbeddedEpoch is the epoch of an Embedded Redis, which never fails over.
+func EmbeddedEpoch() session.Epoch { return "embedded" }
 
 // Embedded starts a miniredis in this process and returns its client and what
 // ends both. What it holds is gone with the process.

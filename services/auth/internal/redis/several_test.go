@@ -67,7 +67,7 @@ type browser struct {
 
 func signIn(t *testing.T, service *session.Service) *browser {
 	t.Helper()
-	s, err := service.Begin(t.Context(), "u", nil, "app", "Firefox")
+	s, err := service.Begin(t.Context(), session.Account{ID: "u"}, "app", "Firefox")
 	if err != nil {
 		t.Fatal(err)
 	}

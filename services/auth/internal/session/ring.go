@@ -11,8 +11,8 @@ import (
 )
 
 // ErrUnknownKey says that a token was signed with a key that this ring does
-// not hold (yet): an outage of ours, never the user's fault.
-var ErrUnknownKey = errors.New("session: ring key unknown")
+// not hold: not yet, not any more, or it is forged.
+var ErrUnknownKey = errors.New("session: unknown ring key")
 
 const (
 	ringKeyBytes = 32

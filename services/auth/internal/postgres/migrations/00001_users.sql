@@ -9,6 +9,8 @@ CREATE TABLE users (
     created_at          timestamptz NOT NULL,
     password_changed_at timestamptz NOT NULL,
     disabled_at         timestamptz,
+    -- Changes with the credentials, and when the account is disabled: a login that is under way then begins no session.
+    version             bigint      NOT NULL DEFAULT 1,
     -- The domain checks the same and more; this is for whoever writes to the table by hand.
     CONSTRAINT users_email_normal CHECK (email <> '' AND email = lower(email) AND length(email) <= 254),
     CONSTRAINT users_name_length CHECK (length(name) BETWEEN 1 AND 100),

@@ -43,6 +43,34 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 	return err
 }
 
+const endOldestSessions = `-- name: EndOldestSessions :exec
+UPDATE sessions
+SET revoked_at = $1, reason = $2, pending_since = clock_timestamp()
+WHERE family IN (
+    SELECT s.family FROM sessions AS s
+    WHERE s.user_id = $3 AND s.revoked_at IS NULL AND s.ends_at > $1
+    ORDER BY s.begun_at DESC, s.family
+    OFFSET $4::int
+)
+`
+
+type EndOldestSessionsParams struct {
+	Now    *time.Time
+	Reason string
+	UserID uuid.UUID
+	Keep   int32
+}
+
+func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) error {
+	_, err := q.db.Exec(ctx, endOldestSessions,
+		arg.Now,
+		arg.Reason,
+		arg.UserID,
+		arg.Keep,
+	)
+	return err
+}
+
 const getSession = `-- name: GetSession :one
 SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason
 FROM sessions
@@ -141,39 +169,161 @@ func (q *Queries) LiveSessions(ctx context.Context, arg LiveSessionsParams) ([]L
 	return items, nil
 }
 
-const markPropagated = `-- name: MarkPropagated :one
-UPDATE sessions AS s
-SET propagated = $1
-FROM (SELECT o.family, o.propagated FROM sessions AS o WHERE o.family = $2 AND o.revoked_at IS NOT NULL FOR UPDATE) AS old
-WHERE s.family = old.family
-RETURNING (old.propagated IS NULL)::boolean AS first
+const lockAccount = `-- name: LockAccount :one
+SELECT id
+FROM users
+WHERE id = $1 AND version = $2 AND disabled_at IS NULL
+FOR NO KEY UPDATE
 `
 
-type MarkPropagatedParams struct {
-	Mark   pgtype.Int8
+type LockAccountParams struct {
+	ID      uuid.UUID
+	Version int64
+}
+
+// LockAccount waits for whoever is changing the account, and lets nobody change it before this transaction ends.
+func (q *Queries) LockAccount(ctx context.Context, arg LockAccountParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, lockAccount, arg.ID, arg.Version)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const pendingRevocation = `-- name: PendingRevocation :many
+SELECT family, reason
+FROM sessions
+WHERE family = $1 AND revoked_at IS NOT NULL AND pending_since IS NOT NULL
+`
+
+type PendingRevocationRow struct {
 	Family string
+	Reason string
 }
 
-func (q *Queries) MarkPropagated(ctx context.Context, arg MarkPropagatedParams) (bool, error) {
-	row := q.db.QueryRow(ctx, markPropagated, arg.Mark, arg.Family)
-	var first bool
-	err := row.Scan(&first)
-	return first, err
+func (q *Queries) PendingRevocation(ctx context.Context, family string) ([]PendingRevocationRow, error) {
+	rows, err := q.db.Query(ctx, pendingRevocation, family)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingRevocationRow
+	for rows.Next() {
+		var i PendingRevocationRow
+		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const pruneSessions = `-- name: PruneSessions :exec
-DELETE FROM sessions
-WHERE ends_at < $1
+const pendingRevocationsOfUser = `-- name: PendingRevocationsOfUser :many
+SELECT family, reason
+FROM sessions
+WHERE user_id = $1 AND revoked_at IS NOT NULL AND pending_since IS NOT NULL
 `
 
-func (q *Queries) PruneSessions(ctx context.Context, before time.Time) error {
-	_, err := q.db.Exec(ctx, pruneSessions, before)
-	return err
+type PendingRevocationsOfUserRow struct {
+	Family string
+	Reason string
+}
+
+func (q *Queries) PendingRevocationsOfUser(ctx context.Context, userID uuid.UUID) ([]PendingRevocationsOfUserRow, error) {
+	rows, err := q.db.Query(ctx, pendingRevocationsOfUser, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingRevocationsOfUserRow
+	for rows.Next() {
+		var i PendingRevocationsOfUserRow
+		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pendingSessions = `-- name: PendingSessions :many
+SELECT family, reason, (revoked_at IS NOT NULL)::boolean AS ended, pending_since::timestamptz AS pending_since
+FROM sessions
+WHERE pending_since <= now() - make_interval(secs => $1)
+ORDER BY pending_since
+LIMIT $2
+`
+
+type PendingSessionsParams struct {
+	AgeSeconds float64
+	Most       int32
+}
+
+type PendingSessionsRow struct {
+	Family       string
+	Reason       string
+	Ended        bool
+	PendingSince time.Time
+}
+
+func (q *Queries) PendingSessions(ctx context.Context, arg PendingSessionsParams) ([]PendingSessionsRow, error) {
+	rows, err := q.db.Query(ctx, pendingSessions, arg.AgeSeconds, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingSessionsRow
+	for rows.Next() {
+		var i PendingSessionsRow
+		if err := rows.Scan(
+			&i.Family,
+			&i.Reason,
+			&i.Ended,
+			&i.PendingSince,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pruneSessions = `-- name: PruneSessions :execrows
+DELETE FROM sessions
+WHERE family IN (
+    SELECT s.family FROM sessions AS s
+    WHERE s.ends_at < $1
+    ORDER BY s.ends_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+`
+
+type PruneSessionsParams struct {
+	Before time.Time
+	Most   int32
+}
+
+// PruneSessions leaves out what another replica is deleting.
+func (q *Queries) PruneSessions(ctx context.Context, arg PruneSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, pruneSessions, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const revokeSession = `-- name: RevokeSession :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2
+SET revoked_at = $1, reason = $2, pending_since = clock_timestamp()
 WHERE family = $3 AND revoked_at IS NULL
   AND ($4::text = '' OR client = $4)
   AND ($5::uuid IS NULL OR user_id = $5)
@@ -200,7 +350,7 @@ func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) er
 
 const revokeSessionsOfUser = `-- name: RevokeSessionsOfUser :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2
+SET revoked_at = $1, reason = $2, pending_since = clock_timestamp()
 WHERE user_id = $3 AND revoked_at IS NULL AND family <> $4
   AND ($5::text = '' OR client = $5)
 `
@@ -224,6 +374,46 @@ func (q *Queries) RevokeSessionsOfUser(ctx context.Context, arg RevokeSessionsOf
 	return err
 }
 
+const revokedSessions = `-- name: RevokedSessions :many
+SELECT family, reason, revoked_at::timestamptz AS revoked_at
+FROM sessions
+WHERE revoked_at IS NOT NULL AND (revoked_at, family) > ($1::timestamptz, $2::text)
+ORDER BY revoked_at, family
+LIMIT $3
+`
+
+type RevokedSessionsParams struct {
+	Since time.Time
+	After string
+	Most  int32
+}
+
+type RevokedSessionsRow struct {
+	Family    string
+	Reason    string
+	RevokedAt time.Time
+}
+
+func (q *Queries) RevokedSessions(ctx context.Context, arg RevokedSessionsParams) ([]RevokedSessionsRow, error) {
+	rows, err := q.db.Query(ctx, revokedSessions, arg.Since, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RevokedSessionsRow
+	for rows.Next() {
+		var i RevokedSessionsRow
+		if err := rows.Scan(&i.Family, &i.Reason, &i.RevokedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const seeSessions = `-- name: SeeSessions :exec
 UPDATE sessions AS s
 SET floor = greatest(s.floor, seen.generation), seen_at = greatest(s.seen_at, seen.at)
@@ -242,106 +432,71 @@ func (q *Queries) SeeSessions(ctx context.Context, arg SeeSessionsParams) error 
 	return err
 }
 
-const unpropagatedSession = `-- name: UnpropagatedSession :many
-SELECT family, reason
-FROM sessions
-WHERE family = $1 AND revoked_at IS NOT NULL AND propagated IS NULL
+const settleChanges = `-- name: SettleChanges :exec
+UPDATE sessions
+SET pending_since = NULL
+WHERE family = ANY($1::text[]) AND revoked_at IS NULL AND pending_since <= $2
 `
 
-type UnpropagatedSessionRow struct {
-	Family string
-	Reason string
+type SettleChangesParams struct {
+	Families []string
+	AsOf     *time.Time
 }
 
-func (q *Queries) UnpropagatedSession(ctx context.Context, family string) ([]UnpropagatedSessionRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSession, family)
+func (q *Queries) SettleChanges(ctx context.Context, arg SettleChangesParams) error {
+	_, err := q.db.Exec(ctx, settleChanges, arg.Families, arg.AsOf)
+	return err
+}
+
+const settleRevocations = `-- name: SettleRevocations :many
+UPDATE sessions AS s
+SET pending_since = NULL
+FROM (
+    SELECT o.family FROM sessions AS o
+    WHERE o.family = ANY($1::text[]) AND o.revoked_at IS NOT NULL AND o.pending_since IS NOT NULL
+    ORDER BY o.family
+    FOR UPDATE
+) AS pending
+WHERE s.family = pending.family
+RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_at, s.ends_at, s.floor, s.revoked_at, s.reason
+`
+
+type SettleRevocationsRow struct {
+	Family    string
+	UserID    uuid.UUID
+	Roles     []string
+	Client    string
+	Device    string
+	BegunAt   time.Time
+	SeenAt    time.Time
+	EndsAt    time.Time
+	Floor     int64
+	RevokedAt *time.Time
+	Reason    string
+}
+
+func (q *Queries) SettleRevocations(ctx context.Context, families []string) ([]SettleRevocationsRow, error) {
+	rows, err := q.db.Query(ctx, settleRevocations, families)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []UnpropagatedSessionRow
+	var items []SettleRevocationsRow
 	for rows.Next() {
-		var i UnpropagatedSessionRow
-		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const unpropagatedSessions = `-- name: UnpropagatedSessions :many
-SELECT family, reason
-FROM sessions
-WHERE revoked_at IS NOT NULL AND ends_at > $1
-  AND (propagated IS NULL OR propagated > $2 OR propagated > $3 AND family <> ALL($4::text[]))
-ORDER BY propagated NULLS FIRST
-LIMIT $5
-`
-
-type UnpropagatedSessionsParams struct {
-	Now     time.Time
-	Last    pgtype.Int8
-	Since   pgtype.Int8
-	Present []string
-	Most    int32
-}
-
-type UnpropagatedSessionsRow struct {
-	Family string
-	Reason string
-}
-
-func (q *Queries) UnpropagatedSessions(ctx context.Context, arg UnpropagatedSessionsParams) ([]UnpropagatedSessionsRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSessions,
-		arg.Now,
-		arg.Last,
-		arg.Since,
-		arg.Present,
-		arg.Most,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []UnpropagatedSessionsRow
-	for rows.Next() {
-		var i UnpropagatedSessionsRow
-		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const unpropagatedSessionsOfUser = `-- name: UnpropagatedSessionsOfUser :many
-SELECT family, reason
-FROM sessions
-WHERE user_id = $1 AND revoked_at IS NOT NULL AND propagated IS NULL
-`
-
-type UnpropagatedSessionsOfUserRow struct {
-	Family string
-	Reason string
-}
-
-func (q *Queries) UnpropagatedSessionsOfUser(ctx context.Context, userID uuid.UUID) ([]UnpropagatedSessionsOfUserRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSessionsOfUser, userID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []UnpropagatedSessionsOfUserRow
-	for rows.Next() {
-		var i UnpropagatedSessionsOfUserRow
-		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
+		var i SettleRevocationsRow
+		if err := rows.Scan(
+			&i.Family,
+			&i.UserID,
+			&i.Roles,
+			&i.Client,
+			&i.Device,
+			&i.BegunAt,
+			&i.SeenAt,
+			&i.EndsAt,
+			&i.Floor,
+			&i.RevokedAt,
+			&i.Reason,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
