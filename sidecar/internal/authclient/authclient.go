@@ -127,27 +127,43 @@ func (c *Client) Login(ctx context.Context, email, password string, by Presenter
 }
 
 // Refresh exchanges a refresh token. It fails with an EndedError or ErrUnavailable.
+//
+// A stale token is answered with a challenge first: that this client still waits
+// proves that its request was not held up, for which an honest session would end.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter) (Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout) // for both requests
+	defer cancel()
+	t, challenge, err := c.refresh(ctx, refreshToken, by, 0)
+	if challenge != 0 {
+		t, _, err = c.refresh(ctx, refreshToken, by, challenge)
+	}
+	return t, err
+}
+
+func (c *Client) refresh(ctx context.Context, refreshToken string, by Presenter, challenge int64) (t Tokens, next int64, err error) {
 	start := c.now()
 	assertion, err := c.assertion.Assertion()
 	if err != nil {
-		return Tokens{}, unavailable(err)
+		return Tokens{}, 0, unavailable(err)
 	}
 	p := presenter(by)
 	r, err := c.api.TokenWithFormdataBodyWithResponse(ctx, api.TokenRequest{
 		GrantType: api.GrantRefreshToken, RefreshToken: refreshToken,
 		ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
-		UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress,
+		UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress, Challenge: &challenge,
 	}, repeatable)
 	switch {
 	case err != nil:
-		return Tokens{}, unavailable(err)
+		return Tokens{}, 0, unavailable(err)
 	case r.JSON200 != nil:
-		return tokens(*r.JSON200, start)
+		t, err = tokens(*r.JSON200, start)
+		return t, 0, err
 	case r.JSON400 != nil && r.JSON400.Error == api.InvalidGrant:
-		return Tokens{}, Ended(string(deref(r.JSON400.Reason)))
+		return Tokens{}, 0, Ended(string(deref(r.JSON400.Reason)))
+	case r.JSON400 != nil && r.JSON400.Error == api.UseChallenge && r.JSON400.Challenge != nil:
+		next = *r.JSON400.Challenge
 	}
-	return Tokens{}, unavailable(fmt.Errorf("token: status %d", r.StatusCode()))
+	return Tokens{}, next, unavailable(fmt.Errorf("token: status %d", r.StatusCode()))
 }
 
 // Revoke ends the session of a refresh token. nil says that it is over for good.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,5 +70,46 @@ func TestT90_AConnectionThatClosedIsNoFailure(t *testing.T) {
 	}
 	if _, _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
 		t.Errorf("login: %v", err)
+	}
+}
+
+// TestAStaleTokenIsChallengedOnce: whoever waits answers the challenge; the
+// answer to it decides.
+func TestAStaleTokenIsChallengedOnce(t *testing.T) {
+	const challenge = "1764000000000"
+	for name, c := range map[string]struct {
+		second string // the answer to the answered challenge
+		want   error
+		ended  bool
+	}{
+		"a thief":                {`{"error":"invalid_grant","reason":"reuse"}`, nil, true},
+		"challenged once more":   {`{"error":"use_challenge","challenge":1764000009999}`, authclient.ErrUnavailable, false},
+		"a challenge of nothing": {`{"error":"use_challenge"}`, authclient.ErrUnavailable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var shown []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				shown = append(shown, r.FormValue("challenge"))
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusBadRequest)
+				if len(shown) == 1 {
+					_, _ = fmt.Fprint(w, `{"error":"use_challenge","challenge":`+challenge+`}`)
+					return
+				}
+				_, _ = fmt.Fprint(w, c.second)
+			}))
+			defer server.Close()
+			client, err := authclient.New(server.URL, noAssertion{}, authclient.Transport(), time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Refresh(t.Context(), "token", authclient.Presenter{})
+			if _, ended := errors.AsType[*authclient.EndedError](err); ended != c.ended || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("%v", err)
+			}
+			if !slices.Equal(shown, []string{"0", challenge}) {
+				t.Errorf("challenges sent: %q", shown)
+			}
+		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 type sessionCmd struct {
 	List sessionList `cmd:"" help:"List the sessions of an account that live."`
 	Show sessionShow `cmd:"" help:"Tell a session's story: what its record in Postgres says, and what Redis holds of it."`
-	End  sessionEnd  `cmd:"" help:"End a session. The running service tells everybody within two seconds."`
+	End  sessionEnd  `cmd:"" help:"End a session. The running service tells everybody within five seconds."`
 }
 
 type sessionList struct{ userState }
@@ -111,7 +111,7 @@ func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
 	if err := store.Sessions().Revoke(ctx, session.Which{Family: r.Family}, session.ReasonAdmin, time.Now()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(p.Stdout, "ended; every sidecar and API hears of it within two seconds")
+	_, err = fmt.Fprintln(p.Stdout, "ended; every sidecar and API hears of it within five seconds")
 	return err
 }
 

@@ -22,7 +22,7 @@ type Sessions struct {
 type kept struct {
 	session.Record
 
-	pending time.Time // since when the store and the stream lack it; zero if they do not
+	due time.Time // of what is pending; zero if nothing is
 }
 
 var _ session.Records = (*Sessions)(nil)
@@ -47,7 +47,7 @@ func (s *Sessions) Add(_ context.Context, r session.Record, version int64, limit
 	s.byID[r.Family] = &kept{Record: r}
 	if live := s.live(r.Subject, r.Begun); limit > 0 && len(live) > limit {
 		for _, oldest := range live[limit:] {
-			s.byID[oldest.Family].end(session.ReasonSessionLimit, r.Begun)
+			s.byID[oldest.Family].end(session.ReasonSessionLimit, r.Begun, 0)
 		}
 	}
 	return nil
@@ -91,7 +91,7 @@ func (s *Sessions) Revoke(_ context.Context, w session.Which, reason session.Rea
 	defer s.mu.Unlock()
 	for _, k := range s.byID {
 		if k.Revoked.IsZero() && k.of(w.Family, w.Subject) && k.Family != w.Except && (w.Client == "" || w.Client == k.Client) {
-			k.end(reason, now)
+			k.end(reason, now, session.Grace)
 		}
 	}
 	return nil
@@ -103,7 +103,7 @@ func (s *Sessions) PendingOf(_ context.Context, family session.FamilyID, subject
 	defer s.mu.Unlock()
 	var all []session.Revocation
 	for _, k := range s.byID {
-		if !k.Revoked.IsZero() && !k.pending.IsZero() && k.of(family, subject) {
+		if !k.Revoked.IsZero() && !k.due.IsZero() && k.of(family, subject) {
 			all = append(all, session.Revocation{Family: k.Family, Reason: k.Reason})
 		}
 	}
@@ -126,27 +126,31 @@ func (s *Sessions) accountChanged(subject string, reason session.Reason, except 
 			continue
 		}
 		if reason == "" {
-			k.Roles, k.pending = slices.Clone(roles), time.Now()
+			k.Roles, k.due = slices.Clone(roles), time.Now()
 			continue
 		}
-		k.end(reason, time.Now())
+		grace := time.Duration(0)
+		if reason == session.ReasonPasswordChanged {
+			grace = session.Grace
+		}
+		k.end(reason, time.Now(), grace)
 	}
 }
 
 // Pending implements session.Records.
-func (s *Sessions) Pending(_ context.Context, age time.Duration, limit int) (session.Pending, error) {
+func (s *Sessions) Pending(_ context.Context, within time.Duration, limit int) (session.Pending, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var old []*kept
 	for _, k := range s.byID {
-		if !k.pending.IsZero() && time.Since(k.pending) >= age {
+		if !k.due.IsZero() && time.Until(k.due) <= within {
 			old = append(old, k)
 		}
 	}
-	slices.SortFunc(old, func(a, b *kept) int { return a.pending.Compare(b.pending) })
+	slices.SortFunc(old, func(a, b *kept) int { return a.due.Compare(b.due) })
 	var p session.Pending
 	for _, k := range old[:min(len(old), limit)] {
-		p.AsOf = k.pending
+		p.AsOf = k.due
 		if k.Revoked.IsZero() {
 			p.Changed = append(p.Changed, k.Family)
 		} else {
@@ -162,14 +166,14 @@ func (s *Sessions) Settle(_ context.Context, p session.Pending) ([]session.Recor
 	defer s.mu.Unlock()
 	var ended []session.Record
 	for _, r := range p.Ended {
-		if k, ok := s.byID[r.Family]; ok && !k.Revoked.IsZero() && !k.pending.IsZero() {
-			k.pending = time.Time{}
+		if k, ok := s.byID[r.Family]; ok && !k.Revoked.IsZero() && !k.due.IsZero() {
+			k.due = time.Time{}
 			ended = append(ended, k.copy())
 		}
 	}
 	for _, family := range p.Changed {
-		if k, ok := s.byID[family]; ok && k.Revoked.IsZero() && !k.pending.After(p.AsOf) {
-			k.pending = time.Time{}
+		if k, ok := s.byID[family]; ok && k.Revoked.IsZero() && !k.due.After(p.AsOf) {
+			k.due = time.Time{}
 		}
 	}
 	return ended, nil
@@ -218,8 +222,8 @@ func (s *Sessions) Prune(_ context.Context, before time.Time) error {
 	return nil
 }
 
-func (k *kept) end(reason session.Reason, now time.Time) {
-	k.Revoked, k.Reason, k.pending = now, reason, time.Now()
+func (k *kept) end(reason session.Reason, now time.Time, grace time.Duration) {
+	k.Revoked, k.Reason, k.due = now, reason, time.Now().Add(grace)
 }
 
 func (k *kept) copy() session.Record {

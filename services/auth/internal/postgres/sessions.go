@@ -105,10 +105,12 @@ func (s Sessions) Revoke(ctx context.Context, w session.Which, reason session.Re
 		if w.Family != "" {
 			return q.RevokeSession(ctx, queries.RevokeSessionParams{
 				Now: &now, Reason: string(reason), Family: string(w.Family), Client: w.Client, UserID: owner,
+				GraceSeconds: session.Grace.Seconds(),
 			})
 		}
 		return q.RevokeSessionsOfUser(ctx, queries.RevokeSessionsOfUserParams{
 			Now: &now, Reason: string(reason), UserID: owner.Bytes, ExceptFamily: string(w.Except), Client: w.Client,
+			GraceSeconds: session.Grace.Seconds(),
 		})
 	})
 }
@@ -133,11 +135,11 @@ func (s Sessions) PendingOf(ctx context.Context, family session.FamilyID, subjec
 }
 
 // Pending implements session.Records.
-func (s Sessions) Pending(ctx context.Context, age time.Duration, limit int) (p session.Pending, err error) {
+func (s Sessions) Pending(ctx context.Context, within time.Duration, limit int) (p session.Pending, err error) {
 	err = s.do(ctx, "pending sessions", func(ctx context.Context, q *queries.Queries) error {
-		rows, err := q.PendingSessions(ctx, queries.PendingSessionsParams{AgeSeconds: age.Seconds(), Most: int32(limit)}) //nolint:gosec // a constant of the caller
+		rows, err := q.PendingSessions(ctx, queries.PendingSessionsParams{WithinSeconds: within.Seconds(), Most: int32(limit)}) //nolint:gosec // a constant of the caller
 		for _, row := range rows {
-			p.AsOf = row.PendingSince
+			p.AsOf = row.DueAt
 			if row.Ended {
 				p.Ended = append(p.Ended, session.Revocation{Family: session.FamilyID(row.Family), Reason: session.Reason(row.Reason)})
 			} else {

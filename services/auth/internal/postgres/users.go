@@ -79,7 +79,7 @@ func (s *Store) ChangePassword(ctx context.Context, id string, old, replacement 
 			return err
 		}
 		return q.RevokeSessionsOfUser(ctx, queries.RevokeSessionsOfUserParams{
-			UserID: key, Reason: string(session.ReasonPasswordChanged), Now: &now, ExceptFamily: keep,
+			UserID: key, Reason: string(session.ReasonPasswordChanged), Now: &now, ExceptFamily: keep, GraceSeconds: session.Grace.Seconds(),
 		})
 	})
 }

@@ -62,7 +62,7 @@ func TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 	stolen.mustBeOut(t)
 	// The new stream grows before the outbox looks at it.
 	outLater.signOut(t)
-	if err := after.Reconcile(t.Context(), 0); err != nil {
+	if err := after.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range []*browser{out, outLater, disabled, stolen, &first} {
@@ -115,7 +115,7 @@ func TestT66_T84_R8_SentinelFailover(t *testing.T) {
 	}
 	servers.LetThemFailOver(t)
 	lives.comesBack(t, func() {})
-	if err := service.Reconcile(t.Context(), 0); err != nil {
+	if err := service.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	out.mustBeOut(t)
@@ -174,7 +174,7 @@ func TestT66_T84_R8_AClusterLosesAPrimary(t *testing.T) {
 		b.comesBack(t, others)
 	}
 	others()
-	if err := service.Reconcile(t.Context(), 0); err != nil {
+	if err := service.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range out {

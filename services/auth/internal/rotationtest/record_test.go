@@ -3,6 +3,7 @@ package rotationtest
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,4 +179,33 @@ func TestAReplicaThatLacksARingKeyCannotSay(t *testing.T) {
 	want("the ring was read long after", session.ErrInvalidGrant)
 	ring = w.rings[0]
 	behind.refresh(t, token, home)
+}
+
+// TestALogoutIsTwiceInNoStream, though the clocks of two replicas are two seconds
+// apart and one of them looks for what is pending all the time.
+func TestALogoutIsTwiceInNoStream(t *testing.T) {
+	w := newWorld(t, atOnce)
+	client := w.redis.Client(t)
+	ahead := w.replica(0, client, func() time.Time { return time.Now().Add(2 * time.Second) }, nil)
+	behind := w.replica(1, client, func() time.Time { return time.Now().Add(-2 * time.Second) }, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	var reconciling sync.WaitGroup
+	reconciling.Go(func() {
+		for ctx.Err() == nil {
+			if err := ahead.Reconcile(ctx, 0); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	const logouts = 100
+	for range logouts {
+		if err := behind.Revoke(t.Context(), behind.begin(t).RefreshToken, "app"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	reconciling.Wait()
+	if n, err := client.XLen(t.Context(), "revocations").Result(); err != nil || n != logouts {
+		t.Errorf("%d entries in the stream, %v", n, err)
+	}
 }

@@ -102,6 +102,10 @@ type Pending struct {
 	AsOf    time.Time
 }
 
+// Grace is how long a revocation is left to the replica that was asked for it,
+// before the leader finishes what that did not.
+const Grace = 3 * time.Second
+
 // Records keeps sessions durably. Every method fails with ErrUnavailable,
 // wrapped, and with nothing else unless it says so.
 //
@@ -117,14 +121,15 @@ type Records interface {
 	// Live returns the sessions of a user that have not ended, newest first.
 	Live(ctx context.Context, subject string, now time.Time) ([]Record, error)
 	// Revoke ends the sessions that w selects and that live. When it returns
-	// nil, that is durable: it survives crash and failover.
+	// nil, that is durable: it survives crash and failover. They are due after Grace.
 	Revoke(ctx context.Context, w Which, reason Reason, now time.Time) error
 	// PendingOf returns the pending revocations of a family or, without one, of a
 	// subject, whenever they were made.
 	PendingOf(ctx context.Context, family FamilyID, subject string) ([]Revocation, error)
-	// Pending returns at most limit sessions that have been pending for longer
-	// than age, by the records' own clock, the oldest first.
-	Pending(ctx context.Context, age time.Duration, limit int) (Pending, error)
+	// Pending returns at most limit pending sessions that are due within a time,
+	// by the records' own clock, the first first. What was ended or changed with
+	// its account, or because of a limit, is due at once.
+	Pending(ctx context.Context, within time.Duration, limit int) (Pending, error)
 	// Settle notes that p is pending no more, but for what has changed again since
 	// AsOf. It returns the records of those that were pending and have ended: of
 	// all replicas, one is told of each.

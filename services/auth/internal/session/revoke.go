@@ -12,12 +12,9 @@ import (
 
 const (
 	// A revocation whose replica crashed between its tombstone and the stream is
-	// late by pendingAge, reconcileEvery and, if that was the leader, leaderLife.
+	// late by Grace, reconcileEvery and, if that was the leader, leaderLife.
 	reconcileEvery = 500 * time.Millisecond
 	leaderLife     = 2 * time.Second
-	// pendingAge leaves a revocation to the replica that was asked for it, which
-	// takes some milliseconds.
-	pendingAge = 500 * time.Millisecond
 	// batch keeps a step with many sessions far from its timeout.
 	batch    = 500
 	seeEvery = 15 * time.Second
@@ -154,7 +151,7 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 			}
 			return
 		case <-reconcile.C:
-			tell(s.Reconcile(ctx, pendingAge))
+			tell(s.Reconcile(ctx, 0))
 		case <-see.C:
 			tell(s.flushSightings(ctx))
 		case <-prune.C:
@@ -164,11 +161,11 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 }
 
 // Reconcile brings the Store and the stream up to what the records say, if this
-// replica leads: everything that has been pending for longer than age, and all
-// late revocations once the stream may have lost some. What it costs depends on
+// replica leads: everything that is pending and due within a time, and all late
+// revocations once the stream may have lost some. What it costs depends on
 // what is new. Families that a failover took back need nothing: their next use
 // is Unverified.
-func (s *Service) Reconcile(ctx context.Context, age time.Duration) error {
+func (s *Service) Reconcile(ctx context.Context, within time.Duration) error {
 	lead, err := s.Stream.Lead(ctx, s.replica, leaderLife)
 	if err != nil {
 		return wrap("reconcile", err)
@@ -191,7 +188,7 @@ func (s *Service) Reconcile(ctx context.Context, age time.Duration) error {
 		}
 	}
 	for {
-		pending, err := s.Records.Pending(ctx, age, batch)
+		pending, err := s.Records.Pending(ctx, within, batch)
 		if err != nil {
 			return wrap("reconcile", err)
 		}

@@ -185,14 +185,14 @@ func rolesReachSessions(t *testing.T, users user.Store, r session.Records) {
 	if got := getRecord(t, r, lives); !slices.Equal(got.Roles, []string{"warden"}) {
 		t.Errorf("the session has %v", got.Roles)
 	}
-	p, err := r.Pending(t.Context(), 0, 10)
+	p, err := r.Pending(t.Context(), time.Minute, 10)
 	must(t, err)
 	if len(p.Changed) != 1 || p.Changed[0] != lives || len(p.Ended) != 1 {
 		t.Errorf("pending %+v", p)
 	}
 	_, err = r.Settle(t.Context(), p)
 	must(t, err)
-	if p, err := r.Pending(t.Context(), 0, 10); err != nil || len(p.Changed)+len(p.Ended) != 0 {
+	if p, err := r.Pending(t.Context(), time.Minute, 10); err != nil || len(p.Changed)+len(p.Ended) != 0 {
 		t.Errorf("pending after it was settled: %+v, %v", p, err)
 	}
 }
@@ -201,13 +201,13 @@ func rolesChangeAgain(t *testing.T, users user.Store, r session.Records) {
 	u := created(t, users, "mina@pond.example")
 	again, ended := mustAdd(t, r, u), mustAdd(t, r, u)
 	must(t, users.SetRoles(t.Context(), u.Email, []string{"warden"}))
-	p, err := r.Pending(t.Context(), 0, 10)
+	p, err := r.Pending(t.Context(), time.Minute, 10)
 	must(t, err)
 	must(t, users.SetRoles(t.Context(), u.Email, nil))
 	must(t, r.Revoke(t.Context(), session.Which{Family: ended}, session.ReasonLogout, time.Now()))
 	_, err = r.Settle(t.Context(), p)
 	must(t, err)
-	p, err = r.Pending(t.Context(), 0, 10)
+	p, err = r.Pending(t.Context(), time.Minute, 10)
 	must(t, err)
 	if !slices.Equal(p.Changed, []session.FamilyID{again}) || len(p.Ended) != 1 || p.Ended[0].Family != ended {
 		t.Errorf("pending %+v, want %s changed and %s ended", p, again, ended)

@@ -144,7 +144,7 @@ func recordPending(t *testing.T, r session.Records, users [2]string) {
 	}
 	check := func(step string, want ...session.FamilyID) {
 		t.Helper()
-		p, err := r.Pending(t.Context(), 0, 100)
+		p, err := r.Pending(t.Context(), time.Minute, 100)
 		must(t, err)
 		slices.Sort(want)
 		if got := sortedFamilies(p.Ended); !slices.Equal(got, want) || len(p.Changed) != 0 {
@@ -167,11 +167,11 @@ func recordPending(t *testing.T, r session.Records, users [2]string) {
 		}
 	}
 	check("both were ended", one.Family, two.Family)
-	if p, err := r.Pending(t.Context(), time.Hour, 100); err != nil || len(p.Ended) != 0 {
-		t.Errorf("pending for an hour: %v, %v", p, err)
+	if p, err := r.Pending(t.Context(), 0, 100); err != nil || len(p.Ended) != 0 {
+		t.Errorf("due at once: %v, %v", p, err)
 	}
-	if p, err := r.Pending(t.Context(), 0, 1); err != nil || len(p.Ended) != 1 || p.Ended[0].Family != one.Family {
-		t.Errorf("the oldest pending one: %v, %v", p, err)
+	if p, err := r.Pending(t.Context(), time.Minute, 1); err != nil || len(p.Ended) != 1 || p.Ended[0].Family != one.Family {
+		t.Errorf("the first that is due: %v, %v", p, err)
 	}
 	settle(one.Family, one.Family)
 	check("one is settled", two.Family)

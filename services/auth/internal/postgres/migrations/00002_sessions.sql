@@ -14,8 +14,8 @@ CREATE TABLE sessions (
     -- The tombstone. It is committed before anything else happens.
     revoked_at    timestamptz,
     reason        text        NOT NULL DEFAULT '',
-    -- Since when Redis lacks what changed here, by this server's clock; NULL when it lacks nothing.
-    pending_since timestamptz,
+    -- What changed here and Redis lacks is pending; from then on, by this server's clock, the leader takes it there. NULL if nothing is.
+    due_at        timestamptz,
     CONSTRAINT sessions_family_form CHECK (family ~ '^[A-Za-z0-9_-]{22}$'),
     CONSTRAINT sessions_floor_positive CHECK (floor > 0)
 ) WITH (
@@ -24,7 +24,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_of_user ON sessions (user_id, begun_at DESC) WHERE revoked_at IS NULL;
 -- The outbox: short, and asked for twice a second.
-CREATE INDEX sessions_pending ON sessions (pending_since) WHERE pending_since IS NOT NULL;
+CREATE INDEX sessions_pending ON sessions (due_at) WHERE due_at IS NOT NULL;
 -- What a stream that may have lost entries gets again.
 CREATE INDEX sessions_revoked ON sessions (revoked_at, family) WHERE revoked_at IS NOT NULL;
 CREATE INDEX sessions_past ON sessions (ends_at);
@@ -34,13 +34,13 @@ CREATE INDEX sessions_past ON sessions (ends_at);
 CREATE FUNCTION sessions_follow_account() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        UPDATE sessions SET revoked_at = clock_timestamp(), reason = 'user_deleted', pending_since = clock_timestamp()
+        UPDATE sessions SET revoked_at = clock_timestamp(), reason = 'user_deleted', due_at = clock_timestamp()
         WHERE user_id = OLD.id AND revoked_at IS NULL;
     ELSIF NEW.disabled_at IS NOT NULL THEN
-        UPDATE sessions SET revoked_at = clock_timestamp(), reason = 'user_disabled', pending_since = clock_timestamp()
+        UPDATE sessions SET revoked_at = clock_timestamp(), reason = 'user_disabled', due_at = clock_timestamp()
         WHERE user_id = NEW.id AND revoked_at IS NULL;
     ELSIF NEW.roles <> OLD.roles THEN
-        UPDATE sessions SET roles = NEW.roles, pending_since = clock_timestamp()
+        UPDATE sessions SET roles = NEW.roles, due_at = clock_timestamp()
         WHERE user_id = NEW.id AND revoked_at IS NULL;
     END IF;
     RETURN NULL;

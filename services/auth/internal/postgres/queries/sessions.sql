@@ -11,7 +11,7 @@ VALUES (@family, @user_id, @roles, @client, @device, @begun_at, @begun_at, @ends
 
 -- name: EndOldestSessions :exec
 UPDATE sessions
-SET revoked_at = @now, reason = @reason, pending_since = clock_timestamp()
+SET revoked_at = @now, reason = @reason, due_at = clock_timestamp()
 WHERE family IN (
     SELECT s.family FROM sessions AS s
     WHERE s.user_id = @user_id AND s.revoked_at IS NULL AND s.ends_at > @now
@@ -31,42 +31,44 @@ WHERE user_id = @user_id AND revoked_at IS NULL AND ends_at > @now
 ORDER BY begun_at DESC, family
 LIMIT 1000;
 
+-- RevokeSession leaves what it ends to the caller for a while.
 -- name: RevokeSession :exec
 UPDATE sessions
-SET revoked_at = @now, reason = @reason, pending_since = clock_timestamp()
+SET revoked_at = @now, reason = @reason, due_at = clock_timestamp() + make_interval(secs => @grace_seconds)
 WHERE family = @family AND revoked_at IS NULL
   AND (@client::text = '' OR client = @client)
   AND (sqlc.narg('user_id')::uuid IS NULL OR user_id = sqlc.narg('user_id'));
 
+-- RevokeSessionsOfUser leaves what it ends to the caller for a while.
 -- name: RevokeSessionsOfUser :exec
 UPDATE sessions
-SET revoked_at = @now, reason = @reason, pending_since = clock_timestamp()
+SET revoked_at = @now, reason = @reason, due_at = clock_timestamp() + make_interval(secs => @grace_seconds)
 WHERE user_id = @user_id AND revoked_at IS NULL AND family <> @except_family
   AND (@client::text = '' OR client = @client);
 
 -- name: PendingRevocation :many
 SELECT family, reason
 FROM sessions
-WHERE family = @family AND revoked_at IS NOT NULL AND pending_since IS NOT NULL;
+WHERE family = @family AND revoked_at IS NOT NULL AND due_at IS NOT NULL;
 
 -- name: PendingRevocationsOfUser :many
 SELECT family, reason
 FROM sessions
-WHERE user_id = @user_id AND revoked_at IS NOT NULL AND pending_since IS NOT NULL;
+WHERE user_id = @user_id AND revoked_at IS NOT NULL AND due_at IS NOT NULL;
 
 -- name: PendingSessions :many
-SELECT family, reason, (revoked_at IS NOT NULL)::boolean AS ended, pending_since::timestamptz AS pending_since
+SELECT family, reason, (revoked_at IS NOT NULL)::boolean AS ended, due_at::timestamptz AS due_at
 FROM sessions
-WHERE pending_since <= now() - make_interval(secs => @age_seconds)
-ORDER BY pending_since
+WHERE due_at <= now() + make_interval(secs => @within_seconds)
+ORDER BY due_at
 LIMIT @most;
 
 -- name: SettleRevocations :many
 UPDATE sessions AS s
-SET pending_since = NULL
+SET due_at = NULL
 FROM (
     SELECT o.family FROM sessions AS o
-    WHERE o.family = ANY(@families::text[]) AND o.revoked_at IS NOT NULL AND o.pending_since IS NOT NULL
+    WHERE o.family = ANY(@families::text[]) AND o.revoked_at IS NOT NULL AND o.due_at IS NOT NULL
     ORDER BY o.family
     FOR UPDATE
 ) AS pending
@@ -75,8 +77,8 @@ RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_a
 
 -- name: SettleChanges :exec
 UPDATE sessions
-SET pending_since = NULL
-WHERE family = ANY(@families::text[]) AND revoked_at IS NULL AND pending_since <= @as_of;
+SET due_at = NULL
+WHERE family = ANY(@families::text[]) AND revoked_at IS NULL AND due_at <= @as_of;
 
 -- name: RevokedSessions :many
 SELECT family, reason, revoked_at::timestamptz AS revoked_at

@@ -45,7 +45,7 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 
 const endOldestSessions = `-- name: EndOldestSessions :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2, pending_since = clock_timestamp()
+SET revoked_at = $1, reason = $2, due_at = clock_timestamp()
 WHERE family IN (
     SELECT s.family FROM sessions AS s
     WHERE s.user_id = $3 AND s.revoked_at IS NULL AND s.ends_at > $1
@@ -192,7 +192,7 @@ func (q *Queries) LockAccount(ctx context.Context, arg LockAccountParams) (uuid.
 const pendingRevocation = `-- name: PendingRevocation :many
 SELECT family, reason
 FROM sessions
-WHERE family = $1 AND revoked_at IS NOT NULL AND pending_since IS NOT NULL
+WHERE family = $1 AND revoked_at IS NOT NULL AND due_at IS NOT NULL
 `
 
 type PendingRevocationRow struct {
@@ -223,7 +223,7 @@ func (q *Queries) PendingRevocation(ctx context.Context, family string) ([]Pendi
 const pendingRevocationsOfUser = `-- name: PendingRevocationsOfUser :many
 SELECT family, reason
 FROM sessions
-WHERE user_id = $1 AND revoked_at IS NOT NULL AND pending_since IS NOT NULL
+WHERE user_id = $1 AND revoked_at IS NOT NULL AND due_at IS NOT NULL
 `
 
 type PendingRevocationsOfUserRow struct {
@@ -252,27 +252,27 @@ func (q *Queries) PendingRevocationsOfUser(ctx context.Context, userID uuid.UUID
 }
 
 const pendingSessions = `-- name: PendingSessions :many
-SELECT family, reason, (revoked_at IS NOT NULL)::boolean AS ended, pending_since::timestamptz AS pending_since
+SELECT family, reason, (revoked_at IS NOT NULL)::boolean AS ended, due_at::timestamptz AS due_at
 FROM sessions
-WHERE pending_since <= now() - make_interval(secs => $1)
-ORDER BY pending_since
+WHERE due_at <= now() + make_interval(secs => $1)
+ORDER BY due_at
 LIMIT $2
 `
 
 type PendingSessionsParams struct {
-	AgeSeconds float64
-	Most       int32
+	WithinSeconds float64
+	Most          int32
 }
 
 type PendingSessionsRow struct {
-	Family       string
-	Reason       string
-	Ended        bool
-	PendingSince time.Time
+	Family string
+	Reason string
+	Ended  bool
+	DueAt  time.Time
 }
 
 func (q *Queries) PendingSessions(ctx context.Context, arg PendingSessionsParams) ([]PendingSessionsRow, error) {
-	rows, err := q.db.Query(ctx, pendingSessions, arg.AgeSeconds, arg.Most)
+	rows, err := q.db.Query(ctx, pendingSessions, arg.WithinSeconds, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +284,7 @@ func (q *Queries) PendingSessions(ctx context.Context, arg PendingSessionsParams
 			&i.Family,
 			&i.Reason,
 			&i.Ended,
-			&i.PendingSince,
+			&i.DueAt,
 		); err != nil {
 			return nil, err
 		}
@@ -323,24 +323,27 @@ func (q *Queries) PruneSessions(ctx context.Context, arg PruneSessionsParams) (i
 
 const revokeSession = `-- name: RevokeSession :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2, pending_since = clock_timestamp()
-WHERE family = $3 AND revoked_at IS NULL
-  AND ($4::text = '' OR client = $4)
-  AND ($5::uuid IS NULL OR user_id = $5)
+SET revoked_at = $1, reason = $2, due_at = clock_timestamp() + make_interval(secs => $3)
+WHERE family = $4 AND revoked_at IS NULL
+  AND ($5::text = '' OR client = $5)
+  AND ($6::uuid IS NULL OR user_id = $6)
 `
 
 type RevokeSessionParams struct {
-	Now    *time.Time
-	Reason string
-	Family string
-	Client string
-	UserID pgtype.UUID
+	Now          *time.Time
+	Reason       string
+	GraceSeconds float64
+	Family       string
+	Client       string
+	UserID       pgtype.UUID
 }
 
+// RevokeSession leaves what it ends to the caller for a while.
 func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) error {
 	_, err := q.db.Exec(ctx, revokeSession,
 		arg.Now,
 		arg.Reason,
+		arg.GraceSeconds,
 		arg.Family,
 		arg.Client,
 		arg.UserID,
@@ -350,23 +353,26 @@ func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) er
 
 const revokeSessionsOfUser = `-- name: RevokeSessionsOfUser :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2, pending_since = clock_timestamp()
-WHERE user_id = $3 AND revoked_at IS NULL AND family <> $4
-  AND ($5::text = '' OR client = $5)
+SET revoked_at = $1, reason = $2, due_at = clock_timestamp() + make_interval(secs => $3)
+WHERE user_id = $4 AND revoked_at IS NULL AND family <> $5
+  AND ($6::text = '' OR client = $6)
 `
 
 type RevokeSessionsOfUserParams struct {
 	Now          *time.Time
 	Reason       string
+	GraceSeconds float64
 	UserID       uuid.UUID
 	ExceptFamily string
 	Client       string
 }
 
+// RevokeSessionsOfUser leaves what it ends to the caller for a while.
 func (q *Queries) RevokeSessionsOfUser(ctx context.Context, arg RevokeSessionsOfUserParams) error {
 	_, err := q.db.Exec(ctx, revokeSessionsOfUser,
 		arg.Now,
 		arg.Reason,
+		arg.GraceSeconds,
 		arg.UserID,
 		arg.ExceptFamily,
 		arg.Client,
@@ -434,8 +440,8 @@ func (q *Queries) SeeSessions(ctx context.Context, arg SeeSessionsParams) error 
 
 const settleChanges = `-- name: SettleChanges :exec
 UPDATE sessions
-SET pending_since = NULL
-WHERE family = ANY($1::text[]) AND revoked_at IS NULL AND pending_since <= $2
+SET due_at = NULL
+WHERE family = ANY($1::text[]) AND revoked_at IS NULL AND due_at <= $2
 `
 
 type SettleChangesParams struct {
@@ -450,10 +456,10 @@ func (q *Queries) SettleChanges(ctx context.Context, arg SettleChangesParams) er
 
 const settleRevocations = `-- name: SettleRevocations :many
 UPDATE sessions AS s
-SET pending_since = NULL
+SET due_at = NULL
 FROM (
     SELECT o.family FROM sessions AS o
-    WHERE o.family = ANY($1::text[]) AND o.revoked_at IS NOT NULL AND o.pending_since IS NOT NULL
+    WHERE o.family = ANY($1::text[]) AND o.revoked_at IS NOT NULL AND o.due_at IS NOT NULL
     ORDER BY o.family
     FOR UPDATE
 ) AS pending
