@@ -40,7 +40,8 @@ func TestSessions(t *testing.T) {
 
 func TestAccounts(t *testing.T) {
 	storetest.Accounts(t, func(t *testing.T) (user.Store, session.Records) {
-		s := openURL(t, pgtest.URL(t, Migrate))
-		return s, s.Sessions()
+		users := openURL(t, pgtest.URL(t, Migrate))
+		records := users.Sessions()
+		return users, records
 	})
 }
