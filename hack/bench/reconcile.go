@@ -33,14 +33,14 @@ func measureReconcile(ctx context.Context, l *lab, o options, found *figures) er
 	if _, err := l.psql(ctx, fmt.Sprintf(`
 SET statement_timeout = 0;
 CREATE TEMP TABLE indexes AS SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions' AND indexname <> 'sessions_pkey';
-SELECT format('DROP INDEX %%I', indexname) FROM indexes \\gexec
+SELECT format('DROP INDEX %%I', indexname) FROM indexes \gexec
 INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at, revoked_at, reason)
 SELECT to_char(n, 'FM0000000000000000000000'), id, '{}', 'production-frontend/frogs-frontend', 'Firefox', at, at, at + interval '30 days', at, 'logout'
 FROM generate_series(1, %d) AS n, LATERAL (SELECT CASE
   WHEN n %% 10000 = 0 THEN now() - interval '61 days'
   WHEN n %% 100000 = 1 THEN now() - interval '1 minute'
   ELSE now() - interval '1 hour' - random() * interval '29 days' END AS at) AS t, (SELECT id FROM users LIMIT 1) AS u;
-SELECT indexdef FROM indexes \\gexec
+SELECT indexdef FROM indexes \gexec
 VACUUM ANALYZE sessions;
 `, tombstones)); err != nil {
 		return err

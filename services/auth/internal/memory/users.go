@@ -107,8 +107,8 @@ func (s *Users) replaceHash(ctx context.Context, id string, old user.Hash, chang
 // SetDisabled implements user.Store.
 func (s *Users) SetDisabled(ctx context.Context, email string, disabled bool, _ time.Time) error {
 	return s.change(ctx, email, func(u *user.User) {
+		u.Version++
 		if disabled && !u.Disabled {
-			u.Version++
 			s.changed(u.ID, session.ReasonUserDisabled, "", nil)
 		}
 		u.Disabled = disabled
@@ -118,6 +118,7 @@ func (s *Users) SetDisabled(ctx context.Context, email string, disabled bool, _ 
 // SetRoles implements user.Store.
 func (s *Users) SetRoles(ctx context.Context, email string, roles []string) error {
 	return s.change(ctx, email, func(u *user.User) {
+		u.Version++
 		u.Roles = slices.Clone(roles)
 		s.changed(u.ID, "", "", roles)
 	})

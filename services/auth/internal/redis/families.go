@@ -6,6 +6,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	_ "embed"
 	"errors"
@@ -95,7 +96,7 @@ func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.P
 	answer, err := f.use.Run(ctx, f.client, []string{key(family)},
 		p.Generation, digest(p.Client), p.KeyID, p.Presenter, p.SuccessorKeyID,
 		f.policy.Overlap.Milliseconds(), f.policy.MinInterval.Milliseconds(), f.policy.Idle.Milliseconds(), f.clock(), given(f.epoch),
-		string(p.Verified), strings.Join(p.Roles, " "), challenge(p.Challenge), session.ChallengeLife.Milliseconds()).StringSlice()
+		string(p.Settled), strings.Join(p.Roles, " "), challenge(p.Challenge), session.ChallengeLife.Milliseconds()).StringSlice()
 	if err != nil {
 		return session.Grant{}, unavailable("use", err)
 	}
@@ -144,8 +145,9 @@ func (f *Families) RevokeUnrecorded(ctx context.Context, family session.FamilyID
 
 // Unverify implements session.Store.
 func (f *Families) Unverify(ctx context.Context, families []session.FamilyID) error {
+	mark := rand.Text()[:8]
 	return f.pipelined(ctx, "unverify", len(families), func(pipe redis.Pipeliner, i int) {
-		pipe.Eval(ctx, unverifyLua, []string{key(families[i])})
+		pipe.Eval(ctx, unverifyLua, []string{key(families[i])}, mark)
 	})
 }
 
@@ -255,7 +257,7 @@ func parseGrant(family session.FamilyID, answer []string) (session.Grant, error)
 		g.Reason = session.Reason(said[0])
 		return g, nil
 	case g.Outcome == session.Unverified && len(said) == 2 && said[0] != "":
-		g.Epoch = session.Epoch(said[0])
+		g.Doubt = session.Doubt(said[0])
 		return at(g, said[1])
 	case (g.Outcome == session.Missing || g.Outcome == session.Stale) && len(said) == 1:
 		return at(g, said[0])

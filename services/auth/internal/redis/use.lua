@@ -3,18 +3,18 @@
 -- ARGV     1 generation, 2 client's digest, 3 key id of the presented token, 4 presenter,
 --          5 key id for a successor, 6 overlap, 7 minimum interval, 8 idle life (all ms),
 --          9 now in ms, 10 epoch ("" for the server's own, see server.lua),
---          11 epoch in which the caller has verified it, 12 roles of the record (with 11),
+--          11 doubt that the caller has settled, 12 roles of the record (with 11),
 --          13 challenge (ms; "" for a client that answers none), 14 life of a challenge (ms)
 -- Fields   G generation, T time of last rotation (ms), F flags (c confirmed, l pardon
 --          used in the generation before, n in this one), D who rotated, V epoch in which it
---          was verified, S subject, O roles, C client's digest, K key id of generation G,
+--          was verified, or a mark of unverify.lua, S subject, O roles, C client's digest, K key id of generation G,
 --          A time of authentication (ms), E absolute end (ms), r reason of revocation
--- Answers  {outcome}, {'revoked', r}, {'missing', now}, {'unverified', epoch, now}, {'stale', now}
+-- Answers  {outcome}, {'revoked', r}, {'missing', now}, {'unverified', doubt, now}, {'stale', now}
 --          or {outcome, G, K, S, O, A, E}
 local key = KEYS[1]
 local p, client, kid, presenter, next_kid = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local overlap, min_interval, idle = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local now, here, verified = time(ARGV[9]), epoch(ARGV[10]), ARGV[11]
+local now, here = time(ARGV[9]), epoch(ARGV[10])
 
 local v = redis.call('HMGET', key, 'G', 'T', 'F', 'D', 'V', 'S', 'O', 'C', 'K', 'A', 'E', 'r')
 if v[12] then return {'revoked', v[12]} end
@@ -25,8 +25,9 @@ local subject, roles, k, authenticated, ends = v[6], v[7], v[9], v[10], tonumber
 
 if now >= ends then return {'ended'} end
 if client ~= v[8] then return {'foreign'} end
-if verified ~= here and (v[5] ~= here or p > g) then return {'unverified', here, string.format('%.0f', now)} end
-if verified == here then
+local doubt = here .. '.' .. v[5]
+if ARGV[11] ~= doubt and (v[5] ~= here or p > g) then return {'unverified', doubt, string.format('%.0f', now)} end
+if ARGV[11] == doubt then
   roles = ARGV[12]
   redis.call('HSET', key, 'V', here, 'O', roles)
 end

@@ -26,6 +26,11 @@ type Policy struct {
 // primary may have lost is known to be in doubt.
 type Epoch string
 
+// A Doubt is what an Unverified answer is about: this epoch, and what the family
+// was verified in before. A record that is read after the answer settles it,
+// unless the family has been unverified once more since.
+type Doubt string
+
 // A Family is the state of one refresh-token family, as far as the decision
 // looks at it.
 type Family struct {
@@ -45,7 +50,8 @@ type Family struct {
 	// End is the absolute end.
 	End     time.Time
 	Revoked bool
-	// Verified is the Epoch in which the family was last compared with its record.
+	// Verified is the Epoch in which the family was last compared with its record,
+	// or a mark of its own after Store.Unverify.
 	Verified Epoch
 }
 
@@ -59,9 +65,9 @@ type Presentation struct {
 	Presenter string
 	// SuccessorKeyID is the ring key that signs a successor, if there is to be one.
 	SuccessorKeyID string
-	// Verified is the Epoch of an Unverified answer, after which the caller has
+	// Settled is the Doubt of an Unverified answer, after which the caller has
 	// compared the session's record with this presentation and found it good.
-	Verified Epoch
+	Settled Doubt
 	// Roles are those of that record. They replace the family's.
 	Roles []string
 	// Challenge is the time of a Stale answer to this same request: proof that
@@ -94,7 +100,7 @@ const (
 	Missing    Outcome = "missing"    // no such family
 
 	// Two outcomes ask the caller for something first. They grant and end nothing.
-	Unverified Outcome = "unverified" // compare with the record, then present it again with Verified
+	Unverified Outcome = "unverified" // compare with the record, then present it again with Settled
 	Stale      Outcome = "stale"      // looks like reuse: present it again with Challenge
 )
 
@@ -132,7 +138,7 @@ func Decide(f Family, p Presentation, policy Policy) (Outcome, Family) {
 		return Ended, f
 	case p.Client != f.Client:
 		return Foreign, f
-	case p.Verified != p.Epoch && (f.Verified != p.Epoch || p.Generation > f.Generation):
+	case p.Settled != f.doubt(p.Epoch) && (f.Verified != p.Epoch || p.Generation > f.Generation):
 		// The store may have lost a revocation or a rotation: only the record
 		// tells. Nothing is changed before it has been asked.
 		return Unverified, f
@@ -152,6 +158,8 @@ func Decide(f Family, p Presentation, policy Policy) (Outcome, Family) {
 	_, f = present(f, p, policy)
 	return Healed, f
 }
+
+func (f Family) doubt(here Epoch) Doubt { return Doubt(here + "." + f.Verified) }
 
 // present is for the current generation.
 func present(f Family, p Presentation, policy Policy) (Outcome, Family) {

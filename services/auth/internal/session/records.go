@@ -9,15 +9,15 @@ import (
 // ErrNotFound says that there is no record of a session.
 var ErrNotFound = errors.New("session: not found")
 
-// ErrAccountChanged says that an account was disabled or deleted, or got other
-// credentials, after those that its user gave were checked.
+// ErrAccountChanged says that an account was disabled or deleted, or got another
+// password or other roles, after its user's credentials were checked.
 var ErrAccountChanged = errors.New("session: account changed since its credentials were checked")
 
 // An Account is whom a session is begun for, as its credentials were checked.
 type Account struct {
 	ID    string
 	Roles []string
-	// Version changes with the account's credentials, and when it is disabled.
+	// Version grows whenever the account changes in a way that matters here.
 	Version int64
 }
 

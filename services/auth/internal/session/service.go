@@ -94,6 +94,9 @@ func (s *Service) Begin(ctx context.Context, account Account, client, device str
 	if err := s.Records.Add(ctx, Record{
 		Family: b.Family, Subject: account.ID, Roles: account.Roles, Client: client, Device: device, Begun: now, End: b.End,
 	}, account.Version, s.MaxSessions); err != nil {
+		if errors.Is(err, ErrAccountChanged) {
+			_ = s.Store.Revoke(ctx, []Revocation{{b.Family, ReasonUserRequest}}) // not to keep it for its idle life
+		}
 		return Session{}, fmt.Errorf("begin session: %w", err)
 	}
 	return s.session(ring, Grant{
@@ -159,7 +162,7 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 				return s.refuse(ctx, r, refusal, err)
 			}
 			if grant.Outcome == Unverified {
-				p.Verified, p.Roles = grant.Epoch, r.Roles
+				p.Settled, p.Roles = grant.Doubt, r.Roles
 				continue
 			}
 			if err := s.putBack(ctx, t, r); err != nil {

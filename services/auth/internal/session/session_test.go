@@ -41,8 +41,13 @@ func TestDecide(t *testing.T) {
 	spent := with(func(f *session.Family) { f.PardonedBefore = true })
 	pardoned := with(func(f *session.Family) { f.PardonedBefore, f.Pardoned = true, true })
 	challenged := func(p session.Presentation, at time.Time) session.Presentation { p.Challenge = at; return p }
-	verified := func(p session.Presentation, in session.Epoch) session.Presentation {
-		p.Epoch, p.Verified = "now", in
+	settled := func(p session.Presentation, doubt session.Doubt) session.Presentation {
+		p.Epoch, p.Settled = "now", doubt
+		return p
+	}
+	ahead := func(at time.Time) session.Presentation {
+		p := show(9, "alice", at)
+		p.Settled = "." // no epoch, verified in none
 		return p
 	}
 	before := with(func(f *session.Family) { f.Verified = "before" })
@@ -74,20 +79,20 @@ func TestDecide(t *testing.T) {
 		"older cookie jar, but one before":           {with(func(f *session.Family) { f.Confirmed, f.PardonedBefore = true, true }), show(6, "alice", late), session.Reused, with(func(f *session.Family) { f.Confirmed, f.PardonedBefore, f.Revoked = true, true, true })},
 		"confirmed predecessor, from elsewhere":      {confirmed, show(6, "bob", late), session.Reused, revoked(confirmed)},
 		"grandparent":                                {base, show(5, "alice", t0.Add(time.Second)), session.Reused, revoked(base)},
-		"ahead of the store":                         {base, show(9, "alice", late), session.Healed, rotated(base, late, "alice", 10)},
+		"ahead of the store":                         {base, ahead(late), session.Healed, rotated(base, late, "alice", 10)},
 		"stale, and nobody has answered a challenge": {base, challenged(show(5, "alice", late), time.UnixMilli(0)), session.Stale, base},
 		"stale, and the challenge was answered":      {base, challenged(show(5, "alice", late), late.Add(-session.ChallengeLife)), session.Reused, revoked(base)},
 		"stale, and the answer was held up":          {base, challenged(show(5, "alice", late), late.Add(-session.ChallengeLife-1)), session.Stale, base},
 		"stale, and the challenge is yet to come":    {base, challenged(show(5, "alice", late), late.Add(1)), session.Stale, base},
 		"not stale, whatever the challenge":          {base, challenged(show(7, "alice", late), time.UnixMilli(0)), session.Rotated, rotated(base, late, "alice", 8)},
-		"of an epoch before":                         {before, verified(show(7, "alice", late), ""), session.Unverified, before},
-		"of an epoch before, stale":                  {before, verified(show(5, "alice", late), ""), session.Unverified, before},
-		"of an epoch before, verified in it":         {before, verified(show(7, "alice", late), "before"), session.Unverified, before},
-		"of an epoch before, verified now":           {before, verified(show(7, "alice", late), "now"), session.Rotated, since(rotated(base, late, "alice", 8))},
-		"ahead of the store, not verified":           {since(base), verified(show(9, "alice", late), ""), session.Unverified, since(base)},
-		"ahead of the store, verified now":           {since(base), verified(show(9, "alice", late), "now"), session.Healed, since(rotated(base, late, "alice", 10))},
-		"of an epoch before, revoked":                {revoked(before), verified(show(7, "alice", late), ""), session.Revoked, revoked(before)},
-		"ahead of the store, too soon":               {base, show(9, "alice", t0.Add(time.Second)), session.Healed, with(func(f *session.Family) { f.Generation, f.Confirmed = 9, true })},
+		"of an epoch before":                         {before, settled(show(7, "alice", late), ""), session.Unverified, before},
+		"of an epoch before, stale":                  {before, settled(show(5, "alice", late), ""), session.Unverified, before},
+		"of an epoch before, settled in it":          {before, settled(show(7, "alice", late), "before.before"), session.Unverified, before},
+		"of an epoch before, settled now":            {before, settled(show(7, "alice", late), "now.before"), session.Rotated, since(rotated(base, late, "alice", 8))},
+		"ahead of the store, not settled":            {since(base), settled(show(9, "alice", late), ""), session.Unverified, since(base)},
+		"ahead of the store, settled now":            {since(base), settled(show(9, "alice", late), "now.now"), session.Healed, since(rotated(base, late, "alice", 10))},
+		"of an epoch before, revoked":                {revoked(before), settled(show(7, "alice", late), ""), session.Revoked, revoked(before)},
+		"ahead of the store, too soon":               {base, ahead(t0.Add(time.Second)), session.Healed, with(func(f *session.Family) { f.Generation, f.Confirmed = 9, true })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, after := session.Decide(c.family, c.shown, policy)

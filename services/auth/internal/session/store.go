@@ -38,8 +38,8 @@ type Grant struct {
 	Family  FamilyID
 	// Reason is why a Revoked family was ended.
 	Reason Reason
-	// Epoch comes with Unverified: see Presentation.Verified.
-	Epoch Epoch
+	// Doubt comes with Unverified: see Presentation.Settled.
+	Doubt Doubt
 	// At is the Store's time. It comes with Unverified, Missing and Stale, where
 	// it is the challenge: see Presentation.Challenge.
 	At         time.Time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -106,20 +107,27 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 						rt.Fatal(err)
 					}
 				}
-				model.Verified = ""
+				if !model.Revoked && c.now().Before(model.End) { // the mark is the store's own
+					asked, err := store.Use(t.Context(), b.Family, session.Presentation{Generation: model.Generation, Client: b.Client})
+					if err != nil || asked.Outcome != session.Unverified {
+						rt.Fatalf("%+v, %v", asked, err)
+					}
+					model.Verified = session.Epoch(strings.TrimPrefix(string(asked.Doubt), string(c.here)+"."))
+				}
 				continue
 			}
+			doubt := session.Doubt(c.here + "." + model.Verified)
 			p := session.Presentation{
 				Generation: generation, KeyID: rapid.SampledFrom([]string{"k1", "k2"}).Draw(rt, "key"), SuccessorKeyID: "k2",
 				Client:    rapid.SampledFrom([]string{"app", "app", "app", "app", "other"}).Draw(rt, "client"),
 				Presenter: rapid.SampledFrom([]string{"alice", "bob"}).Draw(rt, "presenter"), Now: c.now(), Epoch: c.here,
-				Verified: rapid.SampledFrom([]session.Epoch{"", "e0", c.here, c.here}).Draw(rt, "verified"),
-				Roles:    rapid.SampledFrom([][]string{{"keeper"}, nil, {"admin", "keeper"}}).Draw(rt, "roles"),
+				Settled: rapid.SampledFrom([]session.Doubt{"", "e0.e0", doubt, doubt}).Draw(rt, "settled"),
+				Roles:   rapid.SampledFrom([][]string{{"keeper"}, nil, {"admin", "keeper"}}).Draw(rt, "roles"),
 				Challenge: rapid.SampledFrom([]time.Time{
 					{}, time.UnixMilli(0), c.now(), c.now().Add(-session.ChallengeLife), c.now().Add(-session.ChallengeLife - time.Millisecond), c.now().Add(time.Millisecond),
 				}).Draw(rt, "challenge"),
 			}
-			if p.Verified == c.here && !model.Revoked && c.now().Before(model.End) && p.Client == model.Client {
+			if p.Settled == doubt && !model.Revoked && c.now().Before(model.End) && p.Client == model.Client {
 				roles = p.Roles
 			}
 			for range sends {
@@ -134,7 +142,7 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 				switch {
 				case want.Granted():
 					compareGrant(rt, got, b, roles, next)
-				case want == session.Unverified && (got.Epoch != c.here || !got.At.Equal(c.now())), want == session.Stale && !got.At.Equal(c.now()):
+				case want == session.Unverified && (got.Doubt != doubt || !got.At.Equal(c.now())), want == session.Stale && !got.At.Equal(c.now()):
 					rt.Fatalf("%+v, at %v in %s", got, c.now(), c.here)
 				}
 				model = next
@@ -264,7 +272,7 @@ func confirmsOwn(t *testing.T, open NewFamilies) {
 func unverify(t *testing.T, open NewFamilies) {
 	c := newClock()
 	store := open(familyPolicy, c.now, c.epoch)
-	for name, doubt := range map[string]func(session.Beginning) uint64{
+	for name, cause := range map[string]func(session.Beginning) uint64{
 		"a failover": func(session.Beginning) uint64 { c.here += "'"; return 1 },
 		"a changed account": func(b session.Beginning) uint64 {
 			must(t, store.Unverify(t.Context(), []session.FamilyID{b.Family}))
@@ -274,17 +282,26 @@ func unverify(t *testing.T, open NewFamilies) {
 	} {
 		b := begin(t, store, c)
 		c.at = c.at.Add(time.Minute)
-		shownNow := shown(doubt(b))
+		shownNow := shown(cause(b))
+		var doubt session.Doubt
 		for range 3 {
 			got, err := store.Use(t.Context(), b.Family, shownNow)
-			if err != nil || got.Outcome != session.Unverified || got.Epoch != c.here {
+			if err != nil || got.Outcome != session.Unverified {
 				t.Fatalf("%s: %+v, %v", name, got, err)
 			}
+			doubt = got.Doubt
 			if generation, _, err := store.Generation(t.Context(), b.Family); generation != 1 || err != nil {
 				t.Errorf("%s: an unverified use left generation %d, %v", name, generation, err)
 			}
 		}
-		shownNow.Verified, shownNow.Roles = c.here, []string{"warden"}
+		// The record changes after it was read: it must be read again.
+		shownNow.Settled, shownNow.Roles = doubt, []string{"keeper"}
+		must(t, store.Unverify(t.Context(), []session.FamilyID{b.Family}))
+		again, err := store.Use(t.Context(), b.Family, shownNow)
+		if err != nil || again.Outcome != session.Unverified {
+			t.Fatalf("%s: %+v, %v", name, again, err)
+		}
+		shownNow.Settled, shownNow.Roles = again.Doubt, []string{"warden"}
 		got, err := store.Use(t.Context(), b.Family, shownNow)
 		if err != nil || !got.Outcome.Granted() || !slices.Equal(got.Roles, []string{"warden"}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -330,7 +347,7 @@ func largeGenerations(t *testing.T, open NewFamilies) {
 	c.at = c.at.Add(time.Minute)
 	const high = 1<<53 - 10
 	ahead := shown(high)
-	ahead.Verified = c.here
+	ahead.Settled = session.Doubt(c.here + "." + c.here)
 	if g, err := store.Use(t.Context(), b.Family, ahead); err != nil || g.Outcome != session.Healed || g.Generation != high+1 {
 		t.Errorf("%+v, %v, want generation %d", g, err, uint64(high+1))
 	}

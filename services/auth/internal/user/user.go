@@ -15,8 +15,8 @@ type User struct {
 	PasswordHash Hash
 	Disabled     bool
 	CreatedAt    time.Time
-	// Version changes with the credentials and whenever the account is disabled:
-	// see session.Account.
+	// Version grows with the password, the roles, and when the account is disabled
+	// or enabled: see session.Account.
 	Version int64
 }
 

@@ -20,7 +20,7 @@ WHERE id = @id AND password_hash = @old_hash;
 
 -- name: DisableUser :execrows
 UPDATE users
-SET disabled_at = coalesce(disabled_at, @now), version = version + 1
+SET disabled_at = coalesce(disabled_at, @now)
 WHERE email = @email;
 
 -- name: EnableUser :execrows
@@ -39,5 +39,5 @@ WHERE email = @email;
 
 -- name: ChangePassword :execrows
 UPDATE users
-SET password_hash = @new_hash, password_changed_at = @now, version = version + 1
+SET password_hash = @new_hash, password_changed_at = @now
 WHERE id = @id AND password_hash = @old_hash;

@@ -14,7 +14,7 @@ import (
 
 const changePassword = `-- name: ChangePassword :execrows
 UPDATE users
-SET password_hash = $1, password_changed_at = $2, version = version + 1
+SET password_hash = $1, password_changed_at = $2
 WHERE id = $3 AND password_hash = $4
 `
 
@@ -82,7 +82,7 @@ func (q *Queries) DeleteUser(ctx context.Context, email string) (int64, error) {
 
 const disableUser = `-- name: DisableUser :execrows
 UPDATE users
-SET disabled_at = coalesce(disabled_at, $1), version = version + 1
+SET disabled_at = coalesce(disabled_at, $1)
 WHERE email = $2
 `
 
