@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // A session is one as its holder knows it.
@@ -26,32 +23,18 @@ func (a account) presenter() map[string]string {
 	return map[string]string{"user_agent": userAgent, "client_address": a.address}
 }
 
-// assertion says who we are (RFC 7523 section 3). It is signed once and used
-// for minutes, as a sidecar does.
-func (l *lab) assertion() (string, error) {
-	now := time.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
-		Issuer: clientID, Subject: clientID, Audience: jwt.ClaimStrings{issuer}, ID: rand.Text(),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(10 * time.Minute)),
-	}).SignedString(l.key)
-}
-
 // hashing is how many passwords are set at once: more would only wait for each other.
 const hashing = 4
 
 // register makes n users, from addresses of their own because the service
 // limits what one address may do, and returns their sessions.
 func (l *lab) register(ctx context.Context, auth string, n int) ([]*session, error) {
-	assertion, err := l.assertion()
-	if err != nil {
-		return nil, err
-	}
 	sessions, faults := make([]*session, n), make([]error, hashing)
 	var all sync.WaitGroup
 	for worker := range hashing {
 		all.Go(func() {
 			for i := worker; i < n && faults[worker] == nil; i += hashing {
-				sessions[i], faults[worker] = signUp(ctx, auth, assertion, i)
+				sessions[i], faults[worker] = signUp(ctx, auth, l.cluster.token, i)
 			}
 		})
 	}

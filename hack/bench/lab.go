@@ -2,12 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -26,10 +20,6 @@ import (
 // issuer is what the auth service calls itself, wherever it listens.
 const issuer = "http://auth.bench.example"
 
-// clientID is what we and the sidecars call ourselves before the auth service.
-// A cluster's ServiceAccounts have names like this one.
-const clientID = "production-frontend/frogs-frontend"
-
 // goSettings are those of charts/lilypad. The floor has them too.
 func goSettings() []string { return []string{"GOGC=400", "GOMEMLIMIT=200MiB"} }
 
@@ -39,7 +29,7 @@ type lab struct {
 	root    string
 	home    *process.Home
 	self    string // this program
-	key     *ecdsa.PrivateKey
+	cluster *cluster
 	log     io.Writer
 	running []*server
 	stores  *stores.Stores
@@ -62,7 +52,7 @@ func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error
 	if l.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
-	if l.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+	if l.cluster, err = openCluster(l.file("cluster")); err != nil {
 		return nil, err
 	}
 	return l, ctx.Err()
@@ -72,6 +62,9 @@ func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error
 func (l *lab) close() error {
 	for _, s := range slices.Backward(l.running) {
 		s.Stop()
+	}
+	if l.cluster != nil {
+		l.cluster.server.Close()
 	}
 	l.stores.Stop()
 	return l.home.Close()
@@ -84,29 +77,14 @@ func (l *lab) startStores(ctx context.Context) (err error) {
 	return l.writeKeys(ctx)
 }
 
-// writeKeys makes the files that the settings of auth and sidecar name.
+// writeKeys makes the files that the settings of auth name.
 func (l *lab) writeKeys(ctx context.Context) error {
 	keys := exec.CommandContext(ctx, l.bin("auth"), "keys", "generate", "--dir", l.home.Dir)
 	keys.Env = environment(nil)
 	if out, err := keys.CombinedOutput(); err != nil {
 		return fmt.Errorf("auth keys generate: %w\n%s", err, out)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(l.key)
-	if err != nil {
-		return err
-	}
-	public, err := x509.MarshalPKIXPublicKey(&l.key.PublicKey)
-	if err != nil {
-		return err
-	}
-	clients, err := json.Marshal(map[string]string{clientID: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))})
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		os.WriteFile(l.file("client-key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600),
-		os.WriteFile(l.file("clients.json"), clients, 0o600),
-	)
+	return nil
 }
 
 func (l *lab) bin(name string) string { return filepath.Join(l.root, "bin", name) }
@@ -122,10 +100,14 @@ func (l *lab) startAuth(ctx context.Context, name string, more map[string]string
 	settings := map[string]string{
 		"STORE": "external", "DATABASE_URL": l.stores.PostgresURL, "REDIS_URL": l.stores.RedisURL, "ISSUER": issuer,
 		"ACCESS_TTL": "5m", "OVERLAP": "10s", "MAX_SESSIONS": "0",
-		"SIGNING_KEYS_FILE": l.file("signing.pem"), "RING_KEYS_FILE": l.file("ring.keys"), "CLIENT_KEYS_FILE": l.file("clients.json"),
+		"SIGNING_KEYS_FILE": l.file("signing.pem"), "RING_KEYS_FILE": l.file("ring.keys"), "CLIENT_SERVICE_ACCOUNTS": clientID,
 	}
 	maps.Copy(settings, more)
-	return l.startService(ctx, name, "auth", settings, goSettings(), mute)
+	env, err := l.cluster.environment()
+	if err != nil {
+		return service{}, err
+	}
+	return l.startService(ctx, program{name: name, path: l.bin("auth"), env: append(env, goSettings()...), mute: mute, pod: true}, settings)
 }
 
 // startSidecar runs one with everything on and every request in its access log.
@@ -135,28 +117,27 @@ func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mut
 	if err := os.WriteFile(routes, []byte(table), 0o600); err != nil {
 		return service{}, err
 	}
-	return l.startService(ctx, name, "sidecar", map[string]string{
+	return l.startService(ctx, program{name: name, path: l.bin("sidecar"), mute: mute}, map[string]string{
 		"AUTH_URL": "http://" + auth, "ISSUER": issuer, "ROUTES_FILE": routes,
-		"CLIENT_ID": clientID, "CLIENT_KEY_FILE": l.file("client-key.pem"), "ACCESS_LOG": "all",
-	}, nil, mute)
+		"CLIENT_ASSERTION_FILE": l.cluster.tokenFile(), "ACCESS_LOG": "all",
+	})
 }
 
-func (l *lab) startService(ctx context.Context, name, binary string, settings map[string]string, env []string, mute bool) (service, error) {
-	at, err := process.FreeAddress(ctx)
-	if err != nil {
+func (l *lab) startService(ctx context.Context, p program, settings map[string]string) (_ service, err error) {
+	if p.address, err = process.FreeAddress(ctx); err != nil {
 		return service{}, err
 	}
 	ops, err := process.FreeAddress(ctx)
 	if err != nil {
 		return service{}, err
 	}
-	env = append(env, "LILYPAD_LISTEN="+at, "LILYPAD_OPS_LISTEN="+ops, "LILYPAD_DRAIN=1s")
+	p.args = []string{"serve"}
+	p.env = append(p.env, "LILYPAD_LISTEN="+p.address, "LILYPAD_OPS_LISTEN="+ops, "LILYPAD_DRAIN=1s")
 	for k, v := range settings {
-		env = append(env, "LILYPAD_"+k+"="+v)
+		p.env = append(p.env, "LILYPAD_"+k+"="+v)
 	}
-	p, err := l.start(ctx, program{name: name, address: at, path: l.bin(binary), args: []string{"serve"}, env: env, mute: mute},
-		func() bool { return answers(ctx, "http://"+ops+"/readyz") })
-	return service{server: p, ops: ops}, err
+	started, err := l.start(ctx, p, func() bool { return answers(ctx, "http://"+ops+"/readyz") })
+	return service{server: started, ops: ops}, err
 }
 
 // answers reports whether url does, and with 200.

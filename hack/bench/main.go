@@ -48,6 +48,8 @@ func exitCode() int {
 		err = serveFloor(ctx, args[1], os.Getenv(redisVariable))
 	case len(args) == 3 && args[0] == "httputil":
 		err = serveProxy(ctx, args[1], args[2])
+	case len(args) > 2 && args[0] == "pod":
+		err = become(args[1], args[2:])
 	default:
 		err = run(ctx, args, os.Stdout, os.Stderr)
 	}

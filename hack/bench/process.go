@@ -29,6 +29,7 @@ type program struct {
 	path          string
 	args, env     []string
 	mute          bool // what it says goes to /dev/null, and costs no disk
+	pod           bool // it finds l.cluster around it
 }
 
 func (l *lab) start(ctx context.Context, p program, ready func() bool) (*server, error) {
@@ -36,7 +37,14 @@ func (l *lab) start(ctx context.Context, p program, ready func() bool) (*server,
 	if p.mute {
 		log = os.DevNull
 	}
-	cmd := process.Command(ctx, p.path, p.args...)
+	args := append([]string{p.path}, p.args...)
+	if p.pod {
+		args = append([]string{l.self, "pod", l.cluster.dir}, args...)
+	}
+	cmd := process.Command(ctx, args[0], args[1:]...)
+	if p.pod {
+		alone(cmd.SysProcAttr)
+	}
 	cmd.Env = environment(p.env)
 	started, err := process.Start(ctx, p.name, cmd, log, ready)
 	return l.keep(started, p.address), err

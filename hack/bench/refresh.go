@@ -69,17 +69,13 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 	if err != nil {
 		return err
 	}
-	assertion, err := l.assertion()
-	if err != nil {
-		return err
-	}
 	own := make([]*session, loadSessions)
 	for i := range own {
 		own[i] = &session{refresh: fmt.Sprint(i)}
 	}
 	form := url.Values{
 		"grant_type": {"refresh_token"}, "user_agent": {userAgent}, "client_address": {"198.18.0.1"},
-		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {l.cluster.token},
 	}
 	whole := refresher{server: auth.server, target: "/oauth2/token", prefix: form.Encode() + "&refresh_token=", sessions: sessions, workers: workers}
 	bare := refresher{server: base, target: "/", prefix: "refresh_token=", sessions: own, workers: workers}

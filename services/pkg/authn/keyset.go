@@ -27,9 +27,10 @@ const (
 	maxKeys       = 64
 )
 
-type publicKey struct {
-	alg string
-	key any
+// A PublicKey is a key of a JWKS and the one algorithm (RFC 7518) that it is for.
+type PublicKey struct {
+	Algorithm string
+	Key       any
 }
 
 // keySet is the issuer's published keys as last seen. A fetch replaces the
@@ -38,7 +39,7 @@ type publicKey struct {
 type keySet struct {
 	url     string
 	client  *http.Client
-	current atomic.Pointer[map[string]publicKey]
+	current atomic.Pointer[map[string]PublicKey]
 
 	mu      sync.Mutex // one fetch at a time
 	fetched time.Time
@@ -81,17 +82,17 @@ func (s *keySet) get(ctx context.Context, kid, alg string) (any, error) {
 		return nil, ErrUnavailable
 	case !known:
 		return nil, fmt.Errorf("%w: unknown kid", ErrInvalid)
-	case key.alg != alg:
+	case key.Algorithm != alg:
 		// The algorithm belongs to the key, not to the token (RFC 8725, 3.1).
 		return nil, fmt.Errorf("%w: algorithm is not the key's", ErrInvalid)
 	}
-	return key.key, nil
+	return key.Key, nil
 }
 
-func (s *keySet) lookup(kid string) (key publicKey, known, loaded bool) {
+func (s *keySet) lookup(kid string) (key PublicKey, known, loaded bool) {
 	keys := s.current.Load()
 	if keys == nil {
-		return publicKey{}, false, false
+		return PublicKey{}, false, false
 	}
 	key, known = (*keys)[kid]
 	return key, known, true
@@ -113,7 +114,7 @@ func (s *keySet) refresh(ctx context.Context, wait time.Duration) {
 	}
 }
 
-func (s *keySet) fetch(ctx context.Context) (map[string]publicKey, error) {
+func (s *keySet) fetch(ctx context.Context) (map[string]PublicKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys: %w", err)
@@ -130,25 +131,25 @@ func (s *keySet) fetch(ctx context.Context) (map[string]publicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys: %w", err)
 	}
-	return parseKeys(body)
+	return ParseKeys(body)
 }
 
 var errNoKeys = errors.New("authn: no usable key in the JWKS")
 
-// parseKeys returns the signature keys of a JWKS (RFC 7517). Keys that we
-// cannot use are passed over, as section 5 asks.
-func parseKeys(body []byte) (map[string]publicKey, error) {
+// ParseKeys returns the signature keys of a JWKS (RFC 7517) by their ids. Keys
+// that we cannot use are passed over, as section 5 asks; it fails when none is left.
+func ParseKeys(body []byte) (map[string]PublicKey, error) {
 	var set jwkset.JWKSMarshal
 	if err := json.Unmarshal(body, &set); err != nil {
 		return nil, fmt.Errorf("parse JWKS: %w", err)
 	}
-	keys := make(map[string]publicKey)
+	keys := make(map[string]PublicKey)
 	for _, m := range set.Keys {
 		jwk, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err != nil || m.KID == "" || m.USE != "" && m.USE != jwkset.UseSig || len(keys) == maxKeys {
 			continue
 		}
-		keys[m.KID] = publicKey{alg: string(m.ALG), key: jwk.Key()}
+		keys[m.KID] = PublicKey{string(m.ALG), jwk.Key()}
 	}
 	if len(keys) == 0 {
 		return nil, errNoKeys

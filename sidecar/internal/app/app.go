@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/reload"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/endpoints"
@@ -34,6 +34,7 @@ type App struct {
 	drain    time.Duration
 	sessions *session.Cache
 	routing  *routing
+	watchKey func(context.Context)
 	doors    []door // the browser's first
 	ops      *httpserver.Server
 }
@@ -50,7 +51,7 @@ type door struct {
 // is away (R10). ctx is the life of the sidecar.
 func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
-	assertion, err2 := openAssertion(c)
+	assertion, watchKey, err2 := openAssertion(c, log)
 	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted, Scheme: c.PublicScheme})
 	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
@@ -93,7 +94,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	}
 	routing.register(metrics)
 
-	a := &App{log: log, drain: c.Drain, sessions: sessions, routing: routing}
+	a := &App{log: log, drain: c.Drain, sessions: sessions, routing: routing, watchKey: watchKey}
 	err = a.open(ctx, "browser", c.Listen, server(c, h, h.handle))
 	if err == nil && c.VerifyListen != "" {
 		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, h.verify))
@@ -145,6 +146,7 @@ func (a *App) Run(ctx context.Context) error {
 
 	go a.sessions.Run(opsCtx)
 	go a.routing.watch(opsCtx, a.log)
+	go a.watchKey(opsCtx)
 
 	served := make(chan error, len(a.doors))
 	for _, d := range a.doors {
@@ -178,16 +180,36 @@ func (a *App) shutdown(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-func openAssertion(c *Config) (authclient.Assertion, error) {
+// openAssertion returns how we prove who we are, and what keeps it fresh until
+// its context ends.
+func openAssertion(c *Config, log *slog.Logger) (authclient.Assertion, func(context.Context), error) {
 	if c.ClientAssertionFile != "" {
-		return authclient.FileAssertion(c.ClientAssertionFile, time.Now), nil
+		return authclient.FileAssertion(c.ClientAssertionFile, time.Now), func(context.Context) {}, nil
 	}
-	text, err := os.ReadFile(c.ClientKeyFile)
+	key, err := reload.Open(c.ClientKeyFile, func(text []byte) (authclient.Assertion, error) {
+		return authclient.KeyAssertion(c.ClientID, c.issuer(), text, time.Now)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("client key: %w", err)
+		return nil, nil, err
 	}
-	return authclient.KeyAssertion(c.ClientID, c.issuer(), text, time.Now)
+	return currentKey{key}, func(ctx context.Context) {
+		key.Watch(ctx, func(err error) {
+			if err != nil {
+				log.Error("client key not reloaded: the old one stays", "error", err)
+				return
+			}
+			log.Info("client key reloaded")
+		})
+	}, nil
 }
+
+// currentKey signs with the key that the file has now.
+type currentKey struct {
+	*reload.File[authclient.Assertion]
+}
+
+// Assertion implements authclient.Assertion.
+func (k currentKey) Assertion() (string, error) { return k.Current().Assertion() }
 
 // instruments are the metrics of the way of a request.
 type instruments struct {

@@ -40,7 +40,7 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 	}
 }
 
-func TestT45_AnIllAuthServiceIsAnOutage(t *testing.T) {
+func TestAnIllAuthServiceIsAnOutage(t *testing.T) {
 	w := newWorld(t)
 	c := cookie.Name + "=v1.k1.family0000000000000001.1." + strings.Repeat("m", 43)
 	for name, ill := range map[string]http.HandlerFunc{
@@ -64,6 +64,13 @@ func TestT45_AnIllAuthServiceIsAnOutage(t *testing.T) {
 		},
 		"400 of another": func(rw http.ResponseWriter, _ *http.Request) {
 			answer(rw, 400, map[string]string{"error": "invalid_request"})
+		},
+		// A refused assertion, a replay among them, is our fault and not the session's end.
+		"401 invalid_client": func(rw http.ResponseWriter, _ *http.Request) {
+			answer(rw, 401, map[string]string{"error": "invalid_client"})
+		},
+		"400 invalid_client": func(rw http.ResponseWriter, _ *http.Request) {
+			answer(rw, 400, map[string]string{"error": "invalid_client"})
 		},
 	} {
 		w.auth.set(func(a *auth) { a.instead = ill })

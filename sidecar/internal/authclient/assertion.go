@@ -1,8 +1,8 @@
 package authclient
 
 import (
-	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// assertionLife is how long a self-signed assertion is good; it is used for half of that.
-	assertionLife = 5 * time.Minute
+	// assertionLife is how long a self-signed assertion is good. Each is sent
+	// once and at once: the rest is for clocks that differ.
+	assertionLife = time.Minute
 	// fileLife is how long a projected token is used before it is read again;
 	// the kubelet renews it at 80 % of its life, which is ten minutes at least.
 	fileLife = time.Minute
@@ -26,13 +27,18 @@ const (
 
 // An Assertion proves to the auth service which client we are (RFC 7523).
 type Assertion interface {
+	// Assertion is called for every attempt of a call, also concurrently.
 	Assertion() (string, error)
 }
 
-// cached renews a text when its time has come.
-type cached struct {
-	renew func() (text string, life time.Duration, err error)
-	now   func() time.Time
+// FileAssertion returns the token in a file, which Kubernetes renews there.
+func FileAssertion(path string, now func() time.Time) Assertion {
+	return &tokenFile{path: path, now: now}
+}
+
+type tokenFile struct {
+	path string
+	now  func() time.Time
 
 	mu    sync.Mutex
 	text  string
@@ -40,69 +46,68 @@ type cached struct {
 }
 
 // Assertion implements Assertion.
-func (c *cached) Assertion() (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.text != "" && c.now().Before(c.until) {
-		return c.text, nil
+func (f *tokenFile) Assertion() (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.text != "" && f.now().Before(f.until) {
+		return f.text, nil
 	}
-	text, life, err := c.renew()
+	b, err := os.ReadFile(f.path)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("client assertion: %w", err)
 	}
-	c.text, c.until = text, c.now().Add(life)
+	text := strings.TrimSpace(string(b))
+	if text == "" {
+		return "", fmt.Errorf("client assertion: %s is empty", f.path)
+	}
+	f.text, f.until = text, f.now().Add(fileLife)
 	return text, nil
 }
 
-// FileAssertion returns the token in a file, which Kubernetes renews there.
-func FileAssertion(path string, now func() time.Time) Assertion {
-	return &cached{now: now, renew: func() (string, time.Duration, error) {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return "", 0, fmt.Errorf("client assertion: %w", err)
-		}
-		text := strings.TrimSpace(string(b))
-		if text == "" {
-			return "", 0, fmt.Errorf("client assertion: %s is empty", path)
-		}
-		return text, fileLife, nil
-	}}
-}
-
-// KeyAssertion signs assertions for client with the private P-256 key in pemText.
+// KeyAssertion signs assertions for client with the private P-256 key in
+// pemText, each with a jti of its own, for the auth service accepts it once.
 // audience is the issuer's name.
 func KeyAssertion(client, audience string, pemText []byte, now func() time.Time) (Assertion, error) {
 	key, err := parseKey(pemText)
 	if err != nil {
 		return nil, fmt.Errorf("client key: %w", err)
 	}
-	return &cached{now: now, renew: func() (string, time.Duration, error) {
-		at := now()
-		text, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
-			Issuer: client, Subject: client, Audience: jwt.ClaimStrings{audience}, ID: rand.Text(),
-			IssuedAt: jwt.NewNumericDate(at), ExpiresAt: jwt.NewNumericDate(at.Add(assertionLife)),
-		}).SignedString(key)
-		if err != nil {
-			return "", 0, fmt.Errorf("sign client assertion: %w", err)
-		}
-		return text, assertionLife / 2, nil
-	}}, nil
+	return &clientKey{client, audience, key, now}, nil
 }
 
-func parseKey(pemText []byte) (crypto.Signer, error) {
+type clientKey struct {
+	client, audience string
+	key              *ecdsa.PrivateKey
+	now              func() time.Time
+}
+
+// Assertion implements Assertion.
+func (k *clientKey) Assertion() (string, error) {
+	at := k.now()
+	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
+		Issuer: k.client, Subject: k.client, Audience: jwt.ClaimStrings{k.audience}, ID: rand.Text(),
+		IssuedAt: jwt.NewNumericDate(at), ExpiresAt: jwt.NewNumericDate(at.Add(assertionLife)),
+	}).SignedString(k.key)
+	if err != nil {
+		return "", fmt.Errorf("sign client assertion: %w", err)
+	}
+	return text, nil
+}
+
+func parseKey(pemText []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(pemText)
 	if block == nil {
 		return nil, errors.New("not in PEM form")
 	}
-	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	var key any
+	key, err := x509.ParseECPrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("no private key: %w", err)
+		if key, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
+			return nil, fmt.Errorf("no private key: %w", err)
+		}
 	}
 	ec, ok := key.(*ecdsa.PrivateKey)
-	if !ok {
+	if !ok || ec.Curve != elliptic.P256() {
 		return nil, errors.New("want a P-256 key")
 	}
 	return ec, nil

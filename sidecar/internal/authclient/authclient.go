@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -142,16 +144,18 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter)
 
 func (c *Client) refresh(ctx context.Context, refreshToken string, by Presenter, challenge int64) (t Tokens, next int64, err error) {
 	start := c.now()
-	assertion, err := c.assertion.Assertion()
-	if err != nil {
-		return Tokens{}, 0, unavailable(err)
-	}
 	p := presenter(by)
-	r, err := c.api.TokenWithFormdataBodyWithResponse(ctx, api.TokenRequest{
-		GrantType: api.GrantRefreshToken, RefreshToken: refreshToken,
-		ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
-		UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress, Challenge: &challenge,
-	}, repeatable)
+	r, err := repeat(ctx, func(ctx context.Context) (*api.TokenResponse, error) {
+		assertion, err := c.assertion.Assertion()
+		if err != nil {
+			return nil, err
+		}
+		return c.api.TokenWithFormdataBodyWithResponse(ctx, api.TokenRequest{
+			GrantType: api.GrantRefreshToken, RefreshToken: refreshToken,
+			ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
+			UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress, Challenge: &challenge,
+		})
+	})
 	switch {
 	case err != nil:
 		return Tokens{}, 0, unavailable(err)
@@ -168,13 +172,15 @@ func (c *Client) refresh(ctx context.Context, refreshToken string, by Presenter,
 
 // Revoke ends the session of a refresh token. nil says that it is over for good.
 func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
-	assertion, err := c.assertion.Assertion()
-	if err != nil {
-		return unavailable(err)
-	}
-	r, err := c.api.RevokeWithFormdataBodyWithResponse(ctx, api.RevocationRequest{
-		Token: refreshToken, ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
-	}, repeatable)
+	r, err := repeat(ctx, func(ctx context.Context) (*api.RevokeResponse, error) {
+		assertion, err := c.assertion.Assertion()
+		if err != nil {
+			return nil, err
+		}
+		return c.api.RevokeWithFormdataBodyWithResponse(ctx, api.RevocationRequest{
+			Token: refreshToken, ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
+		})
+	})
 	if err != nil {
 		return unavailable(err)
 	}
@@ -186,11 +192,13 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 
 // Confirm says that browsers have shown these refresh tokens.
 func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
-	sign, err := c.sign()
-	if err != nil {
-		return err
-	}
-	r, err := c.api.ConfirmWithResponse(ctx, api.Confirmation{RefreshTokens: refreshTokens}, sign, repeatable)
+	r, err := repeat(ctx, func(ctx context.Context) (*api.ConfirmResponse, error) {
+		sign, err := c.sign()
+		if err != nil {
+			return nil, err
+		}
+		return c.api.ConfirmWithResponse(ctx, api.Confirmation{RefreshTokens: refreshTokens}, sign)
+	})
 	if err != nil {
 		return unavailable(err)
 	}
@@ -273,14 +281,25 @@ func header(authorization string) api.RequestEditorFn {
 	}
 }
 
-// repeatable marks a call that may be made twice: the same token has the same
-// successor (R7), and a session ends once. An auth service that is told to end
-// closes its idle connections, and a request may be on its way on one of them;
-// net/http then sends it again on another, which it does with a POST only if
-// told so. The header itself is not sent.
-func repeatable(_ context.Context, r *http.Request) error {
-	r.Header["Idempotency-Key"] = nil
-	return nil
+// repeat makes a call that may be made twice: the same token has the same
+// successor, and a session ends once. An auth service that is told to end closes
+// its idle connections, and a request may be on its way on one of them; the call
+// is then made again, until a connection that is new fails too. net/http would do
+// that by itself (Idempotency-Key), but with the same assertion, which the auth
+// service may have seen, and accepts once.
+func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		reused := false
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused },
+		})
+		answer, err := call(traced)
+		if _, unanswered := errors.AsType[*url.Error](err); !unanswered || !reused || ctx.Err() != nil {
+			return answer, err
+		}
+	}
 }
 
 func presenter(by Presenter) api.Presenter {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,16 +20,26 @@ type noAssertion struct{}
 
 func (noAssertion) Assertion() (string, error) { return "assertion", nil }
 
-// TestT90_AConnectionThatClosedIsNoFailure: an auth service that ends closes a
-// connection that a call is on its way on. What may be made twice is, on
-// another connection; a login, which would begin a second session, is not.
-func TestT90_AConnectionThatClosedIsNoFailure(t *testing.T) {
+// counted are assertions of which no two are the same.
+type counted struct{ n atomic.Int32 }
+
+func (c *counted) Assertion() (string, error) { return fmt.Sprintf("assertion-%d", c.n.Add(1)), nil }
+
+// An auth service that ends closes a connection that a call is on its way on.
+// What may be made twice is, on another connection and with an assertion of its
+// own; a login, which would begin a second session, is not.
+func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 	var calls atomic.Int32
+	var seen sync.Map
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		if len(r.Header.Values("Idempotency-Key")) > 0 {
-			t.Error("the mark was sent")
+		assertion := r.FormValue("client_assertion")
+		if r.Header.Get("Content-Type") == "application/json" {
+			assertion = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		}
+		if _, again := seen.LoadOrStore(assertion, true); again || !strings.HasPrefix(assertion, "assertion-") {
+			t.Errorf("%s: assertion %q, want one that is new", r.URL.Path, assertion)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
 		if calls.Add(1)%2 == 0 {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
@@ -47,7 +59,7 @@ func TestT90_AConnectionThatClosedIsNoFailure(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c, err := authclient.New(server.URL, noAssertion{}, authclient.Transport(), time.Now)
+	c, err := authclient.New(server.URL, &counted{}, authclient.Transport(), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,5 +123,48 @@ func TestAStaleTokenIsChallengedOnce(t *testing.T) {
 				t.Errorf("challenges sent: %q", shown)
 			}
 		})
+	}
+}
+
+// An auth service that closes every connection unanswered is an outage, and not
+// one that is asked for ever.
+func TestAnAuthServiceThatNeverAnswersIsAnOutage(t *testing.T) {
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		calls.Add(1)
+		panic(http.ErrAbortHandler)
+	}))
+	defer server.Close()
+	c, err := authclient.New(server.URL, &counted{}, authclient.Transport(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Refresh(t.Context(), "token", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
+		t.Errorf("%v; want ErrUnavailable", err)
+	}
+	if n := calls.Load(); n != 1 {
+		t.Errorf("%d calls on new connections, want 1", n)
+	}
+}
+
+func TestARefusedClientEndsNoSession(t *testing.T) {
+	var status int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"error":"invalid_client"}`)
+	}))
+	defer server.Close()
+	c, err := authclient.New(server.URL, noAssertion{}, authclient.Transport(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status = range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
+		_, refreshed := c.Refresh(t.Context(), "token", authclient.Presenter{})
+		for name, err := range map[string]error{"refresh": refreshed, "revoke": c.Revoke(t.Context(), "token")} {
+			if _, ended := errors.AsType[*authclient.EndedError](err); ended || !errors.Is(err, authclient.ErrUnavailable) {
+				t.Errorf("%s with %d: %v; want ErrUnavailable", name, status, err)
+			}
+		}
 	}
 }

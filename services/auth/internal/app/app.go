@@ -15,10 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	goredis "github.com/redis/go-redis/v9"
-	"k8s.io/client-go/rest"
 
 	"lilypad.example/services/auth/internal/audit"
-	"lilypad.example/services/auth/internal/clientauth"
 	"lilypad.example/services/auth/internal/feed"
 	"lilypad.example/services/auth/internal/httpapi"
 	"lilypad.example/services/auth/internal/memory"
@@ -50,6 +48,7 @@ type App struct {
 	sessions *session.Service
 	feed     *feed.Feed
 	keys     *keys
+	clients  *clients
 	close    []func()
 }
 
@@ -67,8 +66,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 
 	trail := audit.New(log, time.Now)
 	keys, err1 := openKeys(c, trail, log)
-	clients, err2 := openClients(c)
-	redisClient, err3 := a.openRedis(ctx, c)
+	redisClient, err2 := a.openRedis(ctx, c)
+	clients, err3 := openClients(c, redis.NewReplays(redisClient), log)
 	users, records, ping, err4 := a.openRecords(ctx, c)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
@@ -82,7 +81,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	a.keys = keys
+	a.keys, a.clients = keys, clients
 	metrics := httpserver.NewRegistry()
 	families := redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL})
 	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
@@ -110,7 +109,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
 		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, keys.signing, time.Now),
 		Keys:    keys.signing,
-		Clients: clientauth.New(time.Now, clients...),
+		Clients: clients.auth,
 		Limits:  limits,
 		Forms:   redis.NewForms(redisClient),
 		// This service verifies tokens as every other does, against the keys that it publishes.
@@ -135,6 +134,7 @@ func (a *App) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions")) })
 	background.Go(func() { a.keys.run(ctx) })
+	background.Go(func() { a.clients.run(ctx) })
 	background.Go(func() { a.feed.Run(ctx, a.warn("feed")) })
 	defer background.Wait()
 	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
@@ -253,28 +253,6 @@ func InspectFamily(ctx context.Context, s Stores, family session.FamilyID) (redi
 	}
 	defer func() { _ = client.Close() }()
 	return redis.NewFamilies(client, session.Policy{}).Inspect(ctx, family)
-}
-
-func openClients(c *Config) ([]clientauth.Checker, error) {
-	var checkers []clientauth.Checker
-	var faults []error
-	if c.ClientKeysFile != "" {
-		static, err := readFile(c.ClientKeysFile, func(text []byte) (*clientauth.StaticKeys, error) {
-			return clientauth.ParseStaticKeys(text, c.Issuer)
-		})
-		faults = append(faults, err)
-		checkers = append(checkers, static)
-	}
-	if len(c.ClientServiceAccounts) > 0 {
-		cluster, err := rest.InClusterConfig()
-		if err != nil {
-			return nil, errors.Join(append(faults, fmt.Errorf("LILYPAD_CLIENT_SERVICE_ACCOUNTS needs a Kubernetes cluster around it: %w", err))...)
-		}
-		review, err := clientauth.NewTokenReview(cluster, c.ClientServiceAccounts)
-		faults = append(faults, err)
-		checkers = append(checkers, review)
-	}
-	return checkers, errors.Join(faults...)
 }
 
 func readFile[T any](path string, parse func([]byte) (T, error)) (T, error) {

@@ -64,11 +64,7 @@ func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	public := publicPEM(t, key)
 	clients, err := json.Marshal(map[string]string{"app": public, "other": public})
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +87,16 @@ func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 		}
 	}
 	return c, key
+}
+
+// publicPEM is the public half of key in PEM form.
+func publicPEM(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
 func start(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
@@ -145,9 +151,15 @@ func external(t *testing.T) (*service, *app.Config) {
 
 func (s *service) assertion(client string) string {
 	s.t.Helper()
+	return s.assertionBy(s.key, client)
+}
+
+func (s *service) assertionBy(key *ecdsa.PrivateKey, client string) string {
+	s.t.Helper()
 	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
-		Issuer: client, Subject: client, Audience: jwt.ClaimStrings{s.issuer}, ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
-	}).SignedString(s.key)
+		Issuer: client, Subject: client, Audience: jwt.ClaimStrings{s.issuer}, ID: rand.Text(),
+		ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
+	}).SignedString(key)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -253,8 +265,13 @@ func (s *service) refreshFrom(client, token, userAgent, address string) answer {
 
 func (s *service) revoke(token string) answer {
 	s.t.Helper()
+	return s.revokeWith(s.assertion("app"), token)
+}
+
+func (s *service) revokeWith(assertion, token string) answer {
+	s.t.Helper()
 	return s.form("/oauth2/revoke", url.Values{
-		"token": {token}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")},
+		"token": {token}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {assertion},
 	}, false)
 }
 

@@ -36,7 +36,7 @@ const (
 // KeysSecret is the Secret of a cluster in which the service keeps its keys.
 type KeysSecret struct {
 	KeysSecret string `placeholder:"NAMESPACE/NAME" help:"Kubernetes Secret in which this service makes, keeps and changes its keys by itself."`
-	// Cluster is where the Secret is; nil for the cluster around this process.
+	// Cluster is the API server of this and of the clients; nil for the cluster around this process.
 	Cluster *rest.Config `kong:"-"`
 }
 
@@ -50,15 +50,24 @@ func (s *KeysSecret) Check() error {
 
 // Open returns the Secret. It asks nothing yet.
 func (s *KeysSecret) Open() (rollover.Store, error) {
-	cluster := s.Cluster
-	if cluster == nil {
-		var err error
-		if cluster, err = rest.InClusterConfig(); err != nil {
-			return nil, fmt.Errorf("LILYPAD_KEYS_SECRET needs a Kubernetes cluster around it: %w", err)
-		}
+	cluster, err := s.cluster("LILYPAD_KEYS_SECRET")
+	if err != nil {
+		return nil, err
 	}
 	namespace, name, _ := strings.Cut(s.KeysSecret, "/") // Check has seen it
 	return kubernetes.NewSecret(cluster, namespace, name)
+}
+
+// cluster returns the API server, which setting needs.
+func (s *KeysSecret) cluster(setting string) (*rest.Config, error) {
+	if s.Cluster != nil {
+		return s.Cluster, nil
+	}
+	cluster, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("%s needs a Kubernetes cluster around it: %w", setting, err)
+	}
+	return cluster, nil
 }
 
 // KeyPolicy is when the signing keys in a KeysSecret change.
@@ -101,13 +110,7 @@ type keys struct {
 // openKeys opens the keys that c names. Those of files must be there and good;
 // those of a Secret come when run can read it.
 func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
-	changed := func(err error) {
-		if err != nil {
-			log.Error("keys not reloaded: the old ones stay", "error", err)
-			return
-		}
-		log.Info("keys reloaded")
-	}
+	changed := reported(log, "service")
 	if c.KeysSecret.KeysSecret != "" {
 		return openKeysSecret(c, trail, log, changed)
 	}
@@ -122,6 +125,17 @@ func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
 		both.Go(func() { ring.Watch(ctx, changed) })
 		both.Wait()
 	}}, nil
+}
+
+// reported returns a function that logs what came of a change of owner's keys.
+func reported(log *slog.Logger, owner string) func(error) {
+	return func(err error) {
+		if err != nil {
+			log.Error("keys not reloaded: the old ones stay", "keys_of", owner, "error", err)
+			return
+		}
+		log.Info("keys reloaded", "keys_of", owner)
+	}
 }
 
 func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(error)) (*keys, error) {

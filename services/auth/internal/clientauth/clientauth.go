@@ -6,13 +6,10 @@ package clientauth
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // ErrInvalid says that an assertion is nobody's.
@@ -21,81 +18,57 @@ var ErrInvalid = errors.New("clientauth: invalid client assertion")
 // ErrUnavailable says that an assertion cannot be checked now.
 var ErrUnavailable = errors.New("clientauth: cannot check assertions now")
 
+// ErrMaybeReplayed is an ErrUnavailable: the client has signed the assertion,
+// but whether it was used before cannot be found out now.
+var ErrMaybeReplayed = fmt.Errorf("%w: it may have been used before", ErrUnavailable)
+
 const (
-	// cacheLife bounds how long a client that was withdrawn is still accepted.
-	cacheLife    = time.Minute
-	cacheEntries = 4096
+	// leeway is how far the clocks of issuer and verifier may be apart.
+	leeway       = 30 * time.Second
 	maxAssertion = 8 << 10
 )
 
-// A Checker finds the client of an assertion, and until when that holds.
+// A Checker knows one kind of assertion.
 type Checker interface {
-	// Check fails with ErrInvalid or ErrUnavailable. claims are not verified yet.
-	Check(ctx context.Context, assertion string, claims jwt.RegisteredClaims) (client string, until time.Time, err error)
+	// Check is Authenticator.Authenticate for this kind.
+	Check(ctx context.Context, assertion, source string) (client string, err error)
+	// Algorithms are the signature algorithms (RFC 7518) that it accepts.
+	Algorithms() []string
 }
 
-// Authenticator asks checkers and remembers their yes.
-type Authenticator struct {
-	checkers []Checker
-	now      func() time.Time
+// Authenticator accepts what any of its checkers accepts.
+type Authenticator struct{ checkers []Checker }
 
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]entry
-}
+// New returns an Authenticator of checkers.
+func New(checkers ...Checker) *Authenticator { return &Authenticator{checkers} }
 
-type entry struct {
-	client string
-	until  time.Time
-}
-
-// New returns an Authenticator that accepts what any of checkers accepts.
-func New(now func() time.Time, checkers ...Checker) *Authenticator {
-	return &Authenticator{checkers: checkers, now: now, known: make(map[[sha256.Size]byte]entry)}
-}
-
-// Authenticate returns the id of the client that assertion belongs to. It
-// fails with ErrInvalid or ErrUnavailable.
-func (a *Authenticator) Authenticate(ctx context.Context, assertion string) (string, error) {
+// Authenticate returns the id of the client that assertion belongs to. source
+// is the network address of whoever sent it, as the connection has it. It fails
+// with ErrInvalid or ErrUnavailable. With ErrMaybeReplayed it returns the client
+// too, for calls that do no harm when they are made twice.
+func (a *Authenticator) Authenticate(ctx context.Context, assertion, source string) (client string, err error) {
 	if len(assertion) > maxAssertion {
 		return "", ErrInvalid
 	}
-	sum := sha256.Sum256([]byte(assertion))
-	if client, ok := a.recall(sum); ok {
-		return client, nil
-	}
-	var claims jwt.RegisteredClaims
-	if _, _, err := jwt.NewParser().ParseUnverified(assertion, &claims); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	err := ErrInvalid
+	err = ErrInvalid
 	for _, c := range a.checkers {
-		client, until, e := c.Check(ctx, assertion, claims)
-		if e == nil {
-			a.remember(sum, entry{client, until})
-			return client, nil
-		}
-		if errors.Is(e, ErrUnavailable) {
-			err = e
+		found, e := c.Check(ctx, assertion, source)
+		switch {
+		case e == nil:
+			return found, nil
+		case errors.Is(e, ErrUnavailable):
+			client, err = found, e
 		}
 	}
-	return "", err
+	return client, err
 }
 
-func (a *Authenticator) recall(sum [sha256.Size]byte) (string, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e, ok := a.known[sum]
-	return e.client, ok && a.now().Before(e.until)
-}
-
-func (a *Authenticator) remember(sum [sha256.Size]byte, e entry) {
-	if limit := a.now().Add(cacheLife); e.until.After(limit) {
-		e.until = limit
+// Algorithms are the signature algorithms (RFC 7518) that assertions may have, sorted.
+func (a *Authenticator) Algorithms() []string {
+	var all []string
+	for _, c := range a.checkers {
+		all = append(all, c.Algorithms()...)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.known) >= cacheEntries {
-		clear(a.known) // rare, and costs each client one check
-	}
-	a.known[sum] = e
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -2,195 +2,336 @@ package clientauth_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"net/http"
-	"net/http/httptest"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	"k8s.io/client-go/rest"
 
 	"lilypad.example/services/auth/internal/clientauth"
 )
 
 const issuer = "http://auth"
 
-type client struct {
-	key *ecdsa.PrivateKey
-	pem string
-}
-
-func newClient(t *testing.T) client {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	return key
+}
+
+// public is the public half of keys in PEM form, one behind the other.
+func public(t testing.TB, keys ...crypto.Signer) string {
+	t.Helper()
+	var text strings.Builder
+	for _, key := range keys {
+		der, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = pem.Encode(&text, &pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
+	return text.String()
+}
+
+// replays is a clientauth.Replays that forgets nothing.
+type replays struct {
+	mu       sync.Mutex
+	used     map[string]bool
+	remember time.Duration // of the last one
+	err      error
+}
+
+func (r *replays) First(_ context.Context, client, jti string, remember time.Duration) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return false, r.err
+	}
+	id := fmt.Sprintf("%q %q", client, jti)
+	first := !r.used[id]
+	if r.used == nil {
+		r.used = make(map[string]bool)
+	}
+	r.used[id], r.remember = true, remember
+	return first, nil
+}
+
+// world is an auth service that knows clients by their keys.
+type world struct {
+	*clientauth.Authenticator
+
+	replays replays
+}
+
+func newWorld(t testing.TB, clients map[string]string) *world {
+	t.Helper()
+	text, err := json.Marshal(clients)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client{key, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
+	keys, err := clientauth.ParseKeys(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{}
+	w.Authenticator = clientauth.New(clientauth.NewStaticKeys(func() clientauth.Keys { return keys }, issuer, &w.replays))
+	return w
 }
 
-func (c client) assert(t *testing.T, change func(*jwt.RegisteredClaims)) string {
+// claims are good ones of app, with changes; nil takes a claim away.
+func claims(changes jwt.MapClaims) jwt.MapClaims {
+	now := time.Now()
+	c := jwt.MapClaims{
+		"iss": "app", "sub": "app", "aud": issuer, "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+	}
+	maps.Copy(c, changes)
+	maps.DeleteFunc(c, func(_ string, value any) bool { return value == nil })
+	return c
+}
+
+func sign(t testing.TB, key crypto.Signer, c jwt.MapClaims) string {
 	t.Helper()
-	claims := jwt.RegisteredClaims{
-		Issuer: "app", Subject: "app", Audience: jwt.ClaimStrings{issuer}, ID: rand.Text(),
-		ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)),
+	var method jwt.SigningMethod = jwt.SigningMethodES256
+	if _, ok := key.(ed25519.PrivateKey); ok {
+		method = jwt.SigningMethodEdDSA
 	}
-	if change != nil {
-		change(&claims)
-	}
-	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(c.key)
+	text, err := jwt.NewWithClaims(method, c).SignedString(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text
 }
 
-func TestStaticKeys(t *testing.T) {
-	app, other := newClient(t), newClient(t)
-	config, err := json.Marshal(map[string]string{"app": app.pem, "other": other.pem})
+func TestAnAssertionOfRFC7523IsItsClients(t *testing.T) {
+	key := newKey(t)
+	_, edward, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := clientauth.ParseStaticKeys(config, issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := clientauth.New(time.Now, keys)
-	if id, err := a.Authenticate(t.Context(), app.assert(t, nil)); err != nil || id != "app" {
-		t.Errorf("%s, %v", id, err)
-	}
-	for name, assertion := range map[string]string{
-		"another client's key": other.assert(t, nil),
-		"unknown client":       app.assert(t, func(c *jwt.RegisteredClaims) { c.Issuer, c.Subject = "x", "x" }),
-		"issuer is not itself": app.assert(t, func(c *jwt.RegisteredClaims) { c.Issuer = "other" }),
-		"other audience":       app.assert(t, func(c *jwt.RegisteredClaims) { c.Audience = jwt.ClaimStrings{"x"} }),
-		"expired":              app.assert(t, func(c *jwt.RegisteredClaims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(-time.Minute)) }),
-		"no expiry":            app.assert(t, func(c *jwt.RegisteredClaims) { c.ExpiresAt = nil }),
-		"no JWT":               "x",
-		"empty":                "",
-		"huge":                 strings.Repeat("A", 10<<10),
+	w := newWorld(t, map[string]string{"app": public(t, key), "ed": public(t, edward)})
+	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	for name, c := range map[string]struct {
+		assertion, client string
+	}{
+		"as the sidecar makes it":     {sign(t, key, claims(nil)), "app"},
+		"signed with Ed25519":         {sign(t, edward, claims(jwt.MapClaims{"iss": "ed", "sub": "ed"})), "ed"},
+		"without iat":                 {sign(t, key, claims(jwt.MapClaims{"iat": nil})), "app"},
+		"for several":                 {sign(t, key, claims(jwt.MapClaims{"aud": []string{"other", issuer}})), "app"},
+		"of five minutes":             {sign(t, key, claims(jwt.MapClaims{"exp": at(5 * time.Minute)})), "app"},
+		"by a clock that lags":        {sign(t, key, claims(jwt.MapClaims{"iat": at(-80 * time.Second), "exp": at(-20 * time.Second)})), "app"},
+		"by a clock that is ahead":    {sign(t, key, claims(jwt.MapClaims{"iat": at(20 * time.Second), "nbf": at(20 * time.Second), "exp": at(5*time.Minute + 20*time.Second)})), "app"},
+		"with a date in fractions":    {sign(t, key, claims(jwt.MapClaims{"exp": float64(at(time.Minute)) + .5})), "app"},
+		"with claims of other people": {sign(t, key, claims(jwt.MapClaims{"exciting": true})), "app"},
 	} {
-		if id, err := a.Authenticate(t.Context(), assertion); !errors.Is(err, clientauth.ErrInvalid) {
-			t.Errorf("%s: %q, %v", name, id, err)
+		if id, err := w.Authenticate(t.Context(), c.assertion, ""); err != nil || id != c.client {
+			t.Errorf("%s: client %q, %v; want %s", name, id, err, c.client)
 		}
 	}
 }
 
-func TestStaticKeysReportAllFaults(t *testing.T) {
-	_, err := clientauth.ParseStaticKeys([]byte(`{"a": "x", "b": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"}`), issuer)
-	if err == nil || !strings.Contains(err.Error(), "a: not in PEM") || !strings.Contains(err.Error(), "b: ") {
-		t.Errorf("%v", err)
+func TestAnAssertionThatBreaksRFC7523IsRefused(t *testing.T) {
+	key, other := newKey(t), newKey(t)
+	w := newWorld(t, map[string]string{"app": public(t, key), "other": public(t, other)})
+	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	changed := func(name string, value any) string { return sign(t, key, claims(jwt.MapClaims{name: value})) }
+	good := sign(t, key, claims(nil))
+	for name, assertion := range map[string]string{
+		"another client's key":       sign(t, other, claims(nil)),
+		"nobody's key":               sign(t, newKey(t), claims(nil)),
+		"unknown client":             sign(t, key, claims(jwt.MapClaims{"iss": "x", "sub": "x"})),
+		"issuer is not the subject":  changed("iss", "other"),
+		"subject is not the issuer":  changed("sub", "other"),
+		"no issuer":                  changed("iss", nil),
+		"no subject":                 changed("sub", nil),
+		"nobody's":                   sign(t, key, claims(jwt.MapClaims{"iss": nil, "sub": nil})),
+		"subject a number":           changed("sub", 1),
+		"other audience":             changed("aud", "x"),
+		"no audience":                changed("aud", nil),
+		"no expiry":                  changed("exp", nil),
+		"expired":                    changed("exp", at(-31*time.Second)),
+		"expiry of zero":             changed("exp", 0),
+		"expiry in ten years":        changed("exp", at(10*365*24*time.Hour)),
+		"expiry in ten minutes":      changed("exp", at(10*time.Minute)),
+		"expiry beyond every date":   changed("exp", 1e300),
+		"expiry a string":            changed("exp", fmt.Sprint(at(time.Minute))),
+		"issued long ago":            changed("iat", at(-10*time.Minute)),
+		"issued in the future":       changed("iat", at(time.Minute)),
+		"issued at a string":         changed("iat", fmt.Sprint(at(0))),
+		"not valid yet":              changed("nbf", at(time.Minute)),
+		"no jti":                     changed("jti", nil),
+		"an empty jti":               changed("jti", ""),
+		"a jti that is a number":     changed("jti", 7),
+		"no JWT":                     "x",
+		"no signature":               good[:strings.LastIndexByte(good, '.')+1],
+		"padding":                    good + "=",
+		"four parts":                 good + ".x",
+		"empty":                      "",
+		"huge":                       strings.Repeat("A", 10<<10),
+		"none for an algorithm":      mustSign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+		"HMAC with the public key":   mustSign(t, jwt.SigningMethodHS256, []byte(public(t, key)), nil),
+		"RS256":                      mustSign(t, jwt.SigningMethodRS256, clusterKey(), nil),
+		"a critical header":          mustSign(t, jwt.SigningMethodES256, key, map[string]any{"crit": []string{"b64"}, "b64": true}),
+		"EdDSA in the header":        mustSign(t, jwt.SigningMethodES256, key, map[string]any{"alg": "EdDSA"}),
+		"an algorithm that is a map": mustSign(t, jwt.SigningMethodES256, key, map[string]any{"alg": map[string]any{}}),
+	} {
+		if id, err := w.Authenticate(t.Context(), assertion, ""); !errors.Is(err, clientauth.ErrInvalid) || id != "" {
+			t.Errorf("%s: client %q, %v; want ErrInvalid", name, id, err)
+		}
 	}
-	if _, err := clientauth.ParseStaticKeys([]byte("x"), issuer); err == nil {
-		t.Error("no JSON passed")
+	if len(w.replays.used) > 0 {
+		t.Errorf("%d refused assertions take up room", len(w.replays.used))
 	}
 }
 
-// apiServer answers TokenReviews as the API server does, and counts them.
-type apiServer struct {
-	status  authenticationv1.TokenReviewStatus
-	failing atomic.Bool
-	reviews atomic.Int64
-}
-
-func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.reviews.Add(1)
-	if s.failing.Load() || r.URL.Path != "/apis/authentication.k8s.io/v1/tokenreviews" {
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	review := authenticationv1.TokenReview{Status: s.status}
-	review.APIVersion, review.Kind = "authentication.k8s.io/v1", "TokenReview"
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(review)
-}
-
-func account(t *testing.T, subject string, audience ...string) string {
+func mustSign(t testing.TB, method jwt.SigningMethod, key any, header map[string]any) string {
 	t.Helper()
-	return newClient(t).assert(t, func(c *jwt.RegisteredClaims) {
-		c.Issuer, c.Subject, c.Audience = "https://kubernetes.default.svc", subject, audience
+	token := jwt.NewWithClaims(method, claims(nil))
+	maps.Copy(token.Header, header)
+	text, err := token.SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestAnAssertionIsGoodOnce(t *testing.T) {
+	key := newKey(t)
+	w := newWorld(t, map[string]string{"app": public(t, key), "other": public(t, key)})
+	once := sign(t, key, claims(jwt.MapClaims{"jti": "a"}))
+	if _, err := w.Authenticate(t.Context(), once, ""); err != nil {
+		t.Fatal(err)
+	}
+	for name, again := range map[string]string{
+		"the same":               once,
+		"its jti in another one": sign(t, key, claims(jwt.MapClaims{"jti": "a", "exp": time.Now().Add(2 * time.Minute).Unix()})),
+	} {
+		if _, err := w.Authenticate(t.Context(), again, ""); !errors.Is(err, clientauth.ErrInvalid) {
+			t.Errorf("%s: %v; want ErrInvalid", name, err)
+		}
+	}
+	if _, err := w.Authenticate(t.Context(), sign(t, key, claims(jwt.MapClaims{"jti": "a", "iss": "other", "sub": "other"})), ""); err != nil {
+		t.Errorf("another client's jti: %v", err)
+	}
+}
+
+// Clocks of replicas may differ by the leeway: what one has accepted at the
+// very end another must not accept after it was forgotten.
+func TestAnAssertionIsRememberedUntilNobodyAcceptsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := newKey(t)
+		w := newWorld(t, map[string]string{"app": public(t, key)})
+		for _, left := range []time.Duration{-29 * time.Second, time.Minute, 5 * time.Minute} {
+			if _, err := w.Authenticate(t.Context(), sign(t, key, claims(jwt.MapClaims{"iat": nil, "exp": time.Now().Add(left).Unix()})), ""); err != nil {
+				t.Fatal(err)
+			}
+			if least := left + time.Minute; w.replays.remember < least || w.replays.remember > least+time.Second {
+				t.Errorf("%s before its expiry: remembered for %s, want %s", left, w.replays.remember, least)
+			}
+		}
 	})
 }
 
-func review(t *testing.T, status authenticationv1.TokenReviewStatus) (*clientauth.Authenticator, *apiServer) {
-	t.Helper()
-	server := &apiServer{status: status}
-	ts := httptest.NewServer(server)
-	t.Cleanup(ts.Close)
-	checker, err := clientauth.NewTokenReview(&rest.Config{Host: ts.URL}, []string{"frogs/frontend"})
+func TestReplaysThatCannotBeToldAreNoRefusal(t *testing.T) {
+	key := newKey(t)
+	w := newWorld(t, map[string]string{"app": public(t, key)})
+	w.replays.err = errors.New("no answer")
+	id, err := w.Authenticate(t.Context(), sign(t, key, claims(nil)), "")
+	if !errors.Is(err, clientauth.ErrUnavailable) || !errors.Is(err, clientauth.ErrMaybeReplayed) || errors.Is(err, clientauth.ErrInvalid) || id != "app" {
+		t.Errorf("client %q, %v; want app and ErrMaybeReplayed", id, err)
+	}
+	if id, err := w.Authenticate(t.Context(), sign(t, newKey(t), claims(nil)), ""); !errors.Is(err, clientauth.ErrInvalid) || id != "" {
+		t.Errorf("a forgery: client %q, %v; want ErrInvalid", id, err)
+	}
+}
+
+func TestAClientHasSeveralKeys(t *testing.T) {
+	first, second := newKey(t), newKey(t)
+	_, third, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return clientauth.New(time.Now, checker), server
-}
-
-func accepted(username string) authenticationv1.TokenReviewStatus {
-	return authenticationv1.TokenReviewStatus{
-		Authenticated: true, Audiences: []string{clientauth.Audience},
-		User: authenticationv1.UserInfo{Username: username},
-	}
-}
-
-const frontend = "system:serviceaccount:frogs:frontend"
-
-func TestTokenReviewAsksOnce(t *testing.T) {
-	a, server := review(t, accepted(frontend))
-	assertion := account(t, frontend, clientauth.Audience)
-	for range 10 {
-		if id, err := a.Authenticate(t.Context(), assertion); err != nil || id != "frogs/frontend" {
-			t.Fatalf("%q, %v", id, err)
+	w := newWorld(t, map[string]string{"app": public(t, first, third, second), "other": public(t, newKey(t))})
+	for i, key := range []crypto.Signer{first, second, third} {
+		if id, err := w.Authenticate(t.Context(), sign(t, key, claims(nil)), ""); err != nil || id != "app" {
+			t.Errorf("key %d: client %q, %v", i, id, err)
 		}
 	}
-	if n := server.reviews.Load(); n != 1 {
-		t.Errorf("%d reviews", n)
-	}
 }
 
-func TestTokenReviewRefusals(t *testing.T) {
-	for name, c := range map[string]struct {
-		status    authenticationv1.TokenReviewStatus
-		assertion string
-		reviews   int64
-	}{
-		"not authenticated":                     {authenticationv1.TokenReviewStatus{}, account(t, frontend, clientauth.Audience), 1},
-		"another account's token":               {accepted("system:serviceaccount:frogs:other"), account(t, frontend, clientauth.Audience), 1},
-		"not for us after all":                  {authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: frontend}}, account(t, frontend, clientauth.Audience), 1},
-		"an account that is no client, unasked": {accepted(frontend), account(t, "system:serviceaccount:frogs:other", clientauth.Audience), 0},
-		"a pod's own API token, unasked":        {accepted(frontend), account(t, frontend, "https://kubernetes.default.svc"), 0},
-		"a person, unasked":                     {accepted(frontend), account(t, "admin", clientauth.Audience), 0},
+func TestFaultsOfClientKeysAreReportedAtOnce(t *testing.T) {
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := public(t, newKey(t))
+	private, err := x509.MarshalECPrivateKey(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}))
+	text, err := json.Marshal(map[string]string{
+		"a": "x", "b": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "c": public(t, p384), "d": public(t, clusterKey()),
+		"e": secret, "f": "", "g": good + "trailing", "h": good + public(t, p384), "": good,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = clientauth.ParseKeys(append(text[:len(text)-1], `,"i":"x","i":"y"}`...))
+	for _, want := range []string{
+		`"a": not in PEM form`, `"b": no public key`, `"c": want an ECDSA P-256 or Ed25519 key`, `"d": want an ECDSA P-256`,
+		`"e": a PEM block is EC PRIVATE KEY`, `"f": not in PEM form`, `"g": not in PEM form`, `"h": want an ECDSA P-256`,
+		`"": a client id is empty`, `duplicate field "i"`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			a, server := review(t, c.status)
-			if id, err := a.Authenticate(t.Context(), c.assertion); !errors.Is(err, clientauth.ErrInvalid) {
-				t.Errorf("%q, %v", id, err)
-			}
-			if n := server.reviews.Load(); n != c.reviews {
-				t.Errorf("%d reviews", n)
-			}
-		})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no word of %s in %v", want, err)
+		}
+	}
+	for _, text := range []string{"x", "", "[]", `{"a":1}`, `{"a":["x"]}`, "{}", "null"} {
+		if keys, err := clientauth.ParseKeys([]byte(text)); err == nil {
+			t.Errorf("%q passed: %v", text, keys)
+		}
 	}
 }
 
-func TestTokenReviewOutageIsNoRefusal(t *testing.T) {
-	a, server := review(t, accepted(frontend))
-	server.failing.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if _, err := a.Authenticate(ctx, account(t, frontend, clientauth.Audience)); !errors.Is(err, clientauth.ErrUnavailable) {
-		t.Errorf("%v", err)
+func TestBothKindsOfClientsLiveSideBySide(t *testing.T) {
+	key := newKey(t)
+	w := newWorld(t, map[string]string{"app": public(t, key)})
+	review := newAPIServer().authenticator(t)
+	both := clientauth.New(checker{w.Authenticator}, checker{review})
+	for assertion, want := range map[string]string{sign(t, key, claims(nil)): "app", podToken{}.sign(t): "frogs/frontend"} {
+		if id, err := both.Authenticate(t.Context(), assertion, ""); err != nil || id != want {
+			t.Errorf("client %q, %v; want %s", id, err, want)
+		}
 	}
+	if want := []string{"ES256", "ES384", "ES512", "EdDSA", "RS256"}; !slices.Equal(both.Algorithms(), want) {
+		t.Errorf("algorithms %v, want %v", both.Algorithms(), want)
+	}
+	w.replays.err = errors.New("no answer")
+	if id, err := both.Authenticate(t.Context(), sign(t, key, claims(nil)), ""); !errors.Is(err, clientauth.ErrMaybeReplayed) || id != "app" {
+		t.Errorf("client %q, %v; want app and ErrMaybeReplayed", id, err)
+	}
+}
+
+// checker makes a Checker of all of an Authenticator's.
+type checker struct{ *clientauth.Authenticator }
+
+func (c checker) Check(ctx context.Context, assertion, source string) (string, error) {
+	return c.Authenticate(ctx, assertion, source)
 }

@@ -3,59 +3,184 @@ package clientauth
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"sigs.k8s.io/json"
 )
 
-// StaticKeys checks assertions that clients sign themselves (private_key_jwt).
-type StaticKeys struct {
-	keys   map[string]crypto.PublicKey
-	parser *jwt.Parser
+// maxLife bounds how far in the future the exp of a self-signed assertion may
+// be, and how far in the past its iat. A copy of an assertion is worth that
+// much, and a used one is remembered for so long.
+const maxLife = 5 * time.Minute
+
+// Replays remembers which assertions were used, for all replicas.
+type Replays interface {
+	// First reports whether an assertion of client with this jti is used for the
+	// first time, and remembers it for the given time. An error says that it
+	// cannot tell.
+	First(ctx context.Context, client, jti string, remember time.Duration) (bool, error)
 }
 
-// ParseStaticKeys reads a JSON object of client ids and their public keys in
-// PEM form. audience is what an assertion must be for: the issuer's name.
-func ParseStaticKeys(text []byte, audience string) (*StaticKeys, error) {
-	var pems map[string]string
-	if err := json.Unmarshal(text, &pems); err != nil {
-		return nil, fmt.Errorf(`client keys: want a JSON object {"client id": "PEM public key"}: %w`, err)
+// replayTimeout bounds a question at Replays: a logout must reach the records
+// within the caller's patience also while nobody answers.
+const replayTimeout = time.Second
+
+// Keys are the public keys of clients by their ids. A client has several while
+// it changes its key.
+type Keys map[string]jwt.VerificationKeySet
+
+// ParseKeys reads a JSON object of client ids, each with one or several public
+// keys (ECDSA P-256 or Ed25519) in PEM form. It reports all faults at once.
+func ParseKeys(text []byte) (Keys, error) {
+	var clients map[string]string
+	duplicates, err := json.UnmarshalStrict(text, &clients, json.DisallowDuplicateFields)
+	if err != nil {
+		return nil, fmt.Errorf(`client keys: want a JSON object {"client id": "PEM public keys"}: %w`, err)
 	}
-	s := &StaticKeys{keys: make(map[string]crypto.PublicKey), parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg(), jwt.SigningMethodEdDSA.Alg()}),
-		jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithLeeway(30*time.Second), jwt.WithStrictDecoding(),
-	)}
 	var faults []error
-	for client, text := range pems {
-		block, _ := pem.Decode([]byte(text))
-		if block == nil {
-			faults = append(faults, fmt.Errorf("client keys: %s: not in PEM form", client))
-			continue
-		}
-		key, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("client keys: %s: %w", client, err))
-			continue
-		}
-		s.keys[client] = key
+	for _, err := range duplicates {
+		faults = append(faults, fmt.Errorf("client keys: %w: put all keys of a client into one text", err))
 	}
-	return s, errors.Join(faults...)
+	if len(clients) == 0 {
+		faults = append(faults, errors.New("client keys: there is no client"))
+	}
+	keys := make(Keys)
+	for _, client := range slices.Sorted(maps.Keys(clients)) {
+		set, err := parsePublicKeys(clients[client])
+		if client == "" {
+			err = errors.Join(errors.New("a client id is empty"), err)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("client keys: %q: %w", client, err))
+			continue
+		}
+		keys[client] = set
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return keys, nil
 }
 
-// Check implements Checker. RFC 7523 section 3: iss and sub are the client's id.
-func (s *StaticKeys) Check(_ context.Context, assertion string, unverified jwt.RegisteredClaims) (string, time.Time, error) {
-	key, ok := s.keys[unverified.Subject]
-	if !ok || unverified.Issuer != unverified.Subject {
-		return "", time.Time{}, ErrInvalid
+func parsePublicKeys(text string) (set jwt.VerificationKeySet, err error) {
+	for rest := []byte(text); len(strings.TrimSpace(string(rest))) > 0; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return set, errors.New("not in PEM form")
+		}
+		key, err := parsePublicKey(block)
+		if err != nil {
+			return set, err
+		}
+		set.Keys = append(set.Keys, key)
 	}
-	var claims jwt.RegisteredClaims
-	if _, err := s.parser.ParseWithClaims(assertion, &claims, func(*jwt.Token) (any, error) { return key, nil }); err != nil {
-		return "", time.Time{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	if len(set.Keys) == 0 {
+		return set, errors.New("not in PEM form")
 	}
-	return claims.Subject, claims.ExpiresAt.Time, nil
+	return set, nil
+}
+
+func parsePublicKey(block *pem.Block) (crypto.PublicKey, error) {
+	if block.Type != "PUBLIC KEY" {
+		return nil, fmt.Errorf("a PEM block is %s, want PUBLIC KEY", block.Type)
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("no public key: %w", err)
+	}
+	switch k := key.(type) {
+	case ed25519.PublicKey:
+		return k, nil
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P256() {
+			return k, nil
+		}
+	}
+	return nil, errors.New("want an ECDSA P-256 or Ed25519 key")
+}
+
+// StaticKeys checks assertions that clients sign themselves (private_key_jwt),
+// each of which is good once.
+type StaticKeys struct {
+	keys    func() Keys
+	replays Replays
+	parser  *jwt.Parser
+}
+
+// NewStaticKeys returns a StaticKeys. keys are asked for at each check. audience
+// is what an assertion must be for: the issuer's name.
+func NewStaticKeys(keys func() Keys, audience string, replays Replays) *StaticKeys {
+	s := &StaticKeys{keys: keys, replays: replays}
+	s.parser = jwt.NewParser(
+		jwt.WithValidMethods(s.Algorithms()), jwt.WithStrictDecoding(), jwt.WithLeeway(leeway),
+		jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+	)
+	return s
+}
+
+// Algorithms implements Checker.
+func (*StaticKeys) Algorithms() []string {
+	return []string{jwt.SigningMethodES256.Alg(), jwt.SigningMethodEdDSA.Alg()}
+}
+
+// Check implements Checker. The rules are those of RFC 7523 section 3; jti is
+// required. Where the assertion comes from does not matter.
+func (s *StaticKeys) Check(ctx context.Context, assertion, _ string) (string, error) {
+	claims := jwt.MapClaims{} // refuses claims of the wrong JSON type, dates as strings among them
+	if _, err := s.parser.ParseWithClaims(assertion, claims, s.candidates); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	// The parser has seen that these are well-formed.
+	client, _ := claims.GetSubject()
+	expires, _ := claims.GetExpirationTime()
+	issued, _ := claims.GetIssuedAt()
+	jti, _ := claims["jti"].(string)
+	now := time.Now()
+	switch {
+	case jti == "":
+		return "", fmt.Errorf("%w: no jti", ErrInvalid)
+	case expires.After(now.Add(maxLife + leeway)):
+		return "", fmt.Errorf("%w: exp is more than %s away", ErrInvalid, maxLife)
+	case issued != nil && issued.Before(now.Add(-maxLife-leeway)):
+		return "", fmt.Errorf("%w: iat is more than %s ago", ErrInvalid, maxLife)
+	}
+	// Until the slowest clock of a replica has passed exp and its leeway.
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	first, err := s.replays.First(ctx, client, jti, expires.Sub(now)+2*leeway)
+	switch {
+	case err != nil:
+		return client, fmt.Errorf("%w: %w", ErrMaybeReplayed, err)
+	case !first:
+		return "", fmt.Errorf("%w: used before", ErrInvalid)
+	}
+	return client, nil
+}
+
+// candidates returns the keys of the client that token claims to come from.
+func (s *StaticKeys) candidates(token *jwt.Token) (any, error) {
+	if _, critical := token.Header["crit"]; critical {
+		return nil, errors.New("critical extension") // RFC 7515 section 4.1.11
+	}
+	issuer, err1 := token.Claims.GetIssuer()
+	subject, err2 := token.Claims.GetSubject()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	keys, ok := s.keys()[subject]
+	if !ok || issuer != subject {
+		return nil, errors.New("iss and sub are not the id of a client")
+	}
+	return keys, nil
 }

@@ -2,12 +2,16 @@ package clientauth
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sync/singleflight"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -18,22 +22,39 @@ const (
 	// Audience is what a ServiceAccount token must have been projected for, so
 	// that a pod's ordinary API token is no assertion.
 	Audience = "lilypad-auth"
-	// maxReviews bounds the questions at the API server at one time (R11).
-	maxReviews    = 8
+	// reviewTimeout bounds a review, its wait in a lane included.
 	reviewTimeout = 5 * time.Second
+	// yesLife bounds how long a client that was withdrawn is still accepted.
+	yesLife = time.Minute
+	// noLife is short: an API server that lags behind another says no to a token
+	// that is good a moment later.
+	noLife = 10 * time.Second
 )
 
 // TokenReview checks ServiceAccount tokens at the Kubernetes API server. Its
 // client ids are namespace/name.
+//
+// Only the API server knows whether the pod and the account of a token still
+// exist, so it is asked about every token that passes the checks that cost
+// nothing: claims, and the signature by the API server's published keys. Answers
+// are remembered, and the questions go in two lanes (see admission).
 type TokenReview struct {
-	client   rest.Interface
-	accounts []string
-	slots    chan struct{}
+	client    rest.Interface
+	accounts  []string
+	validator *jwt.Validator
+	parser    *jwt.Parser
+	cluster   *discovery
+	admission *admission
+
+	// flights are the reviews that are going on, one a token at a time.
+	flights singleflight.Group
+	// Apart, so that forgeries take no place of good tokens.
+	accepted, refused answers
 }
 
 // NewTokenReview returns a TokenReview that accepts the given ServiceAccounts,
-// each namespace/name, at the cluster of config.
-func NewTokenReview(config *rest.Config, accounts []string) (*TokenReview, error) {
+// each namespace/name, at the cluster of config. It asks nothing yet.
+func NewTokenReview(config *rest.Config, accounts []string, log *slog.Logger) (*TokenReview, error) {
 	// A scheme of one group, instead of client-go's with every API of
 	// Kubernetes, keeps the program a third of the size.
 	scheme := runtime.NewScheme()
@@ -44,35 +65,119 @@ func NewTokenReview(config *rest.Config, accounts []string) (*TokenReview, error
 	c.APIPath, c.GroupVersion = "/apis", &authenticationv1.SchemeGroupVersion
 	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	c.Timeout = reviewTimeout
+	c.QPS = -1 // no limit in client-go: admission has it
 	client, err := rest.RESTClientFor(c)
 	if err != nil {
 		return nil, fmt.Errorf("token review: %w", err)
 	}
-	return &TokenReview{client: client, accounts: accounts, slots: make(chan struct{}, maxReviews)}, nil
+	claims := []jwt.ParserOption{jwt.WithAudience(Audience), jwt.WithExpirationRequired(), jwt.WithLeeway(leeway)}
+	return &TokenReview{
+		client: client, accounts: accounts, cluster: &discovery{client: client, log: log}, admission: newAdmission(),
+		validator: jwt.NewValidator(claims...), parser: jwt.NewParser(jwt.WithStrictDecoding()),
+	}, nil
 }
 
-// Check implements Checker. What cannot be one of our accounts' tokens is
-// refused without a question to the API server.
-func (t *TokenReview) Check(ctx context.Context, assertion string, unverified jwt.RegisteredClaims) (string, time.Time, error) {
-	account, ok := serviceAccount(unverified.Subject)
-	if !ok || !slices.Contains(t.accounts, account) || !slices.Contains(unverified.Audience, Audience) || unverified.ExpiresAt == nil {
-		return "", time.Time{}, ErrInvalid
+// Algorithms implements Checker. They are those that API servers can sign with.
+func (*TokenReview) Algorithms() []string {
+	return []string{
+		jwt.SigningMethodES256.Alg(), jwt.SigningMethodES384.Alg(), jwt.SigningMethodES512.Alg(), jwt.SigningMethodRS256.Alg(),
 	}
+}
+
+// Check implements Checker.
+func (t *TokenReview) Check(ctx context.Context, assertion, source string) (string, error) {
+	sum := sha256.Sum256([]byte(assertion))
+	yes, proven := t.accepted.get(sum)
+	if proven && time.Now().Before(yes.until) {
+		return yes.account, nil
+	}
+	if _, no := t.refused.get(sum); no {
+		return "", ErrInvalid
+	}
+	token, account, err := t.inspect(assertion)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	signed, err := t.cluster.verify(ctx, token)
+	if err != nil {
+		return "", err
+	}
+	// The review is everybody's who waits for it: it must not die with the
+	// request that began it.
+	done := t.flights.DoChan(string(sum[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
+		defer cancel()
+		return nil, t.ask(ctx, sum, token, account, source, signed || proven)
+	})
 	select {
-	case t.slots <- struct{}{}:
-		defer func() { <-t.slots }()
 	case <-ctx.Done():
-		return "", time.Time{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return "", fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	case result := <-done:
+		if result.Err != nil {
+			return "", result.Err
+		}
+		return account, nil
 	}
-	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: assertion, Audiences: []string{Audience}}}
+}
+
+// inspect refuses what cannot be the token of one of our accounts.
+func (t *TokenReview) inspect(assertion string) (token *jwt.Token, account string, err error) {
+	token, _, err = t.parser.ParseUnverified(assertion, jwt.MapClaims{})
+	if err != nil {
+		return nil, "", err
+	}
+	if !slices.Contains(t.Algorithms(), token.Method.Alg()) {
+		return nil, "", errors.New("alg is not one of an API server")
+	}
+	if err := t.validator.Validate(token.Claims); err != nil {
+		return nil, "", err
+	}
+	subject, err := token.Claims.GetSubject()
+	if err != nil {
+		return nil, "", err
+	}
+	account, ok := serviceAccount(subject)
+	if !ok || !slices.Contains(t.accounts, account) {
+		return nil, "", errors.New("sub is not a client")
+	}
+	return token, account, nil
+}
+
+// ask returns nil if the API server accepts token for account, and remembers
+// the answer. trusted says that it is no forgery, whoever sends it.
+func (t *TokenReview) ask(ctx context.Context, sum digest, token *jwt.Token, account, source string, trusted bool) error {
+	now := time.Now()
+	if yes, ok := t.accepted.get(sum); ok && now.Before(yes.until) {
+		return nil // by the review that ended a moment ago
+	}
+	leave, err := t.admission.enter(ctx, source, trusted)
+	if err != nil {
+		return fmt.Errorf("%w: token review: %w", ErrUnavailable, err)
+	}
+	accepted, err := t.review(ctx, token.Raw, account)
+	leave(err == nil && !accepted)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: token review: %w", ErrUnavailable, err)
+	case !accepted:
+		t.refused.put(sum, answer{expires: now.Add(noLife)})
+		return ErrInvalid
+	}
+	expires, err := token.Claims.GetExpirationTime() // inspect has seen it
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	t.accepted.put(sum, answer{account: account, until: now.Add(yesLife), expires: expires.Time})
+	return nil
+}
+
+func (t *TokenReview) review(ctx context.Context, token, account string) (bool, error) {
+	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{Audience}}}
 	if err := t.client.Post().Resource("tokenreviews").Body(review).Do(ctx).Into(review); err != nil {
-		return "", time.Time{}, fmt.Errorf("%w: token review: %w", ErrUnavailable, err)
+		return false, err
 	}
 	reviewed, ok := serviceAccount(review.Status.User.Username)
-	if !ok || !review.Status.Authenticated || reviewed != account || !slices.Contains(review.Status.Audiences, Audience) {
-		return "", time.Time{}, ErrInvalid
-	}
-	return account, unverified.ExpiresAt.Time, nil
+	return ok && review.Status.Authenticated && reviewed == account && slices.Contains(review.Status.Audiences, Audience), nil
 }
 
 // serviceAccount turns a username of Kubernetes into namespace/name.

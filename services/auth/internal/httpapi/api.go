@@ -19,6 +19,7 @@ import (
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/clientauth"
 	"lilypad.example/services/auth/internal/feed"
 	"lilypad.example/services/auth/internal/form"
 	"lilypad.example/services/auth/internal/ratelimit"
@@ -41,7 +42,8 @@ const (
 
 // ClientAuthenticator finds the client of an assertion; see package clientauth.
 type ClientAuthenticator interface {
-	Authenticate(ctx context.Context, assertion string) (client string, err error)
+	Authenticate(ctx context.Context, assertion, source string) (client string, err error)
+	Algorithms() []string
 }
 
 // API holds what the endpoints call.
@@ -146,7 +148,8 @@ func (a *API) client(c *gin.Context) (string, error) {
 }
 
 // clientForm reads an OAuth request's form, and authenticates the sidecar that
-// sends it by the assertion in it (RFC 7523 section 2.2).
+// sends it by the assertion in it (RFC 7523 section 2.2). Like a.authenticate
+// it may return a client beside an error.
 func (a *API) clientForm(c *gin.Context) (form url.Values, client string, err error) {
 	if form, err = readForm(c.Request); err != nil {
 		return nil, "", err
@@ -155,14 +158,19 @@ func (a *API) clientForm(c *gin.Context) (form url.Values, client string, err er
 		return nil, "", oauth(errNoAssertion)
 	}
 	if client, err = a.authenticate(c, form.Get("client_assertion")); err != nil {
-		return nil, "", oauth(err)
+		return form, client, oauth(err)
+	}
+	if id, ok := form["client_id"]; ok && id[0] != client { // RFC 7521 section 4.2
+		a.Audit.Record(c, audit.ClientRefused)
+		return nil, "", oauth(clientauth.ErrInvalid)
 	}
 	return form, client, nil
 }
 
 // authenticate finds the client of an assertion, and records one that is nobody's.
+// Its source is the other end of the connection: no header is believed.
 func (a *API) authenticate(c *gin.Context, assertion string) (string, error) {
-	client, err := a.Clients.Authenticate(c, assertion)
+	client, err := a.Clients.Authenticate(c, assertion, c.RemoteIP())
 	if isInvalidClient(err) {
 		a.Audit.Record(c, audit.ClientRefused)
 	}

@@ -22,7 +22,7 @@ func (a *API) jwks(c *gin.Context) error {
 
 // metadata is GET /.well-known/oauth-authorization-server: RFC 8414.
 func (a *API) metadata(c *gin.Context) error {
-	methods, algorithms := []string{"private_key_jwt"}, []string{"ES256", "EdDSA", "RS256"}
+	methods, algorithms := []string{"private_key_jwt"}, a.Clients.Algorithms()
 	c.JSON(http.StatusOK, api.Metadata{
 		Issuer:                            a.Issuer,
 		TokenEndpoint:                     a.Issuer + "/oauth2/token",
