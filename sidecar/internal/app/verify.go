@@ -41,7 +41,7 @@ func (h *handler) verify(x *http1.Exchange) {
 		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere))
 		return
 	}
-	if !meant(q, client.Host) {
+	if !meant(q, client) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
