@@ -124,6 +124,7 @@ func TestOurOwnEndpointsNeedProofToo(t *testing.T) {
 
 // TestTheSchemeOfOurOriginIsTheBrowsers: TLS may end in front of the sidecar.
 func TestTheSchemeOfOurOriginIsTheBrowsers(t *testing.T) {
+	t.Parallel()
 	behind := func(c *app.Config) { c.TrustedHops = 1 }
 	for name, c := range map[string]struct {
 		change []func(*app.Config)
