@@ -28,8 +28,19 @@ outlive its endpoints.
     - {name: LILYPAD_CLIENT_ID, value: {{ printf "%s/$(SERVICE_ACCOUNT)" .Release.Namespace | quote }}}
     {{- end }}
     - {name: LILYPAD_CLIENT_ASSERTION_FILE, value: /var/run/secrets/lilypad/token}
-    {{- with .Values.sidecar.trustedProxies }}
+    {{- with .Values.sidecar }}
+    {{- if and (gt (int .trustedHops) 0) (not .trustedProxies) (not (and .networkPolicy.enabled .networkPolicy.clients)) }}
+    {{- fail "sidecar.trustedHops: whoever reaches the sidecar could forge the client's address: name the ingress controller in sidecar.networkPolicy.clients, or its addresses in sidecar.trustedProxies" }}
+    {{- end }}
+    {{- with .trustedHops }}
+    - {name: LILYPAD_TRUSTED_HOPS, value: {{ . | int64 | quote }}}
+    {{- end }}
+    {{- with .trustedProxies }}
     - {name: LILYPAD_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
+    {{- end }}
+    {{- with .dropHeaders }}
+    - {name: LILYPAD_DROP_HEADERS, value: {{ join "," . | quote }}}
+    {{- end }}
     {{- end }}
     - {name: LILYPAD_PUBLIC_SCHEME, value: {{ .Values.sidecar.publicScheme | quote }}}
     {{- with .Values.sidecar.limits }}

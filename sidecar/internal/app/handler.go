@@ -72,7 +72,7 @@ func (h *handler) handle(x *http1.Exchange) {
 		return
 	}
 	client := h.forwarder.Client(x)
-	if !meant(q, client.Host) {
+	if !meant(q, client) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
@@ -97,7 +97,7 @@ func (h *handler) handle(x *http1.Exchange) {
 
 const (
 	nothingHere   = "There is nothing at this address."
-	fromElsewhere = "This request came from another site, and was not carried out."
+	fromElsewhere = "This request did not come from a page of this site, and was not carried out."
 )
 
 // own serves an endpoint of the sidecar itself.
@@ -107,25 +107,35 @@ func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
 	x.ServeNetHTTP(h.endpoints.Handler(caller), endpoints.MaxBody)
 }
 
-// meant reports whether a state change comes from our own origin, or from no
-// browser at all: the rule of http.CrossOriginProtection, by Sec-Fetch-Site
-// and else by Origin, which must name the host that the browser asked for.
-// Opening a WebSocket counts as one: it is not bound by the same-origin policy
-// (R5).
-func meant(q *http1.Request, host string) bool {
+// meant reports whether a state change was asked for by a page of our own
+// origin, or by no browser at all. Opening a WebSocket counts as one: it is not
+// bound by the same-origin policy.
+//
+// A browser says so in Sec-Fetch-Site, or in Origin if it is older. One of the
+// two must be there with a cookie of ours: browsers leave both out for reads
+// only, and a client that is no browser has no reason to hold our cookie. Who
+// has none can be asked for nothing in somebody's name, except to sign in; there
+// a foreign Origin is refused, and none is that of a program.
+//
+// Referer is no substitute. Browsers that send no Origin with a form are older
+// than the cookie's prefix, and pages may forbid Referer.
+func meant(q *http1.Request, client forward.Client) bool {
 	switch q.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		if !opensWebSocket(q) {
 			return true
 		}
 	}
-	check := http.Request{Method: http.MethodPost, Host: host, Header: make(http.Header, 2)}
-	for _, name := range []string{"Sec-Fetch-Site", "Origin"} {
-		if value := q.Header.Get(name); value != "" {
-			check.Header.Set(name, value)
-		}
+	if site := q.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin" || site == "none"
 	}
-	return new(http.CrossOriginProtection).Check(&check) == nil
+	ours := cookie.Sent(q.Header)
+	origin := q.Header.Get("Origin")
+	if origin == "" {
+		return !ours
+	}
+	scheme, host, _ := strings.Cut(origin, "://")
+	return host == client.Host && (scheme == client.Proto || !ours)
 }
 
 // opensWebSocket reports whether q asks for a WebSocket, or asks in the name of

@@ -21,7 +21,7 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	}{
 		"navigation":  {"GET", []string{"Sec-Fetch-Mode", "navigate"}, 303},
 		"fetch":       {"GET", []string{"Sec-Fetch-Mode", "cors"}, 401},
-		"posted JSON": {"POST", []string{"Sec-Fetch-Mode", "cors", "Content-Type", jsonType}, 401},
+		"posted JSON": {"POST", []string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin", "Content-Type", jsonType}, 401},
 	} {
 		r := w.send(c.method, "/vault/x?y", "", append(c.pairs, "Cookie", old)...)
 		if r.status != c.status || r.status == 303 && r.header.Get("Location") != page {
@@ -43,7 +43,7 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	}
 	// Signing in again is another session, and the old one is over.
 	w.auth.set(func(a *auth) { a.age = 0 })
-	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old).setCookie(t)
+	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old, "Sec-Fetch-Site", "same-origin").setCookie(t)
 	if r := w.get("/vault", "Cookie", cookie.Name+"="+again); r.status != http.StatusOK {
 		t.Errorf("after signing in again: %d %s", r.status, r.body)
 	}

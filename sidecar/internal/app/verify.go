@@ -35,7 +35,7 @@ func (h *handler) verify(x *http1.Exchange) {
 	}
 	q := &x.Request
 	r, _ := h.routing.match(q.Method, q.Path)
-	intended := meant(q, client.Host)
+	intended := meant(q, client)
 	if asked == http.MethodHead || q.Method == http.MethodHead {
 		q.Method = asked // which says whether the answer has a body
 	}

@@ -21,6 +21,9 @@ const Name = "__Host-Http-lilypad"
 // late, and to open it again (package form). No session is ever looked up by it.
 const Former = Name + "-former"
 
+// Names are the names of all our cookies.
+func Names() []string { return []string{Name, Former} }
+
 // formerLife is how long after its session's end a form may be posted and still
 // be known to be its user's: a page that was left open overnight.
 const formerLife = 24 * time.Hour
@@ -42,13 +45,15 @@ const (
 	None State = iota
 	// One: a value that may be one of our tokens.
 	One
-	// Unusable: several cookies of our name, or a value that is no token of
-	// ours by its looks. The sender is a stranger, and the cookie is cleared.
+	// Unusable: a value that is no token of ours by its looks, or another cookie
+	// that some server takes for ours: one of the two may have been planted. The
+	// sender is a stranger, and the cookie is cleared.
 	Unusable
 )
 
-// Read looks for our cookie in all Cookie headers. With several of them it
-// never takes "the first one": one may have been planted (R4).
+// Read looks for our cookie in all Cookie fields. It takes exactly name=value,
+// as browsers send it (RFC 6265, section 4.2.1). Names are case-sensitive there,
+// so another case is another cookie.
 func Read(h http1.Header) (value string, state State) { return read(h, Name) }
 
 // ReadFormer returns the refresh token of the browser's former session, or "".
@@ -58,21 +63,37 @@ func ReadFormer(h http1.Header) string {
 }
 
 func read(h http1.Header, want string) (value string, state State) {
+	value, state = find(h, want)
+	if state == One && !plausible(value) {
+		return "", Unusable
+	}
+	return value, state
+}
+
+// find returns the value of the one cookie of a name.
+func find(h http1.Header, want string) (value string, state State) {
+	legacy := false
 	for header := range h.Values("Cookie") {
 		for rest, more := header, true; more; {
 			var pair string
 			pair, rest, more = strings.Cut(rest, ";")
-			name, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if !ok || strings.TrimRight(name, " \t") != want {
-				continue
-			}
-			if state != None {
+			name, v, ok := strings.Cut(strings.TrimPrefix(pair, " "), "=")
+			switch {
+			case ok && name == want && state == None:
+				value, state = v, One
+			case ok && name == want:
 				return "", Unusable
+			case http1.SameName(name, want): // in another case, or without a value
+			case MayBe(pair, want):
+				return "", Unusable
+			case strings.HasPrefix(strings.TrimLeft(name, " \t"), "$"):
+				legacy = true
 			}
-			value, state = strings.Trim(v, " \t"), One
 		}
 	}
-	if state == One && !plausible(value) {
+	// $Version and its like announce the syntax of RFC 2965, in which the field
+	// has another reading.
+	if state == One && legacy {
 		return "", Unusable
 	}
 	return value, state
