@@ -65,7 +65,7 @@ func TestASpellingOfAProtectedPathIsRefused(t *testing.T) {
 			t.Errorf("a stranger: %s: %d, want %d", request, r.status, status)
 		}
 		if status == http.StatusUnauthorized {
-			if r := w.send(method, target, "", "Cookie", c); r.status != http.StatusOK {
+			if r := w.send(method, target, "", "Cookie", c, "Sec-Fetch-Site", "same-origin"); r.status != http.StatusOK {
 				t.Errorf("who is signed in: %s: %d", request, r.status)
 			}
 		}
