@@ -51,7 +51,7 @@ type door struct {
 func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
 	assertion, err2 := openAssertion(c)
-	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted, Scheme: c.PublicScheme})
+	forwarder := forward.New(forward.Config{CookieNames: cookie.Names(), TrustedProxies: trusted, Scheme: c.PublicScheme})
 	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
 	})

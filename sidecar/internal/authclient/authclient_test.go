@@ -67,7 +67,7 @@ func TestT90_AConnectionThatClosedIsNoFailure(t *testing.T) {
 	if calls.Load()%2 == 0 {
 		t.Fatal("the next call would not be the one that fails")
 	}
-	if _, _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
+	if _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
 		t.Errorf("login: %v", err)
 	}
 }
