@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// cookieName is the one cookie that the product sets.
-const cookieName = "__Host-Http-lilypad"
+// cookieName is the one cookie that the product sets while somebody is signed
+// in; knownName is what is left of it when they have signed out.
+const (
+	cookieName = "__Host-Http-lilypad"
+	knownName  = cookieName + "-known"
+)
 
 // A World is a running product.
 type World struct {

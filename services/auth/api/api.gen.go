@@ -225,7 +225,10 @@ type PasswordChange struct {
 // Presenter Who is in front of the client; for rate limits, audit and to tell a lost response from a copied token.
 type Presenter struct {
 	ClientAddress string `json:"client_address"`
-	UserAgent     string `json:"user_agent"`
+
+	// Sessions At a login or registration: refresh tokens of sessions that this browser has or had, over or not, the newest first. They make it a known device of their accounts, whose attempts are counted apart from strangers'.
+	Sessions  *[]string `json:"sessions,omitempty"`
+	UserAgent string    `json:"user_agent"`
 }
 
 // Problem defines model for Problem.
@@ -253,8 +256,10 @@ type SealedForm struct {
 
 // Session defines model for Session.
 type Session struct {
-	Token Token `json:"token"`
-	User  User  `json:"user"`
+	// OtherSessions Those of the presenter's sessions that belong to other accounts, to be presented again.
+	OtherSessions []string `json:"other_sessions"`
+	Token         Token    `json:"token"`
+	User          User     `json:"user"`
 }
 
 // SessionInfo defines model for SessionInfo.

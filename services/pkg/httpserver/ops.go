@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ func Ops(ready *Readiness, metrics *prometheus.Registry) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready.Err(); err != nil {
 			// Which dependency fails is in the log and the metrics, not here.
+			w.Header().Set("Retry-After", strconv.Itoa(int(checkEvery/time.Second)))
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}

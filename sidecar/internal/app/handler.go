@@ -51,6 +51,7 @@ type handler struct {
 type visitor struct {
 	by     authclient.Presenter
 	cookie string
+	header http1.Header // that the cookie was in
 	view   session.View // empty for a stranger
 	// ended: the cookie's session is over.
 	ended bool
@@ -102,7 +103,7 @@ const (
 
 // own serves an endpoint of the sidecar itself.
 func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
-	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header)}
+	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header), Known: cookie.ReadKnown(x.Request.Header)}
 	caller.Cookie, caller.State = cookie.Read(x.Request.Header)
 	x.ServeNetHTTP(h.endpoints.Handler(caller), endpoints.MaxBody)
 }
@@ -168,7 +169,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 		return nil
 	case cookie.One:
 	}
-	v.cookie = value
+	v.cookie, v.header = value, x.Request.Header
 	err := h.accept(v, func() (session.View, error) { return h.sessions.Fresh(value) })
 	if !errors.Is(err, session.ErrUnknown) {
 		return err
@@ -184,7 +185,7 @@ func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	view, err := ask()
 	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
 		h.metrics.ended(end.Reason)
-		v.view, v.ended, v.setCookies = session.View{}, true, cookie.End(v.cookie)
+		v.view, v.ended, v.setCookies = session.View{}, true, cookie.End(v.cookie, cookie.ReadKnown(v.header))
 		return nil
 	}
 	if err != nil {
@@ -376,7 +377,7 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 	}
 	h.log.Warn("session could not be looked up", "error", err, "request_id", x.ID())
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Your session cannot be checked at the moment. You are still signed in: please try again shortly.")
-	p.RetryAfter = 5 * time.Second
+	p.RetryAfter = authclient.RetryAfter(err)
 	h.refuse(x, nil, p)
 }
 

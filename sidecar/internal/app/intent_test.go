@@ -67,7 +67,7 @@ func TestAWriteWithOurCookieNeedsProofOfItsOrigin(t *testing.T) {
 	}{
 		"POST": {"POST", nil}, "PUT": {"PUT", nil}, "PATCH": {"PATCH", nil}, "DELETE": {"DELETE", nil},
 		"of a method that we do not know": {"PROPFIND", nil},
-		"WebSocket": {"GET", upgrade},
+		"WebSocket":                       {"GET", upgrade},
 	}
 	for proof, p := range proofs("https://" + strings.TrimPrefix(w.url, "http://")) {
 		for request, q := range requests {

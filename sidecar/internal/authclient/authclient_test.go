@@ -80,7 +80,7 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 	if calls.Load()%2 == 0 {
 		t.Fatal("the next call would not be the one that fails")
 	}
-	if _, _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
+	if _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
 		t.Errorf("login: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
 // Package cookie reads and writes the browser's one cookie, whose value is the
-// refresh token, and what is left of it when its session has ended. Nothing
-// else of the sidecar knows their names or attributes.
+// refresh token, and the two that are left of it when its session has ended.
+// Nothing else of the sidecar knows their names or attributes.
 package cookie
 
 import (
@@ -21,8 +21,24 @@ const Name = "__Host-Http-lilypad"
 // late, and to open it again (package form). No session is ever looked up by it.
 const Former = Name + "-former"
 
+// Known is the name under which a browser keeps the refresh tokens of sessions
+// that have ended, also by signing out, of a few accounts. With them it is a
+// known device when somebody signs in to one of these accounts again, and
+// strangers who guess at its password do not keep its owner out. No session is
+// ever looked up by it, and no form kept or opened. It names no account.
+const Known = Name + "-known"
+
 // Names are the names of all our cookies.
-func Names() []string { return []string{Name, Former} }
+func Names() []string { return []string{Name, Former, Known} }
+
+const (
+	// knownLife is as long as the auth service keeps the record of a session
+	// after its end.
+	knownLife = 30 * 24 * time.Hour
+	// maxKnown is how many sessions a browser remembers: of people who share it.
+	maxKnown  = 3
+	separator = "~" // in no token
+)
 
 // formerLife is how long after its session's end a form may be posted and still
 // be known to be its user's: a page that was left open overnight.
@@ -60,6 +76,22 @@ func Read(h http1.Header) (value string, state State) { return read(h, Name) }
 func ReadFormer(h http1.Header) string {
 	value, _ := read(h, Former)
 	return value
+}
+
+// ReadKnown returns the refresh tokens of sessions that this browser had, the
+// newest first.
+func ReadKnown(h http1.Header) []string {
+	value, state := find(h, Known)
+	if state != One {
+		return nil
+	}
+	var known []string
+	for token := range strings.SplitSeq(value, separator) {
+		if len(known) < maxKnown && plausible(token) {
+			known = append(known, token)
+		}
+	}
+	return known
 }
 
 func read(h http1.Header, want string) (value string, state State) {
@@ -109,9 +141,11 @@ func Set(token string, end, now time.Time) string {
 // Clear returns the Set-Cookie value that takes the cookie from the browser.
 func Clear() string { return write(Name, "", 0) }
 
-// End returns the Set-Cookie values that make token, whose session is over, the
-// former one.
-func End(token string) []string { return []string{Clear(), SetFormer(token)} }
+// End returns the Set-Cookie values that make token, whose session has ended by
+// itself or from elsewhere, the former one, and the newest of the known.
+func End(token string, known []string) []string {
+	return []string{Clear(), SetFormer(token), AddKnown(token, known)}
+}
 
 // SetFormer returns the Set-Cookie value that has the browser remember token
 // for a while from now on.
@@ -119,6 +153,21 @@ func SetFormer(token string) string { return write(Former, token, formerLife) }
 
 // ClearFormer returns the Set-Cookie value that has it forget that.
 func ClearFormer() string { return write(Former, "", 0) }
+
+// AddKnown returns the Set-Cookie value that has the browser remember token,
+// whose session is over, and before it the known ones.
+func AddKnown(token string, known []string) string {
+	return SetKnown(append([]string{token}, known...))
+}
+
+// SetKnown returns the Set-Cookie value that has the browser remember the first
+// few of these tokens, and no others.
+func SetKnown(known []string) string {
+	if len(known) == 0 {
+		return write(Known, "", 0)
+	}
+	return write(Known, strings.Join(known[:min(len(known), maxKnown)], separator), knownLife)
+}
 
 func write(name, value string, life time.Duration) string {
 	return name + "=" + value + attributes + "; Max-Age=" + strconv.FormatInt(int64(life/time.Second), 10)

@@ -2,6 +2,7 @@ package cookie_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,9 +96,47 @@ func TestACookieOfOursIsSeenInEachReading(t *testing.T) {
 	}
 }
 
-func TestT01_CookieAttributes(t *testing.T) {
+func TestAFewKnownSessionsAreRead(t *testing.T) {
+	other := strings.Replace(token, ".7.", ".8.", 1)
+	long := strings.Repeat("A", 201)
+	for name, c := range map[string]struct {
+		value string
+		want  []string
+	}{
+		"none":                {"", nil},
+		"one":                 {token, []string{token}},
+		"two":                 {token + "~" + other, []string{token, other}},
+		"junk among them":     {"junk~" + token + "~~v1." + long + "~" + other, []string{token, other}},
+		"more than are kept":  {strings.Repeat(token+"~", 9), []string{token, token, token}},
+		"another separator":   {token + "," + other, nil},
+		"a second such field": {token + "; " + cookie.Known + "=" + other, nil},
+	} {
+		var h http1.Header
+		h.Add("Cookie", "a=b; "+cookie.Known+"="+c.value)
+		if got := cookie.ReadKnown(h); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestKnownSessionsOfABrowserAreFewAndExpire(t *testing.T) {
+	c, err := http.ParseSetCookie(cookie.AddKnown(token, []string{"b", "c", "d"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Value != token+"~b~c" || c.MaxAge != 30*24*3600 {
+		t.Errorf("%s", c)
+	}
+	if c, err := http.ParseSetCookie(cookie.SetKnown(nil)); err != nil || c.MaxAge != -1 {
+		t.Errorf("%s, %v", c, err)
+	}
+}
+
+func TestCookieAttributes(t *testing.T) {
 	now := time.Now()
-	for name, text := range map[string]string{"set": cookie.Set(token, now.Add(time.Hour), now), "clear": cookie.Clear()} {
+	for name, text := range map[string]string{
+		"set": cookie.Set(token, now.Add(time.Hour), now), "clear": cookie.Clear(), "former": cookie.SetFormer(token), "known": cookie.AddKnown(token, []string{token, token}),
+	} {
 		c, err := http.ParseSetCookie(text)
 		if err != nil {
 			t.Fatal(err)

@@ -76,7 +76,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := gcra.New(redisClient, func() []byte { return keys.ring().Derive("ratelimit") }, ratelimit.DefaultRates())
+	limits, err := gcra.New(redisClient, func() [][]byte { return keys.ring().Derive("ratelimit") }, ratelimit.DefaultRates())
 	if err != nil {
 		return nil, err
 	}

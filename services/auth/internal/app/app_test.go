@@ -236,7 +236,12 @@ const password = "a pond full of tadpoles"
 
 func (s *service) register(email string) api.Session {
 	s.t.Helper()
-	a := s.json("/v1/users", api.NewUser{Email: email, Name: "Fred", Password: password, Presenter: presenter})
+	return s.registerFrom(email, presenter.ClientAddress)
+}
+
+func (s *service) registerFrom(email, from string) api.Session {
+	s.t.Helper()
+	a := s.json("/v1/users", api.NewUser{Email: email, Name: "Fred", Password: password, Presenter: api.Presenter{UserAgent: "test", ClientAddress: from}})
 	if a.status != http.StatusCreated {
 		s.t.Fatalf("register: %d %s", a.status, a.body)
 	}

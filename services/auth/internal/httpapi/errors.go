@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -29,10 +28,6 @@ const (
 var errNoAssertion = errors.New("httpapi: no client assertion")
 
 var errMalformed = problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes.")
-
-// retryAfter is what a client waits when a store is away: long enough to let
-// it come back, short enough for a person.
-const retryAfter = 5 * time.Second
 
 // an oauthError is an answer of RFC 6749 section 5.2.
 type oauthError struct {
@@ -98,7 +93,9 @@ func toProblem(err error) *problem.Problem {
 	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable), errors.Is(err, authn.ErrUnavailable),
 		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, form.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This does not work at the moment. Please try again shortly.")
-		p.RetryAfter = retryAfter
+		if busy, ok := errors.AsType[*password.BusyError](err); ok {
+			p.RetryAfter = busy.RetryAfter
+		}
 		return p
 	}
 	return problem.From(err)

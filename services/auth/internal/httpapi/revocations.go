@@ -25,9 +25,7 @@ const writeTimeout = 5 * time.Second
 func (a *API) revocations(c *gin.Context) error {
 	missed, follower := a.Feed.Follow(c.GetHeader("Last-Event-ID"))
 	if follower == nil {
-		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Too many follow already.")
-		p.RetryAfter = retryAfter
-		return p
+		return problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Too many follow already.")
 	}
 	defer follower.Close()
 	c.Header("Content-Type", "text/event-stream")

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -9,6 +11,7 @@ import (
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
 )
@@ -91,10 +94,23 @@ func (a *API) changePassword(c *gin.Context) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	if err := a.limit(c, ratelimit.LoginAccount, p.Subject, audit.User(p.Subject)); err != nil {
+	// A session is a known device: strangers who use up the attempts at the
+	// account do not keep its owner from changing the password.
+	device := ratelimit.DeviceSubject(p.Subject, p.SessionID)
+	who := []audit.Attr{audit.User(p.Subject), audit.Session(p.SessionID)}
+	if err := a.limit(c, ratelimit.LoginDevice, device, who...); err != nil {
 		return err
 	}
-	if err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID); err != nil {
+	err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID)
+	switch faults, refused := errors.AsType[user.FieldErrors](err); {
+	case slices.Contains(faults, user.FieldError{Field: user.FieldCurrentPassword, Code: user.CodeWrong}):
+		a.Audit.Record(c, audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword.String()))...)
+	case err == nil || refused:
+		// The current password was right, whatever is wrong with the new one. A
+		// count that stays is no reason to fail what may be done already.
+		_ = a.Limits.Reset(c, ratelimit.LoginDevice, device)
+	}
+	if err != nil {
 		return err
 	}
 	a.Audit.Record(c, audit.PasswordChanged, audit.User(p.Subject))

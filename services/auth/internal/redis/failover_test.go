@@ -311,7 +311,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // limits are of many subjects, so that every primary has some.
 func limits(t *testing.T, client goredis.UniversalClient) {
-	limiter, err := gcra.New(client, func() []byte { return []byte("secret") }, ratelimit.DefaultRates())
+	limiter, err := gcra.New(client, func() [][]byte { return [][]byte{[]byte("secret")} }, ratelimit.DefaultRates())
 	if err != nil {
 		t.Fatal(err)
 	}

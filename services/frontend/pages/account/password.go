@@ -60,7 +60,7 @@ func (p *Page) refused(c *gin.Context, err error) (int, attempt) {
 	}
 	if limited, ok := errors.AsType[*upstream.RateLimitedError](err); ok {
 		failure.Limited(limited.RetryAfter).SetHeader(c.Writer.Header())
-		return http.StatusTooManyRequests, attempt{Message: "Too many attempts. Please wait a minute, then try again."}
+		return http.StatusTooManyRequests, attempt{Message: "Too many attempts. Please try again later."}
 	}
 	if errors.Is(err, upstream.ErrUnavailable) {
 		p.log.WarnContext(c, "change of password not confirmed", "error", err)

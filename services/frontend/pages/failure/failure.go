@@ -80,7 +80,7 @@ func Away() *problem.Problem {
 
 // Limited is for what was tried too often.
 func Limited(wait time.Duration) *problem.Problem {
-	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please wait a minute, then try again.")
+	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = wait
 	return p
 }
