@@ -42,7 +42,8 @@ func (c *claims) GetSubject() (string, error)                  { return c.Subjec
 func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return c.Audience, nil }
 func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.Expires.NumericDate, nil }
 func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return c.NotBefore.NumericDate, nil }
-func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return c.IssuedAt.NumericDate, nil }
+
+func (c *claims) GetIssuedAt() (*jwt.NumericDate, error) { return c.IssuedAt.NumericDate, nil }
 
 // Validate checks what the library does not.
 func (c *claims) Validate() error {
