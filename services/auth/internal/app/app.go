@@ -112,10 +112,13 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		Clients: clients.auth,
 		Limits:  limits,
 		Forms:   redis.NewForms(redisClient),
-		// This service verifies tokens as every other does, against the keys that it publishes.
-		Verifier: authn.NewVerifier(ctx, authn.Config{JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience}),
-		Audit:    trail,
-		Log:      log,
+		// This service verifies tokens as every other does, against the keys that it
+		// publishes and the revocations that it passes on.
+		Verifier: authn.NewVerifier(ctx, authn.Config{
+			JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience, Revocations: a.feed,
+		}),
+		Audit: trail,
+		Log:   log,
 	}).Handler()))
 
 	ready := httpserver.NewReadiness(ctx, func(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/config"
 )
 
@@ -66,7 +67,7 @@ func (c *Config) Check() error {
 		text string
 	}{
 		{strings.HasSuffix(c.Issuer, "/"), "LILYPAD_ISSUER must not end in /: verifiers compare it to the letter"},
-		{c.AccessTTL > 10*time.Minute, "LILYPAD_ACCESS_TTL: more than 10m keeps a stolen access token alive too long"},
+		{c.AccessTTL > authn.MaxLife, "LILYPAD_ACCESS_TTL: more than 10m keeps a stolen access token alive too long"},
 		{c.AccessTTL > 0 && c.AccessTTL < time.Second, "LILYPAD_ACCESS_TTL: less than 1s would be over before it arrives"},
 		{c.AccessTTL >= c.IdleTTL, "LILYPAD_ACCESS_TTL must be shorter than LILYPAD_IDLE_TTL"},
 		{c.IdleTTL > c.AbsoluteTTL, "LILYPAD_IDLE_TTL must not be longer than LILYPAD_ABSOLUTE_TTL"},

@@ -118,13 +118,24 @@ func limitBody(next http.Handler) http.Handler {
 	})
 }
 
-// signedIn lets only requests with a valid access token go on.
+// signedIn lets only requests go on that carry a valid access token of a session
+// that lives. It asks the session's record: the revocation feed brings an end a
+// moment later, and not at all while Redis is away.
 func (a *API) signedIn(c *gin.Context) {
 	passed := false
 	a.Verifier.Require(authn.JSON)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		c.Request, passed = r, true
 	})).ServeHTTP(c.Writer, c.Request)
 	if !passed {
+		c.Abort()
+		return
+	}
+	p, _ := authn.FromContext(c)
+	if _, err := a.Sessions.Alive(c, session.FamilyID(p.SessionID)); err != nil {
+		if errors.Is(err, session.ErrInvalidGrant) {
+			err = authn.InvalidToken()
+		}
+		a.fail(c, err)
 		c.Abort()
 	}
 }
