@@ -10,6 +10,7 @@ The app itself listens on 127.0.0.1 only, and sleeps in `preStop`: a native side
 outlive its endpoints.
 */}}
 {{- define "lilypad-sidecar.container" -}}
+{{- if not (hasKey . "sidecarInspects") }}{{ include "lilypad-sidecar.check" . }}{{ end -}}
 - name: sidecar
   image: {{ include "lilypad-sidecar.image" . }}
   imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
@@ -66,18 +67,19 @@ outlive its endpoints.
     - {name: {{ .name }}, value: {{ .value | quote }}}
     {{- end }}
   ports:
-    - {name: http, containerPort: 8080}
-    - {name: sidecar-ops, containerPort: 9090}
+    # Names that no other container has: a Service finds the port by its name.
+    - {name: lilypad-http, containerPort: 8080}
+    - {name: lilypad-ops, containerPort: 9090}
   startupProbe:
-    httpGet: {path: /readyz, port: sidecar-ops}
+    httpGet: {path: /readyz, port: lilypad-ops}
     periodSeconds: 1
     failureThreshold: 60
   livenessProbe:
-    httpGet: {path: /livez, port: sidecar-ops}
+    httpGet: {path: /livez, port: lilypad-ops}
     periodSeconds: 10
     timeoutSeconds: 5
   readinessProbe:
-    httpGet: {path: /readyz, port: sidecar-ops}
+    httpGet: {path: /readyz, port: lilypad-ops}
     periodSeconds: 3
     timeoutSeconds: 3
   securityContext:

@@ -30,6 +30,7 @@ import (
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/storetls"
 )
 
 // ownAudience is this service's name in the aud claim, for /v1/me.
@@ -198,7 +199,7 @@ func (a *App) openRedis(ctx context.Context, c *Config) (goredis.UniversalClient
 		a.close = append(a.close, stop)
 		return client, nil
 	}
-	client, err := redis.Connect(ctx, c.RedisURL.Reveal())
+	client, err := connectRedis(ctx, c.Stores)
 	if err != nil {
 		return nil, err
 	}
@@ -221,12 +222,45 @@ func (a *App) openRecords(ctx context.Context, c *Config) (user.Store, session.R
 	return store, sessions, store.Ping, nil
 }
 
+func connectRedis(ctx context.Context, s Stores) (goredis.UniversalClient, error) {
+	roots, err := storetls.Roots(s.RedisCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("LILYPAD_REDIS_CA_FILE: %w", err)
+	}
+	client, err := redis.Connect(ctx, s.RedisURL.Reveal(), roots)
+	return client, storetls.Explain(err, "LILYPAD_REDIS_CA_FILE")
+}
+
 // OpenPostgres brings the schema up to date and opens the accounts.
 func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
-	if err := postgres.Migrate(ctx, s.DatabaseURL.Reveal()); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
+	if err := s.Migrate(ctx); err != nil {
+		return nil, err
 	}
-	return postgres.Open(ctx, s.DatabaseURL.Reveal())
+	url, err := s.postgresURL()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, url)
+}
+
+// Migrate brings the schema of the accounts up to date.
+func (s *Stores) Migrate(ctx context.Context) error {
+	url, err := s.postgresURL()
+	if err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, url); err != nil {
+		return fmt.Errorf("postgres: %w", storetls.Explain(err, "LILYPAD_DATABASE_CA_FILE"))
+	}
+	return nil
+}
+
+func (s *Stores) postgresURL() (string, error) {
+	url, err := storetls.PostgresURL(s.DatabaseURL.Reveal(), s.DatabaseCAFile)
+	if err != nil {
+		return "", fmt.Errorf("LILYPAD_DATABASE_CA_FILE: %w", err)
+	}
+	return url, nil
 }
 
 // ChangeUser opens the accounts for an operator's change to one of them, and
@@ -250,7 +284,7 @@ func ChangeUser(ctx context.Context, s Stores, trail *audit.Log, event audit.Eve
 // session.ErrNotFound, and otherwise says what keeps Redis from answering.
 func InspectFamily(ctx context.Context, s Stores, family session.FamilyID) (redis.Holding, error) {
 	goredis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // the error says as much
-	client, err := redis.Connect(ctx, s.RedisURL.Reveal())
+	client, err := connectRedis(ctx, s)
 	if err != nil {
 		return redis.Holding{}, err
 	}

@@ -34,6 +34,7 @@ import (
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
 	"lilypad.example/services/pkg/redistest"
+	"lilypad.example/services/pkg/tlstest"
 )
 
 // service is a running auth service and a client of it, which checks every
@@ -510,6 +511,38 @@ func TestBadSettingsAreReportedAtOnce(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no word of %s in %v", want, err)
 		}
+	}
+}
+
+func TestStoresAreVerifiedByTheirAuthorities(t *testing.T) {
+	c, key := settings(t, t.TempDir())
+	forRedis, forPostgres := tlstest.NewCA(t), tlstest.NewCA(t)
+	redis, postgres := redistest.StartTLS(t, forRedis), pgtest.StartServerTLS(t, forPostgres)
+	database := "postgres://postgres@" + postgres.Addr() + "/postgres"
+	c.Store, c.RedisURL, c.DatabaseURL = "external", config.NewSecret("rediss://"+redis.Addr()), config.NewSecret(database)
+	refused := func(name string, faults ...string) {
+		t.Helper()
+		_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
+		for _, want := range faults {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %s", name, err, want)
+			}
+		}
+	}
+	refused("no authority", "LILYPAD_REDIS_CA_FILE names the file", "LILYPAD_DATABASE_CA_FILE names the file")
+	c.RedisCAFile, c.DatabaseCAFile = forPostgres.File, forRedis.File
+	refused("each has the other's", "LILYPAD_REDIS_CA_FILE names the file", "LILYPAD_DATABASE_CA_FILE names the file")
+	c.RedisCAFile, c.DatabaseCAFile = c.RingKeysFile, "/nowhere"
+	refused("no certificates", "LILYPAD_REDIS_CA_FILE: "+c.RingKeysFile, "LILYPAD_DATABASE_CA_FILE: open /nowhere")
+	c.RedisCAFile, c.DatabaseCAFile = forRedis.File, forPostgres.File
+	c.RedisURL, c.DatabaseURL = config.NewSecret("redis://"+redis.Addr()), config.NewSecret(database+"?sslmode=disable")
+	refused("authorities without TLS", "redis URL: a certificate authority is set", "LILYPAD_DATABASE_CA_FILE: a certificate authority is set")
+
+	c.RedisURL, c.DatabaseURL = config.NewSecret("rediss://"+redis.Addr()), config.NewSecret(database)
+	s := start(t, c, key)
+	begun := s.register("fred@pond.test")
+	if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusOK {
+		t.Errorf("refresh: %d %s, want 200", a.status, a.body)
 	}
 }
 

@@ -16,8 +16,11 @@ import (
 // Stores says where accounts and sessions are kept.
 type Stores struct {
 	Store       string        `default:"external" enum:"external,embedded" help:"Where state is kept: external is Postgres and Redis; embedded is this process, and gone with it."`
-	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres with the accounts: postgres://user:password@host/database; or host,host/database?target_session_attrs=read-write for whichever of several is the primary."`
-	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for TLS."`
+	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres with the accounts: postgres://user:password@host/database; or host,host/database?target_session_attrs=read-write for whichever of several is the primary. TLS, verified, unless sslmode=disable."`
+	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for TLS, verified."`
+
+	DatabaseCAFile string `name:"database-ca-file" placeholder:"FILE" help:"Certificates (PEM) of the authority that Postgres is verified by. Default: the public authorities."`
+	RedisCAFile    string `name:"redis-ca-file" placeholder:"FILE" help:"Certificates (PEM) of the authority that Redis is verified by. Default: the public authorities."`
 }
 
 // Config is everything that can be set for auth serve.

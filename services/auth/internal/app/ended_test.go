@@ -1,18 +1,14 @@
 package app_test
 
 import (
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	goredis "github.com/redis/go-redis/v9"
 
 	"lilypad.example/services/auth/api"
-	"lilypad.example/services/auth/internal/app"
-	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
 	"lilypad.example/services/pkg/redistest"
@@ -57,13 +53,6 @@ func (s *service) mustRefuseEverywhere(token api.Token, sid string) {
 	}
 }
 
-func disable(t *testing.T, c *app.Config, email string) {
-	t.Helper()
-	if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), email, true); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce ends one of a user's two
 // sessions. Its access token must have no effect from then on, least of all on
 // the other session.
@@ -102,7 +91,7 @@ func TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce(t *testing.T) {
 	}
 	t.Run("everything of a disabled user", func(t *testing.T) {
 		token := s.register("disabled@pond.test").Token
-		disable(t, c, "disabled@pond.test")
+		setDisabled(t, c, "disabled@pond.test", true)
 		s.mustRefuseEverywhere(token, token.Sid)
 	})
 }
@@ -115,7 +104,7 @@ func TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway(t *testing.T) {
 	s := start(t, c, key)
 	ended, alive := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
 	redis.Stop()
-	disable(t, c, "fred@pond.test")
+	setDisabled(t, c, "fred@pond.test", true)
 	s.mustRefuseEverywhere(ended, ended.Sid)
 	if a := s.bearer(http.MethodGet, "/v1/me", alive); a.status != http.StatusOK {
 		t.Errorf("a session that lives: got %d %s, want 200", a.status, a.body)

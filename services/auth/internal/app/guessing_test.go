@@ -34,8 +34,8 @@ func newClocked(t *testing.T) *clocked {
 	c, key := settings(t, t.TempDir())
 	redis, _ := redistest.Mini(t)
 	redis.Server().SetPreHook(func(peer *server.Peer, command string, _ ...string) bool {
-		if command == "INFO" { // which it does not know of memory
-			peer.WriteBulk("maxmemory_policy:noeviction\r\n")
+		if command == "INFO" { // of which it knows neither memory nor replication
+			peer.WriteBulk("maxmemory_policy:noeviction\r\nmaster_replid:0123456789abcdef\r\n")
 		}
 		return command == "INFO"
 	})

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"lilypad.example/services/pkg/storetls"
 )
 
 //go:embed migrations/*.sql
@@ -30,6 +32,7 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	conn := cfg.ConnConfig
+	storetls.Postgres(&conn.Config)
 	conn.ConnectTimeout = connectTimeout
 	conn.RuntimeParams["application_name"] = "lilypad-auth-migrate"
 	db := stdlib.OpenDB(*conn)

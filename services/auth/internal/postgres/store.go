@@ -17,6 +17,7 @@ import (
 
 	"lilypad.example/services/auth/internal/postgres/queries"
 	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/storetls"
 )
 
 // Bounds of the pool. The size is a default (pool_max_conns in the URL changes it); the times are not, because they hold each
@@ -41,8 +42,8 @@ type Store struct {
 	timeout time.Duration // of one operation
 }
 
-// Open connects to the database at url (postgres://… with the parameters of libpq and pgxpool) and says so if that fails. It does
-// not migrate.
+// Open connects to the database at url (postgres://… with the parameters of libpq and pgxpool; see storetls.Postgres for its
+// sslmode) and says so if that fails. It does not migrate.
 func Open(ctx context.Context, url string) (*Store, error) {
 	cfg, err := poolConfig(url)
 	if err != nil {
@@ -73,6 +74,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 	cfg.MaxConnLifetimeJitter = lifetime / 10
 	cfg.HealthCheckPeriod = healthCheck
 	conn := cfg.ConnConfig
+	storetls.Postgres(&conn.Config)
 	conn.ConnectTimeout = connectTimeout
 	maps.Copy(conn.RuntimeParams, map[string]string{
 		"application_name":                    "lilypad-auth",

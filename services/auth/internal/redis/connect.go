@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,9 +19,10 @@ var errEvicts = errors.New("redis evicts keys when memory is short, which logs u
 
 // Connect returns a client of the Redis at url, alone, behind Sentinel or a
 // Cluster (see parseURL), and checks that it answers and that no primary of it
-// ever evicts (T68). Replicas are never asked: what they say may be over.
-func Connect(ctx context.Context, url string) (redis.UniversalClient, error) {
-	client, err := open(url)
+// ever evicts. With TLS all its servers are verified by roots, or by the public
+// authorities if that is nil. Replicas are never asked: what they say may be over.
+func Connect(ctx context.Context, url string, roots *x509.CertPool) (redis.UniversalClient, error) {
+	client, err := open(url, roots)
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +45,12 @@ const (
 	dialTries = 1
 )
 
-func open(url string) (redis.UniversalClient, error) {
+func open(url string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	place, err := parseURL(url)
 	if err != nil {
+		return nil, err
+	}
+	if err := place.trust(roots); err != nil {
 		return nil, err
 	}
 	if o := place.alone; o != nil {

@@ -235,7 +235,7 @@ func TestT68_OnACluster(t *testing.T) {
 		if err := cluster.Primary(2).Client(t).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := redis.Connect(t.Context(), cluster.URL()); err == nil || !strings.Contains(err.Error(), "noeviction") {
+		if _, err := redis.Connect(t.Context(), cluster.URL(), nil); err == nil || !strings.Contains(err.Error(), "noeviction") {
 			t.Errorf("a Cluster of which one primary evicts: %v", err)
 		}
 	})

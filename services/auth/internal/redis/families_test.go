@@ -143,11 +143,11 @@ func TestNonsenseIsAnOutage(t *testing.T) {
 
 func TestT68_EvictingRedisIsRefused(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
-	_, err := redis.Connect(t.Context(), server.URL())
+	_, err := redis.Connect(t.Context(), server.URL(), nil)
 	if err == nil || !strings.Contains(err.Error(), "noeviction") {
 		t.Errorf("%v", err)
 	}
-	client, err := redis.Connect(t.Context(), redistest.Start(t).URL())
+	client, err := redis.Connect(t.Context(), redistest.Start(t).URL(), nil)
 	if err != nil {
 		t.Fatalf("default policy: %v", err)
 	}

@@ -50,7 +50,7 @@ func (deaf) Ended(session.Record)      {}
 // connect is Connect as the auth service does it.
 func connect(t *testing.T, url string) goredis.UniversalClient {
 	t.Helper()
-	client, err := redis.Connect(t.Context(), url)
+	client, err := redis.Connect(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

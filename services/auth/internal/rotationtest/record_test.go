@@ -188,6 +188,9 @@ func TestALogoutIsTwiceInNoStream(t *testing.T) {
 	client := w.redis.Client(t)
 	ahead := w.replica(0, client, func() time.Time { return time.Now().Add(2 * time.Second) }, nil)
 	behind := w.replica(1, client, func() time.Time { return time.Now().Add(-2 * time.Second) }, nil)
+	if err := ahead.Reconcile(t.Context(), 0); err != nil { // the first time it completes the stream
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var reconciling sync.WaitGroup
 	reconciling.Go(func() {

@@ -18,6 +18,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/storetls"
 )
 
 // migrateWithin bounds the start: a database that does not answer is a fault
@@ -28,12 +29,13 @@ const migrateWithin = 5 * time.Minute
 type Config struct {
 	config.Common
 
-	Listen      string        `default:":8080" help:"Address of the API."`
-	Store       string        `default:"external" enum:"external,embedded" help:"Where pettings are kept: external in PostgreSQL, embedded in this process, for trying out: ${enum}."`
-	DatabaseURL config.Secret `help:"PostgreSQL, as postgres://user:password@host/database."`
-	AuthURL     string        `help:"The auth service, for its signing keys. Required."`
-	Issuer      string        `help:"The issuer that tokens must name; the auth URL unless set."`
-	Audience    string        `default:"frogs" help:"The audience that tokens must name."`
+	Listen         string        `default:":8080" help:"Address of the API."`
+	Store          string        `default:"external" enum:"external,embedded" help:"Where pettings are kept: external in PostgreSQL, embedded in this process, for trying out: ${enum}."`
+	DatabaseURL    config.Secret `help:"PostgreSQL, as postgres://user:password@host/database. TLS, verified, unless sslmode=disable."`
+	DatabaseCAFile string        `name:"database-ca-file" help:"Certificates (PEM) of the authority that PostgreSQL is verified by. Default: the public authorities."`
+	AuthURL        string        `help:"The auth service, for its signing keys. Required."`
+	Issuer         string        `help:"The issuer that tokens must name; the auth URL unless set."`
+	Audience       string        `default:"frogs" help:"The audience that tokens must name."`
 }
 
 // Check returns all faults of the settings.
@@ -104,10 +106,14 @@ func open(ctx context.Context, c Config) (frog.Store, func(), error) {
 	if c.Store == "embedded" {
 		return memory.New(), func() {}, nil
 	}
-	if err := Migrate(ctx, c.DatabaseURL); err != nil {
+	if err := Migrate(ctx, c.DatabaseURL, c.DatabaseCAFile); err != nil {
 		return nil, nil, err
 	}
-	s, err := postgres.Open(ctx, c.DatabaseURL.Reveal())
+	url, err := databaseURL(c.DatabaseURL, c.DatabaseCAFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := postgres.Open(ctx, url)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,13 +121,25 @@ func open(ctx context.Context, c Config) (frog.Store, func(), error) {
 }
 
 // Migrate brings the database to this release's schema.
-func Migrate(ctx context.Context, database config.Secret) error {
+func Migrate(ctx context.Context, database config.Secret, caFile string) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateWithin)
 	defer cancel()
-	if err := postgres.Migrate(ctx, database.Reveal()); err != nil {
-		return fmt.Errorf("LILYPAD_DATABASE_URL: %w", err)
+	url, err := databaseURL(database, caFile)
+	if err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, url); err != nil {
+		return fmt.Errorf("LILYPAD_DATABASE_URL: %w", storetls.Explain(err, "LILYPAD_DATABASE_CA_FILE"))
 	}
 	return nil
+}
+
+func databaseURL(database config.Secret, caFile string) (string, error) {
+	url, err := storetls.PostgresURL(database.Reveal(), caFile)
+	if err != nil {
+		return "", fmt.Errorf("LILYPAD_DATABASE_CA_FILE: %w", err)
+	}
+	return url, nil
 }
 
 // Addr returns where the API listens.

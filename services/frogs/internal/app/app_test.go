@@ -12,6 +12,7 @@ import (
 	"lilypad.example/services/frogs/internal/app"
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
+	"lilypad.example/services/pkg/tlstest"
 )
 
 // command is the shape of `frogs serve` without its Run.
@@ -85,6 +86,24 @@ func TestServesOnTheEmbeddedStore(t *testing.T) { serve(t, app.Config{Store: "em
 
 func TestServesOnPostgresAfterMigratingIt(t *testing.T) {
 	serve(t, app.Config{Store: "external", DatabaseURL: config.NewSecret(pgtest.URL(t, nil))})
+}
+
+func TestTheDatabaseIsVerifiedByItsAuthority(t *testing.T) {
+	ca := tlstest.NewCA(t)
+	server := pgtest.StartServerTLS(t, ca)
+	c := app.Config{Store: "external", DatabaseURL: config.NewSecret("postgres://postgres@" + server.Addr() + "/postgres"), Common: config.Common{LogLevel: "error", LogFormat: "json"}}
+	for file, want := range map[string]string{
+		"":                    "LILYPAD_DATABASE_CA_FILE names the file",
+		tlstest.NewCA(t).File: "LILYPAD_DATABASE_CA_FILE names the file",
+		"/nowhere":            "LILYPAD_DATABASE_CA_FILE: open /nowhere",
+	} {
+		c.DatabaseCAFile = file
+		if _, err := app.New(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("authority %q: error %v, want %s", file, err, want)
+		}
+	}
+	c.DatabaseCAFile = ca.File
+	serve(t, c)
 }
 
 func TestAnUnreachableDatabaseIsAFaultOfTheStart(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"lilypad.example/services/frogs/internal/frog"
 	"lilypad.example/services/frogs/internal/postgres/db"
+	"lilypad.example/services/pkg/storetls"
 )
 
 //go:embed migrations/*.sql
@@ -26,6 +27,7 @@ func Migrate(ctx context.Context, url string) error {
 	if err != nil {
 		return fmt.Errorf("database URL: %w", err)
 	}
+	storetls.Postgres(&c.Config)
 	c.ConnectTimeout = dialWithin
 	if err := up(ctx, c); err != nil {
 		return fmt.Errorf("migrate: %w", err)
