@@ -11,7 +11,7 @@ import (
 
 // TestCluster plays the scenarios on the cluster of `make up`, through its
 // ingress. E2E_URL says where that is; E2E_CONTEXT names the cluster in KUBECONFIG,
-// which says how long access tokens live, and where something is restarted.
+// which says how long access tokens live, and where something is restarted or stopped.
 func TestCluster(t *testing.T) {
 	w := &World{BaseURL: os.Getenv("E2E_URL"), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
 	if w.BaseURL == "" {
@@ -26,6 +26,16 @@ func TestCluster(t *testing.T) {
 		t.Helper()
 		kubectl(t, "--namespace=lilypad", "rollout", "restart", "deployment/lilypad-auth")
 		kubectl(t, "--namespace=lilypad", "rollout", "status", "deployment/lilypad-auth", "--timeout=180s")
+	}
+	w.WithoutPostgres = func(t *testing.T, do func()) {
+		t.Helper()
+		kubectl(t, "--namespace=stores", "scale", "statefulset/postgres", "--replicas=0")
+		defer func() { // also when the scenario has failed
+			kubectl(t, "--namespace=stores", "scale", "statefulset/postgres", "--replicas=1")
+			kubectl(t, "--namespace=stores", "rollout", "status", "statefulset/postgres", "--timeout=180s")
+		}()
+		kubectl(t, "--namespace=stores", "wait", "--for=delete", "pod/postgres-0", "--timeout=120s")
+		do()
 	}
 	// The ingress sees the cluster's own gateway as everybody's address.
 	w.ForgetLimits = func(t *testing.T) {

@@ -28,6 +28,9 @@ type World struct {
 	// RestartAuth restarts the auth service and waits until it answers; nil
 	// where its state would be gone with it.
 	RestartAuth func(*testing.T)
+	// WithoutPostgres stops Postgres, runs a function, and starts Postgres again;
+	// nil where there is none.
+	WithoutPostgres func(*testing.T, func())
 	// ForgetLimits makes the product forget who tried how often, for where all
 	// visitors come from one address. Nil where each has its own.
 	ForgetLimits func(*testing.T)
@@ -99,7 +102,7 @@ type scenario struct {
 // play runs every scenario that the world allows, one after the other.
 func play(t *testing.T, w *World) {
 	t.Helper()
-	for _, list := range [][]scenario{accountScenarios(), sessionScenarios(), intentScenarios(), redirectScenarios(), pageScenarios(), identityScenarios(), frogScenarios(), browserScenarios(w)} {
+	for _, list := range [][]scenario{accountScenarios(), sessionScenarios(), intentScenarios(), redirectScenarios(), pageScenarios(), identityScenarios(), frogScenarios(), browserScenarios(w), outageScenarios(w)} {
 		for _, s := range list {
 			t.Run(s.name, func(t *testing.T) { s.run(t, w) })
 		}

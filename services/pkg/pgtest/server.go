@@ -59,7 +59,7 @@ func StartServer(t testing.TB) *Server {
 func (s *Server) init(t testing.TB) {
 	t.Helper()
 	s.run(t, "initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	s.start(t)
+	s.Start(t)
 }
 
 // StartServerTLS starts an empty server that offers TLS, with a certificate of ca for its address, or for another one.
@@ -79,7 +79,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	standby := newServer(t)
 	standby.run(t, "pg_basebackup", "-D", standby.data, "-d", s.URL(), "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
-	standby.start(t)
+	standby.Start(t)
 	return standby
 }
 
@@ -196,7 +196,8 @@ func unprivileged() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
 }
 
-func (s *Server) start(t testing.TB) {
+// Start starts a stopped server, with all that it had committed, at the same URL.
+func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	args := append([]string{
 		"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data, "-p", serverPort,

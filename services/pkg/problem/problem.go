@@ -28,6 +28,7 @@ const (
 	NotFound         Code = "not_found"
 	MethodNotAllowed Code = "method_not_allowed"
 	TooLarge         Code = "too_large"
+	TooSlow          Code = "too_slow"
 	InvalidFields    Code = "invalid_fields"
 	RateLimited      Code = "rate_limited"
 	Internal         Code = "internal"

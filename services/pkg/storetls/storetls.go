@@ -91,10 +91,14 @@ func encrypted(ways []*pgconn.FallbackConfig, host string) bool {
 	return false
 }
 
-// Explain adds to an error of a connection which setting names the authority, if that is what is wrong.
+// Explain makes an error of a connection whose certificate does not verify one of the settings: it wraps nothing, so that nobody
+// takes it for an outage that passes, and says which setting names the authority if that is what is wrong.
 func Explain(err error, setting string) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Errorf("%w (%s names the file with the certificates of its authority)", err, setting)
+		return fmt.Errorf("%s (%s names the file with the certificates of its authority)", err.Error(), setting)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New(err.Error())
 	}
 	return err
 }

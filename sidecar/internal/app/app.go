@@ -107,7 +107,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, h.verify))
 	}
 	if err == nil {
-		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(httpserver.NewReadiness(ctx, nil), metrics), log)
+		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, nil, metrics), log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.close())

@@ -401,7 +401,14 @@ func retryAfter(r *http.Response) time.Duration {
 	return time.Duration(seconds) * time.Second //nolint:gosec // of 31 bits
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+// unavailable leaves out the URL that net/http puts into an error: it may hold
+// the id of a session, and errors are logged.
+func unavailable(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
 
 // bounded caps what is read of an answer.
 type bounded struct{ next http.RoundTripper }

@@ -168,3 +168,20 @@ func TestARefusedClientEndsNoSession(t *testing.T) {
 		}
 	}
 }
+
+func TestNoErrorHoldsTheIDOfASession(t *testing.T) {
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	c, err := authclient.New(away.URL, noAssertion{}, authclient.Transport(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func() ([]byte, error){
+		"Form":     func() ([]byte, error) { return c.Form(t.Context(), "Bearer x", "planted-id") },
+		"TakeForm": func() ([]byte, error) { return c.TakeForm(t.Context(), "Bearer x", "planted-id") },
+	} {
+		if _, err := call(); !errors.Is(err, authclient.ErrUnavailable) || strings.Contains(err.Error(), "planted-id") {
+			t.Errorf("%s: %v, want ErrUnavailable without the session's id", name, err)
+		}
+	}
+}

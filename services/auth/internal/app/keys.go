@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -21,17 +20,12 @@ import (
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/signer"
 	"lilypad.example/services/pkg/authn"
-	"lilypad.example/services/pkg/problem"
 	"lilypad.example/services/pkg/reload"
 )
 
-const (
-	// keysRetryAfter is what a caller waits who comes before the first keys.
-	keysRetryAfter = 5 * time.Second
-	// leastPublishAhead is until our verifiers have a new key, even through a
-	// cache. Those of others may need longer.
-	leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Settle
-)
+// leastPublishAhead is until our verifiers have a new key, even through a
+// cache. Those of others may need longer.
+const leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Settle
 
 // KeysSecret is the Secret of a cluster in which the service keeps its keys.
 type KeysSecret struct {
@@ -200,17 +194,4 @@ func (k *keys) ready() error {
 		return errNoKeys
 	}
 	return nil
-}
-
-// gate lets nothing pass before there are keys: what follows cannot do without.
-func (k *keys) gate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if k.ready() != nil {
-			p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This service has no keys yet. Please try again shortly.")
-			p.RetryAfter = keysRetryAfter
-			problem.Write(w, p)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -185,6 +185,11 @@ func TestT10_OwnSessions(t *testing.T) {
 		t.Errorf("all: %d %s", a.status, a.body)
 	}
 	s.mustBeOver(third.RefreshToken)
+	for _, sid := range []string{first.Sid, second.Sid, third.Sid, stranger.Sid} {
+		if strings.Contains(s.logs.String(), sid) {
+			t.Errorf("the log holds the session id %s", sid)
+		}
+	}
 }
 
 func TestT10_AChangedPasswordEndsTheOthers(t *testing.T) {

@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,6 +74,7 @@ func (a *API) Handler() http.Handler {
 	// Nobody's forwarding headers are believed: the address of a user comes in
 	// the body, from an authenticated sidecar (T37).
 	_ = r.SetTrustedProxies(nil) // nil cannot be malformed
+	r.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
 
 	r.POST("/v1/users", a.handle(a.createUser))
 	r.POST("/v1/sessions", a.handle(a.createSession))
@@ -193,10 +195,7 @@ func decode(c *gin.Context, into any) error {
 	d := json.NewDecoder(c.Request.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return errTooLarge
-		}
-		return errMalformed
+		return cmp.Or[error](httpmw.Unread(err), errMalformed)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errMalformed

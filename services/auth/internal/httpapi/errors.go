@@ -58,7 +58,10 @@ func (a *API) fail(c *gin.Context, err error) {
 	}
 	p := toProblem(err)
 	if p.Status >= http.StatusInternalServerError {
-		a.Log.ErrorContext(c, "request failed", "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
+		if httpmw.ClientLeft(c.Writer, c.Request, err) {
+			return
+		}
+		a.Log.ErrorContext(c, "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
 	}
 	problem.Write(c.Writer, p)
 	c.Abort()

@@ -25,7 +25,7 @@ const (
 
 // Migrate brings the schema at url up to date. Any number of replicas may call it at once: one migrates, under an advisory lock that
 // its connection holds, so that a killed one leaves no lock behind, and the others wait. A schema that is newer than this program is
-// left alone, so that a rollback works.
+// left alone, so that a rollback works. Its error is user.ErrUnavailable if trying again may help.
 func Migrate(ctx context.Context, url string) error {
 	cfg, err := pgxpool.ParseConfig(url) // not pgx's: the URL may have parameters of the pool
 	if err != nil {
@@ -51,7 +51,7 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return fmt.Errorf("migrate: %w", translate(ctx, err))
 	}
 	return nil
 }

@@ -42,18 +42,26 @@ type Store struct {
 	timeout time.Duration // of one operation
 }
 
-// Open connects to the database at url (postgres://… with the parameters of libpq and pgxpool; see storetls.Postgres for its
-// sslmode) and says so if that fails. It does not migrate.
-func Open(ctx context.Context, url string) (*Store, error) {
+// New returns a Store in the database at url (postgres://… with the parameters of libpq and pgxpool; see storetls.Postgres for its
+// sslmode). It does not connect; its error is about the URL.
+func New(ctx context.Context, url string) (*Store, error) {
 	cfg, err := poolConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("open postgres: %w", err)
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("open postgres: %w", err)
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, queries: queries.New(pool), timeout: operationTimeout}
+	return &Store{pool: pool, queries: queries.New(pool), timeout: operationTimeout}, nil
+}
+
+// Open is New and says so if the database cannot be reached. It does not migrate.
+func Open(ctx context.Context, url string) (*Store, error) {
+	s, err := New(ctx, url)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.Ping(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open postgres: %w", err)
@@ -97,7 +105,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // Ping says whether the database answers and takes writes. If it answers but is read-only, all connections are replaced, so that
-// calling Ping now and then (as a readiness check does) ends stale reads too after a failover.
+// calling Ping now and then (as package dependency does) ends stale reads too after a failover.
 // Errors: user.ErrUnavailable, the context's own.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.do(ctx, "ping", func(ctx context.Context) error {

@@ -60,6 +60,16 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return &Store{pool, db.New(pool)}, nil
 }
 
+// Ping says whether the database answers, as a primary. Its error is frog.ErrUnavailable or ctx's.
+func (s *Store) Ping(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	if err := s.pool.Ping(within); err != nil {
+		return fault(ctx, "ping", err)
+	}
+	return nil
+}
+
 // Close ends all connections, and waits for those in use.
 func (s *Store) Close() { s.pool.Close() }
 
@@ -125,7 +135,7 @@ func away(err error) bool {
 	if !ok {
 		return true
 	}
-	switch pg.Code[:2] {
+	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08", "53", "57", "58": // connection, resources, operator intervention, system
 		return true
 	}
