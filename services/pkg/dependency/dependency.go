@@ -152,11 +152,7 @@ func (s *Set) check(ctx context.Context) []error {
 	errs := make([]error, len(s.members))
 	var all sync.WaitGroup
 	for i, m := range s.members {
-		all.Go(func() {
-			if err := m.Check(ctx); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", m.Name, err)
-			}
-		})
+		all.Go(func() { errs[i] = m.Check(ctx) })
 	}
 	all.Wait()
 	return errs
@@ -166,7 +162,7 @@ func (s *Set) check(ctx context.Context) []error {
 func (s *Set) missing(errs []error) (hopeless bool, err error) {
 	for i, m := range s.members {
 		if m.Away != nil && errs[i] != nil {
-			err = errors.Join(err, errs[i])
+			err = errors.Join(err, fmt.Errorf("%s: %w", m.Name, errs[i]))
 			_, distrusted := errors.AsType[*tls.CertificateVerificationError](errs[i])
 			hopeless = hopeless || distrusted || !errors.Is(errs[i], m.Away)
 		}
