@@ -50,7 +50,7 @@ func (m *migrate) Run(ctx context.Context) error {
 	if m.Store == "embedded" {
 		return errors.New("the embedded store has no schema: nothing to migrate")
 	}
-	return m.Stores.Migrate(ctx)
+	return m.Migrate(ctx)
 }
 
 // Check needs only the database.

@@ -202,8 +202,10 @@ func TestARefusalTellsNeitherAccountNorDevice(t *testing.T) {
 			who, email string
 			had        []string
 		}{
-			{"a stranger", "fred@pond.test", nil}, {"a known device", "fred@pond.test", []string{token}},
-			{"a stranger, at no account", "nobody@pond.test", nil}, {"a device of another account", "nobody2@pond.test", []string{token}},
+			{"a stranger", "fred@pond.test", nil},
+			{"a known device", "fred@pond.test", []string{token}},
+			{"a stranger, at no account", "nobody@pond.test", nil},
+			{"a device of another account", "nobody2@pond.test", []string{token}},
 			{"no address", "nobody", nil},
 		} {
 			got := s.signIn("app", c.email, wrongPassword, "192.0.2.7", c.had...)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -204,9 +205,7 @@ func (p podToken) sign(t testing.TB) string {
 		p.key = clusterKey()
 	}
 	token := jwt.NewWithClaims(p.method, claims)
-	for name, value := range header {
-		token.Header[name] = value
-	}
+	maps.Copy(token.Header, header)
 	text, err := token.SignedString(p.key)
 	if err != nil {
 		t.Fatal(err)

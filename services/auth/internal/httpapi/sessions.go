@@ -55,7 +55,7 @@ func (a *API) createSession(c *gin.Context) error {
 			a.auditRefusal(c, err, who)
 			return err
 		}
-		if err = a.Limits.Reset(c, limit, subject); err != nil {
+		if err := a.Limits.Reset(c, limit, subject); err != nil {
 			return err
 		}
 		a.Audit.Record(c, audit.UserLogin, slices.Concat(who, []audit.Attr{audit.User(u.ID)})...)

@@ -104,7 +104,7 @@ func (l *Limiter) counters(limit ratelimit.Limit, subject string) []counter {
 		mac.Write([]byte("lilypad rate limit\x00" + limit.String() + "\x00" + limit.Subject(subject)))
 		digests = append(digests, mac.Sum(nil)[:digestBytes])
 	}
-	var all []counter
+	all := make([]counter, 0, len(digests)*len(l.rates[limit]))
 	for i, rate := range l.rates[limit] {
 		for _, digest := range digests {
 			tag := hex.EncodeToString(digest)
