@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,10 +175,10 @@ func reply(status int, body string) *http.Response {
 }
 
 // A podToken is a ServiceAccount token before it is signed; the zero value is a
-// good one for the frontend, but for its jti.
+// good one for the frontend.
 type podToken struct {
-	header map[string]any // what differs
-	claims jwt.MapClaims  // what differs; nil takes a claim away
+	header map[string]any // what differs; nil takes a field away
+	claims jwt.MapClaims  // the same
 	method jwt.SigningMethod
 	key    any
 }
@@ -189,14 +190,8 @@ func (p podToken) sign(t testing.TB) string {
 		"iss": clusterIssuer, "sub": frontend, "aud": []string{clientauth.Audience}, "jti": rand.Text(),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}
-	header := map[string]any{"kid": kid}
-	for _, change := range []struct{ to, by map[string]any }{{claims, p.claims}, {header, p.header}} {
-		for name, value := range change.by {
-			if change.to[name] = value; value == nil {
-				delete(change.to, name)
-			}
-		}
-	}
+	maps.Copy(claims, p.claims)
+	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
 	if p.method == nil {
 		p.method = jwt.SigningMethodRS256
 	}
@@ -204,9 +199,9 @@ func (p podToken) sign(t testing.TB) string {
 		p.key = clusterKey()
 	}
 	token := jwt.NewWithClaims(p.method, claims)
-	for name, value := range header {
-		token.Header[name] = value
-	}
+	token.Header["kid"] = kid
+	maps.Copy(token.Header, p.header)
+	maps.DeleteFunc(token.Header, func(_ string, value any) bool { return value == nil })
 	text, err := token.SignedString(p.key)
 	if err != nil {
 		t.Fatal(err)
