@@ -49,7 +49,7 @@ func newRSA() *rsa.PrivateKey {
 // a RoundTripper, so that it also works inside a synctest bubble.
 type apiServer struct {
 	keys map[string]crypto.Signer // that it verifies with and publishes
-	took time.Duration            // what a review takes
+	took time.Duration            // what each answer takes
 	rate *rate.Limiter            // of reviews; beyond it answers 429. nil for any
 	// hidden answers discovery in its place, failing answers reviews.
 	hidden, failing func() (int, string, error)
@@ -102,13 +102,13 @@ func (s *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return reply(status, body), nil
 	}
+	select {
+	case <-time.After(s.took):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 	switch {
 	case review:
-		select {
-		case <-time.After(s.took):
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
 		return s.review(r)
 	case r.URL.Path == "/.well-known/openid-configuration":
 		return reply(http.StatusOK, `{"issuer":"`+clusterIssuer+`","jwks_uri":"https://elsewhere.example/jwks"}`), nil
