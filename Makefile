@@ -10,7 +10,7 @@ PORT         ?= 8080
 ACCESS_TTL   ?=
 APP          ?=
 ROUTES       ?=
-INGRESS_PORT ?= 8080
+INGRESS_PORT ?=
 PKG          ?=
 
 export PATH := $(CURDIR)/bin:$(PATH)
@@ -25,7 +25,7 @@ run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=1
 	@$(call outside,standalone)
 	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES))
 
-up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=5m] [KIND_NODE_IMAGE=…]
+up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=30s] [KIND_NODE_IMAGE=…]
 	@hack/up
 
 down: ## Remove what `make up` made
@@ -46,7 +46,7 @@ test-forward-auth: ## Forward auth with a real Traefik in between: make test-for
 
 e2e: ## The same scenarios against the cluster of `make up`
 	@$(call outside,test)
-	@E2E_URL=$${E2E_URL:-http://frogs.localhost:$(INGRESS_PORT)} exec bin/test --root . --cluster
+	@exec hack/e2e
 
 lint: bin/golangci-lint ## Static checks and formatting, all modules
 	@hack/lint

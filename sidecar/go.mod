@@ -6,6 +6,7 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/prometheus/client_golang v1.25.0
+	golang.org/x/text v0.43.0
 	lilypad.example/services/auth/api v0.0.0
 	lilypad.example/services/pkg v0.0.0
 	sigs.k8s.io/yaml v1.6.0

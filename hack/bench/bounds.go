@@ -185,6 +185,7 @@ func exchange(ctx context.Context, method, url string, body io.Reader) (io.ReadC
 		return nil, err
 	}
 	r.Header.Set("Cookie", cookieName+"="+stranger("stream").refresh)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err

@@ -71,10 +71,6 @@ func (l *lab) writing(ctx context.Context, r refresher) (turn, error) {
 
 // addRecords gives copies of sessions records in PostgreSQL, like those of the originals.
 func (l *lab) addRecords(ctx context.Context, originals, made []*session) error {
-	at, err := url.Parse(l.stores.PostgresURL)
-	if err != nil {
-		return errors.New("the URL of PostgreSQL is none") // the error quotes it, with its password
-	}
 	var sql bytes.Buffer
 	sql.WriteString("CREATE TEMP TABLE made (family text, original text);\nCOPY made FROM STDIN;\n")
 	for i, s := range made {
@@ -85,15 +81,26 @@ INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at,
 SELECT made.family, user_id, roles, client, device, begun_at, seen_at, ends_at FROM made JOIN sessions ON sessions.family = original;
 ANALYZE sessions;
 `)
+	_, err := l.psql(ctx, sql.String())
+	return err
+}
+
+// psql runs statements and returns what they print, unaligned.
+func (l *lab) psql(ctx context.Context, sql string) (string, error) {
+	at, err := url.Parse(l.stores.PostgresURL)
+	if err != nil {
+		return "", errors.New("the URL of PostgreSQL is none") // the error quotes it, with its password
+	}
 	password, _ := at.User.Password()
-	psql := process.Command(ctx, filepath.Join(debian.PostgresBin(), "psql"), "-qXv", "ON_ERROR_STOP=1")
+	psql := process.Command(ctx, filepath.Join(debian.PostgresBin(), "psql"), "-qXAtv", "ON_ERROR_STOP=1")
 	psql.Env = environment([]string{
 		"PGHOST=" + at.Hostname(), "PGPORT=" + at.Port(), "PGUSER=" + at.User.Username(), "PGPASSWORD=" + password,
 		"PGDATABASE=" + strings.TrimPrefix(at.Path, "/"),
 	})
-	psql.Stdin = &sql
-	if out, err := psql.CombinedOutput(); err != nil {
-		return fmt.Errorf("add records: %w\n%s", err, out)
+	psql.Stdin = strings.NewReader(sql)
+	out, err := psql.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("psql: %w\n%s", err, out)
 	}
-	return nil
+	return string(out), nil
 }

@@ -99,7 +99,7 @@ type service struct {
 func (l *lab) startAuth(ctx context.Context, name string, more map[string]string, mute bool) (service, error) {
 	settings := map[string]string{
 		"STORE": "external", "DATABASE_URL": l.stores.PostgresURL, "REDIS_URL": l.stores.RedisURL, "ISSUER": issuer,
-		"ACCESS_TTL": "5m", "OVERLAP": "10s",
+		"ACCESS_TTL": "5m", "OVERLAP": "10s", "MAX_SESSIONS": "0",
 		"SIGNING_KEYS_FILE": l.file("signing.pem"), "RING_KEYS_FILE": l.file("ring.keys"), "CLIENT_SERVICE_ACCOUNTS": clientID,
 	}
 	maps.Copy(settings, more)

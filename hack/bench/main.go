@@ -70,7 +70,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	flags.StringVar(&o.root, "root", ".", "the project's folder")
 	flags.StringVar(&o.doc, "doc", "", "also write the page about it to this file")
-	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), login, sidecar, bounds or revocation")
+	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), login, sidecar, bounds, revocation or reconcile")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each program has its turn; the median counts")
 	flags.IntVar(&o.seconds, "seconds", 5, "how long a turn is")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the auth service under refreshes to this file")
@@ -171,6 +171,11 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	if wants("revocation") {
 		if err := measureRevocation(ctx, l, auth.address, upstream, sessions[1:], found); err != nil {
 			return nil, fmt.Errorf("revocation: %w", err)
+		}
+	}
+	if wants("reconcile") { // last, since all that history stays
+		if err := measureReconcile(ctx, l, o, found); err != nil {
+			return nil, fmt.Errorf("reconcile: %w", err)
 		}
 	}
 	return found, nil

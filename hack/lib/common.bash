@@ -26,12 +26,25 @@ step() {
   say "$title: done in $((SECONDS - started)) s"
 }
 
-# retry SECONDS COMMAND...: repeats a command until it succeeds or the time is over.
+# quiet COMMAND...: what a command says is shown only if it fails.
+quiet() {
+  local said
+  said=$("$@" 2>&1) || {
+    local status=$?
+    printf '%s\n' "$said" >&2
+    return "$status"
+  }
+}
+
+# retry SECONDS COMMAND...: repeats a command until it succeeds or the time is over; then it shows what the last attempt said.
 retry() {
-  local deadline=$((SECONDS + $1))
+  local deadline=$((SECONDS + $1)) said
   shift
-  until "$@"; do
-    ((SECONDS < deadline)) || return 1
+  until said=$("$@" 2>&1); do
+    if ((SECONDS >= deadline)); then
+      printf '%s\n' "$said" >&2
+      return 1
+    fi
     sleep 1
   done
 }
@@ -44,8 +57,8 @@ packages() {
     die "please install: $* (as root on Debian this script does it itself)"
   fi
   say "installing $*"
-  apt-get update -q >/dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "$@" >/dev/null
+  quiet apt-get update -q
+  quiet env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "$@"
 }
 
 # debian_mirror: where this machine gets Debian's packages from.
@@ -92,4 +105,10 @@ find_kubectl() {
 }
 
 # node_has IMAGE: is the image in the node's own store?
-node_has() { [[ -n $(docker exec "$node" ctr --namespace k8s.io images list --quiet "name==$1" 2>/dev/null) ]]; }
+node_has() { [[ -n $(docker exec "$node" ctr --namespace k8s.io images list --quiet "name==$1") ]]; }
+
+# cluster_state: running, exited and so on; nothing without a cluster, or without an engine that could have one.
+cluster_state() { if have docker; then docker ps --all --filter "name=^$node\$" --format '{{.State}}' 2>/dev/null || true; fi; }
+
+# cluster_port: the port of this machine on which the ingress of the cluster answers, whether it runs or not.
+cluster_port() { docker inspect --format '{{(index (index .HostConfig.PortBindings "80/tcp") 0).HostPort}}' "$node"; }

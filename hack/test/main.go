@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"lilypad.example/hack/internal/debian"
 	"lilypad.example/hack/internal/process"
@@ -33,11 +34,11 @@ Without PACKAGES: vet and test everything that needs no cluster, in every
 module, the browser tests included. With PACKAGES (of the workspace, such as
 ./services/auth/...): only those. With --apps: the example apps of docs/guides
 behind the sidecar; their packages come from the npm registry. With --cluster:
-the end-to-end scenarios against the cluster of "make up" at E2E_URL.
+the end-to-end scenarios against a cluster at E2E_URL; hack/e2e finds it.
 
 Environment:
   CI=true           a test that skips itself counts as failed
-  E2E_URL           where --cluster finds the product (http://frogs.localhost:8080)
+  E2E_URL           where --cluster finds the product; required
   E2E_SCREENSHOTS   a folder that receives the browser tests' pictures
 
 Flags:
@@ -80,9 +81,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r := &runner{root: top, stderr: stderr, tally: newTally(stdout, os.Getenv("CI") == "true")}
 	switch {
 	case *apps:
-		err = r.suite(ctx, "TestApps", compiler, browser, emoji, node)
+		err = r.suite(ctx, "TestApps", 20*time.Minute, compiler, browser, emoji, node)
 	case *cluster:
-		err = r.suite(ctx, "TestCluster", compiler, browser, emoji)
+		// It outlives access tokens several times, and they may live for ten minutes.
+		err = r.suite(ctx, "TestCluster", time.Hour, compiler, browser, emoji)
 	default:
 		err = r.local(ctx, flags.Args())
 	}
@@ -177,11 +179,11 @@ func withServers(ctx context.Context, tests func(env []string) error) (err error
 }
 
 // suite runs one suite of the end-to-end tests.
-func (r *runner) suite(ctx context.Context, name string, needs ...debian.Need) error {
+func (r *runner) suite(ctx context.Context, name string, timeout time.Duration, needs ...debian.Need) error {
 	if err := debian.Provide(ctx, r.stderr, needs); err != nil {
 		return err
 	}
-	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^"+name+"$", ".")
+	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^"+name+"$", "-timeout="+timeout.String(), ".")
 }
 
 // vet counts as one failed test when it finds something.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,7 @@ func accountScenarios() []scenario {
 		{"S2_LoginRefusesByForm", loginRefusesByForm},
 		{"S5_LogoutByJSON", logoutByJSON},
 		{"S5_LogoutByForm", logoutByForm},
+		{"AKnownDeviceIsNotKeptOut", knownDeviceIsNotKeptOut},
 	}
 }
 
@@ -194,4 +196,36 @@ func logoutByForm(t *testing.T, w *World) {
 	}
 	w.awaitEnd(t, kept)
 	w.visitor(t).submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // a stranger may log out too
+}
+
+// knownDeviceIsNotKeptOut: somebody guesses at a password until strangers are
+// refused, and its owner, who has signed out here, signs in all the same.
+func knownDeviceIsNotKeptOut(t *testing.T, w *World) {
+	v := w.visitor(t)
+	who := v.register(t)
+	known := ""
+	for _, c := range v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent).cookies {
+		if c.Name == knownName {
+			known = c.Value
+		}
+	}
+	// Not by do, which has the limits forgotten and tries again.
+	login := func(v *visitor, password string) *answer {
+		text, err := json.Marshal(map[string]string{"email": who.Email, "password": password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.ask(t, http.MethodPost, "/auth/login", "application/json", string(text), script())
+	}
+	attacker := w.visitor(t)
+	for range 30 {
+		if login(attacker, "a wrong password of mine").status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	a := login(w.visitor(t), who.Password).want(t, http.StatusTooManyRequests)
+	if wait, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || wait < 1 || wait > 60 {
+		t.Errorf("Retry-After %q, want the minute at most until the next attempt", a.header.Get("Retry-After"))
+	}
+	login(v.with("Cookie", knownName+"="+known), who.Password).want(t, http.StatusOK)
 }

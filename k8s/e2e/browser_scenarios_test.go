@@ -119,7 +119,7 @@ func aUsersDay(t *testing.T, w *World) {
 func (b *browser) outliveTheAccessToken() {
 	b.t.Helper()
 	before := b.cookie()
-	awaitRotation(b.t, func() bool {
+	b.w.awaitRotation(b.t, func() bool {
 		b.visit("/frogs")
 		now := b.cookie()
 		if now == "" {

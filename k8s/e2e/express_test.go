@@ -55,7 +55,7 @@ func (b *browser) act(script string) {
 func (b *browser) shows(text string) {
 	b.t.Helper()
 	quoted := strconv.Quote(text)
-	awaitWithinTokenLife(b.t, "a page that says "+quoted, func() bool {
+	b.w.awaitWithinTokenLife(b.t, "a page that says "+quoted, func() bool {
 		return b.eval(`String(document.body.innerText.includes(`+quoted+`))`) == "true"
 	})
 }
@@ -63,7 +63,7 @@ func (b *browser) shows(text string) {
 // arrives waits until the page has an address, without the origin.
 func (b *browser) arrives(at string) {
 	b.t.Helper()
-	awaitWithinTokenLife(b.t, "a page at "+at, func() bool {
+	b.w.awaitWithinTokenLife(b.t, "a page at "+at, func() bool {
 		return b.eval(`location.pathname + location.search`) == at
 	})
 }
@@ -73,7 +73,7 @@ func (b *browser) arrives(at string) {
 func (b *browser) stays(path string) {
 	b.t.Helper()
 	first := b.jar()[cookieName]
-	awaitRotation(b.t, func() bool {
+	b.w.awaitRotation(b.t, func() bool {
 		if status := b.eval(`fetch("` + path + `").then((answer) => String(answer.status))`); status != "200" {
 			b.t.Fatalf("%s answers %s to a script", path, status)
 		}

@@ -39,7 +39,7 @@ func (e *example) compile(t *testing.T) {
 	v.register(t)
 	v.client.Timeout = 0
 	for _, path := range []string{"/", "/login", "/account", "/api/me"} {
-		awaitWithinTokenLife(t, path, func() bool { return v.navigate(t, path).status == http.StatusOK })
+		e.awaitWithinTokenLife(t, path, func() bool { return v.navigate(t, path).status == http.StatusOK })
 	}
 }
 

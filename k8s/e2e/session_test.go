@@ -123,7 +123,7 @@ func refreshUnnoticed(t *testing.T, w *World) {
 	first := wantUser(t, v, who)
 	for range 2 {
 		before := v.jar.cookie
-		awaitRotation(t, func() bool {
+		w.awaitRotation(t, func() bool {
 			var wg sync.WaitGroup
 			tabs := make([]*visitor, 20)
 			for i := range tabs {

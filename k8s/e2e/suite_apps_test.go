@@ -58,7 +58,7 @@ func install(t *testing.T, program, name string, addresses map[string]string) *e
 	}
 	e.run(t, "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier")
 	p := startStandalone(t, program, "--routes", routes)
-	e.World = &World{BaseURL: p.says(t, "ready "), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
+	e.World = &World{BaseURL: p.says(t, "ready "), AccessTTL: accessTTL, Screenshots: os.Getenv("E2E_SCREENSHOTS")}
 	e.auth, _, _ = strings.Cut(p.says(t, "your app verifies tokens of issuer "), " ")
 	return e
 }

@@ -4,18 +4,38 @@ import (
 	"cmp"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
+	"time"
 )
 
 // TestCluster plays the scenarios on the cluster of `make up`, through its
 // ingress. E2E_URL says where that is; E2E_CONTEXT names the cluster in KUBECONFIG,
-// for the scenarios that restart something in it.
+// which says how long access tokens live, and where something is restarted or stopped.
 func TestCluster(t *testing.T) {
-	w := &World{BaseURL: cmp.Or(os.Getenv("E2E_URL"), "http://frogs.localhost:8080"), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
+	w := &World{BaseURL: os.Getenv("E2E_URL"), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
+	if w.BaseURL == "" {
+		t.Fatal("E2E_URL is not set: run `make e2e`, which asks the cluster")
+	}
+	var err error
+	if w.AccessTTL, err = time.ParseDuration(kubectl(t, "--namespace=lilypad", "get", "deployment/lilypad-auth",
+		`--output=jsonpath={.spec.template.spec.containers[0].env[?(@.name=="LILYPAD_ACCESS_TTL")].value}`)); err != nil {
+		t.Fatalf("how long access tokens live: %v", err)
+	}
 	w.RestartAuth = func(t *testing.T) {
 		t.Helper()
 		kubectl(t, "--namespace=lilypad", "rollout", "restart", "deployment/lilypad-auth")
 		kubectl(t, "--namespace=lilypad", "rollout", "status", "deployment/lilypad-auth", "--timeout=180s")
+	}
+	w.WithoutPostgres = func(t *testing.T, do func()) {
+		t.Helper()
+		kubectl(t, "--namespace=stores", "scale", "statefulset/postgres", "--replicas=0")
+		defer func() { // also when the scenario has failed
+			kubectl(t, "--namespace=stores", "scale", "statefulset/postgres", "--replicas=1")
+			kubectl(t, "--namespace=stores", "rollout", "status", "statefulset/postgres", "--timeout=180s")
+		}()
+		kubectl(t, "--namespace=stores", "wait", "--for=delete", "pod/postgres-0", "--timeout=120s")
+		do()
 	}
 	// The ingress sees the cluster's own gateway as everybody's address.
 	w.ForgetLimits = func(t *testing.T) {
@@ -27,11 +47,15 @@ func TestCluster(t *testing.T) {
 	play(t, w)
 }
 
-func kubectl(t *testing.T, args ...string) {
+// kubectl returns what it writes.
+func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append([]string{"--context", cmp.Or(os.Getenv("E2E_CONTEXT"), "kind-lilypad")}, args...)
 	cmd := exec.CommandContext(t.Context(), cmp.Or(os.Getenv("KUBECTL"), "kubectl"), args...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	var out, faults strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &faults
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %v\n%s%s", cmd.Args, err, out.String(), faults.String())
 	}
+	return out.String()
 }

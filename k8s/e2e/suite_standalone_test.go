@@ -14,13 +14,13 @@ import (
 )
 
 // accessTTL is short, so that scenarios outlive access tokens within seconds.
-const accessTTL = "4s"
+const accessTTL = 4 * time.Second
 
 // TestStandalone plays the scenarios on local processes, as `make run` starts
 // them, compiled with the race detector.
 func TestStandalone(t *testing.T) {
 	p := startStandalone(t, compileStandalone(t))
-	play(t, &World{BaseURL: p.says(t, "ready "), Screenshots: os.Getenv("E2E_SCREENSHOTS")})
+	play(t, &World{BaseURL: p.says(t, "ready "), AccessTTL: accessTTL, Screenshots: os.Getenv("E2E_SCREENSHOTS")})
 }
 
 // compileStandalone returns the program that `make run` runs.
@@ -52,7 +52,7 @@ type standalone struct{ lines <-chan string }
 // startStandalone starts it, until the test ends.
 func startStandalone(t *testing.T, program string, args ...string) standalone {
 	t.Helper()
-	cmd := exec.Command(program, append([]string{"--root", root(t), "--port", "0", "--access-ttl", accessTTL, "--race"}, args...)...)
+	cmd := exec.Command(program, append([]string{"--root", root(t), "--port", "0", "--access-ttl", accessTTL.String(), "--race"}, args...)...)
 	var log lockedBuffer
 	cmd.Stderr = &log
 	out, err := cmd.StdoutPipe()

@@ -12,17 +12,25 @@ import (
 	"time"
 )
 
-// cookieName is the one cookie that the product sets.
-const cookieName = "__Host-Http-lilypad"
+// cookieName is the one cookie that the product sets while somebody is signed
+// in; knownName is what is left of it when they have signed out.
+const (
+	cookieName = "__Host-Http-lilypad"
+	knownName  = cookieName + "-known"
+)
 
 // A World is a running product.
 type World struct {
 	BaseURL     string // without a slash at the end
 	Screenshots string // a folder, or empty
+	AccessTTL   time.Duration
 
 	// RestartAuth restarts the auth service and waits until it answers; nil
 	// where its state would be gone with it.
 	RestartAuth func(*testing.T)
+	// WithoutPostgres stops Postgres, runs a function, and starts Postgres again;
+	// nil where there is none.
+	WithoutPostgres func(*testing.T, func())
 	// ForgetLimits makes the product forget who tried how often, for where all
 	// visitors come from one address. Nil where each has its own.
 	ForgetLimits func(*testing.T)
@@ -94,7 +102,7 @@ type scenario struct {
 // play runs every scenario that the world allows, one after the other.
 func play(t *testing.T, w *World) {
 	t.Helper()
-	for _, list := range [][]scenario{accountScenarios(), sessionScenarios(), intentScenarios(), redirectScenarios(), pageScenarios(), identityScenarios(), frogScenarios(), browserScenarios(w)} {
+	for _, list := range [][]scenario{accountScenarios(), sessionScenarios(), intentScenarios(), redirectScenarios(), pageScenarios(), identityScenarios(), frogScenarios(), browserScenarios(w), outageScenarios(w)} {
 		for _, s := range list {
 			t.Run(s.name, func(t *testing.T) { s.run(t, w) })
 		}
@@ -103,9 +111,9 @@ func play(t *testing.T, w *World) {
 
 // awaitRotation returns when done does: when the cookie has changed. How long
 // that takes is the access token's life.
-func awaitRotation(t *testing.T, done func() bool) {
+func (w *World) awaitRotation(t *testing.T, done func() bool) {
 	t.Helper()
-	awaitWithinTokenLife(t, "another cookie", done)
+	w.awaitWithinTokenLife(t, "another cookie", done)
 }
 
 // awaitEnd returns when a cookie's session has ended everywhere. A sidecar that
@@ -114,7 +122,7 @@ func (w *World) awaitEnd(t *testing.T, cookie string) {
 	t.Helper()
 	const replicas = 4 // more than there are, so that each was asked
 	thief := w.holder(t, cookie)
-	awaitWithinTokenLife(t, "the session's end", func() bool {
+	w.awaitWithinTokenLife(t, "the session's end", func() bool {
 		for range 3 * replicas {
 			if thief.tab().fetch(t, http.MethodGet, "/auth/session").status != http.StatusUnauthorized {
 				return false
@@ -124,11 +132,11 @@ func (w *World) awaitEnd(t *testing.T, cookie string) {
 	})
 }
 
-// awaitWithinTokenLife waits as long as an access token lives where nobody
-// shortened it: five minutes.
-func awaitWithinTokenLife(t *testing.T, what string, done func() bool) {
+// awaitWithinTokenLife waits for an access token's life, and as long as a busy
+// machine may need for the rest.
+func (w *World) awaitWithinTokenLife(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), w.AccessTTL+5*time.Minute)
 	defer cancel()
 	for !done() {
 		select {

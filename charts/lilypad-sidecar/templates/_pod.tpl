@@ -10,6 +10,7 @@ The app itself listens on 127.0.0.1 only, and sleeps in `preStop`: a native side
 outlive its endpoints.
 */}}
 {{- define "lilypad-sidecar.container" -}}
+{{- if not (hasKey . "sidecarInspects") }}{{ include "lilypad-sidecar.check" . }}{{ end -}}
 - name: sidecar
   image: {{ include "lilypad-sidecar.image" . }}
   imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
@@ -28,8 +29,19 @@ outlive its endpoints.
     - {name: LILYPAD_CLIENT_ID, value: {{ printf "%s/$(SERVICE_ACCOUNT)" .Release.Namespace | quote }}}
     {{- end }}
     - {name: LILYPAD_CLIENT_ASSERTION_FILE, value: /var/run/secrets/lilypad/token}
-    {{- with .Values.sidecar.trustedProxies }}
+    {{- with .Values.sidecar }}
+    {{- if and (gt (int .trustedHops) 0) (not .trustedProxies) (not (and .networkPolicy.enabled .networkPolicy.clients)) }}
+    {{- fail "sidecar.trustedHops: whoever reaches the sidecar could forge the client's address: name the ingress controller in sidecar.networkPolicy.clients, or its addresses in sidecar.trustedProxies" }}
+    {{- end }}
+    {{- with .trustedHops }}
+    - {name: LILYPAD_TRUSTED_HOPS, value: {{ . | int64 | quote }}}
+    {{- end }}
+    {{- with .trustedProxies }}
     - {name: LILYPAD_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
+    {{- end }}
+    {{- with .dropHeaders }}
+    - {name: LILYPAD_DROP_HEADERS, value: {{ join "," . | quote }}}
+    {{- end }}
     {{- end }}
     - {name: LILYPAD_PUBLIC_SCHEME, value: {{ .Values.sidecar.publicScheme | quote }}}
     {{- with .Values.sidecar.limits }}
@@ -55,18 +67,19 @@ outlive its endpoints.
     - {name: {{ .name }}, value: {{ .value | quote }}}
     {{- end }}
   ports:
-    - {name: http, containerPort: 8080}
-    - {name: sidecar-ops, containerPort: 9090}
+    # Names that no other container has: a Service finds the port by its name.
+    - {name: lilypad-http, containerPort: 8080}
+    - {name: lilypad-ops, containerPort: 9090}
   startupProbe:
-    httpGet: {path: /readyz, port: sidecar-ops}
+    httpGet: {path: /readyz, port: lilypad-ops}
     periodSeconds: 1
     failureThreshold: 60
   livenessProbe:
-    httpGet: {path: /livez, port: sidecar-ops}
+    httpGet: {path: /livez, port: lilypad-ops}
     periodSeconds: 10
     timeoutSeconds: 5
   readinessProbe:
-    httpGet: {path: /readyz, port: sidecar-ops}
+    httpGet: {path: /readyz, port: lilypad-ops}
     periodSeconds: 3
     timeoutSeconds: 3
   securityContext:

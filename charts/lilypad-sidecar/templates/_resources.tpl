@@ -4,6 +4,7 @@ Everything beside the Deployment: routes, Service, NetworkPolicy. One line in a 
   {{ include "lilypad-sidecar.resources" . }}
 */}}
 {{- define "lilypad-sidecar.resources" -}}
+{{- if not (hasKey . "sidecarInspects") -}}
 apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -23,8 +24,9 @@ metadata:
 spec:
   selector:
     {{- include "lilypad-sidecar.selectorLabels" . | nindent 4 }}
+  # By name: only a pod with the sidecar has such a port.
   ports:
-    - {name: http, port: 8080, targetPort: http, appProtocol: http}
+    - {name: http, port: 8080, targetPort: lilypad-http, appProtocol: http}
 {{- if .Values.sidecar.networkPolicy.enabled }}
 ---
 # Policies add up: this one lets the sidecar work and denies the rest; what the app itself needs, its own chart allows.
@@ -41,14 +43,14 @@ spec:
   policyTypes: [Ingress, Egress]
   ingress:
     - ports:
-        - {port: http, protocol: TCP}
+        - {port: 8080, protocol: TCP}
       {{- with .Values.sidecar.networkPolicy.clients }}
       from:
         {{- toYaml . | nindent 8 }}
       {{- end }}
     {{- with .Values.sidecar.networkPolicy.metrics }}
     - ports:
-        - {port: sidecar-ops, protocol: TCP}
+        - {port: 9090, protocol: TCP}
       from:
         {{- toYaml . | nindent 8 }}
     {{- end }}
@@ -67,5 +69,6 @@ spec:
             matchLabels: {app.kubernetes.io/part-of: lilypad, app.kubernetes.io/name: auth}
       ports:
         - {port: http, protocol: TCP}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -39,3 +39,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $seconds := regexFind "[0-9]+s" . | trimSuffix "s" | int -}}
 {{ add (mul $hours 3600) (mul $minutes 60) $seconds }}
 {{- end }}
+
+{{/* lilypad.authority: takes {name, ca}, gives the source of a projected volume with the certificates as the file <name>.pem. */}}
+{{- define "lilypad.authority" -}}
+- {{ ternary "configMap" "secret" (not .ca.secret) }}:
+    name: {{ .ca.configMap | default .ca.secret }}
+    items:
+      - {key: {{ .ca.key }}, path: {{ .name }}.pem}
+{{- end }}

@@ -36,6 +36,13 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 {{- if lookup "v1" "Namespace" "" "kube-system" -}}
   {{- $stores := dict "value" "stores.existingSecret" "name" .Values.stores.existingSecret "keys" (list "database-url" "redis-url") "root" . -}}
   {{- $faults = concat $faults (include "lilypad.secretFaults" $stores | fromJsonArray) -}}
+  {{- range $name := list "databaseCA" "redisCA" -}}
+    {{- $ca := get $.Values.stores $name -}}
+    {{- with $ca.secret | default $ca.configMap -}}
+      {{- $authority := dict "value" (printf "stores.%s" $name) "name" . "keys" (list $ca.key) "kind" (ternary "Secret" "ConfigMap" (eq . $ca.secret)) "root" $ -}}
+      {{- $faults = concat $faults (include "lilypad.secretFaults" $authority | fromJsonArray) -}}
+    {{- end -}}
+  {{- end -}}
   {{- with .Values.keys.existingSecret -}}
     {{- $keys := dict "value" "keys.existingSecret" "name" . "keys" (list "signing.pem" "ring.keys") "root" $ -}}
     {{- $faults = concat $faults (include "lilypad.secretFaults" $keys | fromJsonArray) -}}
@@ -49,13 +56,15 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 
 {{- define "lilypad.secretFaults" -}}
 {{- $faults := list -}}
-{{- $secret := lookup "v1" "Secret" .root.Release.Namespace .name -}}
+{{- $kind := .kind | default "Secret" -}}
+{{- $secret := lookup "v1" $kind .root.Release.Namespace .name -}}
 {{- if not $secret -}}
-  {{- $faults = append $faults (printf "%s: there is no Secret %s in namespace %s" .value .name .root.Release.Namespace) -}}
+  {{- $faults = append $faults (printf "%s: there is no %s %s in namespace %s" .value $kind .name .root.Release.Namespace) -}}
 {{- else -}}
   {{- range .keys -}}
-    {{- if not (trim (index ($secret.data | default dict) . | default "" | b64dec)) -}}
-      {{- $faults = append $faults (printf "%s: %s is missing or empty in Secret %s" $.value . $.name) -}}
+    {{- $content := index ($secret.data | default dict) . | default "" -}}
+    {{- if not (ternary (b64dec $content) $content (eq $kind "Secret") | trim) -}}
+      {{- $faults = append $faults (printf "%s: %s is missing or empty in %s %s" $.value . $kind $.name) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}

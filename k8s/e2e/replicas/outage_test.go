@@ -82,6 +82,23 @@ func (c *crowd) awaitBack(t *testing.T) {
 	}
 }
 
+// awaitUp waits until every auth service reports a store as reachable (1) or
+// not (0). Each must want traffic all the same.
+func (w *world) awaitUp(t *testing.T, store string, up float64) {
+	t.Helper()
+	for _, p := range w.auth {
+		await(t, fmt.Sprintf("%s to report %s as %v", p.name, store, up), func(context.Context) error {
+			if got := p.metric(`dependency_up{dependency="` + store + `"}`); got != up {
+				return fmt.Errorf("dependency_up is %v", got)
+			}
+			return nil
+		})
+		if err := p.wantsTraffic(t.Context()); err != nil {
+			t.Errorf("%s, dependency_up of %s being %v: %v", p.name, store, up, err)
+		}
+	}
+}
+
 // wantNobodyOut fails if any session was ended or any cookie cleared.
 func (w *world) wantNobodyOut(t *testing.T) {
 	t.Helper()
@@ -96,9 +113,9 @@ func (w *world) wantNobodyOut(t *testing.T) {
 	}
 }
 
-// TestT84_RedisAway: under load, Redis is away for several lives of an access
+// TestRedisAway: under load, Redis is away for several lives of an access
 // token. Nobody is signed out, and all recovers by itself.
-func TestT84_RedisAway(t *testing.T) {
+func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortLived)
 	crowd := w.crowd(6, patient, "/")
@@ -106,6 +123,7 @@ func TestT84_RedisAway(t *testing.T) {
 	w.toRedis.shut()
 	over := time.After(outage(t))
 	crowd.awaitLater(t, w)
+	w.awaitUp(t, "redis", 0)
 	<-over
 	w.toRedis.unlock()
 	crowd.awaitBack(t)
@@ -115,9 +133,9 @@ func TestT84_RedisAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestT86_PostgresAway: nobody can sign in, and whoever is signed in notices
+// TestPostgresAway: nobody can sign in, and whoever is signed in notices
 // nothing: no request fails, and sessions are refreshed.
-func TestT86_PostgresAway(t *testing.T) {
+func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortLived)
 	crowd := w.crowd(6, check, "/")
@@ -128,16 +146,47 @@ func TestT86_PostgresAway(t *testing.T) {
 	if a := stranger.do(t.Context(), w.anySidecar(), http.MethodPost, "/auth/login", credentials); !isLater(a) {
 		t.Errorf("login: %s", a)
 	}
+	w.awaitUp(t, "postgres", 0)
 	before := metric(w.auth, `refresh_total{outcome="rotated"}`)
 	<-over
 	if n := metric(w.auth, `refresh_total{outcome="rotated"}`) - before; n < float64(len(crowd.visitors)) {
 		t.Errorf("%v rotations without Postgres, of %d sessions", n, len(crowd.visitors))
 	}
 	w.toPostgres.unlock()
+	w.awaitUp(t, "postgres", 1)
 	w.visitor().wantOK(t) // the pool heals by itself: a new account, signed in
 	crowd.awaitRequests(t)
 	crowd.leave()
 	w.wantNobodyOut(t)
+}
+
+// TestAnAuthServiceThatFindsNoStoreWaits: it lives, wants no traffic, ends when
+// it is told to, and serves when the stores have come.
+func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, settings{accessTTL: time.Minute, minInterval: 5 * time.Second})
+	v, p := w.visitor(), w.auth[0]
+	begin := func() {
+		p.start()
+		await(t, p.name+" to live", func(ctx context.Context) error { _, err := p.ask(ctx, "/livez"); return err })
+		if err := p.wantsTraffic(t.Context()); err == nil {
+			t.Errorf("%s wants traffic without its stores", p.name)
+		}
+	}
+	for _, missing := range [][]*door{{w.toRedis}, {w.toPostgres}, {w.toRedis, w.toPostgres}} {
+		p.stop()
+		for _, d := range missing {
+			d.shut()
+		}
+		begin()
+		p.stop()
+		begin()
+		for _, d := range missing {
+			d.unlock()
+		}
+		p.awaitReady()
+		v.wantOK(t)
+	}
 }
 
 // TestT89_AuthServiceAway: with all replicas of the auth service gone, a sidecar

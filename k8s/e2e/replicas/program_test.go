@@ -127,23 +127,20 @@ func (p *program) awaitReady() {
 	})
 }
 
-// revive starts a program that has ended, as the kubelet does: again and again,
-// while it finds that it lacks something and ends. It returns when the program
-// wants traffic.
+// revive starts a program that has ended, and returns when it wants traffic.
+// It must wait for what it lacks, and not end.
 func (p *program) revive() {
 	p.t.Helper()
 	p.start()
-	err := eventually(p.t.Context(), func(ctx context.Context) error {
-		_, ended := p.process()
-		select {
-		case <-ended:
-			p.start()
-		default:
+	_, ended := p.process()
+	err := eventually(p.t.Context(), p.ready)
+	select {
+	case <-ended:
+		p.t.Errorf("%s ended and did not wait:\n%s", p.name, p.log.complaints())
+	default:
+		if err != nil {
+			p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.complaints())
 		}
-		return p.ready(ctx)
-	})
-	if err != nil {
-		p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.complaints())
 	}
 }
 

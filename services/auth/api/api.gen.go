@@ -26,7 +26,9 @@ const (
 	EndLost            EndReason = "lost"
 	EndPasswordChanged EndReason = "password_changed"
 	EndReuse           EndReason = "reuse"
+	EndSessionLimit    EndReason = "session_limit"
 	EndUnusable        EndReason = "unusable"
+	EndUserDeleted     EndReason = "user_deleted"
 	EndUserDisabled    EndReason = "user_disabled"
 	EndUserRequest     EndReason = "user_request"
 )
@@ -48,7 +50,11 @@ func (e EndReason) Valid() bool {
 		return true
 	case EndReuse:
 		return true
+	case EndSessionLimit:
+		return true
 	case EndUnusable:
+		return true
+	case EndUserDeleted:
 		return true
 	case EndUserDisabled:
 		return true
@@ -65,6 +71,7 @@ const (
 	InvalidGrant         OAuthErrorError = "invalid_grant"
 	InvalidRequest       OAuthErrorError = "invalid_request"
 	UnsupportedGrantType OAuthErrorError = "unsupported_grant_type"
+	UseChallenge         OAuthErrorError = "use_challenge"
 )
 
 // Valid indicates whether the value is a known member of the OAuthErrorError enum.
@@ -77,6 +84,8 @@ func (e OAuthErrorError) Valid() bool {
 	case InvalidRequest:
 		return true
 	case UnsupportedGrantType:
+		return true
+	case UseChallenge:
 		return true
 	default:
 		return false
@@ -114,8 +123,8 @@ type Credentials struct {
 
 // EndReason With invalid_grant: why the session is over. A client that does not know the word treats it as any other end.
 // logout: signed out. user_request: ended by its user from another session, or all at once. password_changed: ended with the
-// password. user_disabled: the account was closed. admin: ended by an operator. reuse: a stale refresh token was presented.
-// idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
+// password. user_disabled: the account was closed. user_deleted: the account was deleted. session_limit: its user has too many
+// sessions, and this was the oldest. admin: ended by an operator. reuse: a stale refresh token was presented. idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
 type EndReason string
 
 // FieldError defines model for FieldError.
@@ -192,13 +201,15 @@ type NewUser struct {
 
 // OAuthError defines model for OAuthError.
 type OAuthError struct {
+	// Challenge With use_challenge: repeat the request at once with this challenge.
+	Challenge        *int64          `json:"challenge,omitempty"`
 	Error            OAuthErrorError `json:"error"`
 	ErrorDescription *string         `json:"error_description,omitempty"`
 
 	// Reason With invalid_grant: why the session is over. A client that does not know the word treats it as any other end.
 	// logout: signed out. user_request: ended by its user from another session, or all at once. password_changed: ended with the
-	// password. user_disabled: the account was closed. admin: ended by an operator. reuse: a stale refresh token was presented.
-	// idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
+	// password. user_disabled: the account was closed. user_deleted: the account was deleted. session_limit: its user has too many
+	// sessions, and this was the oldest. admin: ended by an operator. reuse: a stale refresh token was presented. idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
 	Reason *EndReason `json:"reason,omitempty"`
 }
 
@@ -214,7 +225,10 @@ type PasswordChange struct {
 // Presenter Who is in front of the client; for rate limits, audit and to tell a lost response from a copied token.
 type Presenter struct {
 	ClientAddress string `json:"client_address"`
-	UserAgent     string `json:"user_agent"`
+
+	// Sessions At a login or registration: refresh tokens of sessions that this browser has or had, over or not, the newest first. They make it a known device of their accounts, whose attempts are counted apart from strangers'.
+	Sessions  *[]string `json:"sessions,omitempty"`
+	UserAgent string    `json:"user_agent"`
 }
 
 // Problem defines model for Problem.
@@ -242,8 +256,10 @@ type SealedForm struct {
 
 // Session defines model for Session.
 type Session struct {
-	Token Token `json:"token"`
-	User  User  `json:"user"`
+	// OtherSessions Those of the presenter's sessions that belong to other accounts, to be presented again.
+	OtherSessions []string `json:"other_sessions"`
+	Token         Token    `json:"token"`
+	User          User     `json:"user"`
 }
 
 // SessionInfo defines model for SessionInfo.
@@ -294,6 +310,10 @@ type TokenTokenType string
 
 // TokenRequest defines model for TokenRequest.
 type TokenRequest struct {
+	// Challenge The challenge of the use_challenge answer before, 0 at first. A client that sends it repeats a request that was answered
+	// use_challenge at once, with the challenge: a request that was held up on its way is then never taken for theft. A refresh
+	// token of a client that does not send it is judged at once.
+	Challenge           *int64  `json:"challenge,omitempty"`
 	ClientAddress       *string `json:"client_address,omitempty"`
 	ClientAssertion     string  `json:"client_assertion"`
 	ClientAssertionType string  `json:"client_assertion_type"`

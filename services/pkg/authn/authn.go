@@ -1,9 +1,9 @@
 // Package authn verifies bearer access tokens (RFC 6750, RFC 9068) and puts
 // the Principal they name into the request's context. It is the only source of
-// identity in a service: no header but Authorization is ever looked at (R1).
+// identity in a service: no other header is read for it.
 //
-// It owns verification and the key cache; it knows neither cookies nor refresh
-// tokens nor what a role may do.
+// It owns verification, the key cache and the list of ended sessions. It knows
+// neither cookies nor refresh tokens, nor what a role may do.
 package authn
 
 import (
@@ -18,7 +18,7 @@ import (
 )
 
 // ErrInvalid says that a token is not one of ours, not for this audience, or
-// not valid now. Which of these it is, is in the wrapped text, for the log.
+// not valid now. The error's text says which, for the log.
 var ErrInvalid = errors.New("authn: invalid token")
 
 // ErrUnavailable says that no token can be verified now, because the issuer's
@@ -51,9 +51,9 @@ func FromContext(ctx context.Context) (Principal, bool) {
 	return id.principal, ok
 }
 
-// Authorization returns the value of the Authorization header that speaks for
-// the same principal to another service, or "" for a stranger. The token is
-// not part of Principal, so that printing a Principal never prints a token.
+// Authorization returns the Authorization header for calling another service as
+// the same principal, or "" for a stranger. The token is not part of Principal,
+// so that printing a Principal never prints a token.
 func Authorization(ctx context.Context) string {
 	id, ok := ctx.Value(contextKey{}).(identity)
 	if !ok {
@@ -62,16 +62,16 @@ func Authorization(ctx context.Context) string {
 	return "Bearer " + id.token
 }
 
-// Refuse answers a request that carries a bad token or none; a page may answer
-// HTML where problem.Write answers JSON.
+// Refuse answers a request with a bad token or none. A page may answer with HTML
+// where problem.Write answers with JSON.
 type Refuse func(w http.ResponseWriter, r *http.Request, p *problem.Problem)
 
 // JSON is the Refuse of an API.
 func JSON(w http.ResponseWriter, _ *http.Request, p *problem.Problem) { problem.Write(w, p) }
 
-// Optional returns middleware that lets strangers pass as such. A token that
-// does not verify is refused all the same: taking its holder for a stranger
-// would hide the fault from who could refresh it.
+// Optional returns middleware that lets strangers pass. It refuses a token that
+// does not verify: treating its holder as a stranger would hide the fault from
+// the client that could refresh it.
 func (v *Verifier) Optional(refuse Refuse) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func (v *Verifier) authenticate(r *http.Request) (context.Context, *problem.Prob
 	values := r.Header.Values("Authorization")
 	scheme, token, ok := strings.Cut(values[0], " ")
 	if len(values) != 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
-		return nil, invalid()
+		return nil, InvalidToken()
 	}
 	principal, err := v.Verify(r.Context(), token)
 	switch {
@@ -115,22 +115,22 @@ func (v *Verifier) authenticate(r *http.Request) (context.Context, *problem.Prob
 		p.RetryAfter = time.Second
 		return nil, p
 	case err != nil:
-		return nil, invalid()
+		return nil, InvalidToken()
 	}
 	return context.WithValue(r.Context(), contextKey{}, identity{principal, token}), nil
 }
 
-// missing is the challenge without an error code: RFC 6750 section 3.1 says
-// that a request without any credentials gets no more than the scheme.
+// missing is the challenge for a request without credentials. It carries no
+// error code (RFC 6750 section 3.1).
 func missing() *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
 	p.Challenge = "Bearer"
 	return p
 }
 
-// invalid is one answer for every fault, so that it explains nothing to who
-// probes (T46).
-func invalid() *problem.Problem {
+// InvalidToken returns the answer to a token that is refused. It is the same for
+// every reason, so that probing reveals nothing.
+func InvalidToken() *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "The access token is not valid. Sign in again.")
 	p.Challenge = `Bearer error="invalid_token"`
 	return p

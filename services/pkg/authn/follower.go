@@ -2,26 +2,27 @@ package authn
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// followPatience is how long the feed may be quiet before it is asked anew;
-	// it beats every second.
+	// followPatience is how long the feed may be quiet before the follower
+	// reconnects. The feed sends a line every second.
 	followPatience = 3 * time.Second
 	followRetry    = 200 * time.Millisecond
-	// remember is how long a revocation is kept: longer than any access token
-	// lives (10 min and the leeway).
-	remember = 15 * time.Minute
+	// remember is how long a revocation is kept at least: longer than any access
+	// token lives, with the leeway of both clocks.
+	remember = MaxLife + 5*time.Minute
 )
 
 // A Revocation is a session that was ended.
@@ -32,28 +33,29 @@ type Revocation struct {
 	At time.Time
 }
 
-// A Follower knows which sessions were ended lately: it follows the revocation
-// feed of the auth service, resumes where it was, and begins again whenever the
-// feed goes quiet.
+// A Follower knows which sessions ended lately. It follows the revocation feed
+// of the auth service, resumes after the last event that it read, and
+// reconnects when the feed goes quiet.
 type Follower struct {
 	url    string
 	client *http.Client
 	notify func(Revocation)
 
-	revoked atomic.Pointer[map[string]revoked] // by session; replaced, never changed
-	heard   atomic.Int64                       // Unix nanoseconds
-	lastID  string
-}
+	heard  atomic.Int64 // Unix nanoseconds
+	lastID string
 
-// revoked is what is kept of a Revocation.
-type revoked struct {
-	reason string
-	at     time.Time
+	mu sync.RWMutex
+	// Reasons by session, in two generations: when the newer one is as old as
+	// remember, the older one is dropped whole. So adding and forgetting cost the
+	// same however many are known, and a burst of revocations leaves no map of
+	// its size behind.
+	newer, older map[string]string
+	since        time.Time // when newer began
 }
 
 // NewFollower follows the feed at url until ctx ends. notify, which may be nil,
-// is called for each revocation, after Revoked tells of it. A nil client means
-// one that is good for streams.
+// is called for each revocation, once Revoked knows it. A nil client means one
+// that suits streams.
 func NewFollower(ctx context.Context, url string, client *http.Client, notify func(Revocation)) *Follower {
 	if client == nil {
 		client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: followPatience, MaxResponseHeaderBytes: 16 << 10}}
@@ -61,28 +63,32 @@ func NewFollower(ctx context.Context, url string, client *http.Client, notify fu
 	if notify == nil {
 		notify = func(Revocation) {}
 	}
-	f := &Follower{url: url, client: client, notify: notify}
-	f.revoked.Store(&map[string]revoked{})
+	f := &Follower{url: url, client: client, notify: notify, newer: make(map[string]string), since: time.Now()}
 	f.heard.Store(time.Now().UnixNano())
 	go f.run(ctx)
 	return f
 }
 
-// Revoked reports whether the session was ended, as far as the feed has told, and why.
+// Revoked implements Revocations, as far as the feed has told.
 func (f *Follower) Revoked(sessionID string) (reason string, ok bool) {
-	r, ok := (*f.revoked.Load())[sessionID]
-	return r.reason, ok
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if reason, ok = f.newer[sessionID]; !ok {
+		reason, ok = f.older[sessionID]
+	}
+	return reason, ok
 }
 
-// Silence is how long the feed has not been heard. More than some seconds say
-// that revocations may be missing.
+// Silence is how long ago the feed was heard. After more than a few seconds,
+// revocations may be missing.
 func (f *Follower) Silence() time.Duration {
 	return time.Since(time.Unix(0, f.heard.Load()))
 }
 
 func (f *Follower) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		// How it ended does not matter: it is asked anew, and Silence tells.
+		// Whatever ended the connection, the answer is a new one. Silence reports
+		// how long that has not helped.
 		_ = f.follow(ctx)
 		select {
 		case <-ctx.Done():
@@ -116,37 +122,44 @@ func (f *Follower) follow(ctx context.Context) error {
 	id := ""
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 		quiet.Reset(followPatience)
-		f.heard.Store(time.Now().UnixNano())
-		field, value, _ := strings.Cut(lines.Text(), ": ")
-		switch field {
+		now := time.Now()
+		f.heard.Store(now.UnixNano())
+		field, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
+		switch string(field) {
 		case "id":
-			id = value
+			id = string(value)
 		case "data":
-			f.take(id, value)
+			f.take(id, value, now)
 		}
 	}
 	return nil
 }
 
-// take keeps a revocation. What is none is passed over: the next may be one.
-func (f *Follower) take(id, data string) {
+// take keeps the revocation in an event's data. Malformed events are skipped.
+func (f *Follower) take(id string, data []byte, now time.Time) {
 	var event struct {
 		SessionID string `json:"sid"`
 		Reason    string `json:"reason"`
 	}
-	if err := json.Unmarshal([]byte(data), &event); err != nil || event.SessionID == "" {
+	if err := json.Unmarshal(data, &event); err != nil || event.SessionID == "" {
 		return
 	}
-	now := time.Now()
-	known := maps.Clone(*f.revoked.Load())
-	maps.DeleteFunc(known, func(_ string, r revoked) bool { return now.Sub(r.at) > remember })
-	known[event.SessionID] = revoked{event.Reason, now}
-	f.revoked.Store(&known)
+	f.keep(event.SessionID, event.Reason, now)
 	f.lastID = id
 	f.notify(Revocation{event.SessionID, event.Reason, timeOf(id)})
 }
 
-// timeOf reads the time out of an event's id: milliseconds, a dash, a number.
+func (f *Follower) keep(sessionID, reason string, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.since) > remember {
+		f.newer, f.older, f.since = make(map[string]string), f.newer, now
+	}
+	f.newer[sessionID] = reason
+}
+
+// timeOf reads the time in an event's id: Unix milliseconds, a dash, a sequence
+// number. It returns the zero time for any other id.
 func timeOf(id string) time.Time {
 	ms, _, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseInt(ms, 10, 64)

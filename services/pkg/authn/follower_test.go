@@ -1,12 +1,17 @@
 package authn_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lilypad.example/services/pkg/authn"
@@ -62,7 +67,7 @@ func next(t *testing.T, told <-chan authn.Revocation) authn.Revocation {
 	return authn.Revocation{}
 }
 
-func TestR9_AFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
+func TestAFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
 	follower, feed, told := follow(t)
 	if _, known := follower.Revoked("s1"); known {
 		t.Error("revoked before it was told")
@@ -96,7 +101,7 @@ func TestAFollowerSurvivesNonsense(t *testing.T) {
 	}
 }
 
-func TestR9_ATokenOfAnEndedSessionIsRefused(t *testing.T) {
+func TestATokenOfAnEndedSessionIsRefused(t *testing.T) {
 	s, k := &source{}, newKey(t, "k1")
 	s.publish(t, k)
 	follower, feed, told := follow(t)
@@ -112,6 +117,73 @@ func TestR9_ATokenOfAnEndedSessionIsRefused(t *testing.T) {
 	if _, err := v.Verify(t.Context(), token); !errors.Is(err, authn.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestRevocationsCostTheSameHoweverManyAreKnown: a copy of the list for each
+// would be a megabyte at this number.
+func TestRevocationsCostTheSameHoweverManyAreKnown(t *testing.T) {
+	const n, most = 20_000, 8 << 10
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f := replayed(t, n)
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > most {
+		t.Errorf("%d bytes allocated for each of %d revocations, want at most %d", each, n, most)
+	}
+	for i := range n {
+		if why(f, sessionID(i)) != "logout" {
+			t.Fatalf("revocation %d of %d is not known", i, n)
+		}
+	}
+}
+
+// queue is a feed that tells what is in it, once.
+type queue chan string
+
+func (q queue) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: connection{r.Context(), q}}, nil
+}
+
+type connection struct {
+	ctx context.Context
+	q   queue
+}
+
+func (c connection) Read(p []byte) (int, error) {
+	select {
+	case event := <-c.q:
+		return copy(p, event), nil
+	case <-c.ctx.Done():
+		return 0, c.ctx.Err()
+	}
+}
+
+func (connection) Close() error { return nil }
+
+func TestAFollowerForgetsWhatNoTokenCanSurvive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		q := make(queue)
+		f := authn.NewFollower(ctx, "http://auth/v1/revocations", &http.Client{Transport: q}, nil)
+		for i, want := range [][]string{{"0"}, {"0", "1"}, {"1", "2"}, {"2", "3"}} {
+			if i > 0 {
+				time.Sleep(16 * time.Minute) // the bubble's clock
+			}
+			q <- fmt.Sprintf("data: {\"sid\":\"%d\",\"reason\":\"logout\"}\n\n", i)
+			synctest.Wait()
+			time.Sleep(authn.MaxLife + 2*authn.Leeway)
+			var known []string
+			for j := range i + 1 {
+				if id := strconv.Itoa(j); why(f, id) != "" {
+					known = append(known, id)
+				}
+			}
+			if !slices.Equal(known, want) {
+				t.Errorf("after revocation %d: knows %v, want %v", i, known, want)
+			}
+		}
+	})
 }
 
 // why is the reason of a session's end that the follower knows, or "".

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// RefreshEvery bounds how long a key that left the JWKS is still accepted
-	// (T53), and is what an issuer waits before it signs with a new one (T52).
+	// RefreshEvery bounds how long a key that left the JWKS is still accepted. An
+	// issuer waits at least as long before it signs with a new key.
 	RefreshEvery = time.Minute
-	// cooldown bounds the fetches that unknown key ids cause (T50).
+	// cooldown is the least time between fetches that unknown key ids cause.
 	cooldown = 30 * time.Second
-	// cooldownEmpty is the same, and how often the loop tries, while there are
-	// no keys at all: a service that starts before its issuer is soon of use.
+	// cooldownEmpty replaces cooldown and RefreshEvery while there are no keys, so
+	// that a service that starts before its issuer works soon after it is up.
 	cooldownEmpty = 200 * time.Millisecond
 	maxJWKS       = 256 << 10
 	maxKeys       = 64
@@ -34,8 +34,8 @@ type PublicKey struct {
 }
 
 // keySet is the issuer's published keys as last seen. A fetch replaces the
-// whole set, so that a key which was withdrawn is gone; a fetch that fails or
-// brings no usable key changes nothing (T53, T54).
+// whole set, which drops withdrawn keys. A fetch that fails or brings no usable
+// key changes nothing.
 type keySet struct {
 	url     string
 	client  *http.Client
@@ -98,15 +98,15 @@ func (s *keySet) lookup(kid string) (key PublicKey, known, loaded bool) {
 	return key, known, true
 }
 
-// refresh fetches unless that was done less than wait ago. Callers queue for
-// the lock and find the work of the first one done.
+// refresh fetches the keys unless the last fetch is less than wait ago. Callers
+// that waited for another one's fetch do not repeat it.
 func (s *keySet) refresh(ctx context.Context, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if wait > 0 && time.Since(s.fetched) < wait {
 		return
 	}
-	// The fetch is everybody's: it must not die with the request that began it.
+	// All callers share the fetch: it must not end with the request that began it.
 	keys, err := s.fetch(context.WithoutCancel(ctx))
 	s.fetched = time.Now()
 	if err == nil {
@@ -136,8 +136,8 @@ func (s *keySet) fetch(ctx context.Context) (map[string]PublicKey, error) {
 
 var errNoKeys = errors.New("authn: no usable key in the JWKS")
 
-// ParseKeys returns the signature keys of a JWKS (RFC 7517) by their ids. Keys
-// that we cannot use are passed over, as section 5 asks; it fails when none is left.
+// ParseKeys returns the signature keys of a JWKS (RFC 7517) by their ids. It
+// skips keys that it cannot use (section 5), and fails when none is left.
 func ParseKeys(body []byte) (map[string]PublicKey, error) {
 	var set jwkset.JWKSMarshal
 	if err := json.Unmarshal(body, &set); err != nil {

@@ -116,7 +116,8 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 // flatten returns the sentences of a joined error; what was wrapped around it
 // stands before each.
 func flatten(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	// One sentence may wrap several errors, too: a list is what reads as errors.Join writes it.
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && err.Error() == errors.Join(joined.Unwrap()...).Error() {
 		parts := joined.Unwrap()
 		all := make([]string, 0, len(parts))
 		for _, e := range parts {

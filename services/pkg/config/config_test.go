@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -71,7 +72,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 type faulty struct{}
 
 func (faulty) Run() error {
-	return fmt.Errorf("routes.yaml: %w", errors.Join(errors.New("one"), errors.Join(errors.New("two"), errors.New("three"))))
+	return fmt.Errorf("routes.yaml: %w", errors.Join(errors.New("one"), errors.Join(errors.New("two"), fmt.Errorf("%w: %w", errors.New("three"), io.EOF))))
 }
 
 func TestEachOfJoinedFaultsIsALineThatSaysWhere(t *testing.T) {
@@ -79,7 +80,7 @@ func TestEachOfJoinedFaultsIsALineThatSaysWhere(t *testing.T) {
 	code := config.Run(t.Context(), new(struct {
 		Faulty faulty `cmd:""`
 	}), config.Program{Name: "demo", Args: []string{"faulty"}, Stderr: &errs})
-	const want = "demo: cannot go on, 3 fault(s):\n  - routes.yaml: one\n  - routes.yaml: two\n  - routes.yaml: three\n"
+	const want = "demo: cannot go on, 3 fault(s):\n  - routes.yaml: one\n  - routes.yaml: two\n  - routes.yaml: three: EOF\n"
 	if code != 1 || errs.String() != want {
 		t.Errorf("%d %s", code, errs.String())
 	}

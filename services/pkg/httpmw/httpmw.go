@@ -7,8 +7,10 @@ package httpmw
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -64,19 +66,72 @@ func validID(id string) bool {
 	return true
 }
 
-// AccessLog writes a line a request: never a query, a header or a body, for
-// those may hold secrets (R12).
+type routeKey struct{}
+
+// SetRoute tells AccessLog the pattern that a router found for the request that
+// ctx belongs to, such as "/v1/sessions/:sid".
+func SetRoute(ctx context.Context, pattern string) {
+	if route, ok := ctx.Value(routeKey{}).(*string); ok {
+		*route = pattern
+	}
+}
+
+// GetRoute returns the pattern that SetRoute was told, or "".
+func GetRoute(ctx context.Context) string {
+	if route, ok := ctx.Value(routeKey{}).(*string); ok {
+		return *route
+	}
+	return ""
+}
+
+// AccessLog writes a line a request: never a path, a query, a header or a body,
+// for those may hold secrets and the ids of sessions. Instead of the path it
+// has the route of SetRoute, which is empty for a request that no route takes
+// or that was refused before it came to the router.
 func AccessLog(log *slog.Logger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
+			start, rec, route := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}, ""
+			r = r.WithContext(context.WithValue(r.Context(), routeKey{}, &route))
 			defer func() {
 				log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-					slog.String("method", r.Method), slog.String("path", r.URL.Path),
+					slog.String("method", r.Method), slog.String("route", route),
 					slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 					slog.Duration("took", time.Since(start)), slog.String("request_id", GetRequestID(r.Context())))
 			}()
 			next.ServeHTTP(rec, r)
+		})
+	}
+}
+
+// statusClientClosed is what nginx logs for a client that left before the answer.
+const statusClientClosed = 499
+
+// ClientLeft reports whether err came of the client's closing its connection:
+// nobody reads an answer then, and nothing is wrong with us. It sets status 499
+// for the access log.
+func ClientLeft(w http.ResponseWriter, r *http.Request, err error) bool {
+	if r.Context().Err() == nil && !errors.Is(err, context.Canceled) {
+		return false
+	}
+	w.WriteHeader(statusClientClosed)
+	return true
+}
+
+// gateRetryAfter is what a client is told to wait that comes too early.
+const gateRetryAfter = 5 * time.Second
+
+// Gate answers 503 while ready returns an error: what follows cannot do yet.
+func Gate(ready func() error) Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if ready() != nil {
+				p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This service is starting. Please try again shortly.")
+				p.RetryAfter = gateRetryAfter
+				problem.Write(w, p)
+				return
+			}
+			next.ServeHTTP(w, r)
 		})
 	}
 }
@@ -107,18 +162,34 @@ func Recover(log *slog.Logger) Middleware {
 }
 
 // LimitBody refuses request bodies above limit bytes: a declared length at
-// once with 413, another by an error to whoever reads past it (R11).
+// once with 413, another by an error to whoever reads past it.
 func LimitBody(limit int64) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.ContentLength > limit {
-				problem.Write(w, problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large."))
+				problem.Write(w, tooLarge())
 				return
 			}
 			r.Body = http.MaxBytesReader(w, r.Body, limit)
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+func tooLarge() *problem.Problem {
+	return problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")
+}
+
+// Unread returns the problem of a body whose reading failed with err: 413 above
+// the limit, 408 when it took too long. Nil if err is another error.
+func Unread(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return problem.New(http.StatusRequestTimeout, problem.TooSlow, "The request body did not arrive in time.")
+	}
+	return nil
 }
 
 // recorder notes what was answered.

@@ -20,18 +20,37 @@ type Server struct {
 	http     *http.Server
 }
 
+// timeouts bound how long one request may hold its connection, so that a slow
+// client costs a connection for seconds and not for minutes.
+type timeouts struct {
+	// read is for a request with its body. Its end does not touch the answer:
+	// net/http lifts the deadline when the body has been read.
+	read time.Duration
+	// write is from the end of the request's head to the end of its answer. A
+	// handler that streams sets write deadlines of its own.
+	write time.Duration
+}
+
 // Listen opens addr, so that an error here is a fault of the configuration,
 // and returns a server that Run serves. name appears in the log.
+//
+// A request must arrive within 30 s, its body included, and be answered within
+// a minute; otherwise its connection is closed. A handler whose answer takes
+// longer sets its own write deadlines with http.ResponseController.
 func Listen(name, addr string, handler http.Handler, log *slog.Logger) (*Server, error) {
+	return listen(name, addr, handler, log, timeouts{read: 30 * time.Second, write: time.Minute})
+}
+
+func listen(name, addr string, handler http.Handler, log *slog.Logger, t timeouts) (*Server, error) {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", name, err)
 	}
 	return &Server{name: name, listener: l, http: &http.Server{
-		Handler: handler,
-		// A client has this long for its request head, so that slow heads cost
-		// a connection and nothing else (R11). Bodies are bounded by handlers.
-		ReadHeaderTimeout: 10 * time.Second,
+		Handler:           handler,
+		ReadHeaderTimeout: min(10*time.Second, t.read),
+		ReadTimeout:       t.read,
+		WriteTimeout:      t.write,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"lilypad.example/services/pkg/tlstest"
 )
 
 // serverPort is that of every private server; each listens on a loopback address of its own. It is below the range that Linux
@@ -40,6 +42,7 @@ type Server struct {
 	data string
 	host string
 	who  *syscall.Credential // nil: ourselves
+	args []string            // of TLS
 
 	stdin io.Closer
 	cmd   *exec.Cmd
@@ -49,8 +52,25 @@ type Server struct {
 func StartServer(t testing.TB) *Server {
 	t.Helper()
 	s := newServer(t)
+	s.init(t)
+	return s
+}
+
+func (s *Server) init(t testing.TB) {
+	t.Helper()
 	s.run(t, "initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	s.start(t)
+	s.Start(t)
+}
+
+// StartServerTLS starts an empty server that offers TLS, with a certificate of ca for its address, or for another one.
+func StartServerTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
+	t.Helper()
+	s := newServer(t)
+	cert, key := ca.Issue(t, s.dir, append(another, s.host)[0])
+	s.give(t, cert)
+	s.give(t, key)
+	s.args = []string{"-c", "ssl=on", "-c", "ssl_cert_file=" + cert, "-c", "ssl_key_file=" + key}
+	s.init(t)
 	return s
 }
 
@@ -59,7 +79,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	standby := newServer(t)
 	standby.run(t, "pg_basebackup", "-D", standby.data, "-d", s.URL(), "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
-	standby.start(t)
+	standby.Start(t)
 	return standby
 }
 
@@ -133,12 +153,19 @@ func newServer(t testing.TB) *Server {
 		s.Stop()
 		_ = os.RemoveAll(dir)
 	})
-	if who != nil {
-		if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
-			t.Fatalf("pgtest: %v", err)
-		}
-	}
+	s.give(t, dir)
 	return s
+}
+
+// give hands a file to whom the server runs as.
+func (s *Server) give(t testing.TB, path string) {
+	t.Helper()
+	if s.who == nil {
+		return
+	}
+	if err := os.Chown(path, int(s.who.Uid), int(s.who.Gid)); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
 }
 
 // serverPrograms is the folder of initdb and postgres. Debian keeps it out of PATH, a folder for each version.
@@ -169,10 +196,14 @@ func unprivileged() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
 }
 
-func (s *Server) start(t testing.TB) {
+// Start starts a stopped server, with all that it had committed, at the same URL.
+func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	cmd := s.command(context.Background(), "sh", "-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data, "-p", serverPort,
-		"-c", "listen_addresses="+s.host, "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "wal_level=replica")
+	args := append([]string{
+		"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data, "-p", serverPort,
+		"-c", "listen_addresses=" + s.host, "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "wal_level=replica",
+	}, s.args...)
+	cmd := s.command(context.Background(), "sh", args...)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	stdin, err := cmd.StdinPipe()

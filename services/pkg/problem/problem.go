@@ -28,6 +28,7 @@ const (
 	NotFound         Code = "not_found"
 	MethodNotAllowed Code = "method_not_allowed"
 	TooLarge         Code = "too_large"
+	TooSlow          Code = "too_slow"
 	InvalidFields    Code = "invalid_fields"
 	RateLimited      Code = "rate_limited"
 	Internal         Code = "internal"
@@ -52,10 +53,16 @@ type Problem struct {
 	// Errors has one entry a field for InvalidFields.
 	Errors []FieldError
 	// RetryAfter, if not zero, becomes Retry-After in whole seconds, rounded up.
+	// A 503 always has one: RetryAfterDefault, unless more or less is known.
 	RetryAfter time.Duration
 	// Challenge, if not empty, becomes WWW-Authenticate (RFC 6750 section 3).
 	Challenge string
 }
+
+// RetryAfterDefault is what a caller waits for a service that is away, when
+// nothing better is known: long enough to let it come back, short enough for a
+// person. Whatever was away is tried again by the next request.
+const RetryAfterDefault = 5 * time.Second
 
 // New returns a Problem with a status, a code and a sentence.
 func New(status int, code Code, detail string) *Problem {
@@ -91,8 +98,12 @@ func (p *Problem) JSON() []byte {
 
 // SetHeader sets the headers that go with p, whatever form the body has.
 func (p *Problem) SetHeader(h http.Header) {
-	if p.RetryAfter > 0 {
-		seconds := int64((p.RetryAfter + time.Second - 1) / time.Second)
+	after := p.RetryAfter
+	if after <= 0 && p.Status == http.StatusServiceUnavailable {
+		after = RetryAfterDefault
+	}
+	if after > 0 {
+		seconds := int64((after + time.Second - 1) / time.Second)
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	if p.Challenge != "" {

@@ -127,6 +127,24 @@ func (c *Cluster) Primary(shard int) *Server { return c.nodes[shard] }
 // Replica is the server that takes over when the primary of the shard is gone.
 func (c *Cluster) Replica(shard int) *Server { return c.nodes[shards+shard] }
 
+// CutReplica keeps the replica of a shard from what its primary is told from now on.
+func (c *Cluster) CutReplica(t testing.TB, shard int) {
+	t.Helper()
+	primary := c.clients[shard]
+	for _, command := range [][]any{{"ACL", "SETUSER", "default", "-psync", "-sync"}, {"CLIENT", "KILL", "TYPE", "replica"}} {
+		if err := primary.Do(t.Context(), command...).Err(); err != nil {
+			t.Fatalf("redistest: %v: %v", command, err)
+		}
+	}
+	await(t, "the replica is cut off", func(ctx context.Context) error {
+		link, err := info(ctx, c.clients[shards+shard], "replication", "master_link_status")
+		if err == nil && link == "up" {
+			err = errors.New("the link is up")
+		}
+		return err
+	})
+}
+
 // LetItFailOver makes the Cluster replace a primary that does not answer for a second.
 func (c *Cluster) LetItFailOver(t testing.TB) {
 	t.Helper()

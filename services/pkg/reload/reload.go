@@ -21,7 +21,9 @@ type Text[T any] struct {
 	name    string // for messages
 	parse   func([]byte) (T, error)
 	text    []byte // as it came last, good or bad; nil when it did not
+	good    bool   // text is
 	current atomic.Pointer[T]
+	read    atomic.Int64 // Unix nanoseconds
 }
 
 // NewText returns a Text without content. name is what its faults are of.
@@ -38,18 +40,31 @@ func (t *Text[T]) Current() (content T) {
 	return content
 }
 
+// Read returns when good content was last read, whether or not it had changed;
+// the zero time before there was any.
+func (t *Text[T]) Read() time.Time {
+	if read := t.read.Load(); read != 0 {
+		return time.Unix(0, read)
+	}
+	return time.Time{}
+}
+
 // Take makes text the current content. It reports whether it differs from the
 // last one that came, and if so what is wrong with it: then the old content stays.
 func (t *Text[T]) Take(text []byte) (news bool, err error) {
 	if t.text != nil && bytes.Equal(text, t.text) {
+		if t.good {
+			t.read.Store(time.Now().UnixNano())
+		}
 		return false, nil
 	}
-	t.text = text
 	v, err := t.parse(text)
+	t.text, t.good = text, err == nil
 	if err != nil {
 		return true, fmt.Errorf("%s: %w", t.name, err)
 	}
 	t.current.Store(&v)
+	t.read.Store(time.Now().UnixNano())
 	return true, nil
 }
 

@@ -30,13 +30,17 @@ func (c *check) Check() error {
 	return nil
 }
 
-// Run reports all faults of the file, or explains a request.
+// Run reports all faults of the file, or the warnings about a good one, or
+// explains a request.
 func (c *check) Run(p config.Program) error {
 	table, err := app.ReadRoutes(c.File)
 	if err != nil {
 		return err
 	}
 	if c.Method == "" {
+		for _, warning := range table.Warnings() {
+			_, _ = fmt.Fprintf(p.Stdout, "warning: %s\n", warning)
+		}
 		_, err = fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
 		return err
 	}
@@ -56,18 +60,37 @@ func explain(w io.Writer, table *route.Table, method, path string) {
 		_, _ = fmt.Fprintf(w, "%s %s is the sidecar's own: %s belongs to it, whatever the file says\n", method, path, endpoints.Prefix)
 		return
 	}
+	readings, err := table.Readings(method, path)
 	taken, reasons := table.Explain(method, path)
-	if taken == nil {
-		_, _ = fmt.Fprintf(w, "%s %s gets 404: no route is for it\n", method, path)
-	} else {
+	switch {
+	case taken != nil:
 		_, _ = fmt.Fprintf(w, "%s %s takes route %d (%s): policy %s, upstream %s at %s\n\n",
 			method, path, taken.Number(), taken, taken.Policy, taken.Upstream, table.Upstreams()[taken.Upstream])
 		outcomes(w, taken, method)
+	case err != nil:
+		_, _ = fmt.Fprintf(w, "%s %s gets 404: %s\n", method, path, err)
+	case len(readings) > 0:
+		_, _ = fmt.Fprintf(w, "%s %s gets 404: none of its routes is at least as strict as each other one\n", method, path)
+	default:
+		_, _ = fmt.Fprintf(w, "%s %s gets 404: no route is for it\n", method, path)
+	}
+	if len(readings) > 1 {
+		_, _ = fmt.Fprint(w, "\nServers may read this path in more than one way; the strictest of these routes decides:\n")
+		for _, r := range readings {
+			_, _ = fmt.Fprintf(w, "read as %s\troute %d\t%s\tpolicy %s%s\n", r.Path, r.Route.Number(), r.Route, r.Route.Policy, fresh(r.Route))
+		}
 	}
 	_, _ = fmt.Fprintln(w)
 	for _, r := range reasons {
 		_, _ = fmt.Fprintf(w, "not route %d\t%s\t%s\n", r.Route.Number(), r.Route, r.Why)
 	}
+}
+
+func fresh(r *route.Route) string {
+	if r.Fresh == "" {
+		return ""
+	}
+	return ", fresh " + r.Fresh
 }
 
 // outcomes writes what r says to the people that it may tell apart.

@@ -39,6 +39,20 @@ func TestAGoodFileIsGood(t *testing.T) {
 	}
 }
 
+func TestAFileThatDependsOnSpellingIsWarnedOf(t *testing.T) {
+	code, out, faults := run(t, routes+"  - {path: /Static, upstream: app, policy: session}\n")
+	if code != 0 || !strings.HasPrefix(out, "warning: route 1 (prefix /static/) and route 6 (path /Static) differ only in spelling") || !strings.HasSuffix(out, "routes.yaml is good\n") {
+		t.Errorf("%d %s%s", code, out, faults)
+	}
+	if _, out, _ := run(t, routes); strings.Contains(out, "warning") {
+		t.Errorf("of a policy that does not: %s", out)
+	}
+	const split = "upstreams: {a: \"http://a\"}\nroutes: [{path: /x, upstream: a, policy: \"role:a\"}, {path: /X, upstream: a, policy: \"role:b\"}]"
+	if _, out, _ := run(t, split, "GET", "/x"); !strings.HasPrefix(out, "GET /x gets 404: none of its routes is at least as strict as each other one") || strings.Count(out, "read as /x") != 2 {
+		t.Errorf("two routes of which neither is the stricter: %s", out)
+	}
+}
+
 func TestEachFaultIsALine(t *testing.T) {
 	code, out, faults := run(t, routes+"  - {path: /x, upstream: nowhere, policy: nobody}\n")
 	if code != 1 || out != "" || strings.Count(faults, "  - route 6 (/x)") != 2 {
@@ -92,6 +106,56 @@ not route 2  path /join               another path
 not route 3  prefix /pond, POST only  another path
 not route 4  prefix /admin            another path
 not route 5  prefix /, GET only       another method
+`,
+		"HEAD /ADMIN;a/x": `
+HEAD /ADMIN;a/x takes route 4 (prefix /admin): policy role:admin, upstream app at 127.0.0.1:8081
+
+a stranger                a page: 303 to the login page; a fetch or a program: 401
+who is signed in          403
+with role admin           passes, with a token
+signed in over 15m ago    a page: 303 to the login page; a fetch or a program: 401 that asks for a login of the last 15m
+
+Servers may read this path in more than one way; the strictest of these routes decides:
+read as /ADMIN;a/x  route 5  prefix /, GET only  policy optional
+read as /admin/x    route 4  prefix /admin       policy role:admin, fresh 15m
+
+not route 1  prefix /static/            another path
+not route 2  path /join                 another path
+not route 3  prefix /pond, POST only    another path
+not route 5  prefix /, GET only         route 4 is stricter
+`,
+		"GET /join/": `
+GET /join/ takes route 5 (prefix /, GET only): policy optional, upstream app at 127.0.0.1:8081
+
+a stranger        passes, as a stranger
+who is signed in  passes, with a token
+
+Servers may read this path in more than one way; the strictest of these routes decides:
+read as /join/  route 5  prefix /, GET only  policy optional
+read as /join   route 2  path /join          policy optional
+
+not route 1  prefix /static/          another path
+not route 2  path /join               route 5 is as strict, and comes first
+not route 3  prefix /pond, POST only  another path
+not route 4  prefix /admin            another path
+`,
+		"DELETE /POND": `
+DELETE /POND gets 404: no route is for it
+
+not route 1  prefix /static/          another path
+not route 2  path /join               another path
+not route 3  prefix /pond, POST only  another method
+not route 4  prefix /admin            another path
+not route 5  prefix /, GET only       another method
+`,
+		"GET /.../": `
+GET /.../ gets 404: some servers drop a segment of dots and spaces alone, or read it as ".."
+
+not route 1  prefix /static/          refused before routes are compared
+not route 2  path /join               refused before routes are compared
+not route 3  prefix /pond, POST only  refused before routes are compared
+not route 4  prefix /admin            refused before routes are compared
+not route 5  prefix /, GET only       refused before routes are compared
 `,
 		"GET /auth/session": `
 GET /auth/session is the sidecar's own: /auth/ belongs to it, whatever the file says

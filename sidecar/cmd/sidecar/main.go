@@ -2,7 +2,7 @@
 // holds one cookie, the application receives a fresh bearer token.
 //
 //	sidecar serve                      runs it; `sidecar serve --help` lists every setting
-//	sidecar check FILE                 says whether a policy file is good
+//	sidecar check FILE                 says whether a policy file is good, and where it depends on spelling
 //	sidecar check FILE METHOD TARGET   and what a request gets, and why
 //
 // Every setting is a flag and an environment variable LILYPAD_… of the same
@@ -16,10 +16,12 @@
 //	  - {prefix: /, upstream: app, policy: optional}
 //
 // The most specific route counts: an exact path before a prefix, a longer
-// prefix before a shorter one. The policies are public (no session is looked
-// up), optional (a token for who is signed in), session (only who is signed
-// in) and role:NAME. A changed file counts without a restart, a bad one changes
-// nothing. docs/policy.md has the whole of it.
+// prefix before a shorter one. A path that a server may take for another one,
+// such as /Account/ for /account, is judged by the strictest route that it may
+// be for. The policies are public (no session is looked up), optional (a token
+// for who is signed in), session (only who is signed in) and role:NAME. A
+// changed file counts without a restart, a bad one changes nothing.
+// docs/policy.md has the whole of it.
 //
 // What a client can take is bounded, and each bound is a setting: connections
 // (503 beyond), the size, number and time of header fields (431, 408), the size

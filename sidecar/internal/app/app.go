@@ -52,12 +52,19 @@ type door struct {
 func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
 	assertion, watchKey, err2 := openAssertion(c, log)
-	forwarder := forward.New(forward.Config{CookieNames: []string{cookie.Name, cookie.Former}, TrustedProxies: trusted, Scheme: c.PublicScheme})
+	forwarder := forward.New(forward.Config{
+		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
+	})
 	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
 	})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
+	}
+	for _, p := range trusted {
+		if wide(p) {
+			log.WarnContext(ctx, "every host in this range of trusted proxies can forge the address of a client: name the proxies' own addresses, or set trusted hops and admit nobody but the proxies to this port", "range", p.String())
+		}
 	}
 	auth, err := authclient.New(strings.TrimRight(c.AuthURL, "/"), assertion, authclient.Transport(), time.Now)
 	if err != nil {
@@ -100,7 +107,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, h.verify))
 	}
 	if err == nil {
-		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(httpserver.NewReadiness(ctx, nil), metrics), log)
+		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, nil, metrics), log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.close())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 )
 
@@ -28,8 +29,10 @@ type Config struct {
 	ClientKeyFile       string `placeholder:"FILE" help:"Private P-256 key in PEM form that signs our assertions (RFC 7523). Changes are picked up while running."`
 	ClientAssertionFile string `placeholder:"FILE" help:"ServiceAccount token projected for audience lilypad-auth; instead of a client key."`
 
-	TrustedProxies []string `placeholder:"CIDR" help:"Proxies in front whose X-Forwarded headers are believed. Default: none."`
-	PublicScheme   string   `default:"https" enum:"https,http" help:"What the application is told in X-Forwarded-Proto, unless a trusted proxy says it: ${enum}."`
+	TrustedHops    int      `placeholder:"N" help:"Proxies in front that add to X-Forwarded-For: the client is the Nth address from its end. Default: 1 with trusted proxies, else 0: the client is the peer."`
+	TrustedProxies []string `placeholder:"ADDRESS" help:"Addresses or CIDR ranges of the proxies that connect to us: nobody else is believed about X-Forwarded headers. Default: with trusted hops everybody, else nobody."`
+	DropHeaders    []string `placeholder:"NAME" help:"More request headers that no client may send to the application, such as X-Tenant or Acme-*."`
+	PublicScheme   string   `default:"https" enum:"https,http" help:"Scheme of the application's address in the browser, unless a trusted proxy says it in X-Forwarded-Proto: ${enum}."`
 
 	LoginPath    string `default:"/login" help:"The application's login page."`
 	RegisterPath string `default:"/register" help:"The application's registration page."`
@@ -109,6 +112,14 @@ func (c *Config) Check() error {
 			faults = append(faults, errors.New(rule.text))
 		}
 	}
+	if c.TrustedHops < 0 {
+		faults = append(faults, fmt.Errorf("LILYPAD_TRUSTED_HOPS: %d is below zero", c.TrustedHops))
+	}
+	for _, pattern := range c.DropHeaders {
+		if err := forward.CheckDropField(pattern); err != nil {
+			faults = append(faults, fmt.Errorf("LILYPAD_DROP_HEADERS: %w", err))
+		}
+	}
 	_, err := c.trusted()
 	return errors.Join(append(faults, c.check(), err)...)
 }
@@ -127,10 +138,25 @@ func (c *Config) trusted() ([]netip.Prefix, error) {
 	for _, text := range c.TrustedProxies {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("LILYPAD_TRUSTED_PROXIES: %q is not of the form 10.0.0.0/8", text))
+			var addr netip.Addr
+			addr, err = netip.ParseAddr(text)
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if err != nil || p.Addr().Is4In6() {
+			faults = append(faults, fmt.Errorf("LILYPAD_TRUSTED_PROXIES: %q is not an address or range such as 192.0.2.7 or 192.0.2.0/28", text))
 			continue
 		}
-		all = append(all, p)
+		all = append(all, p.Masked())
 	}
 	return all, errors.Join(faults...)
+}
+
+// fewHosts is how many bits of an address may differ within a range that holds
+// proxies alone: 16 addresses.
+const fewHosts = 4
+
+// wide reports whether a range holds more than a few hosts, so that others than
+// the proxies may be among them. Loopback addresses are this machine's.
+func wide(p netip.Prefix) bool {
+	return !p.Addr().IsLoopback() && p.Addr().BitLen()-p.Bits() > fewHosts
 }

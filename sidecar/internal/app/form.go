@@ -3,9 +3,9 @@ package app
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/form"
 	"lilypad.example/sidecar/internal/http1"
@@ -31,7 +31,7 @@ func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bo
 		// The session that was to send the kept form is over as well. The form
 		// still waits, and opens only with the session that it came from.
 		if v.ended {
-			v.setCookies = []string{cookie.Clear()}
+			v.setCookies = []string{cookie.Clear(), cookie.AddKnown(v.cookie, cookie.ReadKnown(v.header))}
 		}
 		h.toKeptForm(x, v)
 		return true
@@ -115,7 +115,7 @@ func (h *handler) release(x *http1.Exchange, v *visitor) bool {
 	case errors.Is(err, form.ErrUnavailable):
 		h.log.Warn("a kept form could not be taken", "error", err, "request_id", x.ID())
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This cannot be sent at the moment. It is still kept: please try again shortly.")
-		p.RetryAfter = 5 * time.Second
+		p.RetryAfter = authclient.RetryAfter(err)
 		h.refuse(x, v.setCookies, p)
 		return false
 	case err != nil || !f.BelongsTo(x.Request.Target):

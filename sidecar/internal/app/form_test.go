@@ -315,10 +315,10 @@ func TestW15_PasswordFormsOfOurOwnAndProgramsAreNotKept(t *testing.T) {
 	dead := cookie.Name + "=" + b.jar[cookie.Name]
 	b.post("/auth/login", url.Values{"email": {email}, "password": {"wrong"}}.Encode())
 	for name, pairs := range map[string][]string{
-		"fetch":      {"Sec-Fetch-Mode", "cors", "Content-Type", form, "Accept", pageTypes},
-		"JSON":       {"Content-Type", jsonType, "Accept", jsonType},
-		"program":    {"Content-Type", form, "Accept", "*/*"},
-		"XHR":        {"X-Requested-With", "XMLHttpRequest", "Content-Type", form, "Accept", "*/*"},
+		"fetch":      {"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin", "Content-Type", form, "Accept", pageTypes},
+		"JSON":       {"Sec-Fetch-Site", "same-origin", "Content-Type", jsonType, "Accept", jsonType},
+		"program":    {"Sec-Fetch-Site", "same-origin", "Content-Type", form, "Accept", "*/*"},
+		"XHR":        {"Sec-Fetch-Site", "same-origin", "X-Requested-With", "XMLHttpRequest", "Content-Type", form, "Accept", "*/*"},
 		"cross-site": {"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "cross-site", "Content-Type", form},
 	} {
 		r := b.send(http.MethodPost, "/api/x", entered, append(pairs, "Cookie", dead)...)
@@ -402,10 +402,10 @@ func TestW15_TheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
 	}
 }
 
-func TestT08_SigningOutAndSigningInOtherwiseForgetTheFormerSession(t *testing.T) {
+func TestSigningOutAndSigningInOtherwiseForgetTheFormerSession(t *testing.T) {
 	b := keepForm(t, email)
-	if b.post("/auth/logout", ""); len(b.jar) != 0 {
-		t.Errorf("after logout the browser keeps %v", b.jar)
+	if b.post("/auth/logout", ""); len(b.jar) != 1 || b.jar[cookie.Known] == "" {
+		t.Errorf("after logout the browser keeps %v, want only what makes it a known device", b.jar)
 	}
 	b = keepForm(t, "")
 	if b.signIn(email, "/account"); len(b.jar) != 1 {

@@ -51,6 +51,7 @@ type handler struct {
 type visitor struct {
 	by     authclient.Presenter
 	cookie string
+	header http1.Header // that the cookie was in
 	view   session.View // empty for a stranger
 	// ended: the cookie's session is over.
 	ended bool
@@ -72,7 +73,7 @@ func (h *handler) handle(x *http1.Exchange) {
 		return
 	}
 	client := h.forwarder.Client(x)
-	if !meant(q, client.Host) {
+	if !meant(q, client) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
@@ -97,35 +98,45 @@ func (h *handler) handle(x *http1.Exchange) {
 
 const (
 	nothingHere   = "There is nothing at this address."
-	fromElsewhere = "This request came from another site, and was not carried out."
+	fromElsewhere = "This request did not come from a page of this site, and was not carried out."
 )
 
 // own serves an endpoint of the sidecar itself.
 func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
-	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header)}
+	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header), Known: cookie.ReadKnown(x.Request.Header)}
 	caller.Cookie, caller.State = cookie.Read(x.Request.Header)
 	x.ServeNetHTTP(h.endpoints.Handler(caller), endpoints.MaxBody)
 }
 
-// meant reports whether a state change comes from our own origin, or from no
-// browser at all: the rule of http.CrossOriginProtection, by Sec-Fetch-Site
-// and else by Origin, which must name the host that the browser asked for.
-// Opening a WebSocket counts as one: it is not bound by the same-origin policy
-// (R5).
-func meant(q *http1.Request, host string) bool {
+// meant reports whether a state change was asked for by a page of our own
+// origin, or by no browser at all. Opening a WebSocket counts as one: it is not
+// bound by the same-origin policy.
+//
+// A browser says so in Sec-Fetch-Site, or in Origin if it is older. One of the
+// two must be there with a cookie of ours: browsers leave both out for reads
+// only, and a client that is no browser has no reason to hold our cookie. Who
+// has none can be asked for nothing in somebody's name, except to sign in; there
+// a foreign Origin is refused, and none is that of a program.
+//
+// Referer is no substitute. Browsers that send no Origin with a form are older
+// than the cookie's prefix, and pages may forbid Referer.
+func meant(q *http1.Request, client forward.Client) bool {
 	switch q.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		if !opensWebSocket(q) {
 			return true
 		}
 	}
-	check := http.Request{Method: http.MethodPost, Host: host, Header: make(http.Header, 2)}
-	for _, name := range []string{"Sec-Fetch-Site", "Origin"} {
-		if value := q.Header.Get(name); value != "" {
-			check.Header.Set(name, value)
-		}
+	if site := q.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin" || site == "none"
 	}
-	return new(http.CrossOriginProtection).Check(&check) == nil
+	ours := cookie.Sent(q.Header)
+	origin := q.Header.Get("Origin")
+	if origin == "" {
+		return !ours
+	}
+	scheme, host, _ := strings.Cut(origin, "://")
+	return host == client.Host && (scheme == client.Proto || !ours)
 }
 
 // opensWebSocket reports whether q asks for a WebSocket, or asks in the name of
@@ -158,7 +169,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 		return nil
 	case cookie.One:
 	}
-	v.cookie = value
+	v.cookie, v.header = value, x.Request.Header
 	err := h.accept(v, func() (session.View, error) { return h.sessions.Fresh(value) })
 	if !errors.Is(err, session.ErrUnknown) {
 		return err
@@ -174,7 +185,7 @@ func (h *handler) accept(v *visitor, ask func() (session.View, error)) error {
 	view, err := ask()
 	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
 		h.metrics.ended(end.Reason)
-		v.view, v.ended, v.setCookies = session.View{}, true, cookie.End(v.cookie)
+		v.view, v.ended, v.setCookies = session.View{}, true, cookie.End(v.cookie, cookie.ReadKnown(v.header))
 		return nil
 	}
 	if err != nil {
@@ -366,7 +377,7 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 	}
 	h.log.Warn("session could not be looked up", "error", err, "request_id", x.ID())
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Your session cannot be checked at the moment. You are still signed in: please try again shortly.")
-	p.RetryAfter = 5 * time.Second
+	p.RetryAfter = authclient.RetryAfter(err)
 	h.refuse(x, nil, p)
 }
 

@@ -62,6 +62,9 @@ type auth struct {
 	instead  http.HandlerFunc // answers everything, if set
 	calls    int
 	address  string      // that the last login came from
+	had      []string    // the sessions that its browser showed
+	fails    string      // the path that answers 503, if set
+	strict   bool        // only who shows a session of the account may log in: others are too many
 	ended    chan string // session ids for the feed
 }
 
@@ -77,11 +80,35 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.instead(w, r)
 		return
 	}
+	if r.URL.Path == a.fails {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	switch r.URL.Path {
 	case "/v1/sessions", "/v1/users":
 		var in api.NewUser
 		_ = json.NewDecoder(r.Body).Decode(&in)
-		a.address = in.Presenter.ClientAddress
+		a.address, a.had = in.Presenter.ClientAddress, nil
+		if in.Presenter.Sessions != nil {
+			a.had = *in.Presenter.Sessions
+		}
+		others := []string{}
+		known := false
+		for _, token := range a.had {
+			switch owner := a.owners[strings.SplitN(token+"...", ".", 4)[2]]; owner {
+			case "":
+			case in.Email:
+				known = true
+			default:
+				others = append(others, token)
+			}
+		}
+		if a.strict && !known {
+			p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts.")
+			p.RetryAfter = 17 * time.Minute
+			problem.Write(w, p)
+			return
+		}
 		if r.URL.Path == "/v1/sessions" && (in.Email != email && in.Email != otherEmail || in.Password != password) {
 			problem.Write(w, problem.New(http.StatusUnauthorized, "invalid_credentials", "E-mail or password is not right."))
 			return
@@ -95,7 +122,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serial++
 		family := fmt.Sprintf("family%016d", a.serial)
 		a.sessions[family], a.begun[family], a.owners[family] = 1, time.Now().Add(-a.age), in.Email
-		answer(w, http.StatusCreated, api.Session{User: api.User{Sub: "u1", Email: in.Email, Name: "Fred", Roles: a.roles}, Token: a.token(family)})
+		answer(w, http.StatusCreated, api.Session{User: api.User{Sub: "u1", Email: in.Email, Name: "Fred", Roles: a.roles}, Token: a.token(family), OtherSessions: others})
 	case "/oauth2/token":
 		family, ok := a.family(r.FormValue("refresh_token"))
 		if !ok {

@@ -11,10 +11,10 @@ import (
 	"lilypad.example/sidecar/internal/app"
 )
 
-func trustLocal(c *app.Config) { c.TrustedProxies = []string{"127.0.0.0/8", "::1/128"} }
+func trustLocal(c *app.Config) { c.TrustedProxies = []string{"127.0.0.0/8", "::1"} }
 
-// T20: TLS and HTTP/2 end at the ingress, which passes on what the browser said.
-func TestT20_LoginThroughAnIngressThatEndsTLS(t *testing.T) {
+// TLS and HTTP/2 end at the ingress, which passes on what the browser said.
+func TestLoginThroughAnIngressThatEndsTLS(t *testing.T) {
 	t.Parallel()
 	values := url.Values{"email": {email}, "password": {password}, "next": {"/account"}}.Encode()
 	for name, c := range map[string]struct {
@@ -44,10 +44,11 @@ func TestT20_LoginThroughAnIngressThatEndsTLS(t *testing.T) {
 	}
 }
 
-// T37: rate limits and audit see the last hop that no trusted proxy owns, and
+// Rate limits and audit see the address that the nearest trusted proxy adds, and
 // so does the application; what else is claimed is heard by nobody.
-func TestT37_TheAddressThatEverybodySeesIsTheLastUntrustedHop(t *testing.T) {
+func TestTheAddressThatEverybodySeesIsTheTrustedProxys(t *testing.T) {
 	t.Parallel()
+	hops := func(n int) []func(*app.Config) { return []func(*app.Config){func(c *app.Config) { c.TrustedHops = n }} }
 	claims := []string{
 		"X-Forwarded-For", "6.6.6.6, 203.0.113.9", "X-Real-Ip", "6.6.6.6", "Forwarded", "for=6.6.6.6;proto=http;host=evil.test",
 		"X-Forwarded-Host", "frogs.example:8443", "X-Forwarded-Port", "666", "X-Forwarded-Proto", "http", "X-Forwarded-Server", "evil", "True-Client-Ip", "6.6.6.6",
@@ -59,6 +60,12 @@ func TestT37_TheAddressThatEverybodySeesIsTheLastUntrustedHop(t *testing.T) {
 		"nobody is trusted":         {nil, "127.0.0.1", "", "https"},
 		"nobody is trusted, scheme": {[]func(*app.Config){func(c *app.Config) { c.PublicScheme = "http" }}, "127.0.0.1", "", "http"},
 		"the ingress is trusted":    {[]func(*app.Config){trustLocal}, "203.0.113.9", "frogs.example:8443", "http"},
+		"one hop is trusted":        {hops(1), "203.0.113.9", "frogs.example:8443", "http"},
+		"two hops are trusted":      {hops(2), "6.6.6.6", "frogs.example:8443", "http"},
+		"more hops than there are":  {hops(3), "127.0.0.1", "frogs.example:8443", "http"},
+		"one hop of another proxy": {[]func(*app.Config){func(c *app.Config) {
+			c.TrustedHops, c.TrustedProxies = 1, []string{"192.0.2.7"}
+		}}, "127.0.0.1", "", "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,6 +91,66 @@ func TestT37_TheAddressThatEverybodySeesIsTheLastUntrustedHop(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Where no proxy says who the client is, limits for each address count all of
+// them as one, and what they claim does not make it more.
+func TestClientsWithoutAnAddressAreOneSubject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *app.Config) { c.TrustedHops = 2 })
+	for _, claim := range []string{"", "6.6.6.6", "frog, 203.0.113.9", "unknown, 10.0.0.1", ", 6.6.6.7,"} {
+		w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "X-Forwarded-For", claim)
+		w.auth.set(func(a *auth) {
+			if a.address != "127.0.0.1" {
+				t.Errorf("of %q the auth service is told %q", claim, a.address)
+			}
+		})
+	}
+}
+
+func TestWideRangesOfTrustedProxiesAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for trusted, warned := range map[string]bool{
+		"10.1.2.3": false, "10.1.2.0/28": false, "10.1.2.0/27": true, "10.244.0.0/16": true, "0.0.0.0/0": true, "8.8.8.0/24": true,
+		"127.0.0.0/8": false, "::1": false, "fd00::7": false, "fd00::/124": false, "fd00::/64": true, "::/0": true, "126.0.0.0/7": true,
+	} {
+		w := newWorld(t, func(c *app.Config) { c.TrustedProxies = []string{trusted} })
+		w.stop()
+		if logs := w.logs.String(); strings.Contains(logs, "can forge the address of a client") != warned || warned && !strings.Contains(logs, trusted) {
+			t.Errorf("%s: %s", trusted, logs)
+		}
+	}
+}
+
+func TestMoreHeadersAreDroppedByASetting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *app.Config) { c.DropHeaders = []string{"X-Tenant", "Acme-*"} })
+	s := w.get("/public", "X-Tenant", "theirs", "Acme-User", "theirs", "X-Tenant-Id", "ours", "Cookie", "a=b").seen(t)
+	if s.Header.Get("X-Tenant") != "" || s.Header.Get("Acme-User") != "" || s.Header.Get("X-Tenant-Id") != "ours" || s.Header.Get("Cookie") != "a=b" {
+		t.Errorf("the application sees %v", s.Header)
+	}
+}
+
+func TestSettingsOfProxiesAndHeadersAreCheckedAtTheStart(t *testing.T) {
+	t.Parallel()
+	c := app.Config{
+		TrustedHops: -1, TrustedProxies: []string{"everybody", "10.0.0.0/33", "::ffff:10.0.0.1", "10.0.0.1:80", "10.0.0.1"},
+		DropHeaders: []string{"X_Tenant", "*", "Acme-*"},
+	}
+	said := fmt.Sprint(c.Check())
+	for _, want := range []string{
+		"LILYPAD_TRUSTED_HOPS: -1", `LILYPAD_TRUSTED_PROXIES: "everybody"`, `LILYPAD_TRUSTED_PROXIES: "10.0.0.0/33"`, `LILYPAD_TRUSTED_PROXIES: "::ffff:10.0.0.1"`,
+		`LILYPAD_TRUSTED_PROXIES: "10.0.0.1:80"`, `LILYPAD_DROP_HEADERS: "X_Tenant"`, `LILYPAD_DROP_HEADERS: "*"`,
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%s is not among the faults:\n%s", want, said)
+		}
+	}
+	for _, good := range []string{`"10.0.0.1"`, "Acme"} {
+		if strings.Contains(said, good) {
+			t.Errorf("%s is among the faults:\n%s", good, said)
+		}
 	}
 }
 

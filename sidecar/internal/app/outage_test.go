@@ -30,7 +30,7 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 	if r := w.get("/"); r.status != http.StatusOK {
 		t.Errorf("stranger: %d", r.status)
 	}
-	r := w.send("POST", "/auth/logout", "", "Cookie", c)
+	r := w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
 	if value, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || !set || value != "" {
 		t.Errorf("S5: logout in an outage: %d %v", r.status, r.header)
 	}

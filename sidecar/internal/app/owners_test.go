@@ -46,7 +46,7 @@ func TestS14_FiveHundredUsersOnSharedConnections(t *testing.T) {
 				}
 				user := fmt.Sprintf("user%04d", (first+i*connections)%users)
 				body := strings.Repeat(user, 1+i*20)
-				_, _ = fmt.Fprintf(nc, "POST /api/%s HTTP/1.1\r\nHost: a\r\nCookie: %s=v1.k1.%s.1.%s\r\nContent-Length: %d\r\n\r\n%s",
+				_, _ = fmt.Fprintf(nc, "POST /api/%s HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: %s=v1.k1.%s.1.%s\r\nContent-Length: %d\r\n\r\n%s",
 					user, cookie.Name, user, strings.Repeat("m", 43), len(body), body)
 				if i%7 == 3 || i%7 == 5 { // leave: at once, or in the middle
 					if i%7 == 5 {

@@ -21,7 +21,7 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	}{
 		"navigation":  {"GET", []string{"Sec-Fetch-Mode", "navigate"}, 303},
 		"fetch":       {"GET", []string{"Sec-Fetch-Mode", "cors"}, 401},
-		"posted JSON": {"POST", []string{"Sec-Fetch-Mode", "cors", "Content-Type", jsonType}, 401},
+		"posted JSON": {"POST", []string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin", "Content-Type", jsonType}, 401},
 	} {
 		r := w.send(c.method, "/vault/x?y", "", append(c.pairs, "Cookie", old)...)
 		if r.status != c.status || r.status == 303 && r.header.Get("Location") != page {
@@ -41,9 +41,9 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	if w.hits() != 1 {
 		t.Errorf("the application saw %d requests", w.hits())
 	}
-	// R4, T03: signing in again is another session, and the old one is over.
+	// Signing in again is another session, and the old one is over.
 	w.auth.set(func(a *auth) { a.age = 0 })
-	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old).setCookie(t)
+	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old, "Sec-Fetch-Site", "same-origin").setCookie(t)
 	if r := w.get("/vault", "Cookie", cookie.Name+"="+again); r.status != http.StatusOK {
 		t.Errorf("after signing in again: %d %s", r.status, r.body)
 	}
@@ -52,7 +52,33 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestS21_S22_ADenialSaysWhatTheRouteSays(t *testing.T) {
+func TestASpellingOfAProtectedPathIsRefused(t *testing.T) {
+	w := newWorld(t, forwardAuth)
+	c := w.login()
+	for request, status := range map[string]int{
+		"GET /account": 401, "HEAD /account": 401, "GET /ACCOUNT": 401, "HEAD /Account/": 401, "GET /account;x=1": 401, "GET /account.": 401, "GET /account%20": 401,
+		"GET /%61ccount/": 401, "GET /%EF%BD%81ccount": 401, "POST /Account": 401, "GET /API/frogs": 401, "GET /api;a/frogs": 401,
+		"GET /x/..%20/account": 404, "get /account": 404, "GET /accounts": 200, "GET /Public": 200,
+	} {
+		method, target, _ := strings.Cut(request, " ")
+		if r := w.send(method, target, ""); r.status != status {
+			t.Errorf("a stranger: %s: %d, want %d", request, r.status, status)
+		}
+		if status == http.StatusUnauthorized {
+			if r := w.send(method, target, "", "Cookie", c, "Sec-Fetch-Site", "same-origin"); r.status != http.StatusOK {
+				t.Errorf("who is signed in: %s: %d", request, r.status)
+			}
+		}
+		if r := w.ask(method, target); r.status != status && r.status != http.StatusBadRequest || (r.status == http.StatusOK) != (status == http.StatusOK) {
+			t.Errorf("a proxy for a stranger: %s: %d, want %d", request, r.status, status)
+		}
+	}
+	if r := w.get("/ADMIN;a/x", "Cookie", c); r.status != http.StatusForbidden {
+		t.Errorf("without the role: %d", r.status)
+	}
+}
+
+func TestADenialSaysWhatTheRouteSays(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()
 	for name, tc := range map[string]struct {
@@ -70,7 +96,7 @@ func TestS21_S22_ADenialSaysWhatTheRouteSays(t *testing.T) {
 			t.Errorf("%s: %d %s", name, r.status, r.body)
 		}
 	}
-	// T19: a stranger who navigates still comes to the login page.
+	// A stranger who navigates still comes to the login page.
 	if r := w.get("/pond", "Sec-Fetch-Mode", "navigate"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fpond" {
 		t.Errorf("stranger's navigation: %d to %q", r.status, r.header.Get("Location"))
 	}
@@ -79,7 +105,7 @@ func TestS21_S22_ADenialSaysWhatTheRouteSays(t *testing.T) {
 	}
 }
 
-func TestS21_APageOfTheApplicationMaySayNo(t *testing.T) {
+func TestAPageOfTheApplicationMaySayNo(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()
 	for name, tc := range map[string]struct {

@@ -102,7 +102,7 @@ func TestT41_AWebSocketEndsWithItsSession(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	host := strings.TrimPrefix(w.url, "http://")
-	if _, err := io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: "+host+"\r\nOrigin: http://"+host+"\r\nCookie: "+c+
+	if _, err := io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: "+host+"\r\nOrigin: https://"+host+"\r\nCookie: "+c+
 		"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -81,6 +81,12 @@ func (r *routing) match(method, path string) (*route.Route, *forward.Upstream) {
 // watch follows the file until ctx ends.
 func (r *routing) watch(ctx context.Context, log *slog.Logger) {
 	before := r.file.Current()
+	warn := func(d *destinations) {
+		for _, warning := range d.table.Warnings() {
+			log.Warn("routes depend on spelling", "warning", warning)
+		}
+	}
+	warn(before)
 	r.file.Watch(ctx, func(err error) {
 		if err != nil {
 			r.healthy.Set(0)
@@ -90,6 +96,7 @@ func (r *routing) watch(ctx context.Context, log *slog.Logger) {
 		r.healthy.Set(1)
 		log.Info("routes reloaded")
 		now := r.file.Current()
+		warn(now)
 		for name, upstream := range before.upstreams {
 			if now.upstreams[name] != upstream {
 				upstream.Close() // requests on their way keep their connections to the end

@@ -66,7 +66,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestR13_ThePolicyFollowsItsFile(t *testing.T) {
+func TestThePolicyFollowsItsFile(t *testing.T) {
 	before, after := newPond(t, "before"), newPond(t, "after")
 	var file string
 	w := newWorld(t, func(c *app.Config) {
@@ -103,6 +103,21 @@ func TestR13_ThePolicyFollowsItsFile(t *testing.T) {
 	if !healthy() || strings.Count(w.logs.String(), "routes not reloaded") != 1 {
 		t.Errorf("healthy %t, log %s", healthy(), w.logs.String())
 	}
+}
+
+func TestAPolicyThatDependsOnSpellingIsLogged(t *testing.T) {
+	pond := newPond(t, "pond")
+	var file string
+	w := newWorld(t, func(c *app.Config) {
+		file = c.RoutesFile
+		write(t, file, fmt.Appendf(nil, "upstreams: {a: %q}\nroutes: [{path: /x, upstream: a, policy: session}, {path: /X, upstream: a, policy: public}]", pond.url))
+	})
+	eventually(t, "warning at the start", func() bool { return strings.Contains(w.logs.String(), "route 2 (path /X) differ only in spelling") })
+	write(t, file+".new", fmt.Appendf(nil, "upstreams: {a: %q}\nroutes: [{path: /y, upstream: a, policy: session}, {path: /y/, upstream: a, policy: public}]", pond.url))
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "warning after a change", func() bool { return strings.Contains(w.logs.String(), "route 2 (path /y/) differ only in spelling") })
 }
 
 // begin asks for url, and leaves the body to be read.

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"lilypad.example/services/pkg/problem"
@@ -11,9 +12,9 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// verifyPath is where a proxy asks about a request of its client: as it is, with
+// verifyPath is where a proxy asks about a request of its client: with
 // X-Forwarded-Method and X-Forwarded-Uri (Traefik, Caddy, nginx), or with the
-// client's method and its target behind it (Envoy).
+// client's method and the client's target appended to the path (Envoy).
 const verifyPath = endpoints.Prefix + "verify"
 
 // verify tells a trusted proxy whether its client may pass. 200 brings what the
@@ -21,7 +22,7 @@ const verifyPath = endpoints.Prefix + "verify"
 // field without ours. Any other answer is for the client itself.
 //
 // It has a port of its own. At the browser's door a page could ask it as well,
-// through a proxy that is trusted, and read an access token (R1).
+// through a proxy that is trusted, and read an access token.
 func (h *handler) verify(x *http1.Exchange) {
 	if !h.forwarder.Trusts(x) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, "This address answers trusted proxies only."))
@@ -34,14 +35,15 @@ func (h *handler) verify(x *http1.Exchange) {
 	}
 	q := &x.Request
 	r, _ := h.routing.match(q.Method, q.Path)
-	if q.Method == http.MethodHead {
+	intended := meant(q, client)
+	if asked == http.MethodHead || q.Method == http.MethodHead {
 		q.Method = asked // which says whether the answer has a body
 	}
 	if r == nil || strings.HasPrefix(q.Path, endpoints.Prefix) {
 		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere))
 		return
 	}
-	if !meant(q, client.Host) {
+	if !intended {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
@@ -68,32 +70,37 @@ func (h *handler) letPass(x *http1.Exchange, v *visitor) {
 
 var (
 	errNoVerify  = errors.New("this port has " + verifyPath + " only")
-	errNoGet     = errors.New("ask with GET")
+	errNoGet     = errors.New("ask with GET or HEAD")
 	errNotNamed  = errors.New("X-Forwarded-Method and X-Forwarded-Uri must each be there once")
+	errRepeated  = errors.New("X-Forwarded-Host and X-Forwarded-Proto must not be repeated")
+	errTwice     = errors.New("its path and its header name different requests")
 	errNoRequest = errors.New("no request has that method and target")
 )
 
 // takeOver makes q, a proxy's question, the request that it is about, in its
 // one reading.
 func takeOver(q *http1.Request) error {
-	method := q.Method
-	target, below := strings.CutPrefix(q.Target, verifyPath)
+	method, ok1 := single(q.Header, "X-Forwarded-Method")
+	target, ok2 := single(q.Header, "X-Forwarded-Uri")
 	switch {
-	case below && strings.HasPrefix(target, "/"): // Envoy
-	case q.Path != verifyPath:
-		return errNoVerify
-	case method != http.MethodGet:
-		return errNoGet
-	default:
-		var ok1, ok2 bool
-		method, ok1 = single(q.Header, "X-Forwarded-Method")
-		target, ok2 = single(q.Header, "X-Forwarded-Uri")
-		if !ok1 || !ok2 {
-			return errNotNamed
+	case count(q.Header, "X-Forwarded-Host") > 1 || count(q.Header, "X-Forwarded-Proto") > 1:
+		return errRepeated
+	case strings.HasPrefix(q.RawPath, verifyPath+"/"): // Envoy
+		behind := strings.TrimPrefix(q.Target, verifyPath)
+		same := ok1 && ok2 && method == q.Method && target == behind
+		if names(q.Header) && !same {
+			return errTwice
 		}
+		method, target = q.Method, behind
+	case q.RawPath != verifyPath:
+		return errNoVerify
+	case q.Method != http.MethodGet && q.Method != http.MethodHead:
+		return errNoGet
+	case !ok1 || !ok2:
+		return errNotNamed
 	}
 	path, err := http1.ReadTarget(method, target)
-	if err != nil {
+	if err != nil || !registered(method) {
 		return errNoRequest
 	}
 	q.Method, q.Target, q.Path = method, target, path
@@ -101,13 +108,36 @@ func takeOver(q *http1.Request) error {
 	return nil
 }
 
-// single returns the value of a field that must stand there exactly once.
-func single(h http1.Header, name string) (value string, ok bool) {
-	for v := range h.Values(name) {
-		if ok {
-			return "", false
-		}
-		value, ok = v, true
+// names reports whether a header says what request a proxy asks about, in our
+// words or in those of ingress-nginx. A proxy that was given our path with a
+// slash behind it asks about "/" by its path, and means something else.
+func names(h http1.Header) bool {
+	return slices.ContainsFunc([]string{"X-Forwarded-Method", "X-Forwarded-Uri", "X-Original-Method", "X-Original-Url", "X-Original-Uri"},
+		func(name string) bool { return count(h, name) > 0 })
+}
+
+// registered reports whether method is one of the IANA registry of HTTP methods
+// that has a resource for a target. What servers make of any other is a guess.
+func registered(method string) bool {
+	switch method {
+	case "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LABEL", "LINK", "LOCK",
+		"MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "OPTIONS", "ORDERPATCH",
+		"PATCH", "POST", "PROPFIND", "PROPPATCH", "PUT", "QUERY", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT",
+		"UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL":
+		return true
 	}
-	return value, ok
+	return false
+}
+
+// count returns how often a field is there.
+func count(h http1.Header, name string) (n int) {
+	for range h.Values(name) {
+		n++
+	}
+	return n
+}
+
+// single returns the value of a field that must be there exactly once.
+func single(h http1.Header, name string) (value string, ok bool) {
+	return h.Get(name), count(h, name) == 1
 }

@@ -44,6 +44,25 @@ var ErrNoForm = errors.New("authclient: no such form")
 // nonsense: the session may well live.
 var ErrUnavailable = errors.New("authclient: auth service unavailable")
 
+// A StatusError is the ErrUnavailable of an auth service that answered, but
+// with neither a yes nor a definite no.
+type StatusError struct {
+	Status int
+	// RetryAfter is when it may be tried again, 0 if it does not say.
+	RetryAfter time.Duration
+}
+
+func (e *StatusError) Error() string { return "status " + strconv.Itoa(e.Status) }
+
+// RetryAfter returns what the auth service said with err about when to try
+// again, 0 for nothing.
+func RetryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*StatusError](err); ok {
+		return e.RetryAfter
+	}
+	return 0
+}
+
 const (
 	timeout = 5 * time.Second
 	// maxAnswer is far above any answer of the auth service (T45).
@@ -55,7 +74,20 @@ const (
 )
 
 // A Presenter is the browser in front of us.
-type Presenter struct{ UserAgent, Address string }
+type Presenter struct {
+	UserAgent, Address string
+	// Sessions are refresh tokens of sessions that it has or had, the newest
+	// first. They make it a known device at Login.
+	Sessions []string
+}
+
+// Begun is a session that has just begun.
+type Begun struct {
+	User   api.User
+	Tokens Tokens
+	// Others are the presenter's Sessions that belong to other accounts.
+	Others []string
+}
 
 // Tokens is what the auth service hands out for a session.
 type Tokens struct {
@@ -101,35 +133,48 @@ func Transport() http.RoundTripper {
 }
 
 // Register creates a user and begins a session. A refusal is a *problem.Problem.
-func (c *Client) Register(ctx context.Context, email, name, password string, by Presenter) (api.User, Tokens, error) {
+func (c *Client) Register(ctx context.Context, email, name, password string, by Presenter) (Begun, error) {
 	start := c.now()
 	sign, err := c.sign()
 	if err != nil {
-		return api.User{}, Tokens{}, err
+		return Begun{}, err
 	}
 	r, err := c.api.CreateUserWithResponse(ctx, api.NewUser{Email: email, Name: name, Password: password, Presenter: presenter(by)}, sign)
 	if err != nil {
-		return api.User{}, Tokens{}, unavailable(err)
+		return Begun{}, unavailable(err)
 	}
 	return begun(r.JSON201, start, r.HTTPResponse, r.ApplicationproblemJSONDefault)
 }
 
 // Login begins a session. A refusal is a *problem.Problem.
-func (c *Client) Login(ctx context.Context, email, password string, by Presenter) (api.User, Tokens, error) {
+func (c *Client) Login(ctx context.Context, email, password string, by Presenter) (Begun, error) {
 	start := c.now()
 	sign, err := c.sign()
 	if err != nil {
-		return api.User{}, Tokens{}, err
+		return Begun{}, err
 	}
 	r, err := c.api.CreateSessionWithResponse(ctx, api.Credentials{Email: email, Password: password, Presenter: presenter(by)}, sign)
 	if err != nil {
-		return api.User{}, Tokens{}, unavailable(err)
+		return Begun{}, unavailable(err)
 	}
 	return begun(r.JSON201, start, r.HTTPResponse, r.ApplicationproblemJSONDefault)
 }
 
 // Refresh exchanges a refresh token. It fails with an EndedError or ErrUnavailable.
+//
+// A stale token is answered with a challenge first: that this client still waits
+// proves that its request was not held up, for which an honest session would end.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter) (Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout) // for both requests
+	defer cancel()
+	t, challenge, err := c.refresh(ctx, refreshToken, by, 0)
+	if challenge != 0 {
+		t, _, err = c.refresh(ctx, refreshToken, by, challenge)
+	}
+	return t, err
+}
+
+func (c *Client) refresh(ctx context.Context, refreshToken string, by Presenter, challenge int64) (t Tokens, next int64, err error) {
 	start := c.now()
 	p := presenter(by)
 	r, err := repeat(ctx, func(ctx context.Context) (*api.TokenResponse, error) {
@@ -140,18 +185,21 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter)
 		return c.api.TokenWithFormdataBodyWithResponse(ctx, api.TokenRequest{
 			GrantType: api.GrantRefreshToken, RefreshToken: refreshToken,
 			ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
-			UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress,
+			UserAgent: &p.UserAgent, ClientAddress: &p.ClientAddress, Challenge: &challenge,
 		})
 	})
 	switch {
 	case err != nil:
-		return Tokens{}, unavailable(err)
+		return Tokens{}, 0, unavailable(err)
 	case r.JSON200 != nil:
-		return tokens(*r.JSON200, start)
+		t, err = tokens(*r.JSON200, start)
+		return t, 0, err
 	case r.JSON400 != nil && r.JSON400.Error == api.InvalidGrant:
-		return Tokens{}, Ended(string(deref(r.JSON400.Reason)))
+		return Tokens{}, 0, Ended(string(deref(r.JSON400.Reason)))
+	case r.JSON400 != nil && r.JSON400.Error == api.UseChallenge && r.JSON400.Challenge != nil:
+		next = *r.JSON400.Challenge
 	}
-	return Tokens{}, unavailable(fmt.Errorf("token: status %d", r.StatusCode()))
+	return Tokens{}, next, unanswered("token", r.HTTPResponse)
 }
 
 // Revoke ends the session of a refresh token. nil says that it is over for good.
@@ -169,7 +217,7 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 		return unavailable(err)
 	}
 	if r.StatusCode() != http.StatusOK {
-		return unavailable(fmt.Errorf("revoke: status %d", r.StatusCode()))
+		return unanswered("revoke", r.HTTPResponse)
 	}
 	return nil
 }
@@ -187,7 +235,7 @@ func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
 		return unavailable(err)
 	}
 	if r.StatusCode() != http.StatusNoContent {
-		return unavailable(fmt.Errorf("confirm: status %d", r.StatusCode()))
+		return unanswered("confirm", r.HTTPResponse)
 	}
 	return nil
 }
@@ -216,7 +264,7 @@ func (c *Client) Form(ctx context.Context, authorization, sid string) ([]byte, e
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return sealed(r.JSON200, r.StatusCode())
+	return sealed(r.JSON200, r.HTTPResponse)
 }
 
 // TakeForm is Form, and nobody gets the form again.
@@ -225,17 +273,17 @@ func (c *Client) TakeForm(ctx context.Context, authorization, sid string) ([]byt
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return sealed(r.JSON200, r.StatusCode())
+	return sealed(r.JSON200, r.HTTPResponse)
 }
 
-func sealed(f *api.SealedForm, status int) ([]byte, error) {
+func sealed(f *api.SealedForm, r *http.Response) ([]byte, error) {
 	switch {
 	case f != nil:
 		return f.Sealed, nil
-	case status == http.StatusNotFound:
+	case r.StatusCode == http.StatusNotFound:
 		return nil, ErrNoForm
 	}
-	return nil, unavailable(fmt.Errorf("form: status %d", status))
+	return nil, unanswered("form", r)
 }
 
 // Me returns the user that authorization, a header value, speaks for.
@@ -245,7 +293,7 @@ func (c *Client) Me(ctx context.Context, authorization string) (api.User, error)
 		return api.User{}, unavailable(err)
 	}
 	if r.JSON200 == nil {
-		return api.User{}, unavailable(fmt.Errorf("me: status %d", r.StatusCode()))
+		return api.User{}, unanswered("me", r.HTTPResponse)
 	}
 	return *r.JSON200, nil
 }
@@ -287,28 +335,30 @@ func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (
 }
 
 func presenter(by Presenter) api.Presenter {
-	return api.Presenter{UserAgent: by.UserAgent[:min(len(by.UserAgent), 512)], ClientAddress: by.Address}
+	p := api.Presenter{UserAgent: by.UserAgent[:min(len(by.UserAgent), 512)], ClientAddress: by.Address}
+	if len(by.Sessions) > 0 {
+		p.Sessions = &by.Sessions
+	}
+	return p
 }
 
 // begun reads the answer to a beginning of a session.
-func begun(s *api.Session, start time.Time, r *http.Response, p *api.Problem) (api.User, Tokens, error) {
+func begun(s *api.Session, start time.Time, r *http.Response, p *api.Problem) (Begun, error) {
 	if s == nil {
-		return api.User{}, Tokens{}, refusal(r, p)
+		return Begun{}, refusal(r, p)
 	}
 	t, err := tokens(s.Token, start)
-	return s.User, t, err
+	return Begun{User: s.User, Tokens: t, Others: s.OtherSessions}, err
 }
 
 // refusal is a definite no as the auth service words it. That it does not know
 // us (its 401 without credentials being wrong) is a fault of the installation.
 func refusal(r *http.Response, p *api.Problem) error {
 	if p == nil || r.StatusCode >= http.StatusInternalServerError || p.Code == "invalid_client" {
-		return unavailable(fmt.Errorf("status %d", r.StatusCode))
+		return unanswered("refused", r)
 	}
 	out := problem.New(r.StatusCode, problem.Code(p.Code), deref(p.Detail))
-	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil {
-		out.RetryAfter = time.Duration(seconds) * time.Second
-	}
+	out.RetryAfter = retryAfter(r)
 	if p.Errors != nil {
 		for _, e := range *p.Errors {
 			out.Errors = append(out.Errors, problem.FieldError{Field: e.Field, Code: e.Code, Detail: e.Detail})
@@ -336,7 +386,29 @@ func tokens(t api.Token, start time.Time) (Tokens, error) {
 	}, nil
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+// unanswered is an answer that is neither a yes nor a definite no.
+func unanswered(call string, r *http.Response) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, call, &StatusError{r.StatusCode, retryAfter(r)})
+}
+
+// retryAfter returns what an answer says about when to try again (RFC 9110
+// section 10.2.3), 0 for nothing.
+func retryAfter(r *http.Response) time.Duration {
+	seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second //nolint:gosec // of 31 bits
+}
+
+// unavailable leaves out the URL that net/http puts into an error: it may hold
+// the id of a session, and errors are logged.
+func unavailable(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
 
 // bounded caps what is read of an answer.
 type bounded struct{ next http.RoundTripper }

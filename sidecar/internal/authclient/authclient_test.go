@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,8 +80,49 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 	if calls.Load()%2 == 0 {
 		t.Fatal("the next call would not be the one that fails")
 	}
-	if _, _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
+	if _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
 		t.Errorf("login: %v", err)
+	}
+}
+
+// TestAStaleTokenIsChallengedOnce: whoever waits answers the challenge; the
+// answer to it decides.
+func TestAStaleTokenIsChallengedOnce(t *testing.T) {
+	const challenge = "1764000000000"
+	for name, c := range map[string]struct {
+		second string // the answer to the answered challenge
+		want   error
+		ended  bool
+	}{
+		"a thief":                {`{"error":"invalid_grant","reason":"reuse"}`, nil, true},
+		"challenged once more":   {`{"error":"use_challenge","challenge":1764000009999}`, authclient.ErrUnavailable, false},
+		"a challenge of nothing": {`{"error":"use_challenge"}`, authclient.ErrUnavailable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var shown []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				shown = append(shown, r.FormValue("challenge"))
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusBadRequest)
+				if len(shown) == 1 {
+					_, _ = fmt.Fprint(w, `{"error":"use_challenge","challenge":`+challenge+`}`)
+					return
+				}
+				_, _ = fmt.Fprint(w, c.second)
+			}))
+			defer server.Close()
+			client, err := authclient.New(server.URL, noAssertion{}, authclient.Transport(), time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Refresh(t.Context(), "token", authclient.Presenter{})
+			if _, ended := errors.AsType[*authclient.EndedError](err); ended != c.ended || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("%v", err)
+			}
+			if !slices.Equal(shown, []string{"0", challenge}) {
+				t.Errorf("challenges sent: %q", shown)
+			}
+		})
 	}
 }
 
@@ -123,6 +165,23 @@ func TestARefusedClientEndsNoSession(t *testing.T) {
 			if _, ended := errors.AsType[*authclient.EndedError](err); ended || !errors.Is(err, authclient.ErrUnavailable) {
 				t.Errorf("%s with %d: %v; want ErrUnavailable", name, status, err)
 			}
+		}
+	}
+}
+
+func TestNoErrorHoldsTheIDOfASession(t *testing.T) {
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	c, err := authclient.New(away.URL, noAssertion{}, authclient.Transport(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range map[string]func() ([]byte, error){
+		"Form":     func() ([]byte, error) { return c.Form(t.Context(), "Bearer x", "planted-id") },
+		"TakeForm": func() ([]byte, error) { return c.TakeForm(t.Context(), "Bearer x", "planted-id") },
+	} {
+		if _, err := call(); !errors.Is(err, authclient.ErrUnavailable) || strings.Contains(err.Error(), "planted-id") {
+			t.Errorf("%s: %v, want ErrUnavailable without the session's id", name, err)
 		}
 	}
 }

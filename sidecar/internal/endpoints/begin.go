@@ -3,6 +3,7 @@ package endpoints
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
@@ -14,30 +15,40 @@ import (
 
 // login is POST /auth/login.
 func (e *Endpoints) login(w http.ResponseWriter, r *http.Request, by Caller) error {
-	return e.begin(w, r, by, e.Paths.Login, http.StatusOK, func(in input) (api.User, authclient.Tokens, error) {
-		return e.Auth.Login(r.Context(), in.Email, in.Password, by.By)
+	return e.begin(w, r, by, e.Paths.Login, http.StatusOK, func(in input) (authclient.Begun, error) {
+		return e.Auth.Login(r.Context(), in.Email, in.Password, by.presenter())
 	})
 }
 
 // register is POST /auth/register: it signs in at once.
 func (e *Endpoints) register(w http.ResponseWriter, r *http.Request, by Caller) error {
-	return e.begin(w, r, by, e.Paths.Register, http.StatusCreated, func(in input) (api.User, authclient.Tokens, error) {
-		return e.Auth.Register(r.Context(), in.Email, in.Name, in.Password, by.By)
+	return e.begin(w, r, by, e.Paths.Register, http.StatusCreated, func(in input) (authclient.Begun, error) {
+		return e.Auth.Register(r.Context(), in.Email, in.Name, in.Password, by.presenter())
 	})
+}
+
+// presenter is by, with the sessions that make it a known device.
+func (by Caller) presenter() authclient.Presenter {
+	p := by.By
+	if by.State == cookie.One {
+		p.Sessions = append(p.Sessions, by.Cookie)
+	}
+	p.Sessions = append(p.Sessions, by.Known...)
+	return p
 }
 
 // begin starts a session with what ask gets for the input: 303 to a safe next
 // for a form, a description with status for JSON. A form that fails goes back
 // to the page at path.
 func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, path string, status int,
-	ask func(input) (api.User, authclient.Tokens, error),
+	ask func(input) (authclient.Begun, error),
 ) error {
 	in, err := read(r)
 	if err != nil {
 		return err
 	}
 	in.Next = redirect.Safe(in.Next)
-	user, tokens, err := ask(in)
+	begun, err := ask(in)
 	if err != nil && in.json {
 		return err
 	}
@@ -45,14 +56,21 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, pat
 		back(w, r, path, in, e.toProblem(r, err))
 		return nil
 	}
-	e.replace(r, by)
+	known := begun.Others
+	if !e.replace(r, by) {
+		known = slices.DeleteFunc(known, func(token string) bool { return token == by.Cookie })
+	}
+	tokens := begun.Tokens
 	e.Sessions.Begin(tokens)
 	w.Header().Set("Set-Cookie", cookie.Set(tokens.RefreshToken, tokens.End, e.Now()))
+	if !slices.Equal(known, by.Known) {
+		w.Header().Add("Set-Cookie", cookie.SetKnown(known))
+	}
 	if by.Former != "" && in.Next != redirect.KeptForm {
 		w.Header().Add("Set-Cookie", cookie.ClearFormer())
 	}
 	if in.json {
-		return writeJSON(w, status, describe(user, tokens.SessionID, tokens.End))
+		return writeJSON(w, status, describe(begun.User, tokens.SessionID, tokens.End))
 	}
 	next := in.Next
 	if next == "" {
@@ -63,16 +81,19 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, pat
 }
 
 // replace ends the session that the browser had before, so that a cookie from
-// before a login is never good after it (R4). The new session stands whether
-// or not that works: the old cookie is overwritten, and its session ends idle.
-func (e *Endpoints) replace(r *http.Request, by Caller) {
+// before a login is never good after it, and reports whether that is certain.
+// The new session stands whether or not that works: the old cookie is
+// overwritten, and its session ends idle.
+func (e *Endpoints) replace(r *http.Request, by Caller) bool {
 	if by.State != cookie.One {
-		return
+		return true
 	}
-	if err := e.Auth.Revoke(r.Context(), by.Cookie); err != nil {
+	err := e.Auth.Revoke(r.Context(), by.Cookie)
+	if err != nil {
 		e.Log.WarnContext(r.Context(), "the session before this login could not be ended", "error", err)
 	}
 	e.Sessions.Forget(by.Cookie)
+	return err == nil
 }
 
 // session is GET /auth/session: who is signed in.
@@ -101,7 +122,7 @@ func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, by Caller) 
 	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
 	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
 		e.Ended(end.Reason)
-		for _, value := range cookie.End(by.Cookie) {
+		for _, value := range cookie.End(by.Cookie, by.Known) {
 			w.Header().Add("Set-Cookie", value)
 		}
 		return session.View{}, notSignedIn()

@@ -36,8 +36,8 @@ const MaxBody = 16 << 10
 
 // Auth is the auth service; see authclient.Client.
 type Auth interface {
-	Register(ctx context.Context, email, name, password string, by authclient.Presenter) (api.User, authclient.Tokens, error)
-	Login(ctx context.Context, email, password string, by authclient.Presenter) (api.User, authclient.Tokens, error)
+	Register(ctx context.Context, email, name, password string, by authclient.Presenter) (authclient.Begun, error)
+	Login(ctx context.Context, email, password string, by authclient.Presenter) (authclient.Begun, error)
 	Revoke(ctx context.Context, refreshToken string) error
 	Me(ctx context.Context, authorization string) (api.User, error)
 }
@@ -65,6 +65,8 @@ type Caller struct {
 	State  cookie.State
 	// Former is the refresh token of its former session, or "".
 	Former string
+	// Known are those of sessions that make it a known device.
+	Known []string
 }
 
 type endpoint struct {
@@ -118,7 +120,7 @@ func (e *Endpoints) toProblem(r *http.Request, err error) *problem.Problem {
 	e.Log.WarnContext(r.Context(), "auth endpoint failed", "path", r.URL.Path, "error", err)
 	if errors.Is(err, authclient.ErrUnavailable) || errors.Is(err, session.ErrUnavailable) {
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Signing in and out does not work at the moment. Please try again shortly.")
-		p.RetryAfter = 5 * time.Second
+		p.RetryAfter = authclient.RetryAfter(err)
 		return p
 	}
 	return problem.From(err)

@@ -3,19 +3,20 @@ package endpoints
 import (
 	"mime"
 	"net/http"
-	"time"
 
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/page"
 )
 
 // logout is POST /auth/logout. Success says that the session is over
-// everywhere (R9); when the auth service cannot say so the answer is 503, but
-// this browser is signed out all the same.
+// everywhere; when the auth service cannot say so the answer is 503, but this
+// browser is signed out all the same. Then it does not remember the session as
+// a known device either: the refresh token may still be good.
 func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) error {
-	// Who signs out leaves nothing behind, and no form of theirs is kept.
+	// No form of who signs out is kept.
 	w.Header().Set("Set-Cookie", cookie.Clear())
 	if by.State != cookie.None {
 		e.Ended(api.EndLogout)
@@ -31,10 +32,11 @@ func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, by Caller) er
 			e.Log.WarnContext(r.Context(), "logout could not be made durable", "error", err)
 			p := problem.New(http.StatusServiceUnavailable, problem.Unavailable,
 				"You are signed out in this browser, but the session could not be ended everywhere yet. It ends by itself when it is not used.")
-			p.RetryAfter = 5 * time.Second
+			p.RetryAfter = authclient.RetryAfter(err)
 			return p
 		}
 		e.Sessions.Forget(by.Cookie)
+		w.Header().Add("Set-Cookie", cookie.AddKnown(by.Cookie, by.Known))
 	}
 	// What was sent says who sent it; where nothing was, what is expected does.
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {

@@ -3,6 +3,7 @@ package forward
 import (
 	"strings"
 
+	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/http1"
 )
 
@@ -52,14 +53,13 @@ func appendOthers(dst []byte, value string, ours []string) (all []byte, kept boo
 // case in the prefixes of names, and have taken "=name=value" for a cookie called name.
 func setsOurs(value string, ours []string) bool {
 	pair, _, _ := strings.Cut(value, ";")
-	return isOurs(strings.TrimLeft(pair, " \t="), ours)
+	return isOurs(pair, ours)
 }
 
+// isOurs reports whether an upstream may take pair for one of our cookies.
 func isOurs(pair string, ours []string) bool {
-	name, _, _ := strings.Cut(pair, "=")
-	name = strings.Trim(name, " \t")
 	for _, our := range ours {
-		if http1.SameName(name, our) {
+		if cookie.MayBe(pair, our) {
 			return true
 		}
 	}

@@ -14,11 +14,14 @@ import (
 type Config struct {
 	// CookieNames are our cookies: removed from requests, and never set by an upstream.
 	CookieNames []string
-	// TrustedProxies may say who the client is (X-Forwarded-*). Nobody by default.
+	// TrustedHops is how many proxies in front add to X-Forwarded-For. Default: 1 with TrustedProxies, else none, which
+	// makes each peer the client itself.
+	TrustedHops int
+	// TrustedProxies are the peers that are believed about X-Forwarded-*. Default: with TrustedHops any peer, else none.
 	TrustedProxies []netip.Prefix
 	// Scheme is what X-Forwarded-Proto says when no trusted proxy says otherwise. Default: https.
 	Scheme string
-	// DropFields are further request fields that no client may send to an app.
+	// DropFields are further request fields that no client may send to an app; see CheckDropField.
 	DropFields []string
 }
 
@@ -26,6 +29,7 @@ type Config struct {
 type Forwarder struct {
 	rules   rules
 	cookies []string
+	hops    int
 	trusted []netip.Prefix
 	scheme  string
 	buffers http1.Buffers
@@ -36,9 +40,13 @@ func New(cfg Config) *Forwarder {
 	if cfg.Scheme == "" {
 		cfg.Scheme = "https"
 	}
+	if cfg.TrustedHops == 0 && len(cfg.TrustedProxies) > 0 {
+		cfg.TrustedHops = 1
+	}
 	return &Forwarder{
 		rules:   newRules(cfg.DropFields),
 		cookies: cfg.CookieNames,
+		hops:    cfg.TrustedHops,
 		trusted: cfg.TrustedProxies,
 		scheme:  cfg.Scheme,
 	}

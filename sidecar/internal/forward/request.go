@@ -17,7 +17,7 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 		case drop:
 		case pass:
 			w.Field(field.Name, field.Value)
-		case cookie:
+		case cookies:
 			w.Append(func(b []byte) []byte { return appendCookies(b, field.Name, field.Value, f.cookies) })
 		case chunks:
 			if q.Body.Length() == http1.Unknown {

@@ -9,11 +9,12 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-func TestT29_UpstreamsCannotTouchOurCookie(t *testing.T) {
+func TestUpstreamsCannotTouchOurCookie(t *testing.T) {
 	t.Parallel()
 	ours := []string{
 		ourCookie + "=x; Path=/; Secure", ourCookie + "=; Max-Age=0", " \t" + ourCookie + " =x", strings.ToUpper(ourCookie) + "=x",
 		ourCookie, ourCookie + ";Path=/", "=" + ourCookie + "=x", " = " + ourCookie + "=x; Secure",
+		"a=1, " + ourCookie + "=x", "__%48ost-Http-lilypad=x; Path=/", "\u2003" + ourCookie + "=x",
 	}
 	theirs := [...]string{"theme=dark; Path=/", "x" + ourCookie + "=1", "a=" + ourCookie + "=1"}
 	head := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"

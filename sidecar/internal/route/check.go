@@ -2,8 +2,10 @@ package route
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,7 +18,7 @@ import (
 // is to be read.
 func (r *Route) check() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, r.fault(format, args...)) }
-	where := r.Path + r.Prefix
+	where := r.where()
 	switch {
 	case (r.Path == "") == (r.Prefix == ""):
 		fault("set exactly one of path and prefix")
@@ -25,6 +27,10 @@ func (r *Route) check() (faults []error) {
 	case where == "/auth" || strings.HasPrefix(where, "/auth/"):
 		fault("/auth belongs to the sidecar")
 	}
+	var err error
+	if r.plain, err = fold(where); err != nil {
+		fault("%q: %w", where, err)
+	}
 	if r.Policy != Public && r.Policy != Optional && r.Policy != Session && r.Policy.Role() == "" {
 		fault("policy %q is none of public, optional, session, role:NAME", r.Policy)
 	}
@@ -32,6 +38,9 @@ func (r *Route) check() (faults []error) {
 		if _, err := http1.ReadTarget(m, "/"); err != nil || strings.ToUpper(m) != m {
 			fault("method %q: no request has it; methods are written in capitals", m)
 		}
+	}
+	if slices.Contains(r.Methods, http.MethodHead) && !slices.Contains(r.Methods, http.MethodGet) {
+		fault("HEAD is judged as GET: write GET")
 	}
 	if r.Fresh != "" {
 		age, err := time.ParseDuration(r.Fresh)
@@ -88,7 +97,7 @@ func (t *Table) checkWhole() error {
 // methods or, for a route for all, one that no other route can name. Whoever
 // takes these takes everything.
 func (t *Table) reaches(r *Route) bool {
-	paths := []string{r.Path + r.Prefix}
+	paths := []string{r.where()}
 	if r.Prefix != "" {
 		below := strings.TrimSuffix(r.Prefix, "/") + "/"
 		paths = append(paths, below, below+"\x00")
@@ -99,10 +108,55 @@ func (t *Table) reaches(r *Route) bool {
 	}
 	for _, path := range paths {
 		for _, method := range methods {
-			if t.Match(method, path) == r {
+			if t.literal(method, path) == r {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// Warnings returns where a good policy depends on how a path is spelled, each a
+// sentence.
+func (t *Table) Warnings() []string {
+	var warnings []string
+	for i, r := range t.routes {
+		for _, o := range t.routes[i+1:] {
+			if r.plain != o.plain || r.where() == o.where() || !r.sharesMethods(o) {
+				continue
+			}
+			switch stricter := strictest([]Reading{{Route: r}, {Route: o}}); {
+			case stricter == nil:
+				warnings = append(warnings, fmt.Sprintf("route %d (%s) and route %d (%s) differ only in spelling, and neither is the stricter: a request that either may be for gets 404",
+					r.number, r, o.number, o))
+			case !r.asStrictAs(o) || !o.asStrictAs(r):
+				warnings = append(warnings, fmt.Sprintf("route %d (%s) and route %d (%s) differ only in spelling: a request that either may be for is judged by route %d, the stricter",
+					r.number, r, o.number, o, stricter.number))
+			}
+		}
+		if o := t.plainly(r); o != nil && !o.Policy.open() && !r.asStrictAs(o) {
+			warnings = append(warnings, fmt.Sprintf("route %d (%s) lets pass whom route %d (%s) refuses at %s, which some servers take for the same path",
+				r.number, r, o.number, o, r.plain))
+		}
+	}
+	return warnings
+}
+
+// sharesMethods reports whether some method is for both routes.
+func (r *Route) sharesMethods(o *Route) bool {
+	return len(r.Methods) == 0 || len(o.Methods) == 0 || slices.ContainsFunc(r.Methods, o.takes)
+}
+
+// plainly returns the wider route that r's own path comes to when it is written
+// as it folds, or nil.
+func (t *Table) plainly(r *Route) *Route {
+	method := "\x00" // which no route names
+	if len(r.Methods) > 0 {
+		method = r.Methods[0]
+	}
+	o := t.literal(method, r.plain)
+	if o == nil || o.plain == r.plain {
+		return nil
+	}
+	return o
 }

@@ -26,25 +26,54 @@ type Reason struct {
 // Explain returns the route that Match finds, and why it is none of the others,
 // in the order of the file.
 func (t *Table) Explain(method, path string) (*Route, []Reason) {
-	taken := t.Match(method, path)
+	readings, err := t.Readings(method, path)
+	taken := strictest(readings)
 	reasons := make([]Reason, 0, len(t.routes))
 	for _, r := range t.routes {
-		var why string
 		switch {
 		case r == taken:
-			continue
-		case !r.covers(path):
-			why = "another path"
-		case !r.takes(method):
-			why = "another method"
-		case taken.Path != "":
-			why = "route " + strconv.Itoa(taken.number) + " is for this very path"
-		case len(taken.Prefix) > len(r.Prefix):
-			why = "route " + strconv.Itoa(taken.number) + " has a longer prefix"
+		case err != nil:
+			reasons = append(reasons, Reason{r, "refused before routes are compared"})
 		default:
-			why = "route " + strconv.Itoa(taken.number) + " is for this very method"
+			reasons = append(reasons, Reason{r, r.whyNot(method, path, readings, taken)})
 		}
-		reasons = append(reasons, Reason{r, why})
 	}
 	return taken, reasons
 }
+
+// whyNot says why r does not take a request that has these readings, while taken
+// does or, if it is nil, no route does.
+func (r *Route) whyNot(method, path string, readings []Reading, taken *Route) string {
+	method, _ = judged(method)
+	plain, _ := fold(path)
+	switch {
+	case !r.mayCover(plain):
+		return "another path"
+	case !r.takes(method):
+		return "another method"
+	case len(readings) == 0:
+		return "another spelling"
+	}
+	before := readings[0].Route
+	for _, reading := range readings {
+		switch o := reading.Route; {
+		case o == r && taken == nil:
+			return "another route asks for something else"
+		case o == r && r.asStrictAs(taken):
+			return taken.name() + " is as strict, and comes first"
+		case o == r:
+			return taken.name() + " is stricter"
+		case o.samePlace(r):
+			before = o
+		}
+	}
+	switch {
+	case before.samePlace(r):
+		return before.name() + " is for this very method"
+	case before.Path != "":
+		return before.name() + " is for this very path"
+	}
+	return before.name() + " has a longer prefix"
+}
+
+func (r *Route) name() string { return "route " + strconv.Itoa(r.number) }

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 // FuzzPolicy holds a policy to what Match promises, for every file that Parse
-// accepts and every target that the sidecar reads (R3, T30).
+// accepts and every target that the sidecar reads.
 func FuzzPolicy(f *testing.F) {
 	routes := func(lines string) string { return "upstreams: {a: \"http://a\"}\nroutes: [" + lines + "]" }
 	for _, target := range []string{"/", "/login", "/static", "/static/a.css", "/static/..%2fadmin", "/admin//x", "/%61dmin/users?x=/login", "/api/frogs/1", "/a%00", "/%e2%82%ac"} {
@@ -37,20 +38,39 @@ func FuzzPolicy(f *testing.F) {
 		if got := table.Match(method, p); got != taken {
 			t.Fatalf("%s %q: Match %v, Explain %v", method, p, got, taken)
 		}
-		if taken == nil {
+		readings, err := table.Readings(method, p)
+		if len(readings) == 0 {
 			for _, o := range others {
-				if fits(o.Route, method, p) {
-					t.Fatalf("%s %q: no route, but %v fits", method, p, o.Route)
+				if err == nil && fits(o.Route, method, p) {
+					t.Fatalf("%s %q: no reading, but %v fits", method, p, o.Route)
 				}
+			}
+			if taken != nil {
+				t.Fatalf("%s %q: no reading, but %v", method, p, taken)
 			}
 			return
 		}
-		if !fits(taken, method, p) {
-			t.Fatalf("%s %q: %v does not fit", method, p, taken)
+		literal := readings[0].Route
+		if !fits(literal, method, p) {
+			t.Fatalf("%s %q: %v does not fit", method, p, literal)
 		}
 		for _, o := range others {
-			if fits(o.Route, method, p) && !before(taken, o.Route) {
-				t.Fatalf("%s %q: %v, but %v is as specific", method, p, taken, o.Route)
+			if o.Route != literal && fits(o.Route, method, p) && !before(literal, o.Route) {
+				t.Fatalf("%s %q: %v, but %v is as specific", method, p, literal, o.Route)
+			}
+		}
+		if len(readings) == 1 && taken != literal {
+			t.Fatalf("%s %q: %v is the only reading, and taken is %v", method, p, literal, taken)
+		}
+		if taken == nil {
+			return
+		}
+		now := time.Now()
+		for _, v := range visitors(table, now) {
+			for _, r := range readings {
+				if taken.Judge(v, now) == route.Pass && r.Route.Judge(v, now) != route.Pass {
+					t.Fatalf("%s %q: %+v passes at %v, and not at %v", method, p, v, taken, r.Route)
+				}
 			}
 		}
 		if open := taken.Policy == route.Public || taken.Policy == route.Optional; (taken.Judge(route.Visitor{}, time.Time{}) == route.Pass) != open {
@@ -67,6 +87,9 @@ func FuzzPolicy(f *testing.F) {
 
 // fits is what a route says of itself, in other words than the code's.
 func fits(r *route.Route, method, p string) bool {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
 	named := len(r.Methods) == 0
 	for _, m := range r.Methods {
 		named = named || m == method

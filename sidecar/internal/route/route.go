@@ -63,6 +63,7 @@ type Route struct {
 
 	number int           // in the file, from 1
 	maxAge time.Duration // Fresh, read
+	plain  string        // Path or Prefix, folded
 }
 
 // Number returns which route of the file it is, counted from 1.
@@ -122,8 +123,10 @@ func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 type Table struct {
 	upstreams map[string]string
 	routes    []*Route // as in the file
+	ordered   []*Route // the most specific first
 	exact     map[string][]*Route
-	prefixes  []*Route // longest first
+	prefixes  []*Route
+	odd       []*Route // whose path is not written as it folds, such as /Pond and /static/
 }
 
 type file struct {
@@ -149,16 +152,10 @@ func Parse(text []byte) (*Table, error) {
 		r.number = i + 1
 		faults = append(faults, t.add(r)...)
 	}
-	// A longer prefix is more specific, and so is one for certain methods.
-	slices.SortStableFunc(t.prefixes, func(a, b *Route) int {
-		return cmp.Or(cmp.Compare(len(b.Prefix), len(a.Prefix)), cmp.Compare(len(b.Methods), len(a.Methods)))
-	})
-	for _, routes := range t.exact {
-		slices.SortStableFunc(routes, func(a, b *Route) int { return cmp.Compare(len(b.Methods), len(a.Methods)) })
-	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	t.sort()
 	if err := t.checkWhole(); err != nil {
 		return nil, err
 	}
@@ -195,12 +192,27 @@ func (t *Table) add(r *Route) []error {
 		return faults
 	}
 	t.routes = append(t.routes, r)
-	if r.Path != "" {
-		t.exact[r.Path] = append(t.exact[r.Path], r)
-	} else {
-		t.prefixes = append(t.prefixes, r)
-	}
 	return nil
+}
+
+// sort puts the routes where they are found. An exact path is more specific than
+// a prefix, a longer prefix more than a shorter one, and a route for certain
+// methods more than one for all.
+func (t *Table) sort() {
+	t.ordered = slices.SortedStableFunc(slices.Values(t.routes), func(a, b *Route) int {
+		return cmp.Or(cmp.Compare(min(len(a.Prefix), 1), min(len(b.Prefix), 1)),
+			cmp.Compare(len(b.Prefix), len(a.Prefix)), cmp.Compare(len(b.Methods), len(a.Methods)))
+	})
+	for _, r := range t.ordered {
+		if r.Path != "" {
+			t.exact[r.Path] = append(t.exact[r.Path], r)
+		} else {
+			t.prefixes = append(t.prefixes, r)
+		}
+		if r.plain != r.where() {
+			t.odd = append(t.odd, r)
+		}
+	}
 }
 
 // rival returns a route that takes requests of r's, if neither of the two is
@@ -208,7 +220,7 @@ func (t *Table) add(r *Route) []error {
 func (t *Table) rival(r *Route) *Route {
 	for _, o := range t.routes {
 		both := func(m string) bool { return slices.Contains(o.Methods, m) }
-		if o.Path == r.Path && o.Prefix == r.Prefix && (len(o.Methods)+len(r.Methods) == 0 || slices.ContainsFunc(r.Methods, both)) {
+		if o.samePlace(r) && (len(o.Methods)+len(r.Methods) == 0 || slices.ContainsFunc(r.Methods, both)) {
 			return o
 		}
 	}
@@ -218,10 +230,20 @@ func (t *Table) rival(r *Route) *Route {
 // Upstreams returns the addresses (host:port) of all upstreams by name.
 func (t *Table) Upstreams() map[string]string { return t.upstreams }
 
-// Match returns the most specific route for a request: an exact path before a
-// prefix, a longer prefix before a shorter one, a route with methods before
-// one without. It returns nil when there is none.
+// Match returns the route that decides about a request: the strictest of its
+// Readings, of which most requests have one. It returns nil, and so nobody passes,
+// when there is none, or none that is at least as strict as each other one.
 func (t *Table) Match(method, path string) *Route {
+	var mem [4]Reading
+	readings, err := t.appendReadings(mem[:0], method, path)
+	if err != nil {
+		return nil
+	}
+	return strictest(readings)
+}
+
+// literal returns the most specific route for a path as it is written, or nil.
+func (t *Table) literal(method, path string) *Route {
 	for _, r := range t.exact[path] {
 		if r.takes(method) {
 			return r
@@ -239,13 +261,25 @@ func (r *Route) takes(method string) bool {
 	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
 }
 
-// covers reports whether path is r's path, or r's prefix or below it.
+// covers reports whether path, as it is written, is r's path, or r's prefix or
+// below it.
 func (r *Route) covers(path string) bool {
 	if r.Path != "" {
 		return path == r.Path
 	}
-	if !strings.HasPrefix(path, r.Prefix) {
+	return within(path, r.Prefix)
+}
+
+// where returns the route's path or prefix.
+func (r *Route) where() string { return r.Path + r.Prefix }
+
+// samePlace reports whether r and o differ at most by their methods.
+func (r *Route) samePlace(o *Route) bool { return r.Path == o.Path && r.Prefix == o.Prefix }
+
+// within reports whether path is prefix or below it, at the border of a segment.
+func within(path, prefix string) bool {
+	if !strings.HasPrefix(path, prefix) {
 		return false
 	}
-	return len(path) == len(r.Prefix) || r.Prefix[len(r.Prefix)-1] == '/' || path[len(r.Prefix)] == '/'
+	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/'
 }

@@ -23,7 +23,7 @@ routes:
   - {prefix: /, upstream: app, policy: optional}
 `
 
-func TestT30_MatchIsExact(t *testing.T) {
+func TestTheMostSpecificRouteMatches(t *testing.T) {
 	table, err := route.Parse([]byte(policy))
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,8 @@ func TestT30_MatchIsExact(t *testing.T) {
 		"POST /api/frogs/x": route.Session,
 		"POST /api/frogsx":  route.Optional,
 		"GET /account":      route.Session,
-		"GET /account/":     route.Optional,
+		"GET /account/":     route.Session,
+		"HEAD /api/frogs":   route.Optional,
 		"GET /admin":        "role:admin",
 		"GET /admin/users":  "role:admin",
 		"GET /administer":   route.Optional,
@@ -137,7 +138,7 @@ routes:
 	}
 }
 
-func TestS15_WhoMayPass(t *testing.T) {
+func TestWhoMayPass(t *testing.T) {
 	table, err := route.Parse([]byte(policy))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"lilypad.example/services/auth/internal/app"
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/password"
-	"lilypad.example/services/auth/internal/postgres"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/config"
 )
@@ -51,7 +50,7 @@ func (m *migrate) Run(ctx context.Context) error {
 	if m.Store == "embedded" {
 		return errors.New("the embedded store has no schema: nothing to migrate")
 	}
-	return postgres.Migrate(ctx, m.DatabaseURL.Reveal())
+	return m.Stores.Migrate(ctx)
 }
 
 // Check needs only the database.
@@ -63,6 +62,8 @@ type userCmd struct {
 	Create  userCreate  `cmd:"" help:"Create an account; its password is read from standard input, one line."`
 	Disable userDisable `cmd:"" help:"Close an account and end its sessions."`
 	Enable  userEnable  `cmd:"" help:"Open a closed account again."`
+	Roles   userRoles   `cmd:"" help:"Replace the roles of an account."`
+	Delete  userDelete  `cmd:"" help:"Delete an account and end its sessions."`
 }
 
 type userCreate struct {

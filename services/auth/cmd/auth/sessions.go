@@ -20,7 +20,7 @@ import (
 type sessionCmd struct {
 	List sessionList `cmd:"" help:"List the sessions of an account that live."`
 	Show sessionShow `cmd:"" help:"Tell a session's story: what its record in Postgres says, and what Redis holds of it."`
-	End  sessionEnd  `cmd:"" help:"End a session. The running service tells everybody within a second."`
+	End  sessionEnd  `cmd:"" help:"End a session. The running service tells everybody within five seconds."`
 }
 
 type sessionList struct{ userState }
@@ -108,10 +108,10 @@ func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
 	if !r.Revoked.IsZero() {
 		return fmt.Errorf("it was ended before, %s: %s", when(r.Revoked), r.Reason)
 	}
-	if _, err := store.Sessions().Revoke(ctx, session.Which{Family: r.Family}, session.ReasonAdmin, time.Now()); err != nil {
+	if err := store.Sessions().Revoke(ctx, session.Which{Family: r.Family}, session.ReasonAdmin, time.Now()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(p.Stdout, "ended; every sidecar and API hears of it within a second")
+	_, err = fmt.Fprintln(p.Stdout, "ended; every sidecar and API hears of it within five seconds")
 	return err
 }
 
@@ -190,23 +190,49 @@ func (u *userState) Check() error { return needsDatabase(u.Stores) }
 
 type userDisable struct{ userState }
 
-// Run closes the account. The running service tells everybody within a second.
+// Run closes the account and ends its sessions.
 func (u *userDisable) Run(ctx context.Context, p config.Program) error {
-	if err := app.DisableUser(ctx, u.Stores, trail(p), u.Email, true); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(p.Stdout, "disabled; all sessions of the account end within a second")
-	return err
+	return u.change(ctx, p, audit.UserDisabled, "disabled; all sessions of the account end within two seconds",
+		func(s *user.Service) (user.User, error) { return s.SetDisabled(ctx, u.Email, true) })
 }
 
 type userEnable struct{ userState }
 
 // Run opens the account again.
 func (u *userEnable) Run(ctx context.Context, p config.Program) error {
-	if err := app.DisableUser(ctx, u.Stores, trail(p), u.Email, false); err != nil {
+	return u.change(ctx, p, audit.UserEnabled, "enabled", func(s *user.Service) (user.User, error) { return s.SetDisabled(ctx, u.Email, false) })
+}
+
+type userDelete struct{ userState }
+
+// Run deletes the account and ends its sessions.
+func (u *userDelete) Run(ctx context.Context, p config.Program) error {
+	return u.change(ctx, p, audit.UserDeleted, "deleted; all sessions of the account end within two seconds",
+		func(s *user.Service) (user.User, error) { return s.Delete(ctx, u.Email) })
+}
+
+type userRoles struct {
+	userState
+
+	Role []string `arg:"" optional:"" help:"Roles to grant; none to take all away."`
+}
+
+// Run replaces the roles of the account.
+func (u *userRoles) Run(ctx context.Context, p config.Program) error {
+	return u.change(ctx, p, audit.UserRolesSet, "set; running sessions have these roles from their next refresh on",
+		func(s *user.Service) (user.User, error) { return s.SetRoles(ctx, u.Email, u.Role) })
+}
+
+// change changes the account and prints done.
+func (u *userState) change(ctx context.Context, p config.Program, event audit.Event, done string, change func(*user.Service) (user.User, error)) error {
+	err := app.ChangeUser(ctx, u.Stores, trail(p), event, change)
+	if errors.Is(err, user.ErrNotFound) {
+		return fmt.Errorf("there is no account %s", u.Email)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(p.Stdout, "enabled")
+	_, err = fmt.Fprintln(p.Stdout, done)
 	return err
 }
 

@@ -40,7 +40,7 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 		Store: families, Records: store.Sessions(), Stream: redis.NewStream(client, time.Hour), Observer: deaf{},
 		Ring: func() *session.Ring { return ring }, Absolute: 2 * time.Hour, Rebuild: true, Now: time.Now,
 	})
-	first, err := service.Begin(t.Context(), u.ID, nil, "shop/web", "Firefox")
+	first, err := service.Begin(t.Context(), session.Account{ID: u.ID, Version: 1}, "shop/web", "Firefox")
 	must(t, err)
 	refresh := func(token, agent string) session.Session {
 		t.Helper()
@@ -100,7 +100,7 @@ func TestT10_AnOperatorEndsASession(t *testing.T) {
 	for _, family := range []session.FamilyID{ended, other} {
 		must(t, store.Sessions().Add(t.Context(), session.Record{
 			Family: family, Subject: u.ID, Client: "shop/web", Device: "Firefox", Begun: now, Seen: now, End: now.Add(time.Hour),
-		}))
+		}, 1, 0))
 	}
 	list := func() string {
 		t.Helper()

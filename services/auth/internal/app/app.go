@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,10 @@ import (
 	"lilypad.example/services/auth/internal/token"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/dependency"
+	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/storetls"
 )
 
 // ownAudience is this service's name in the aud claim, for /v1/me.
@@ -44,6 +48,7 @@ type App struct {
 	log     *slog.Logger
 	drain   time.Duration
 	servers []*httpserver.Server
+	stores  *dependency.Set
 	// What works in the background while the service runs.
 	sessions *session.Service
 	feed     *feed.Feed
@@ -52,9 +57,9 @@ type App struct {
 	close    []func()
 }
 
-// New opens the stores, reads the keys and listens. It reports everything that
-// is wrong at once, and has closed what it opened when it fails. ctx is the
-// life of the service.
+// New reads the keys and listens. It reports everything that is wrong at once,
+// and has closed what it opened when it fails. It does not wait for the stores:
+// Run does. ctx is the life of the service.
 func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	a := &App{log: log, drain: c.Drain}
 	defer func() {
@@ -64,33 +69,36 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}()
 	goredis.SetLogger(redisLog{log})
 
-	trail := audit.New(log, time.Now)
+	trail, metrics := audit.New(log, time.Now), httpserver.NewRegistry()
 	keys, err1 := openKeys(c, trail, log)
-	redisClient, err2 := a.openRedis(ctx, c)
-	clients, err3 := openClients(c, redis.NewReplays(redisClient), log)
-	users, records, ping, err4 := a.openRecords(ctx, c)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return nil, err
+	stores, err2 := a.openStores(ctx, c)
+	clients, err3 := openClients(c, redis.NewReplays(stores.redis), log)
+	a.stores = dependency.New(log, metrics, stores.needed...)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, errors.Join(err, a.stores.Check(ctx)) // what Run would complain of next
 	}
 	hasher, err := password.NewHasher(password.Config{})
 	if err != nil {
 		return nil, err
 	}
-	limits, err := gcra.New(redisClient, func() []byte { return keys.ring().Derive("ratelimit") }, ratelimit.DefaultRates())
+	limits, err := gcra.New(stores.redis, func() [][]byte { return keys.ring().Derive("ratelimit") }, ratelimit.DefaultRates())
 	if err != nil {
 		return nil, err
 	}
 
 	a.keys, a.clients = keys, clients
-	metrics := httpserver.NewRegistry()
-	stream := redis.NewStream(redisClient, c.AccessTTL+streamMargin)
+	families := redis.NewFamilies(stores.redis, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL})
+	stream := redis.NewStream(stores.redis, c.AccessTTL+streamMargin)
+	if c.Store == "embedded" {
+		families, stream = families.WithEpoch(redis.EmbeddedEpoch), stream.WithEpoch(redis.EmbeddedEpoch)
+	}
 	a.sessions = session.NewService(session.Config{
-		Store:   redis.NewFamilies(redisClient, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL}),
-		Records: records, Stream: stream, Ring: keys.ring, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
+		Store: families, Records: stores.records, Stream: stream, Ring: keys.ring, RingRead: keys.ringRead,
+		MaxSessions: c.MaxSessions, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
 		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics, trail),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
-	accounts := user.NewService(users, hasher, time.Now)
+	accounts := user.NewService(stores.users, hasher, time.Now)
 	if err := seed(ctx, c.EmbeddedUsersFile, accounts); err != nil {
 		return nil, err
 	}
@@ -99,7 +107,9 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	main.Handle("/", keys.gate((&httpapi.API{
+	// Ready does not fall with a store: see httpserver.Ops.
+	ready := func() error { return cmp.Or(keys.ready(), a.stores.Reached()) }
+	main.Handle("/", httpmw.Gate(ready)((&httpapi.API{
 		Issuer:   c.Issuer,
 		Users:    accounts,
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
@@ -107,17 +117,17 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		Keys:    keys.signing,
 		Clients: clients.auth,
 		Limits:  limits,
-		Forms:   redis.NewForms(redisClient),
-		// This service verifies tokens as every other does, against the keys that it publishes.
-		Verifier: authn.NewVerifier(ctx, authn.Config{JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience}),
-		Audit:    trail,
-		Log:      log,
+		Forms:   redis.NewForms(stores.redis),
+		// This service verifies tokens as every other does, against the keys that it
+		// publishes and the revocations that it passes on.
+		Verifier: authn.NewVerifier(ctx, authn.Config{
+			JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience, Revocations: a.feed,
+		}),
+		Audit: trail,
+		Log:   log,
 	}).Handler()))
 
-	ready := httpserver.NewReadiness(ctx, func(ctx context.Context) error {
-		return errors.Join(keys.ready(), redisClient.Ping(ctx).Err(), ping(ctx))
-	})
-	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ready, metrics), log)
+	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, ready, metrics), log)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +135,29 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	return a, nil
 }
 
-// Run serves until ctx ends, and drains.
+// Run serves until ctx ends, and drains. Until the stores are reached and
+// migrated it is not ready and every answer is 503. It fails at once if
+// waiting for a store would be in vain.
 func (a *App) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var background sync.WaitGroup
-	background.Go(func() { a.sessions.Run(ctx, a.warn("sessions")) })
+	var hopeless error
 	background.Go(func() { a.keys.run(ctx) })
 	background.Go(func() { a.clients.run(ctx) })
-	background.Go(func() { a.feed.Run(ctx, a.warn("feed")) })
-	defer background.Wait()
-	return httpserver.Run(ctx, a.log, a.drain, a.servers...)
+	background.Go(func() {
+		if hopeless = a.stores.Await(ctx); hopeless != nil {
+			stop()
+			return
+		}
+		background.Go(func() { a.sessions.Run(ctx, a.warn("sessions")) })
+		background.Go(func() { a.feed.Run(ctx, a.warn("feed")) })
+		a.stores.Watch(ctx)
+	})
+	err := httpserver.Run(ctx, a.log, a.drain, a.servers...)
+	stop()
+	background.Wait()
+	return errors.Join(err, hopeless)
 }
 
 // warn returns a function that logs failures of a worker, which tries again.
@@ -182,76 +206,134 @@ func (a *App) Close() {
 	}
 }
 
-func (a *App) openRedis(ctx context.Context, c *Config) (goredis.UniversalClient, error) {
+// stores are where state is kept, and what must be reached for that.
+type stores struct {
+	redis   goredis.UniversalClient
+	users   user.Store
+	records session.Records
+	needed  []dependency.Dependency
+}
+
+// openStores connects to nothing yet; its errors are about the settings.
+func (a *App) openStores(ctx context.Context, c *Config) (s stores, err error) {
 	if c.Store == "embedded" {
 		client, stop, err := redis.Embedded()
 		if err != nil {
-			return nil, err
+			return s, err
 		}
 		a.close = append(a.close, stop)
-		return client, nil
+		users, sessions := memory.New()
+		return stores{redis: client, users: users, records: sessions}, nil
 	}
-	client, err := redis.Connect(ctx, c.RedisURL.Reveal())
-	if err != nil {
-		return nil, err
+	client, err1 := openRedis(c.Stores)
+	if err1 == nil {
+		a.close = append(a.close, func() { _ = client.Close() })
+		s.redis = client
+		s.needed = append(s.needed, dependency.Dependency{
+			Name: "redis", Away: session.ErrUnavailable,
+			Check: func(ctx context.Context) error {
+				return storetls.Explain(redis.Check(ctx, client), "LILYPAD_REDIS_CA_FILE")
+			},
+		})
 	}
-	a.close = append(a.close, func() { _ = client.Close() })
-	return client, nil
+	url, err2 := c.postgresURL()
+	if err2 != nil {
+		return s, errors.Join(err1, err2)
+	}
+	store, err2 := postgres.New(ctx, url)
+	if err2 == nil {
+		a.close = append(a.close, store.Close)
+		s.users, s.records = store, store.Sessions()
+		s.needed = append(s.needed, dependency.Dependency{
+			Name: "postgres", Away: user.ErrUnavailable, Check: migrated(store, url),
+		})
+	}
+	return s, errors.Join(err1, err2)
 }
 
-// openRecords returns what must not be lost, and what asks whether it is there.
-func (a *App) openRecords(ctx context.Context, c *Config) (user.Store, session.Records, func(context.Context) error, error) {
-	if c.Store == "embedded" {
-		return new(memory.Users), new(memory.Sessions), func(context.Context) error { return nil }, nil
+// migrated brings the schema up to date, once, and then asks whether store takes writes.
+func migrated(store *postgres.Store, url string) func(context.Context) error {
+	done := false
+	return func(ctx context.Context) error {
+		if !done {
+			if err := postgres.Migrate(ctx, url); err != nil {
+				return storetls.Explain(err, "LILYPAD_DATABASE_CA_FILE")
+			}
+			done = true
+		}
+		return store.Ping(ctx)
 	}
-	store, err := OpenPostgres(ctx, c.Stores)
+}
+
+func openRedis(s Stores) (goredis.UniversalClient, error) {
+	roots, err := storetls.Roots(s.RedisCAFile)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, fmt.Errorf("LILYPAD_REDIS_CA_FILE: %w", err)
 	}
-	a.close = append(a.close, store.Close)
-	sessions := store.Sessions()
-	return store, sessions, store.Ping, nil
+	return redis.Open(s.RedisURL.Reveal(), roots)
 }
 
 // OpenPostgres brings the schema up to date and opens the accounts.
 func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
-	if err := postgres.Migrate(ctx, s.DatabaseURL.Reveal()); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
+	if err := s.Migrate(ctx); err != nil {
+		return nil, err
 	}
-	return postgres.Open(ctx, s.DatabaseURL.Reveal())
+	url, err := s.postgresURL()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, url)
 }
 
-// DisableUser closes the account with an address and ends its sessions, or
-// opens it again. The tombstones are what it writes; the running service finds
-// them within a second and tells everybody.
-func DisableUser(ctx context.Context, s Stores, trail *audit.Log, email string, disabled bool) error {
+// Migrate brings the schema of the accounts up to date.
+func (s *Stores) Migrate(ctx context.Context) error {
+	url, err := s.postgresURL()
+	if err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, url); err != nil {
+		return fmt.Errorf("postgres: %w", storetls.Explain(err, "LILYPAD_DATABASE_CA_FILE"))
+	}
+	return nil
+}
+
+func (s *Stores) postgresURL() (string, error) {
+	url, err := storetls.PostgresURL(s.DatabaseURL.Reveal(), s.DatabaseCAFile)
+	if err != nil {
+		return "", fmt.Errorf("LILYPAD_DATABASE_CA_FILE: %w", err)
+	}
+	return url, nil
+}
+
+// ChangeUser opens the accounts for an operator's change to one of them, and
+// records it. What it ends is in the database when it returns; the running
+// service tells everybody within two seconds.
+func ChangeUser(ctx context.Context, s Stores, trail *audit.Log, event audit.Event, change func(*user.Service) (user.User, error)) error {
 	store, err := OpenPostgres(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	u, err := user.NewService(store, nil, time.Now).SetDisabled(ctx, email, disabled)
+	u, err := change(user.NewService(store, nil, time.Now))
 	if err != nil {
 		return err
 	}
-	if !disabled {
-		trail.Record(ctx, audit.UserEnabled, audit.User(u.ID))
-		return nil
-	}
-	trail.Record(ctx, audit.UserDisabled, audit.User(u.ID))
-	_, err = store.Sessions().Revoke(ctx, session.Which{Subject: u.ID}, session.ReasonUserDisabled, time.Now())
-	return err
+	trail.Record(ctx, event, audit.User(u.ID))
+	return nil
 }
 
 // InspectFamily returns what Redis holds of a session. It fails with
 // session.ErrNotFound, and otherwise says what keeps Redis from answering.
 func InspectFamily(ctx context.Context, s Stores, family session.FamilyID) (redis.Holding, error) {
 	goredis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // the error says as much
-	client, err := redis.Connect(ctx, s.RedisURL.Reveal())
+	client, err := openRedis(s)
 	if err != nil {
 		return redis.Holding{}, err
 	}
 	defer func() { _ = client.Close() }()
+	if err := redis.Check(ctx, client); err != nil {
+		return redis.Holding{}, storetls.Explain(err, "LILYPAD_REDIS_CA_FILE")
+	}
 	return redis.NewFamilies(client, session.Policy{}).Inspect(ctx, family)
 }
 
@@ -303,12 +385,16 @@ func ownURL(addr net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// redisLog takes the lines of go-redis's own logger, which are about connections.
+// redisLog takes the lines of go-redis's own logger. They are about attempts to
+// connect; the errors that these come to are logged where they matter.
 type redisLog struct{ log *slog.Logger }
 
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
-	l.log.WarnContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
+	l.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
 }
 
 // Addr returns the address of the service.
 func (a *App) Addr() net.Addr { return a.servers[0].Addr() }
+
+// OpsAddr returns the address of the operations port.
+func (a *App) OpsAddr() net.Addr { return a.servers[1].Addr() }

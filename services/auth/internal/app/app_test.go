@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,6 +33,7 @@ import (
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
 	"lilypad.example/services/pkg/redistest"
+	"lilypad.example/services/pkg/tlstest"
 )
 
 // service is a running auth service and a client of it, which checks every
@@ -41,6 +41,7 @@ import (
 type service struct {
 	t      *testing.T
 	url    string
+	ops    string
 	issuer string
 	key    *ecdsa.PrivateKey
 	router routers.Router
@@ -99,7 +100,16 @@ func publicPEM(t *testing.T, key *ecdsa.PrivateKey) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
+// start starts a service and waits until it is ready.
 func start(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
+	t.Helper()
+	s := launch(t, c, key)
+	eventually(t, "a service that is ready", func() bool { return s.ask("/readyz") == http.StatusOK })
+	return s
+}
+
+// launch starts a service that may not be ready yet.
+func launch(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 	t.Helper()
 	s := &service{t: t, issuer: c.Issuer, key: key, logs: &buffer{}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -108,7 +118,7 @@ func start(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 		cancel()
 		t.Fatal(err)
 	}
-	s.url = "http://" + a.Addr().String()
+	s.url, s.ops = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	s.stop = sync.OnceFunc(func() {
@@ -131,6 +141,32 @@ func start(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// ask returns the status of a page of the operations port.
+func (s *service) ask(path string) int {
+	s.t.Helper()
+	status, _ := s.look(path)
+	return status
+}
+
+// look returns a page of the operations port.
+func (s *service) look(path string) (status int, body string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.ops+path, http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
 }
 
 func embedded(t *testing.T) *service {
@@ -236,7 +272,12 @@ const password = "a pond full of tadpoles"
 
 func (s *service) register(email string) api.Session {
 	s.t.Helper()
-	a := s.json("/v1/users", api.NewUser{Email: email, Name: "Fred", Password: password, Presenter: presenter})
+	return s.registerFrom(email, presenter.ClientAddress)
+}
+
+func (s *service) registerFrom(email, from string) api.Session {
+	s.t.Helper()
+	a := s.json("/v1/users", api.NewUser{Email: email, Name: "Fred", Password: password, Presenter: api.Presenter{UserAgent: "test", ClientAddress: from}})
 	if a.status != http.StatusCreated {
 		s.t.Fatalf("register: %d %s", a.status, a.body)
 	}
@@ -476,25 +517,6 @@ func TestT55_Metadata(t *testing.T) {
 	}
 }
 
-func TestT84_RedisGoneIs503AndHeals(t *testing.T) {
-	c, key := settings(t, t.TempDir())
-	redis := redistest.Start(t)
-	c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret(pgtest.URL(t, nil)), config.NewSecret(redis.URL())
-	s := start(t, c, key)
-	begun, stays := s.register("fred@pond.test"), s.register("mina@pond.test")
-	redis.Stop()
-	for name, a := range map[string]answer{"refresh": s.refresh("app", begun.Token.RefreshToken), "revoke": s.revoke(begun.Token.RefreshToken), "login": s.login("fred@pond.test", password)} {
-		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
-		}
-	}
-	redis.Start(t)
-	eventually(t, "a login after its return", func() bool { return s.login("fred@pond.test", password).status == http.StatusCreated })
-	s.mustRefresh(stays.Token.RefreshToken)
-	// The logout that could not be answered with success was noted all the same.
-	s.mustBeOver(begun.Token.RefreshToken)
-}
-
 func TestBadSettingsAreReportedAtOnce(t *testing.T) {
 	c, _ := settings(t, t.TempDir())
 	c.Store = "external"
@@ -508,26 +530,38 @@ func TestBadSettingsAreReportedAtOnce(t *testing.T) {
 	}
 }
 
-func TestUnreachableStoresAreReportedTogether(t *testing.T) {
-	c, _ := settings(t, t.TempDir())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nowhere := l.Addr().String()
-	_ = l.Close()
-	c.Store = "external"
-	c.RedisURL, c.DatabaseURL = config.NewSecret("redis://:tadpole@"+nowhere), config.NewSecret("postgres://u:tadpole@"+nowhere+"/d")
-	if err := os.WriteFile(c.RingKeysFile, []byte("short AAAA\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = app.New(t.Context(), c, slog.New(slog.DiscardHandler))
-	for _, want := range []string{"redis is not reachable", "postgres: ", "3 bytes, want 32"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+func TestStoresAreVerifiedByTheirAuthorities(t *testing.T) {
+	c, key := settings(t, t.TempDir())
+	forRedis, forPostgres := tlstest.NewCA(t), tlstest.NewCA(t)
+	redis, postgres := redistest.StartTLS(t, forRedis), pgtest.StartServerTLS(t, forPostgres)
+	database := "postgres://postgres@" + postgres.Addr() + "/postgres"
+	c.Store, c.RedisURL, c.DatabaseURL = "external", config.NewSecret("rediss://"+redis.Addr()), config.NewSecret(database)
+	refused := func(name string, faults ...string) {
+		t.Helper()
+		a, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
+		if err == nil {
+			defer a.Close()
+			err = a.Run(t.Context())
+		}
+		for _, want := range faults {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %s", name, err, want)
+			}
 		}
 	}
-	if err != nil && strings.Contains(err.Error(), "tadpole") {
-		t.Errorf("shows a password: %v", err)
+	refused("no authority", "LILYPAD_REDIS_CA_FILE names the file", "LILYPAD_DATABASE_CA_FILE names the file")
+	c.RedisCAFile, c.DatabaseCAFile = forPostgres.File, forRedis.File
+	refused("each has the other's", "LILYPAD_REDIS_CA_FILE names the file", "LILYPAD_DATABASE_CA_FILE names the file")
+	c.RedisCAFile, c.DatabaseCAFile = c.RingKeysFile, "/nowhere"
+	refused("no certificates", "LILYPAD_REDIS_CA_FILE: "+c.RingKeysFile, "LILYPAD_DATABASE_CA_FILE: open /nowhere")
+	c.RedisCAFile, c.DatabaseCAFile = forRedis.File, forPostgres.File
+	c.RedisURL, c.DatabaseURL = config.NewSecret("redis://"+redis.Addr()), config.NewSecret(database+"?sslmode=disable")
+	refused("authorities without TLS", "redis URL: a certificate authority is set", "LILYPAD_DATABASE_CA_FILE: a certificate authority is set")
+
+	c.RedisURL, c.DatabaseURL = config.NewSecret("rediss://"+redis.Addr()), config.NewSecret(database)
+	s := start(t, c, key)
+	begun := s.register("fred@pond.test")
+	if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusOK {
+		t.Errorf("refresh: %d %s, want 200", a.status, a.body)
 	}
 }

@@ -9,14 +9,18 @@ import (
 	"strings"
 	"time"
 
+	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/config"
 )
 
 // Stores says where accounts and sessions are kept.
 type Stores struct {
 	Store       string        `default:"external" enum:"external,embedded" help:"Where state is kept: external is Postgres and Redis; embedded is this process, and gone with it."`
-	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres with the accounts: postgres://user:password@host/database; or host,host/database?target_session_attrs=read-write for whichever of several is the primary."`
-	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for TLS."`
+	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres with the accounts: postgres://user:password@host/database; or host,host/database?target_session_attrs=read-write for whichever of several is the primary. TLS, verified, unless sslmode=disable."`
+	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for TLS, verified."`
+
+	DatabaseCAFile string `name:"database-ca-file" placeholder:"FILE" help:"Certificates (PEM) of the authority that Postgres is verified by. Default: the public authorities."`
+	RedisCAFile    string `name:"redis-ca-file" placeholder:"FILE" help:"Certificates (PEM) of the authority that Redis is verified by. Default: the public authorities."`
 }
 
 // Config is everything that can be set for auth serve.
@@ -32,7 +36,8 @@ type Config struct {
 	IdleTTL             time.Duration `name:"idle-ttl" default:"336h" help:"Life of a session that nobody uses."`
 	AbsoluteTTL         time.Duration `name:"absolute-ttl" default:"720h" help:"Life of a session at the most."`
 	Overlap             time.Duration `default:"10s" help:"How long a rotated refresh token gets its successor again without question."`
-	MinRotationInterval time.Duration `default:"5s" help:"Least time between two rotations of a session."`
+	MinRotationInterval time.Duration `default:"10s" help:"Least time between two rotations of a session; at least the overlap, so that no token is two generations behind while its overlap lasts."`
+	MaxSessions         int           `default:"100" help:"Sessions that a user can have at once; the oldest ends. 0 for no limit."`
 
 	RebuildSessions bool `default:"true" negatable:"" help:"Let sessions that Redis has lost go on from Postgres; else their users sign in once more."`
 
@@ -65,7 +70,7 @@ func (c *Config) Check() error {
 		text string
 	}{
 		{strings.HasSuffix(c.Issuer, "/"), "LILYPAD_ISSUER must not end in /: verifiers compare it to the letter"},
-		{c.AccessTTL > 10*time.Minute, "LILYPAD_ACCESS_TTL: more than 10m keeps a stolen access token alive too long"},
+		{c.AccessTTL > authn.MaxLife, "LILYPAD_ACCESS_TTL: more than 10m keeps a stolen access token alive too long"},
 		{c.AccessTTL > 0 && c.AccessTTL < time.Second, "LILYPAD_ACCESS_TTL: less than 1s would be over before it arrives"},
 		{c.AccessTTL >= c.IdleTTL, "LILYPAD_ACCESS_TTL must be shorter than LILYPAD_IDLE_TTL"},
 		{c.IdleTTL > c.AbsoluteTTL, "LILYPAD_IDLE_TTL must not be longer than LILYPAD_ABSOLUTE_TTL"},
@@ -73,6 +78,7 @@ func (c *Config) Check() error {
 		{!managed && c.SigningKeysFile == "", "LILYPAD_SIGNING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{!managed && c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{c.ClientKeysFile == "" && len(c.ClientServiceAccounts) == 0, "LILYPAD_CLIENT_KEYS_FILE or LILYPAD_CLIENT_SERVICE_ACCOUNTS is required: without a client nobody can sign in"},
+		{c.MaxSessions < 0 || c.MaxSessions > 1_000_000, "LILYPAD_MAX_SESSIONS must be between 0 and 1000000"},
 		{c.EmbeddedUsersFile != "" && c.Store != "embedded", "LILYPAD_EMBEDDED_USERS_FILE goes with store embedded only; use `auth user create`"},
 	} {
 		if rule.bad {

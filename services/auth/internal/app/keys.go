@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -21,17 +20,12 @@ import (
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/signer"
 	"lilypad.example/services/pkg/authn"
-	"lilypad.example/services/pkg/problem"
 	"lilypad.example/services/pkg/reload"
 )
 
-const (
-	// keysRetryAfter is what a caller waits who comes before the first keys.
-	keysRetryAfter = 5 * time.Second
-	// leastPublishAhead is until our verifiers have a new key, even through a
-	// cache. Those of others may need longer.
-	leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Settle
-)
+// leastPublishAhead is until our verifiers have a new key, even through a
+// cache. Those of others may need longer.
+const leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Settle
 
 // KeysSecret is the Secret of a cluster in which the service keeps its keys.
 type KeysSecret struct {
@@ -100,8 +94,9 @@ func (p KeyPolicy) checkPolicy(access time.Duration) error {
 
 // keys are the keys in use, wherever they come from.
 type keys struct {
-	signing func() *signer.Keys
-	ring    func() *session.Ring
+	signing  func() *signer.Keys
+	ring     func() *session.Ring
+	ringRead func() time.Time
 	// run keeps them fresh until its context ends.
 	run func(context.Context)
 }
@@ -118,7 +113,7 @@ func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &keys{signing.Current, ring.Current, func(ctx context.Context) {
+	return &keys{signing.Current, ring.Current, ring.Read, func(ctx context.Context) {
 		var both sync.WaitGroup
 		both.Go(func() { signing.Watch(ctx, changed) })
 		both.Go(func() { ring.Watch(ctx, changed) })
@@ -158,7 +153,7 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 		},
 		Changed: func(ctx context.Context, change rollover.Change) { RecordKeyChange(ctx, trail, change) },
 	})
-	return &keys{signing.Current, ring.Current, func(ctx context.Context) {
+	return &keys{signing.Current, ring.Current, ring.Read, func(ctx context.Context) {
 		keeper.Run(ctx, func(err error) {
 			log.Warn("the Secret with the keys could not be brought up to date; the keys stay as they are", "error", err)
 		})
@@ -199,17 +194,4 @@ func (k *keys) ready() error {
 		return errNoKeys
 	}
 	return nil
-}
-
-// gate lets nothing pass before there are keys: what follows cannot do without.
-func (k *keys) gate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if k.ready() != nil {
-			p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This service has no keys yet. Please try again shortly.")
-			p.RetryAfter = keysRetryAfter
-			problem.Write(w, p)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -100,7 +100,7 @@ func managed(t *testing.T, k *cluster) (*service, *app.Config) {
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, c, key), c
+	return launch(t, c, key), c
 }
 
 func (s *service) jwks() answer {

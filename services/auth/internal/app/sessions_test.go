@@ -15,6 +15,7 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/app"
 	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
 	"lilypad.example/services/pkg/redistest"
@@ -184,6 +185,11 @@ func TestT10_OwnSessions(t *testing.T) {
 		t.Errorf("all: %d %s", a.status, a.body)
 	}
 	s.mustBeOver(third.RefreshToken)
+	for _, sid := range []string{first.Sid, second.Sid, third.Sid, stranger.Sid} {
+		if strings.Contains(s.logs.String(), sid) {
+			t.Errorf("the log holds the session id %s", sid)
+		}
+	}
 }
 
 func TestT10_AChangedPasswordEndsTheOthers(t *testing.T) {
@@ -333,9 +339,7 @@ func TestConfirmMakesThePredecessorStale(t *testing.T) {
 func TestSessionsOfADisabledUserEnd(t *testing.T) {
 	s, _, c := stores(t, nil)
 	token := s.register("fred@pond.test").Token
-	if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), "fred@pond.test", true); err != nil {
-		t.Fatal(err)
-	}
+	setDisabled(t, c, "fred@pond.test", true)
 	// The command knows Postgres only; the service takes it from there.
 	lines := s.follow("")
 	await(t, lines, `{"sid":"`+token.Sid+`","reason":"user_disabled"}`)
@@ -343,11 +347,22 @@ func TestSessionsOfADisabledUserEnd(t *testing.T) {
 	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
 		t.Errorf("login: %d", a.status)
 	}
-	if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), "fred@pond.test", false); err != nil {
-		t.Fatal(err)
-	}
+	setDisabled(t, c, "fred@pond.test", false)
 	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
 		t.Errorf("login after return: %d", a.status)
+	}
+}
+
+// setDisabled is what the command does, which knows Postgres only.
+func setDisabled(t *testing.T, c *app.Config, email string, disabled bool) {
+	t.Helper()
+	change(t, c, func(s *user.Service) (user.User, error) { return s.SetDisabled(t.Context(), email, disabled) })
+}
+
+func change(t *testing.T, c *app.Config, change func(*user.Service) (user.User, error)) {
+	t.Helper()
+	if err := app.ChangeUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), audit.UserDisabled, change); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -355,7 +370,8 @@ func TestSessionsOfADisabledUserEnd(t *testing.T) {
 // refresh token afterwards is told the reason, and the audit trail has each end
 // once, however often that is.
 func TestEachEndSaysWhy(t *testing.T) {
-	s, redis, c := stores(t, nil)
+	const maxSessions = 5
+	s, redis, c := stores(t, func(c *app.Config) { c.MaxSessions = maxSessions })
 	database, err := pgx.Connect(t.Context(), c.DatabaseURL.Reveal())
 	if err != nil {
 		t.Fatal(err)
@@ -394,10 +410,18 @@ func TestEachEndSaysWhy(t *testing.T) {
 			mustBe(s.do(r, false), http.StatusNoContent)
 		},
 		api.EndUserDisabled: func(email string, _ api.Token) {
-			if err := app.DisableUser(t.Context(), c.Stores, audit.New(slog.New(slog.DiscardHandler), time.Now), email, true); err != nil {
-				t.Fatal(err)
-			}
+			setDisabled(t, c, email, true)
 			eventually(t, "the tombstone of the command is in the stream", func() bool { return ends(s, api.EndUserDisabled) == 1 })
+		},
+		api.EndUserDeleted: func(email string, _ api.Token) {
+			change(t, c, func(s *user.Service) (user.User, error) { return s.Delete(t.Context(), email) })
+			eventually(t, "the tombstone of the command is in the stream", func() bool { return ends(s, api.EndUserDeleted) == 1 })
+		},
+		api.EndSessionLimit: func(email string, _ api.Token) {
+			for range maxSessions {
+				another(email)
+			}
+			eventually(t, "the oldest session has ended", func() bool { return ends(s, api.EndSessionLimit) == 1 })
 		},
 		api.EndReuse: func(_ string, token api.Token) {
 			s.mustRefresh(s.mustRefresh(token.RefreshToken).RefreshToken)

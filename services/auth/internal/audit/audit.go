@@ -30,9 +30,12 @@ const (
 	UserLogin                        // the right credentials
 	UserLoginFailed                  // the wrong ones; Reason says which way
 
-	PasswordChanged // by its owner
-	UserDisabled    // by an operator
-	UserEnabled     // by an operator
+	PasswordChanged      // by its owner
+	PasswordChangeFailed // the current one was wrong
+	UserDisabled         // by an operator
+	UserEnabled          // by an operator
+	UserDeleted          // by an operator
+	UserRolesSet         // by an operator
 	// Sessions.
 	SessionBegun
 	SessionPardoned      // a stale token, forgiven once: a lost response or a crashed browser
@@ -70,10 +73,16 @@ func (e Event) describe() (name string, success bool) {
 		return "user.login_failed", false
 	case PasswordChanged:
 		return "user.password_changed", true
+	case PasswordChangeFailed:
+		return "user.password_change_failed", false
 	case UserDisabled:
 		return "user.disabled", true
 	case UserEnabled:
 		return "user.enabled", true
+	case UserDeleted:
+		return "user.deleted", true
+	case UserRolesSet:
+		return "user.roles_set", true
 	case SessionBegun:
 		return "session.begun", true
 	case SessionPardoned:
@@ -155,8 +164,8 @@ func attr(key, value string, valid func(string) bool) Attr {
 func isReason(word string) bool {
 	switch word {
 	case "unknown_user", "wrong_password", "disabled", // user.Cause
-		"login_account", "login_address", "registration_address", "form_account", // ratelimit.Limit
-		"logout", "password_changed", "user_disabled", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
+		"login_account", "login_device", "login_address", "registration_address", "form_account", "form_total", // ratelimit.Limit
+		"logout", "password_changed", "user_disabled", "user_deleted", "session_limit", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
 		"busy", "unavailable":
 		return true
 	}

@@ -1,14 +1,13 @@
-// Package feed hands the revocation stream on to everybody who verifies access
+// Package feed passes the revocation stream on to everybody who verifies access
 // tokens: one reader of Redis in this process, any number of followers.
 //
-// It keeps what the stream keeps, so that a follower who was away gets what it
+// It keeps what the stream keeps, so that a follower that was away gets what it
 // missed. It beats only while it hears Redis: a follower that hears nothing
-// knows that it may be missing something (promise 3 of the design).
+// knows that it may be missing something.
 package feed
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +19,7 @@ const Beat = time.Second
 
 const (
 	retryAfter = 200 * time.Millisecond
-	// backlog is what a slow follower may have waiting; beyond it it is dropped
-	// and comes again for what it missed.
-	backlog = 1024
-	// maxFollowers bounds the open connections (R11).
+	// maxFollowers bounds the open connections.
 	maxFollowers = 5000
 )
 
@@ -32,18 +28,24 @@ type Source interface {
 	Read(ctx context.Context, after string) ([]session.Entry, error)
 }
 
-// Feed is the hand-on. Run must run for it to be alive.
+// Feed passes a Source on. It is alive while Run runs.
 type Feed struct {
 	source Source
 	keep   time.Duration
 
 	mu        sync.Mutex
-	entries   []kept
-	followers map[*Follower]struct{}
+	followers int
 	heard     time.Time
+	// entries are in the order in which they came, one for each session. They
+	// are never changed, so that followers read them without the lock.
+	entries []Entry
+	dropped int // how many entries there were before entries[0]
+	reasons map[session.FamilyID]session.Reason
+	more    chan struct{} // closed when entries are added
 }
 
-type kept struct {
+// An Entry is an entry of the stream.
+type Entry struct {
 	session.Entry
 
 	at time.Time
@@ -51,39 +53,57 @@ type kept struct {
 
 // New returns a Feed of source that keeps entries for keep.
 func New(source Source, keep time.Duration) *Feed {
-	return &Feed{source: source, keep: keep, followers: make(map[*Follower]struct{})}
+	return &Feed{source: source, keep: keep, reasons: make(map[session.FamilyID]session.Reason), more: make(chan struct{})}
 }
 
-// A Follower gets entries as they come. It must be closed.
-type Follower struct {
-	feed *Feed
-	// Entries is closed when the follower is too slow.
-	Entries chan session.Entry
-}
-
-// Follow returns what is kept behind the entry called after, everything if that
-// is unknown, and a Follower of what comes. It returns nil when too many follow.
-func (f *Feed) Follow(after string) ([]session.Entry, *Follower) {
+// Revoked implements authn.Revocations.
+func (f *Feed) Revoked(sessionID string) (reason string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.followers) >= maxFollowers {
-		return nil, nil
+	r, ok := f.reasons[session.FamilyID(sessionID)]
+	return string(r), ok
+}
+
+// A Follower reads the feed at its own pace. It must be closed once.
+type Follower struct {
+	feed *Feed
+	next int // the number of the entry to read next
+}
+
+// Follow returns a Follower of what comes after the entry with the id after: of
+// everything that is kept if there is none. It returns nil when there are too
+// many followers.
+func (f *Feed) Follow(after string) *Follower {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.followers >= maxFollowers {
+		return nil
 	}
-	from := slices.IndexFunc(f.entries, func(k kept) bool { return k.ID == after }) + 1 // 0 if unknown
-	var missed []session.Entry
-	for _, k := range f.entries[from:] {
-		missed = append(missed, k.Entry)
+	f.followers++
+	// From the end: a search costs no more than sending what it finds.
+	from := len(f.entries)
+	for from > 0 && f.entries[from-1].ID != after {
+		from--
 	}
-	follower := &Follower{feed: f, Entries: make(chan session.Entry, backlog)}
-	f.followers[follower] = struct{}{}
-	return missed, follower
+	return &Follower{feed: f, next: f.dropped + from}
+}
+
+// Next returns the entries since the last call, and a channel that is closed
+// when there are more.
+func (w *Follower) Next() (entries []Entry, more <-chan struct{}) {
+	f := w.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	entries = f.entries[max(w.next-f.dropped, 0):]
+	w.next = f.dropped + len(f.entries)
+	return entries, f.more
 }
 
 // Close ends the following.
 func (w *Follower) Close() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
-	delete(w.feed.followers, w)
+	w.feed.followers--
 }
 
 // Alive reports whether the stream was heard lately.
@@ -93,8 +113,8 @@ func (f *Feed) Alive() bool {
 	return time.Since(f.heard) < 3*Beat
 }
 
-// Run reads the stream until ctx ends. report is told of failures, once each
-// time that they begin.
+// Run reads the stream until ctx ends. It calls report with the first of each
+// row of errors.
 func (f *Feed) Run(ctx context.Context, report func(error)) {
 	after, failing := "0", false
 	for ctx.Err() == nil {
@@ -104,8 +124,8 @@ func (f *Feed) Run(ctx context.Context, report func(error)) {
 				report(err)
 			}
 			failing = true
-			// The store may come back older than it was: begin again. What is
-			// said twice does no harm.
+			// The store may come back older than it was: begin again. Entries that are
+			// known are skipped.
 			after = "0"
 			select {
 			case <-ctx.Done():
@@ -121,24 +141,28 @@ func (f *Feed) Run(ctx context.Context, report func(error)) {
 	}
 }
 
+// publish adds the entries of sessions that are not known to have ended. What
+// has been kept for long enough is dropped.
 func (f *Feed) publish(entries []session.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
 	f.heard = now
-	f.entries = slices.DeleteFunc(f.entries, func(k kept) bool { return now.Sub(k.at) > f.keep })
+	expired := 0
+	for ; expired < len(f.entries) && now.Sub(f.entries[expired].at) > f.keep; expired++ {
+		delete(f.reasons, f.entries[expired].Family)
+	}
+	f.entries = f.entries[expired:]
+	f.dropped += expired
+	before := len(f.entries)
 	for _, e := range entries {
-		if slices.ContainsFunc(f.entries, func(k kept) bool { return k.ID == e.ID }) {
-			continue
+		if _, known := f.reasons[e.Family]; !known {
+			f.reasons[e.Family] = e.Reason
+			f.entries = append(f.entries, Entry{e, now})
 		}
-		f.entries = append(f.entries, kept{e, now})
-		for w := range f.followers {
-			select {
-			case w.Entries <- e:
-			default:
-				delete(f.followers, w)
-				close(w.Entries)
-			}
-		}
+	}
+	if len(f.entries) > before {
+		close(f.more)
+		f.more = make(chan struct{})
 	}
 }

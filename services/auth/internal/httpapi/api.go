@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,6 +74,7 @@ func (a *API) Handler() http.Handler {
 	// Nobody's forwarding headers are believed: the address of a user comes in
 	// the body, from an authenticated sidecar (T37).
 	_ = r.SetTrustedProxies(nil) // nil cannot be malformed
+	r.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
 
 	r.POST("/v1/users", a.handle(a.createUser))
 	r.POST("/v1/sessions", a.handle(a.createSession))
@@ -118,13 +120,24 @@ func limitBody(next http.Handler) http.Handler {
 	})
 }
 
-// signedIn lets only requests with a valid access token go on.
+// signedIn lets only requests go on that carry a valid access token of a session
+// that lives. It asks the session's record: the revocation feed brings an end a
+// moment later, and not at all while Redis is away.
 func (a *API) signedIn(c *gin.Context) {
 	passed := false
 	a.Verifier.Require(authn.JSON)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		c.Request, passed = r, true
 	})).ServeHTTP(c.Writer, c.Request)
 	if !passed {
+		c.Abort()
+		return
+	}
+	p, _ := authn.FromContext(c)
+	if _, err := a.Sessions.Alive(c, session.FamilyID(p.SessionID)); err != nil {
+		if errors.Is(err, session.ErrInvalidGrant) {
+			err = authn.InvalidToken()
+		}
+		a.fail(c, err)
 		c.Abort()
 	}
 }
@@ -182,10 +195,7 @@ func decode(c *gin.Context, into any) error {
 	d := json.NewDecoder(c.Request.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return errTooLarge
-		}
-		return errMalformed
+		return cmp.Or[error](httpmw.Unread(err), errMalformed)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errMalformed

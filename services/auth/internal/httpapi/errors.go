@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,16 +29,14 @@ var errNoAssertion = errors.New("httpapi: no client assertion")
 
 var errMalformed = problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes.")
 
-// retryAfter is what a client waits when a store is away: long enough to let
-// it come back, short enough for a person.
-const retryAfter = 5 * time.Second
-
 // an oauthError is an answer of RFC 6749 section 5.2.
 type oauthError struct {
 	status int
 	code   api.OAuthErrorError
 	// reason goes with invalid_grant: why the session is over.
 	reason session.Reason
+	// challenge goes with use_challenge, in Unix milliseconds.
+	challenge int64
 }
 
 func (e *oauthError) Error() string { return "oauth: " + string(e.code) }
@@ -53,12 +50,18 @@ func (a *API) fail(c *gin.Context, err error) {
 		if reason := api.EndReason(e.reason); reason.Valid() {
 			body.Reason = &reason
 		}
+		if e.challenge != 0 {
+			body.Challenge = &e.challenge
+		}
 		c.JSON(e.status, body)
 		return
 	}
 	p := toProblem(err)
 	if p.Status >= http.StatusInternalServerError {
-		a.Log.ErrorContext(c, "request failed", "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
+		if httpmw.ClientLeft(c.Writer, c.Request, err) {
+			return
+		}
+		a.Log.ErrorContext(c, "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
 	}
 	problem.Write(c.Writer, p)
 	c.Abort()
@@ -74,7 +77,7 @@ func toProblem(err error) *problem.Problem {
 		return p
 	}
 	switch {
-	case errors.Is(err, user.ErrInvalidCredentials):
+	case errors.Is(err, user.ErrInvalidCredentials), errors.Is(err, session.ErrAccountChanged):
 		return problem.New(http.StatusUnauthorized, codeInvalidCredentials, "E-mail or password is not right.")
 	case errors.Is(err, user.ErrEmailTaken):
 		return problem.New(http.StatusConflict, codeEmailTaken, "This e-mail address is registered already. Sign in instead.")
@@ -93,7 +96,9 @@ func toProblem(err error) *problem.Problem {
 	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable), errors.Is(err, authn.ErrUnavailable),
 		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, form.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This does not work at the moment. Please try again shortly.")
-		p.RetryAfter = retryAfter
+		if busy, ok := errors.AsType[*password.BusyError](err); ok {
+			p.RetryAfter = busy.RetryAfter
+		}
 		return p
 	}
 	return problem.From(err)

@@ -2,13 +2,13 @@ package httpapi
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"lilypad.example/services/auth/api"
-	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/httpmw"
 )
 
 // readForm returns the parameters of an OAuth request's body, each of which is
@@ -22,10 +22,7 @@ func readForm(r *http.Request) (url.Values, error) {
 	}
 	body := bytes.NewBuffer(make([]byte, 0, max(0, r.ContentLength)+bytes.MinRead))
 	if _, err := body.ReadFrom(r.Body); err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, errTooLarge
-		}
-		return nil, malformed
+		return nil, cmp.Or[error](httpmw.Unread(err), malformed)
 	}
 	form, err := url.ParseQuery(body.String())
 	if err != nil {
@@ -38,5 +35,3 @@ func readForm(r *http.Request) (url.Values, error) {
 	}
 	return form, nil
 }
-
-var errTooLarge = problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")

@@ -16,7 +16,7 @@ import (
 
 // keepForm is POST /v1/forms: keeps a sealed form for whose session the refresh
 // token was. The token may be stale or over, but it must be one that we signed:
-// strangers cannot fill the store (R11).
+// strangers cannot fill the store, nor can all accounts together.
 func (a *API) keepForm(c *gin.Context) error {
 	client, err := a.client(c)
 	if err != nil {
@@ -33,7 +33,11 @@ func (a *API) keepForm(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.limit(c, ratelimit.FormAccount, owner.Subject, audit.Client(client), audit.User(owner.Subject)); err != nil {
+	who := []audit.Attr{audit.Client(client), audit.User(owner.Subject)}
+	if err := a.limit(c, ratelimit.FormAccount, owner.Subject, who...); err != nil {
+		return err
+	}
+	if err := a.limit(c, ratelimit.FormTotal, "", who...); err != nil {
 		return err
 	}
 	if err := a.Forms.Keep(c, form.Key{Subject: owner.Subject, Session: owner.Family}, in.Sealed); err != nil {

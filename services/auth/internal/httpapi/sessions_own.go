@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -9,6 +11,7 @@ import (
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
 )
@@ -67,7 +70,8 @@ func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) er
 
 // confirm is POST /v1/sessions/confirm: refresh tokens that browsers have shown.
 func (a *API) confirm(c *gin.Context) error {
-	if _, err := a.client(c); err != nil {
+	client, err := a.client(c)
+	if err != nil {
 		return err
 	}
 	var in api.Confirmation
@@ -75,7 +79,7 @@ func (a *API) confirm(c *gin.Context) error {
 		return err
 	}
 	for _, refreshToken := range in.RefreshTokens {
-		if err := a.Sessions.Confirm(c, refreshToken); err != nil {
+		if err := a.Sessions.Confirm(c, refreshToken, client); err != nil {
 			return err
 		}
 	}
@@ -90,12 +94,29 @@ func (a *API) changePassword(c *gin.Context) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	if err := a.limit(c, ratelimit.LoginAccount, p.Subject, audit.User(p.Subject)); err != nil {
+	// A session is a known device: strangers who use up the attempts at the
+	// account do not keep its owner from changing the password.
+	device := ratelimit.DeviceSubject(p.Subject, p.SessionID)
+	who := []audit.Attr{audit.User(p.Subject), audit.Session(p.SessionID)}
+	if err := a.limit(c, ratelimit.LoginDevice, device, who...); err != nil {
 		return err
 	}
-	if err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword); err != nil {
+	err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID)
+	switch faults, refused := errors.AsType[user.FieldErrors](err); {
+	case slices.Contains(faults, user.FieldError{Field: user.FieldCurrentPassword, Code: user.CodeWrong}):
+		a.Audit.Record(c, audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword.String()))...)
+	case err == nil || refused:
+		// The current password was right, whatever is wrong with the new one. A
+		// count that stays is no reason to fail what may be done already.
+		_ = a.Limits.Reset(c, ratelimit.LoginDevice, device)
+	}
+	if err != nil {
 		return err
 	}
 	a.Audit.Record(c, audit.PasswordChanged, audit.User(p.Subject))
-	return a.end(c, session.Which{Subject: p.Subject, Except: session.FamilyID(p.SessionID)}, session.ReasonPasswordChanged)
+	if err := a.Sessions.Finish(c, p.Subject); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
 }

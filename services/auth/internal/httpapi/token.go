@@ -3,6 +3,8 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,14 +27,22 @@ func (a *API) token(c *gin.Context) error {
 	if refresh == "" {
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
-	s, err := a.Sessions.Refresh(c, refresh, client, session.Presenter{
-		UserAgent: form.Get("user_agent"), Network: network(form.Get("client_address")),
-	})
-	a.auditRefresh(c, client, form.Get("client_address"), s.Grant)
-	if errors.Is(err, session.ErrInvalidGrant) {
-		return &oauthError{http.StatusBadRequest, api.InvalidGrant, s.Reason}
+	by := session.Presenter{UserAgent: form.Get("user_agent"), Network: network(form.Get("client_address"))}
+	if form.Has("challenge") {
+		ms, err := strconv.ParseInt(form.Get("challenge"), 10, 64)
+		if err != nil {
+			return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
+		}
+		by.Challenge = time.UnixMilli(ms)
 	}
-	if err != nil {
+	s, err := a.Sessions.Refresh(c, refresh, client, by)
+	a.auditRefresh(c, client, form.Get("client_address"), s.Grant)
+	switch {
+	case errors.Is(err, session.ErrInvalidGrant):
+		return &oauthError{status: http.StatusBadRequest, code: api.InvalidGrant, reason: s.Reason}
+	case errors.Is(err, session.ErrChallenge):
+		return &oauthError{status: http.StatusBadRequest, code: api.UseChallenge, challenge: s.At.UnixMilli()}
+	case err != nil:
 		return oauth(err)
 	}
 	t, err := a.tokens(s)

@@ -11,6 +11,7 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
@@ -35,12 +36,12 @@ func (a *API) createUser(c *gin.Context) error {
 		return err
 	}
 	a.Audit.Record(c, audit.UserRegistered, audit.User(u.ID), audit.Client(client), audit.Address(from))
-	return a.begin(c, u, client, in.Presenter)
+	return a.begin(c, u, client, in.Presenter, a.formerSessions(c, client, in.Presenter))
 }
 
-// begin starts a session for u and answers with it.
-func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter) error {
-	s, err := a.Sessions.Begin(c, u.ID, u.Roles, client, device(by.UserAgent))
+// begin starts a session for u in a browser that had others, and answers with it.
+func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter, had formerSessions) error {
+	s, err := a.Sessions.Begin(c, session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version}, client, device(by.UserAgent))
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter
 		return err
 	}
 	a.Audit.Record(c, audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(address(by.ClientAddress)))
-	c.JSON(http.StatusCreated, api.Session{User: person(u), Token: t})
+	c.JSON(http.StatusCreated, api.Session{User: person(u), Token: t, OtherSessions: had.ofOthers(u.ID)})
 	return nil
 }
 
@@ -83,7 +84,7 @@ func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who .
 		return nil
 	}
 	a.Audit.Record(c, audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit.String())})...)
-	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please wait a little and try again.")
+	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = d.RetryAfter
 	return p
 }

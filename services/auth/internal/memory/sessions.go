@@ -10,8 +10,11 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// Sessions is a session.Records. The zero value is empty and ready.
+// Sessions is a session.Records. The zero value is empty, ready, and of accounts
+// that never change; see New for others.
 type Sessions struct {
+	accounts *Users // nil for accounts that never change
+
 	mu   sync.Mutex
 	byID map[session.FamilyID]*kept
 }
@@ -19,13 +22,21 @@ type Sessions struct {
 type kept struct {
 	session.Record
 
-	propagated session.Mark // 0 while the stream has not got it
+	due time.Time // of what is pending; zero if nothing is
 }
 
 var _ session.Records = (*Sessions)(nil)
 
 // Add implements session.Records.
-func (s *Sessions) Add(_ context.Context, r session.Record) error {
+func (s *Sessions) Add(_ context.Context, r session.Record, version int64, limit int) error {
+	if s.accounts != nil {
+		// Held until the session is there: whoever changes the account finds it.
+		s.accounts.mu.RLock()
+		defer s.accounts.mu.RUnlock()
+		if u, ok := s.accounts.byID[r.Subject]; !ok || u.Disabled || u.Version != version {
+			return session.ErrAccountChanged
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byID == nil {
@@ -34,6 +45,11 @@ func (s *Sessions) Add(_ context.Context, r session.Record) error {
 	r.Roles = slices.Clone(r.Roles)
 	r.Seen, r.Floor = r.Begun, max(r.Floor, 1)
 	s.byID[r.Family] = &kept{Record: r}
+	if live := s.live(r.Subject, r.Begun); limit > 0 && len(live) > limit {
+		for _, oldest := range live[limit:] {
+			s.byID[oldest.Family].end(session.ReasonSessionLimit, r.Begun, 0)
+		}
+	}
 	return nil
 }
 
@@ -52,6 +68,11 @@ func (s *Sessions) Get(_ context.Context, family session.FamilyID) (session.Reco
 func (s *Sessions) Live(_ context.Context, subject string, now time.Time) ([]session.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.live(subject, now), nil
+}
+
+// live is Live for who holds mu.
+func (s *Sessions) live(subject string, now time.Time) []session.Record {
 	var all []session.Record
 	for _, k := range s.byID {
 		if k.Subject == subject && k.Revoked.IsZero() && k.End.After(now) {
@@ -61,54 +82,117 @@ func (s *Sessions) Live(_ context.Context, subject string, now time.Time) ([]ses
 	slices.SortFunc(all, func(a, b session.Record) int {
 		return cmp.Or(b.Begun.Compare(a.Begun), cmp.Compare(a.Family, b.Family))
 	})
-	return all, nil
+	return all
 }
 
 // Revoke implements session.Records.
-func (s *Sessions) Revoke(_ context.Context, w session.Which, reason session.Reason, now time.Time) ([]session.Revocation, error) {
+func (s *Sessions) Revoke(_ context.Context, w session.Which, reason session.Reason, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.byID {
+		if k.Revoked.IsZero() && k.of(w.Family, w.Subject) && k.Family != w.Except && (w.Client == "" || w.Client == k.Client) {
+			k.end(reason, now, session.Grace)
+		}
+	}
+	return nil
+}
+
+// PendingOf implements session.Records.
+func (s *Sessions) PendingOf(_ context.Context, family session.FamilyID, subject string) ([]session.Revocation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []session.Revocation
 	for _, k := range s.byID {
-		if w.Family != "" && k.Family != w.Family || w.Family == "" && (k.Subject != w.Subject || k.Family == w.Except) {
+		if !k.Revoked.IsZero() && !k.due.IsZero() && k.of(family, subject) {
+			all = append(all, session.Revocation{Family: k.Family, Reason: k.Reason})
+		}
+	}
+	return all, nil
+}
+
+// of reports whether k is the family or, without one, belongs to the subject;
+// with both it must do both.
+func (k *kept) of(family session.FamilyID, subject string) bool {
+	return (family == "" || k.Family == family) && (subject == "" || k.Subject == subject)
+}
+
+// accountChanged ends what is left of an account's sessions, or, without a
+// reason, gives them new roles.
+func (s *Sessions) accountChanged(subject string, reason session.Reason, except session.FamilyID, roles []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.byID {
+		if k.Subject != subject || !k.Revoked.IsZero() || k.Family == except {
 			continue
 		}
-		if k.Revoked.IsZero() && (w.Client == "" || w.Client == k.Client) && (w.Subject == "" || w.Subject == k.Subject) {
-			k.Revoked, k.Reason = now, reason
+		if reason == "" {
+			k.Roles, k.due = slices.Clone(roles), time.Now()
+			continue
 		}
-		if !k.Revoked.IsZero() && k.propagated == 0 {
-			all = append(all, session.Revocation{Family: k.Family, Reason: k.Reason})
+		grace := time.Duration(0)
+		if reason == session.ReasonPasswordChanged {
+			grace = session.Grace
 		}
+		k.end(reason, time.Now(), grace)
 	}
-	return all, nil
 }
 
-// Unpropagated implements session.Records.
-func (s *Sessions) Unpropagated(_ context.Context, stream session.Window, now time.Time, limit int) ([]session.Revocation, error) {
+// Pending implements session.Records.
+func (s *Sessions) Pending(_ context.Context, within time.Duration, limit int) (session.Pending, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var old []*kept
+	for _, k := range s.byID {
+		if !k.due.IsZero() && time.Until(k.due) <= within {
+			old = append(old, k)
+		}
+	}
+	slices.SortFunc(old, func(a, b *kept) int { return a.due.Compare(b.due) })
+	var p session.Pending
+	for _, k := range old[:min(len(old), limit)] {
+		p.AsOf = k.due
+		if k.Revoked.IsZero() {
+			p.Changed = append(p.Changed, k.Family)
+		} else {
+			p.Ended = append(p.Ended, session.Revocation{Family: k.Family, Reason: k.Reason})
+		}
+	}
+	return p, nil
+}
+
+// Settle implements session.Records.
+func (s *Sessions) Settle(_ context.Context, p session.Pending) ([]session.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ended []session.Record
+	for _, r := range p.Ended {
+		if k, ok := s.byID[r.Family]; ok && !k.Revoked.IsZero() && !k.due.IsZero() {
+			k.due = time.Time{}
+			ended = append(ended, k.copy())
+		}
+	}
+	for _, family := range p.Changed {
+		if k, ok := s.byID[family]; ok && k.Revoked.IsZero() && !k.due.After(p.AsOf) {
+			k.due = time.Time{}
+		}
+	}
+	return ended, nil
+}
+
+// RevokedSince implements session.Records.
+func (s *Sessions) RevokedSince(_ context.Context, since time.Time, each func([]session.Revocation) error) error {
+	s.mu.Lock()
 	var all []session.Revocation
 	for _, k := range s.byID {
-		if len(all) < limit && !k.Revoked.IsZero() && k.End.After(now) && k.lost(stream) {
+		if k.Revoked.After(since) {
 			all = append(all, session.Revocation{Family: k.Family, Reason: k.Reason})
 		}
 	}
-	return all, nil
-}
-
-// lost reports whether the stream has not got it.
-func (k *kept) lost(stream session.Window) bool {
-	return k.propagated == 0 || k.propagated > stream.Last || k.propagated > stream.Since && !slices.Contains(stream.Present, k.Family)
-}
-
-// Propagated implements session.Records.
-func (s *Sessions) Propagated(_ context.Context, family session.FamilyID, mark session.Mark) (first bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if k, ok := s.byID[family]; ok && !k.Revoked.IsZero() {
-		first, k.propagated = k.propagated == 0, mark
+	s.mu.Unlock()
+	if len(all) == 0 {
+		return nil
 	}
-	return first, nil
+	return each(all)
 }
 
 // See implements session.Records.
@@ -136,6 +220,10 @@ func (s *Sessions) Prune(_ context.Context, before time.Time) error {
 		}
 	}
 	return nil
+}
+
+func (k *kept) end(reason session.Reason, now time.Time, grace time.Duration) {
+	k.Revoked, k.Reason, k.due = now, reason, time.Now().Add(grace)
 }
 
 func (k *kept) copy() session.Record {

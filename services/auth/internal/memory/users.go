@@ -9,11 +9,22 @@ import (
 	"sync"
 	"time"
 
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
 )
 
-// Users is a user.Store. The zero value is empty and ready.
+// New returns accounts, and the sessions that end with them.
+func New() (*Users, *Sessions) {
+	users, sessions := new(Users), new(Sessions)
+	users.sessions, sessions.accounts = sessions, users
+	return users, sessions
+}
+
+// Users is a user.Store. The zero value is empty, ready, and of accounts without
+// sessions; see New for others.
 type Users struct {
+	sessions *Sessions // nil for accounts without sessions
+
 	mu      sync.RWMutex
 	byID    map[string]user.User
 	byEmail map[string]string // address to ID
@@ -36,6 +47,7 @@ func (s *Users) Create(ctx context.Context, u user.User) error {
 		s.byID, s.byEmail = map[string]user.User{}, map[string]string{}
 	}
 	u.CreatedAt = u.CreatedAt.UTC().Truncate(time.Microsecond)
+	u.Version = 1
 	s.byID[u.ID], s.byEmail[u.Email] = clone(u), u.ID
 	return nil
 }
@@ -62,30 +74,66 @@ func (s *Users) ByID(ctx context.Context, id string) (user.User, error) {
 
 // UpdatePasswordHash implements user.Store.
 func (s *Users) UpdatePasswordHash(ctx context.Context, id string, old, replacement user.Hash) error {
+	return s.replaceHash(ctx, id, old, func(u *user.User) { u.PasswordHash = replacement })
+}
+
+// ChangePassword implements user.Store.
+func (s *Users) ChangePassword(ctx context.Context, id string, old, replacement user.Hash, _ time.Time, keep string) error {
+	return s.replaceHash(ctx, id, old, func(u *user.User) {
+		u.PasswordHash = replacement
+		u.Version++
+		s.changed(id, session.ReasonPasswordChanged, session.FamilyID(keep), nil)
+	})
+}
+
+func (s *Users) replaceHash(ctx context.Context, id string, old user.Hash, change func(*user.User)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, ok := s.byID[id]
-	if !ok {
+	switch {
+	case !ok:
 		return user.ErrNotFound
-	}
-	if u.PasswordHash != old {
+	case u.PasswordHash != old:
 		return user.ErrHashChanged
 	}
-	u.PasswordHash = replacement
+	change(&u)
 	s.byID[id] = u
 	return nil
 }
 
-// ChangePassword implements user.Store.
-func (s *Users) ChangePassword(ctx context.Context, id string, old, replacement user.Hash, _ time.Time) error {
-	return s.UpdatePasswordHash(ctx, id, old, replacement)
-}
-
 // SetDisabled implements user.Store.
 func (s *Users) SetDisabled(ctx context.Context, email string, disabled bool, _ time.Time) error {
+	return s.change(ctx, email, func(u *user.User) {
+		u.Version++
+		if disabled && !u.Disabled {
+			s.changed(u.ID, session.ReasonUserDisabled, "", nil)
+		}
+		u.Disabled = disabled
+	})
+}
+
+// SetRoles implements user.Store.
+func (s *Users) SetRoles(ctx context.Context, email string, roles []string) error {
+	return s.change(ctx, email, func(u *user.User) {
+		u.Version++
+		u.Roles = slices.Clone(roles)
+		s.changed(u.ID, "", "", roles)
+	})
+}
+
+// Delete implements user.Store.
+func (s *Users) Delete(ctx context.Context, email string) error {
+	return s.change(ctx, email, func(u *user.User) {
+		s.changed(u.ID, session.ReasonUserDeleted, "", nil)
+		delete(s.byEmail, u.Email)
+	})
+}
+
+// change changes the user with an address, who is gone if the address is.
+func (s *Users) change(ctx context.Context, email string, change func(*user.User)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -95,9 +143,18 @@ func (s *Users) SetDisabled(ctx context.Context, email string, disabled bool, _ 
 	if !ok {
 		return user.ErrNotFound
 	}
-	u.Disabled = disabled
+	change(&u)
 	s.byID[u.ID] = u
+	if _, ok := s.byEmail[email]; !ok {
+		delete(s.byID, u.ID)
+	}
 	return nil
+}
+
+func (s *Users) changed(id string, reason session.Reason, keep session.FamilyID, roles []string) {
+	if s.sessions != nil {
+		s.sessions.accountChanged(id, reason, keep, roles)
+	}
 }
 
 func (s *Users) get(id string) (user.User, error) {

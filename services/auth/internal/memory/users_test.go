@@ -4,10 +4,15 @@ import (
 	"testing"
 
 	"lilypad.example/services/auth/internal/memory"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/storetest"
 	"lilypad.example/services/auth/internal/user"
 )
 
 func TestUsers(t *testing.T) {
 	storetest.Users(t, func(*testing.T) user.Store { return new(memory.Users) })
+}
+
+func TestAccounts(t *testing.T) {
+	storetest.Accounts(t, func(*testing.T) (user.Store, session.Records) { return memory.New() })
 }

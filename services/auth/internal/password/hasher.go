@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 )
@@ -36,11 +37,20 @@ const (
 // Errors of a Hasher.
 var (
 	// ErrBusy says that as many hashes wait already as may wait. The caller sheds the request (503 with Retry-After): more
-	// waiting would only mean answers that nobody waits for any more.
+	// waiting would only mean answers that nobody waits for any more. It comes as a BusyError.
 	ErrBusy = errors.New("password: too many hashes are waiting")
 	// ErrMalformedHash says that a stored hash is not one of ours.
 	ErrMalformedHash = errors.New("password: malformed hash")
 )
+
+// BusyError is ErrBusy, and says when the hashes that wait now will be done, if they take as long as the last one did.
+type BusyError struct{ RetryAfter time.Duration }
+
+// Error returns the text of ErrBusy.
+func (*BusyError) Error() string { return ErrBusy.Error() }
+
+// Unwrap returns ErrBusy.
+func (*BusyError) Unwrap() error { return ErrBusy }
 
 // Config bounds the work of a Hasher. Zero values mean defaults.
 type Config struct {
@@ -59,6 +69,7 @@ type Hasher struct {
 	slots   chan struct{}
 	waiting atomic.Int64
 	limit   int64
+	took    atomic.Int64 // how long the last hash took, in nanoseconds
 
 	// The expensive work, here so that a test can count it.
 	create func(password string, params *argon2id.Params) (string, error)
@@ -86,6 +97,7 @@ func NewHasher(cfg Config) (*Hasher, error) {
 		check:  argon2id.CheckHash,
 	}
 	var err error
+	defer h.measure(time.Now())
 	if h.absent, err = h.create(rand.Text(), h.params); err != nil {
 		return nil, fmt.Errorf("password: %w", err)
 	}
@@ -102,6 +114,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer h.release()
+	defer h.measure(time.Now())
 	hash, err := h.create(normalize(password), h.params)
 	if err != nil {
 		return "", fmt.Errorf("password: %w", err)
@@ -134,6 +147,7 @@ func (h *Hasher) Verify(ctx context.Context, password, hash string) (Verdict, er
 		return Verdict{}, err
 	}
 	defer h.release()
+	defer h.measure(time.Now())
 	match, params, err := h.check(normalize(password), hash)
 	if err != nil {
 		return Verdict{}, ErrMalformedHash
@@ -162,7 +176,7 @@ func (h *Hasher) acquire(ctx context.Context) error {
 	}
 	if h.waiting.Add(1) > h.limit {
 		h.waiting.Add(-1)
-		return ErrBusy
+		return &BusyError{h.drain()}
 	}
 	defer h.waiting.Add(-1)
 	select {
@@ -174,3 +188,13 @@ func (h *Hasher) acquire(ctx context.Context) error {
 }
 
 func (h *Hasher) release() { <-h.slots }
+
+// measure notes how long a hash took that began at start.
+func (h *Hasher) measure(start time.Time) { h.took.Store(int64(time.Since(start))) }
+
+// drain returns how long a full queue takes, with those that run.
+func (h *Hasher) drain() time.Duration {
+	slots := int64(cap(h.slots))
+	rounds := 1 + (h.limit+slots-1)/slots
+	return time.Duration(rounds * h.took.Load())
+}

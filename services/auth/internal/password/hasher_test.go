@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/text/unicode/norm"
@@ -190,7 +191,48 @@ func TestT79_HashFlood(t *testing.T) {
 	})
 }
 
-func TestT79_WhoeverGoesAwayStopsWaiting(t *testing.T) {
+// Whoever comes back when they were told finds the queue done, and not sooner.
+func TestBusySaysWhenTheQueueIsDone(t *testing.T) {
+	for _, cfg := range []Config{{Concurrent: 1, Waiting: 1}, {Concurrent: 4, Waiting: 16}, {Concurrent: 3, Waiting: 7}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHasher(t, cfg)
+			const each = 3 * time.Second // a machine with little to spare
+			var done atomic.Int64
+			h.create = func(string, *argon2id.Params) (string, error) {
+				time.Sleep(each)
+				done.Add(1)
+				return "hash", nil
+			}
+			if _, err := h.Hash(t.Context(), "x"); err != nil {
+				t.Fatal(err)
+			}
+			done.Store(0)
+			all := cfg.Concurrent + cfg.Waiting
+			var wg sync.WaitGroup
+			for range all {
+				wg.Go(func() { _, _ = h.Hash(t.Context(), "x") })
+			}
+			synctest.Wait()
+			_, err := h.Hash(t.Context(), "x")
+			busy, ok := errors.AsType[*BusyError](err)
+			if !ok || !errors.Is(err, ErrBusy) {
+				t.Fatalf("%+v: got %v, want a BusyError", cfg, err)
+			}
+			time.Sleep(busy.RetryAfter - time.Second)
+			if done.Load() == int64(all) {
+				t.Errorf("%+v: all is done a second before the %v that were said", cfg, busy.RetryAfter)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if done.Load() != int64(all) {
+				t.Errorf("%+v: %d of %d are done after the %v that were said", cfg, done.Load(), all, busy.RetryAfter)
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestWhoeverGoesAwayStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, running, _, release := blocking(t, Config{Concurrent: 1, Waiting: 1})
 		var wg sync.WaitGroup

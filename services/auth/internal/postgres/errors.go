@@ -8,12 +8,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"lilypad.example/services/auth/internal/postgres/queries"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
 )
 
 // The SQLSTATEs that mean something to the domain (PostgreSQL documentation, appendix A).
 const (
 	sqlstateUniqueViolation = "23505"
+	sqlstateClassRollback   = "40" // serialization failure, deadlock
 	emailConstraint         = "users_email_key"
 )
 
@@ -31,6 +34,22 @@ func (s *Store) do(ctx context.Context, name string, operation func(context.Cont
 	return fmt.Errorf("%s: %w", name, translate(ctx, err))
 }
 
+// maxTries bounds how often a transaction is run again that PostgreSQL has rolled back because of others (a deadlock).
+const maxTries = 3
+
+// inTx is do with a transaction around the operation.
+func (s *Store) inTx(ctx context.Context, name string, operation func(context.Context, *queries.Queries) error) error {
+	return s.do(ctx, name, func(ctx context.Context) (err error) {
+		for range maxTries {
+			err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return operation(ctx, s.queries.WithTx(tx)) })
+			if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code[:min(2, len(pgErr.Code))] != sqlstateClassRollback {
+				break
+			}
+		}
+		return err
+	})
+}
+
 // translate maps an error of pgx to the domain's. What is neither an answer of the server nor the caller's own doing is trouble on
 // the way to it, in one of many shapes; so that is the default.
 func translate(ctx context.Context, err error) error {
@@ -38,7 +57,7 @@ func translate(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return user.ErrNotFound
-	case errors.Is(err, user.ErrNotFound), errors.Is(err, user.ErrHashChanged):
+	case errors.Is(err, user.ErrNotFound), errors.Is(err, user.ErrHashChanged), errors.Is(err, session.ErrAccountChanged):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
@@ -58,7 +77,7 @@ func passing(sqlstate string) bool {
 	}
 	switch sqlstate[:min(2, len(sqlstate))] {
 	case "08", // connection exception
-		"40", // transaction rollback: serialization, deadlock
+		sqlstateClassRollback,
 		"53", // insufficient resources: connections, memory, disk
 		"57", // operator intervention: shutdown, starting up, statement timeout
 		"58": // system error: the disk

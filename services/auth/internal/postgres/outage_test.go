@@ -220,6 +220,32 @@ func TestR11_AHeldLockDelaysNobodyForLong(t *testing.T) {
 	}
 }
 
+func TestMigrateTellsAWrongSettingFromAServerThatIsAway(t *testing.T) {
+	base := pgtest.URL(t, nil)
+	c, near := newCable(t, base)
+	c.pull()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, elsewhere := *u, *u
+	stranger.User, elsewhere.Path = url.UserPassword("nobody", "hunter2"), "/lptest_nowhere"
+	for name, tt := range map[string]struct {
+		url  string
+		away bool
+	}{
+		"nobody listens":                 {near, true},
+		"a name that cannot be resolved": {"postgres://postgres.invalid/d", true},
+		"a wrong user":                   {stranger.String(), false},
+		"a wrong database":               {elsewhere.String(), false},
+		"no URL":                         {"postgres://%zz/", false},
+	} {
+		if err := Migrate(t.Context(), tt.url); err == nil || errors.Is(err, user.ErrUnavailable) != tt.away {
+			t.Errorf("%s: %v, want user.ErrUnavailable to be said: %t", name, err, tt.away)
+		}
+	}
+}
+
 func TestOpenSaysThatTheServerIsUnreachableAndHidesThePassword(t *testing.T) {
 	c, base := newCable(t, pgtest.URL(t, Migrate))
 	c.pull()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"lilypad.example/services/auth/internal/postgres/queries"
@@ -24,10 +25,13 @@ func (s *Store) Sessions() Sessions { return Sessions{s} }
 
 // do is Store.do in the words of package session.
 func (s Sessions) do(ctx context.Context, name string, operation func(context.Context, *queries.Queries) error) error {
-	err := s.store.do(ctx, name, func(ctx context.Context) error { return operation(ctx, s.store.queries) })
+	return inSessionTerms(s.store.do(ctx, name, func(ctx context.Context) error { return operation(ctx, s.store.queries) }))
+}
+
+func inSessionTerms(err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, session.ErrAccountChanged):
+		return err
 	case errors.Is(err, user.ErrNotFound):
 		return fmt.Errorf("%w: %w", session.ErrNotFound, err)
 	}
@@ -35,18 +39,28 @@ func (s Sessions) do(ctx context.Context, name string, operation func(context.Co
 	return fmt.Errorf("%w: %w", session.ErrUnavailable, err)
 }
 
-// Add implements session.Records.
-func (s Sessions) Add(ctx context.Context, r session.Record) error {
-	return s.do(ctx, "add session", func(ctx context.Context, q *queries.Queries) error {
+// Add implements session.Records. The account is locked, so that whoever changes it waits and then finds the session, or was first.
+func (s Sessions) Add(ctx context.Context, r session.Record, version int64, limit int) error {
+	return inSessionTerms(s.store.inTx(ctx, "add session", func(ctx context.Context, q *queries.Queries) error {
 		id, err := uuid.Parse(r.Subject)
 		if err != nil {
 			return err
 		}
-		return q.AddSession(ctx, queries.AddSessionParams{
+		if _, err := q.LockAccount(ctx, queries.LockAccountParams{ID: id, Version: version}); errors.Is(err, pgx.ErrNoRows) {
+			return session.ErrAccountChanged
+		} else if err != nil {
+			return err
+		}
+		if err := q.AddSession(ctx, queries.AddSessionParams{
 			Family: string(r.Family), UserID: id, Roles: append([]string{}, r.Roles...), Client: r.Client, Device: r.Device,
 			BegunAt: r.Begun, EndsAt: r.End, Floor: int64(max(r.Floor, 1)), //nolint:gosec // generations are below 2^53
+		}); err != nil || limit == 0 {
+			return err
+		}
+		return q.EndOldestSessions(ctx, queries.EndOldestSessionsParams{
+			UserID: id, Now: &r.Begun, Reason: string(session.ReasonSessionLimit), Keep: int32(limit), //nolint:gosec // bounded by the setting
 		})
-	})
+	}))
 }
 
 // Get implements session.Records.
@@ -78,73 +92,109 @@ func (s Sessions) Live(ctx context.Context, subject string, now time.Time) (all 
 }
 
 // Revoke implements session.Records.
-func (s Sessions) Revoke(ctx context.Context, w session.Which, reason session.Reason, now time.Time) (ended []session.Revocation, err error) {
-	err = s.do(ctx, "revoke sessions", func(ctx context.Context, q *queries.Queries) error {
+func (s Sessions) Revoke(ctx context.Context, w session.Which, reason session.Reason, now time.Time) error {
+	return s.do(ctx, "revoke sessions", func(ctx context.Context, q *queries.Queries) error {
+		var owner pgtype.UUID
+		if w.Subject != "" {
+			id, err := parseID(w.Subject)
+			if err != nil {
+				return err
+			}
+			owner = pgtype.UUID{Bytes: id, Valid: true}
+		}
 		if w.Family != "" {
-			ended, err = revokeOne(ctx, q, w, reason, now)
-		} else {
-			ended, err = revokeUser(ctx, q, w, reason, now)
+			return q.RevokeSession(ctx, queries.RevokeSessionParams{
+				Now: &now, Reason: string(reason), Family: string(w.Family), Client: w.Client, UserID: owner,
+				GraceSeconds: session.Grace.Seconds(),
+			})
+		}
+		return q.RevokeSessionsOfUser(ctx, queries.RevokeSessionsOfUserParams{
+			Now: &now, Reason: string(reason), UserID: owner.Bytes, ExceptFamily: string(w.Except), Client: w.Client,
+			GraceSeconds: session.Grace.Seconds(),
+		})
+	})
+}
+
+// PendingOf implements session.Records.
+func (s Sessions) PendingOf(ctx context.Context, family session.FamilyID, subject string) (all []session.Revocation, err error) {
+	err = s.do(ctx, "pending sessions", func(ctx context.Context, q *queries.Queries) error {
+		if family != "" {
+			rows, err := q.PendingRevocation(ctx, string(family))
+			all = revocations(rows, func(r queries.PendingRevocationRow) (string, string) { return r.Family, r.Reason })
+			return err
+		}
+		id, err := parseID(subject)
+		if err != nil {
+			return err
+		}
+		rows, err := q.PendingRevocationsOfUser(ctx, id)
+		all = revocations(rows, func(r queries.PendingRevocationsOfUserRow) (string, string) { return r.Family, r.Reason })
+		return err
+	})
+	return all, err
+}
+
+// Pending implements session.Records.
+func (s Sessions) Pending(ctx context.Context, within time.Duration, limit int) (p session.Pending, err error) {
+	err = s.do(ctx, "pending sessions", func(ctx context.Context, q *queries.Queries) error {
+		rows, err := q.PendingSessions(ctx, queries.PendingSessionsParams{WithinSeconds: within.Seconds(), Most: int32(limit)}) //nolint:gosec // a constant of the caller
+		for _, row := range rows {
+			p.AsOf = row.DueAt
+			if row.Ended {
+				p.Ended = append(p.Ended, session.Revocation{Family: session.FamilyID(row.Family), Reason: session.Reason(row.Reason)})
+			} else {
+				p.Changed = append(p.Changed, session.FamilyID(row.Family))
+			}
+		}
+		return err
+	})
+	return p, err
+}
+
+// Settle implements session.Records.
+func (s Sessions) Settle(ctx context.Context, p session.Pending) (ended []session.Record, err error) {
+	if len(p.Changed) > 0 {
+		err = s.do(ctx, "settle changes", func(ctx context.Context, q *queries.Queries) error {
+			return q.SettleChanges(ctx, queries.SettleChangesParams{Families: families(p.Changed), AsOf: &p.AsOf})
+		})
+	}
+	if len(p.Ended) == 0 || err != nil {
+		return nil, err
+	}
+	all := make([]session.FamilyID, 0, len(p.Ended))
+	for _, r := range p.Ended {
+		all = append(all, r.Family)
+	}
+	err = s.do(ctx, "settle revocations", func(ctx context.Context, q *queries.Queries) error {
+		rows, err := q.SettleRevocations(ctx, families(all))
+		for _, row := range rows {
+			ended = append(ended, toRecord(queries.GetSessionRow(row)))
 		}
 		return err
 	})
 	return ended, err
 }
 
-func revokeOne(ctx context.Context, q *queries.Queries, w session.Which, reason session.Reason, now time.Time) ([]session.Revocation, error) {
-	var owner pgtype.UUID
-	if w.Subject != "" {
-		id, err := parseID(w.Subject)
-		if err != nil {
-			return nil, err
-		}
-		owner = pgtype.UUID{Bytes: id, Valid: true}
-	}
-	if err := q.RevokeSession(ctx, queries.RevokeSessionParams{
-		Now: &now, Reason: string(reason), Family: string(w.Family), Client: w.Client, UserID: owner,
-	}); err != nil {
-		return nil, err
-	}
-	rows, err := q.UnpropagatedSession(ctx, string(w.Family))
-	return revocations(rows, func(r queries.UnpropagatedSessionRow) (string, string) { return r.Family, r.Reason }), err
-}
+// page is how many rows a statement returns or deletes that has to go through many.
+const page = 1000
 
-func revokeUser(ctx context.Context, q *queries.Queries, w session.Which, reason session.Reason, now time.Time) ([]session.Revocation, error) {
-	id, err := parseID(w.Subject)
-	if err != nil {
-		return nil, err
-	}
-	if err := q.RevokeSessionsOfUser(ctx, queries.RevokeSessionsOfUserParams{
-		Now: &now, Reason: string(reason), UserID: id, ExceptFamily: string(w.Except), Client: w.Client,
-	}); err != nil {
-		return nil, err
-	}
-	rows, err := q.UnpropagatedSessionsOfUser(ctx, id)
-	return revocations(rows, func(r queries.UnpropagatedSessionsOfUserRow) (string, string) { return r.Family, r.Reason }), err
-}
-
-// Unpropagated implements session.Records.
-func (s Sessions) Unpropagated(ctx context.Context, stream session.Window, now time.Time, limit int) (all []session.Revocation, err error) {
-	err = s.do(ctx, "unpropagated sessions", func(ctx context.Context, q *queries.Queries) error {
-		rows, err := q.UnpropagatedSessions(ctx, queries.UnpropagatedSessionsParams{
-			Last: place(stream.Last), Since: place(stream.Since), Present: families(stream.Present),
-			Now: now, Most: int32(limit), //nolint:gosec // a constant of the caller
+// RevokedSince implements session.Records.
+func (s Sessions) RevokedSince(ctx context.Context, since time.Time, each func([]session.Revocation) error) error {
+	for after := ""; ; {
+		var rows []queries.RevokedSessionsRow
+		err := s.do(ctx, "revoked sessions", func(ctx context.Context, q *queries.Queries) (err error) {
+			rows, err = q.RevokedSessions(ctx, queries.RevokedSessionsParams{Since: since, After: after, Most: page})
+			return err
 		})
-		all = revocations(rows, func(r queries.UnpropagatedSessionsRow) (string, string) { return r.Family, r.Reason })
-		return err
-	})
-	return all, err
-}
-
-// Propagated implements session.Records.
-func (s Sessions) Propagated(ctx context.Context, family session.FamilyID, mark session.Mark) (first bool, err error) {
-	err = s.do(ctx, "mark propagated", func(ctx context.Context, q *queries.Queries) error {
-		first, err = q.MarkPropagated(ctx, queries.MarkPropagatedParams{Mark: place(mark), Family: string(family)})
-		return err
-	})
-	if errors.Is(err, session.ErrNotFound) { // pruned, or none that was ended
-		return false, nil
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		last := rows[len(rows)-1]
+		since, after = last.RevokedAt, last.Family
+		if err := each(revocations(rows, func(r queries.RevokedSessionsRow) (string, string) { return r.Family, r.Reason })); err != nil {
+			return err
+		}
 	}
-	return first, err
 }
 
 // See implements session.Records.
@@ -160,7 +210,16 @@ func (s Sessions) See(ctx context.Context, sightings []session.Sighting) error {
 
 // Prune implements session.Records.
 func (s Sessions) Prune(ctx context.Context, before time.Time) error {
-	return s.do(ctx, "prune sessions", func(ctx context.Context, q *queries.Queries) error { return q.PruneSessions(ctx, before) })
+	for deleted := int64(page); deleted == page; {
+		err := s.do(ctx, "prune sessions", func(ctx context.Context, q *queries.Queries) (err error) {
+			deleted, err = q.PruneSessions(ctx, queries.PruneSessionsParams{Before: before, Most: page})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func families(all []session.FamilyID) []string {
@@ -170,8 +229,6 @@ func families(all []session.FamilyID) []string {
 	}
 	return out
 }
-
-func place(m session.Mark) pgtype.Int8 { return pgtype.Int8{Int64: int64(m), Valid: true} }
 
 func revocations[R any](rows []R, parts func(R) (family, reason string)) []session.Revocation {
 	all := make([]session.Revocation, 0, len(rows))

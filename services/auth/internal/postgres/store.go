@@ -17,6 +17,7 @@ import (
 
 	"lilypad.example/services/auth/internal/postgres/queries"
 	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/storetls"
 )
 
 // Bounds of the pool. The size is a default (pool_max_conns in the URL changes it); the times are not, because they hold each
@@ -41,18 +42,26 @@ type Store struct {
 	timeout time.Duration // of one operation
 }
 
-// Open connects to the database at url (postgres://… with the parameters of libpq and pgxpool) and says so if that fails. It does
-// not migrate.
-func Open(ctx context.Context, url string) (*Store, error) {
+// New returns a Store in the database at url (postgres://… with the parameters of libpq and pgxpool; see storetls.Postgres for its
+// sslmode). It does not connect; its error is about the URL.
+func New(ctx context.Context, url string) (*Store, error) {
 	cfg, err := poolConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("open postgres: %w", err)
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("open postgres: %w", err)
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, queries: queries.New(pool), timeout: operationTimeout}
+	return &Store{pool: pool, queries: queries.New(pool), timeout: operationTimeout}, nil
+}
+
+// Open is New and says so if the database cannot be reached. It does not migrate.
+func Open(ctx context.Context, url string) (*Store, error) {
+	s, err := New(ctx, url)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.Ping(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open postgres: %w", err)
@@ -73,6 +82,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 	cfg.MaxConnLifetimeJitter = lifetime / 10
 	cfg.HealthCheckPeriod = healthCheck
 	conn := cfg.ConnConfig
+	storetls.Postgres(&conn.Config)
 	conn.ConnectTimeout = connectTimeout
 	maps.Copy(conn.RuntimeParams, map[string]string{
 		"application_name":                    "lilypad-auth",
@@ -95,7 +105,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // Ping says whether the database answers and takes writes. If it answers but is read-only, all connections are replaced, so that
-// calling Ping now and then (as a readiness check does) ends stale reads too after a failover.
+// calling Ping now and then (as package dependency does) ends stale reads too after a failover.
 // Errors: user.ErrUnavailable, the context's own.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.do(ctx, "ping", func(ctx context.Context) error {

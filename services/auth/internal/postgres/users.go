@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"lilypad.example/services/auth/internal/postgres/queries"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
 )
 
@@ -56,46 +57,70 @@ func (s *Store) ByID(ctx context.Context, id string) (u user.User, err error) {
 
 // UpdatePasswordHash implements user.Store.
 func (s *Store) UpdatePasswordHash(ctx context.Context, id string, old, replacement user.Hash) error {
-	return s.replaceHash(ctx, "update password hash", id, func(ctx context.Context, key uuid.UUID) (int64, error) {
-		return s.queries.ReplacePasswordHash(ctx, queries.ReplacePasswordHashParams{ID: key, OldHash: string(old), NewHash: string(replacement)})
-	})
-}
-
-// ChangePassword implements user.Store.
-func (s *Store) ChangePassword(ctx context.Context, id string, old, replacement user.Hash, now time.Time) error {
-	return s.replaceHash(ctx, "change password", id, func(ctx context.Context, key uuid.UUID) (int64, error) {
-		return s.queries.ChangePassword(ctx, queries.ChangePasswordParams{ID: key, OldHash: string(old), NewHash: string(replacement), Now: now})
-	})
-}
-
-// replaceHash runs an update that finds the user by id and old hash, and says which of the two it did not find.
-func (s *Store) replaceHash(ctx context.Context, name, id string, update func(context.Context, uuid.UUID) (int64, error)) error {
-	return s.do(ctx, name, func(ctx context.Context) error {
+	return s.do(ctx, "update password hash", func(ctx context.Context) error {
 		key, err := parseID(id)
 		if err != nil {
 			return err
 		}
-		replaced, err := update(ctx, key)
-		if err != nil || replaced == 1 {
-			return err
-		}
-		if _, err := s.queries.UserByID(ctx, key); err != nil {
-			return err
-		}
-		return user.ErrHashChanged
+		replaced, err := s.queries.ReplacePasswordHash(ctx, queries.ReplacePasswordHashParams{ID: key, OldHash: string(old), NewHash: string(replacement)})
+		return hashReplaced(ctx, s.queries, key, replaced, err)
 	})
 }
 
-// SetDisabled implements user.Store.
-func (s *Store) SetDisabled(ctx context.Context, email string, disabled bool, now time.Time) error {
-	return s.do(ctx, "disable user", func(ctx context.Context) error {
-		var changed int64
-		var err error
-		if disabled {
-			changed, err = s.queries.DisableUser(ctx, queries.DisableUserParams{Now: &now, Email: email})
-		} else {
-			changed, err = s.queries.EnableUser(ctx, email)
+// ChangePassword implements user.Store.
+func (s *Store) ChangePassword(ctx context.Context, id string, old, replacement user.Hash, now time.Time, keep string) error {
+	return s.inTx(ctx, "change password", func(ctx context.Context, q *queries.Queries) error {
+		key, err := parseID(id)
+		if err != nil {
+			return err
 		}
+		changed, err := q.ChangePassword(ctx, queries.ChangePasswordParams{ID: key, OldHash: string(old), NewHash: string(replacement), Now: now})
+		if err := hashReplaced(ctx, q, key, changed, err); err != nil {
+			return err
+		}
+		return q.RevokeSessionsOfUser(ctx, queries.RevokeSessionsOfUserParams{
+			UserID: key, Reason: string(session.ReasonPasswordChanged), Now: &now, ExceptFamily: keep, GraceSeconds: session.Grace.Seconds(),
+		})
+	})
+}
+
+// hashReplaced says what an update did not find that looked for a user by id and old hash.
+func hashReplaced(ctx context.Context, q *queries.Queries, key uuid.UUID, replaced int64, err error) error {
+	if err != nil || replaced == 1 {
+		return err
+	}
+	if _, err := q.UserByID(ctx, key); err != nil {
+		return err
+	}
+	return user.ErrHashChanged
+}
+
+// SetDisabled implements user.Store. A trigger ends the sessions.
+func (s *Store) SetDisabled(ctx context.Context, email string, disabled bool, now time.Time) error {
+	return s.change(ctx, "disable user", func(ctx context.Context) (int64, error) {
+		if disabled {
+			return s.queries.DisableUser(ctx, queries.DisableUserParams{Now: &now, Email: email})
+		}
+		return s.queries.EnableUser(ctx, email)
+	})
+}
+
+// SetRoles implements user.Store. A trigger changes the sessions.
+func (s *Store) SetRoles(ctx context.Context, email string, roles []string) error {
+	return s.change(ctx, "set roles", func(ctx context.Context) (int64, error) {
+		return s.queries.SetUserRoles(ctx, queries.SetUserRolesParams{Roles: append([]string{}, roles...), Email: email})
+	})
+}
+
+// Delete implements user.Store. A trigger ends the sessions.
+func (s *Store) Delete(ctx context.Context, email string) error {
+	return s.change(ctx, "delete user", func(ctx context.Context) (int64, error) { return s.queries.DeleteUser(ctx, email) })
+}
+
+// change runs a statement that changes one user, and says when there is none.
+func (s *Store) change(ctx context.Context, name string, statement func(context.Context) (int64, error)) error {
+	return s.do(ctx, name, func(ctx context.Context) error {
+		changed, err := statement(ctx)
 		if err == nil && changed == 0 {
 			return user.ErrNotFound
 		}
@@ -115,6 +140,6 @@ func parseID(id string) (uuid.UUID, error) {
 func fromRow(row queries.UserByIDRow) user.User {
 	return user.User{
 		ID: row.ID.String(), Email: row.Email, Name: row.Name, Roles: row.Roles,
-		PasswordHash: user.Hash(row.PasswordHash), Disabled: row.Disabled, CreatedAt: row.CreatedAt.UTC(),
+		PasswordHash: user.Hash(row.PasswordHash), Disabled: row.Disabled, CreatedAt: row.CreatedAt.UTC(), Version: row.Version,
 	}
 }

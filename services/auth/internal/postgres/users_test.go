@@ -37,3 +37,11 @@ func TestSessions(t *testing.T) {
 		return s.Sessions(), ids
 	})
 }
+
+func TestAccounts(t *testing.T) {
+	storetest.Accounts(t, func(t *testing.T) (user.Store, session.Records) {
+		users := openURL(t, pgtest.URL(t, Migrate))
+		records := users.Sessions()
+		return users, records
+	})
+}

@@ -1,6 +1,10 @@
 package ratelimit
 
-import "testing"
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+)
 
 func TestSubject(t *testing.T) {
 	for _, tt := range []struct {
@@ -15,6 +19,9 @@ func TestSubject(t *testing.T) {
 		{LoginAddress, "", ""},
 		{LoginAddress, "nonsense", "nonsense"},
 		{LoginAccount, "::1", "::1"}, // looks like an address, is none
+		{LoginDevice, "::1", "::1"},
+		{FormAccount, "::1", "::1"},
+		{FormTotal, "", ""},
 	} {
 		if got := tt.limit.Subject(tt.in); got != tt.want {
 			t.Errorf("%v %q: got %q, want %q", tt.limit, tt.in, got, tt.want)
@@ -33,5 +40,29 @@ func TestDefaultRatesCoverEveryLimit(t *testing.T) {
 				t.Errorf("%v: the shortest rate must come first", limit)
 			}
 		}
+	}
+}
+
+// What a stranger makes up as a subject must not stay long under a key of its own: it would fill the store.
+func TestWhatStrangersChooseIsForgottenSoonOrShared(t *testing.T) {
+	for _, limit := range []Limit{LoginAccount, LoginAddress, RegistrationAddress} {
+		for i, rate := range DefaultRates()[limit] {
+			if each := rate.Period / time.Duration(rate.Burst); each > time.Minute && rate.Counters == 0 {
+				t.Errorf("%v, rate %d: each attempt is remembered for %v", limit, i, each)
+			}
+		}
+	}
+}
+
+func TestAnAccountHasABoundedNumberOfDevices(t *testing.T) {
+	subjects := make(map[string]bool)
+	for range 5000 {
+		subjects[DeviceSubject("u1", rand.Text())] = true // the alphabet of rand.Text is within that of session ids
+	}
+	if len(subjects) < 16 || len(subjects) > 64 {
+		t.Errorf("%d subjects for 5000 sessions, want 64 at most", len(subjects))
+	}
+	if DeviceSubject("u1", "A") == DeviceSubject("u2", "A") {
+		t.Error("two accounts share a subject")
 	}
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,20 +10,20 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/internal/session"
 )
 
 // errEvicts is a fault of the configuration that loses sessions silently.
 var errEvicts = errors.New("redis evicts keys when memory is short, which logs users out: set maxmemory-policy noeviction")
 
-// Connect returns a client of the Redis at url, alone, behind Sentinel or a
-// Cluster (see parseURL), and checks that it answers and that no primary of it
-// ever evicts (T68). Replicas are never asked: what they say may be over.
-func Connect(ctx context.Context, url string) (redis.UniversalClient, error) {
-	client, err := open(url)
+// Connect is Open and Check.
+func Connect(ctx context.Context, url string, roots *x509.CertPool) (redis.UniversalClient, error) {
+	client, err := Open(url, roots)
 	if err != nil {
 		return nil, err
 	}
-	if err := check(ctx, client); err != nil {
+	if err := Check(ctx, client); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
@@ -41,9 +42,16 @@ const (
 	dialTries = 1
 )
 
-func open(url string) (redis.UniversalClient, error) {
+// Open returns a client of the Redis at url, alone, behind Sentinel or a
+// Cluster (see parseURL). With TLS all its servers are verified by roots, or by
+// the public authorities if that is nil. It does not connect; its error is about
+// the URL. Replicas are never asked: what they say may be over.
+func Open(url string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	place, err := parseURL(url)
 	if err != nil {
+		return nil, err
+	}
+	if err := place.trust(roots); err != nil {
 		return nil, err
 	}
 	if o := place.alone; o != nil {
@@ -63,22 +71,38 @@ func open(url string) (redis.UniversalClient, error) {
 	return redis.NewFailoverClient(o.Failover()), nil
 }
 
-func check(ctx context.Context, client redis.UniversalClient) error {
+// Check checks that Redis answers and that no primary of it ever evicts. Its
+// error is session.ErrUnavailable if trying again may help; otherwise it is
+// about the settings, ours or those of Redis.
+func Check(ctx context.Context, client redis.UniversalClient) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	var err error
 	if cluster, ok := client.(*redis.ClusterClient); ok {
-		return reachable(cluster.ForEachMaster(ctx, func(ctx context.Context, primary *redis.Client) error {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, primary *redis.Client) error {
 			return keepsAll(ctx, primary)
-		}))
+		})
+	} else {
+		err = keepsAll(ctx, client)
 	}
-	return reachable(keepsAll(ctx, client))
+	switch {
+	case err == nil, errors.Is(err, errEvicts):
+		return err
+	case misconfigured(err):
+		return fmt.Errorf("redis refuses us: %w", err)
+	}
+	return fmt.Errorf("redis is not reachable: %w: %w", session.ErrUnavailable, err)
 }
 
-func reachable(err error) error {
-	if err == nil || errors.Is(err, errEvicts) {
-		return err
+// misconfigured reports whether err is an answer that stays the same until
+// somebody changes a setting: a wrong password, or a URL for another kind of
+// server. Other answers are about a state, such as LOADING.
+func misconfigured(err error) bool {
+	if redis.IsAuthError(err) || redis.IsPermissionError(err) {
+		return true
 	}
-	return fmt.Errorf("redis is not reachable: %w", err)
+	answer, ok := errors.AsType[redis.Error](err)
+	return ok && strings.HasPrefix(answer.Error(), "ERR ") && !redis.IsMaxClientsError(err)
 }
 
 // keepsAll returns errEvicts unless this server keeps all that it is given.
@@ -96,6 +120,9 @@ func keepsAll(ctx context.Context, client redis.Cmdable) error {
 	}
 	return nil
 }
+
+// EmbeddedEpoch is the epoch of an Embedded Redis, which never fails over.
+func EmbeddedEpoch() session.Epoch { return "embedded" }
 
 // Embedded starts a miniredis in this process and returns its client and what
 // ends both. What it holds is gone with the process.

@@ -1,9 +1,9 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +62,7 @@ func TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 	stolen.mustBeOut(t)
 	// The new stream grows before the outbox looks at it.
 	outLater.signOut(t)
-	if err := after.FlushOutbox(t.Context()); err != nil {
+	if err := after.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range []*browser{out, outLater, disabled, stolen, &first} {
@@ -115,7 +115,7 @@ func TestT66_T84_R8_SentinelFailover(t *testing.T) {
 	}
 	servers.LetThemFailOver(t)
 	lives.comesBack(t, func() {})
-	if err := service.FlushOutbox(t.Context()); err != nil {
+	if err := service.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	out.mustBeOut(t)
@@ -174,7 +174,7 @@ func TestT66_T84_R8_AClusterLosesAPrimary(t *testing.T) {
 		b.comesBack(t, others)
 	}
 	others()
-	if err := service.FlushOutbox(t.Context()); err != nil {
+	if err := service.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range out {
@@ -187,18 +187,55 @@ func TestT66_T84_R8_AClusterLosesAPrimary(t *testing.T) {
 	}
 }
 
+// TestALogoutThatAFamilysShardLostStaysDone: the shard of a family, not that of
+// the stream, is taken over by a replica that missed the logout and a rotation.
+// Nobody reconciles anything.
+func TestALogoutThatAFamilysShardLostStaysDone(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t)
+	service := newSessions(t).on(connect(t, cluster.URL()))
+	stream := cluster.Shard(t, "revocations")
+	dies := (stream + 1) % 3
+	on := func() *browser {
+		for {
+			if b := signIn(t, service); cluster.Shard(t, "rf:{"+string(b.Family)+"}") == dies {
+				b.mustRefresh(t)
+				return b
+			}
+		}
+	}
+	out, lives, rotates := on(), on(), on()
+	cluster.Replica(dies).AwaitCaughtUp(t, cluster.Primary(dies))
+	cluster.CutReplica(t, dies)
+	out.signOut(t)
+	rotates.mustRefresh(t)
+	cluster.Primary(dies).Stop()
+	cluster.LetItFailOver(t)
+
+	lives.comesBack(t, func() {})
+	for range 3 {
+		out.mustBeOut(t)
+	}
+	for _, b := range []*browser{lives, rotates} {
+		b.mustRefresh(t)
+		if got := b.mustRefresh(t); got != session.Rotated {
+			t.Errorf("after the takeover: %s", got)
+		}
+	}
+}
+
 // TestT68_OnACluster: families, stream and check are as on one server.
 func TestT68_OnACluster(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	client := connect(t, cluster.URL())
-	t.Run("T57 T58 T59 families", func(t *testing.T) { conformance(t, client) })
+	t.Run("families", func(t *testing.T) { conformance(t, client) })
 	t.Run("stream", func(t *testing.T) { aStream(t, client) })
 	t.Run("rate limits", func(t *testing.T) { limits(t, client) })
 	t.Run("one primary evicts", func(t *testing.T) {
 		if err := cluster.Primary(2).Client(t).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := redis.Connect(t.Context(), cluster.URL()); err == nil || !strings.Contains(err.Error(), "noeviction") {
+		if _, err := redis.Connect(t.Context(), cluster.URL(), nil); err == nil || !strings.Contains(err.Error(), "noeviction") {
 			t.Errorf("a Cluster of which one primary evicts: %v", err)
 		}
 	})
@@ -206,29 +243,75 @@ func TestT68_OnACluster(t *testing.T) {
 
 func aStream(t *testing.T, client goredis.UniversalClient) {
 	stream := redis.NewStream(client, time.Hour)
-	if w, err := stream.Window(t.Context()); err != nil || w.Last != 0 {
-		t.Fatalf("before the first: %+v, %v", w, err)
+	want := []session.Revocation{
+		{Family: session.NewFamilyID(), Reason: session.ReasonLogout}, {Family: session.NewFamilyID(), Reason: session.ReasonReuse},
 	}
-	want := session.Revocation{Family: session.NewFamilyID(), Reason: session.ReasonLogout}
-	mark, err := stream.Publish(t.Context(), want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w, err := stream.Window(t.Context()); err != nil || w.Last != mark || !slices.Equal(w.Present, []session.FamilyID{want.Family}) {
-		t.Errorf("window %+v, %v, want %s at %d", w, err, want.Family, mark)
+	for _, all := range [][]session.Revocation{want[:1], nil, want[1:]} {
+		if err := stream.Publish(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := stream.Read(t.Context(), "0")
-	if err != nil || len(got) != 1 || got[0].Revocation != want {
+	if err != nil || len(got) != 2 || got[0].Revocation != want[0] || got[1].Revocation != want[1] {
 		t.Fatalf("read %+v, %v", got, err)
 	}
-	if got, err = stream.Read(t.Context(), got[0].ID); err != nil || len(got) != 0 {
+	if got, err = stream.Read(t.Context(), got[1].ID); err != nil || len(got) != 0 {
 		t.Errorf("behind the last: %+v, %v", got, err)
+	}
+	oneLeads(t, stream)
+}
+
+// oneLeads: one replica at a time is the leader, and hears that the stream may be
+// incomplete until it has completed it.
+func oneLeads(t *testing.T, stream *redis.Stream) {
+	t.Helper()
+	lead := func(replica string, life time.Duration) session.Lead {
+		t.Helper()
+		l, err := stream.Lead(t.Context(), replica, life)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	first := lead("a", time.Hour)
+	if !first.Leader || first.Incomplete == "" {
+		t.Errorf("the first: %+v", first)
+	}
+	if l := lead("b", time.Hour); l.Leader {
+		t.Errorf("a second leader: %+v", l)
+	}
+	if err := stream.Complete(t.Context(), first.Incomplete); err != nil {
+		t.Fatal(err)
+	}
+	if l := lead("a", time.Millisecond); !l.Leader || l.Incomplete != "" {
+		t.Errorf("the leader, again: %+v", l)
+	}
+	eventually(t, "another one leads when the first is gone", func() bool { return lead("b", time.Hour).Leader })
+	other := stream.WithEpoch(func() session.Epoch { return "after a failover" })
+	if l, err := other.Lead(t.Context(), "b", time.Hour); err != nil || l.Incomplete != "after a failover" {
+		t.Errorf("after a failover: %+v, %v", l, err)
+	}
+}
+
+// eventually fails unless ok becomes true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatal("not in time: " + what)
+		case <-again.C:
+		}
 	}
 }
 
 // limits are of many subjects, so that every primary has some.
 func limits(t *testing.T, client goredis.UniversalClient) {
-	limiter, err := gcra.New(client, func() []byte { return []byte("secret") }, ratelimit.DefaultRates())
+	limiter, err := gcra.New(client, func() [][]byte { return [][]byte{[]byte("secret")} }, ratelimit.DefaultRates())
 	if err != nil {
 		t.Fatal(err)
 	}

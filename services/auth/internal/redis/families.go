@@ -6,6 +6,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	_ "embed"
 	"errors"
@@ -21,6 +22,8 @@ import (
 )
 
 var (
+	//go:embed server.lua
+	serverLua string
 	//go:embed begin.lua
 	beginLua string
 	//go:embed use.lua
@@ -29,28 +32,32 @@ var (
 	confirmLua string
 	//go:embed revoke.lua
 	revokeLua string
+	//go:embed unverify.lua
+	unverifyLua string
 )
 
-// endedMemory is how long the end of a family that is not here is remembered:
-// far longer than a rebuilding replica takes between its looks at the record.
+// endedMemory is how long an ended family is remembered once its record says
+// the same: far longer than a replica that is putting it back takes between
+// its looks at the record.
 const endedMemory = time.Hour
 
 // Families is a session.Store.
 type Families struct {
-	client                      redis.UniversalClient
-	policy                      session.Policy
-	now                         func() time.Time // nil for the server's clock
-	begin, use, confirm, revoke *redis.Script
+	client              redis.UniversalClient
+	policy              session.Policy
+	now                 func() time.Time     // nil for the server's clock
+	epoch               func() session.Epoch // nil for the server's own
+	begin, use, confirm *redis.Script
 }
 
 var _ session.Store = (*Families)(nil)
 
-// NewFamilies returns the families in client under policy. Time is Redis's own.
+// NewFamilies returns the families in client under policy. Time and epoch are Redis's own.
 func NewFamilies(client redis.UniversalClient, policy session.Policy) *Families {
 	return &Families{
 		client: client, policy: policy,
-		begin: redis.NewScript(beginLua), use: redis.NewScript(useLua),
-		confirm: redis.NewScript(confirmLua), revoke: redis.NewScript(revokeLua),
+		begin: redis.NewScript(serverLua + beginLua), use: redis.NewScript(serverLua + useLua),
+		confirm: redis.NewScript(confirmLua),
 	}
 }
 
@@ -61,12 +68,20 @@ func (f *Families) WithClock(now func() time.Time) *Families {
 	return &c
 }
 
+// WithEpoch returns families whose epoch is what epoch returns: for a Redis that
+// has none, and for tests.
+func (f *Families) WithEpoch(epoch func() session.Epoch) *Families {
+	c := *f
+	c.epoch = epoch
+	return &c
+}
+
 // Begin implements session.Store.
 func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
 	made, err := f.begin.Run(ctx, f.client, []string{key(b.Family)},
 		packSubject(b.Subject), strings.Join(b.Roles, " "), digest(b.Client), b.KeyID,
-		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock(),
-		b.Generation, millis(b.Rotated)).Int()
+		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock(), given(f.epoch),
+		b.Generation, millis(b.Rotated), b.Lost).Int()
 	switch {
 	case err != nil:
 		return unavailable("begin", err)
@@ -80,7 +95,8 @@ func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
 func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.Presentation) (session.Grant, error) {
 	answer, err := f.use.Run(ctx, f.client, []string{key(family)},
 		p.Generation, digest(p.Client), p.KeyID, p.Presenter, p.SuccessorKeyID,
-		f.policy.Overlap.Milliseconds(), f.policy.MinInterval.Milliseconds(), f.policy.Idle.Milliseconds(), f.clock(), p.Client).StringSlice()
+		f.policy.Overlap.Milliseconds(), f.policy.MinInterval.Milliseconds(), f.policy.Idle.Milliseconds(), f.clock(), given(f.epoch),
+		string(p.Settled), strings.Join(p.Roles, " "), challenge(p.Challenge), session.ChallengeLife.Milliseconds()).StringSlice()
 	if err != nil {
 		return session.Grant{}, unavailable("use", err)
 	}
@@ -89,51 +105,77 @@ func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.P
 
 // Generation implements session.Store.
 func (f *Families) Generation(ctx context.Context, family session.FamilyID) (generation uint64, ended bool, err error) {
-	fields, err := f.client.HMGet(ctx, key(family), "r", "g", "G").Result()
+	fields, err := f.client.HMGet(ctx, key(family), "r", "G").Result()
 	if err != nil {
 		return 0, false, unavailable("generation", err)
 	}
 	if fields[0] != nil {
 		return 0, true, nil
 	}
-	for _, field := range fields[1:] { // g is of the release before: see use.lua
-		text, ok := field.(string)
-		if !ok {
-			continue
-		}
+	if text, ok := fields[1].(string); ok {
 		if generation, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return 0, false, unavailable("generation", errNonsense)
 		}
-		break
 	}
 	return generation, false, nil
 }
 
 // Confirm implements session.Store.
-func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generation uint64) error {
-	if err := f.confirm.Run(ctx, f.client, []string{key(family)}, generation).Err(); err != nil {
+func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generation uint64, client string) error {
+	if err := f.confirm.Run(ctx, f.client, []string{key(family)}, generation, digest(client)).Err(); err != nil {
 		return unavailable("confirm", err)
 	}
 	return nil
 }
 
-// Revoke implements session.Store.
-func (f *Families) Revoke(ctx context.Context, family session.FamilyID, client string, reason session.Reason) (bool, error) {
-	ended, err := f.revoke.Run(ctx, f.client, []string{key(family)},
-		digest(client), string(reason), endedMemory.Milliseconds(), client).Int()
-	if err != nil {
-		return false, unavailable("revoke", err)
+// Revoke implements session.Store. It is one round trip to each server.
+func (f *Families) Revoke(ctx context.Context, all []session.Revocation) error {
+	return f.pipelined(ctx, "revoke", len(all), func(pipe redis.Pipeliner, i int) {
+		pipe.Eval(ctx, revokeLua, []string{key(all[i].Family)}, "", string(all[i].Reason), endedMemory.Milliseconds())
+	})
+}
+
+// RevokeUnrecorded implements session.Store.
+func (f *Families) RevokeUnrecorded(ctx context.Context, family session.FamilyID, client string, reason session.Reason) error {
+	if err := f.client.Eval(ctx, revokeLua, []string{key(family)}, digest(client), string(reason), "").Err(); err != nil {
+		return unavailable("revoke", err)
 	}
-	return ended == 1, nil
+	return nil
+}
+
+// Unverify implements session.Store.
+func (f *Families) Unverify(ctx context.Context, families []session.FamilyID) error {
+	mark := rand.Text()[:8]
+	return f.pipelined(ctx, "unverify", len(families), func(pipe redis.Pipeliner, i int) {
+		pipe.Eval(ctx, unverifyLua, []string{key(families[i])}, mark)
+	})
+}
+
+// pipelined sends n commands. Scripts go with their text: a pipeline cannot send
+// one again that the server does not know.
+func (f *Families) pipelined(ctx context.Context, step string, n int, add func(redis.Pipeliner, int)) error {
+	if n == 0 {
+		return nil
+	}
+	_, err := f.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i := range n {
+			add(pipe, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return unavailable(step, err)
+	}
+	return nil
 }
 
 // key is the family's hash. The braces make the family its slot in a Cluster.
 func key(family session.FamilyID) string { return "rf:{" + string(family) + "}" }
 
 // digest stands for a client's name in a family: a cluster's names are long,
-// and a family only asks whether it is the same client. It is no secret, and
-// whoever could find another name of the same digest would still have to be let
-// in under it. No client has no digest.
+// and a family only asks whether it is the same client. It is no secret: whoever
+// finds another name of the same digest must still be a configured client of
+// that name. No client has no digest.
 func digest(client string) string {
 	if client == "" {
 		return ""
@@ -169,6 +211,22 @@ func (f *Families) clock() string {
 	return millis(f.now())
 }
 
+// given is the epoch as an argument of a script, "" for the server's own.
+func given(epoch func() session.Epoch) string {
+	if epoch == nil {
+		return ""
+	}
+	return string(epoch())
+}
+
+// challenge is t in Unix milliseconds, "" for the zero time.
+func challenge(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return millis(t)
+}
+
 // millis is t in Unix milliseconds, 0 for the zero time.
 func millis(t time.Time) string {
 	if t.IsZero() {
@@ -191,30 +249,47 @@ func parseGrant(family session.FamilyID, answer []string) (session.Grant, error)
 		return session.Grant{}, unavailable("use", errNonsense)
 	}
 	g := session.Grant{Outcome: session.Outcome(answer[0]), Family: family}
-	if !g.Outcome.Granted() {
-		switch g.Outcome {
-		case session.Revoked:
-			if len(answer) > 1 {
-				g.Reason = session.Reason(answer[1])
-			}
+	said := answer[1:]
+	switch {
+	case g.Outcome.Granted() && len(said) == 6:
+		return parseGranted(g, said)
+	case g.Outcome == session.Revoked && len(said) == 1:
+		g.Reason = session.Reason(said[0])
+		return g, nil
+	case g.Outcome == session.Unverified && len(said) == 2 && said[0] != "":
+		g.Doubt = session.Doubt(said[0])
+		return at(g, said[1])
+	case (g.Outcome == session.Missing || g.Outcome == session.Stale) && len(said) == 1:
+		return at(g, said[0])
+	case len(said) == 0:
+		switch g.Outcome { //nolint:exhaustive // these come without anything
+		case session.Reused, session.Ended, session.Foreign:
 			return g, nil
-		case session.Reused, session.Ended, session.Foreign, session.Missing:
-			return g, nil
-		default:
-			return session.Grant{}, unavailable("use", errNonsense)
 		}
 	}
-	if len(answer) != 7 {
-		return session.Grant{}, unavailable("use", errNonsense)
-	}
-	generation, err1 := strconv.ParseUint(answer[1], 10, 64)
-	authTime, err2 := strconv.ParseInt(answer[5], 10, 64)
-	end, err3 := strconv.ParseInt(answer[6], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return session.Grant{}, unavailable("use", errNonsense)
-	}
-	g.Generation, g.KeyID, g.Subject = generation, answer[2], unpackSubject(answer[3])
-	g.Roles = strings.Fields(answer[4])
+	return session.Grant{}, unavailable("use", errNonsense)
+}
+
+func parseGranted(g session.Grant, said []string) (session.Grant, error) {
+	generation, err1 := strconv.ParseUint(said[0], 10, 64)
+	authTime, err2 := strconv.ParseInt(said[4], 10, 64)
+	end, err3 := strconv.ParseInt(said[5], 10, 64)
+	g.Generation, g.KeyID, g.Subject = generation, said[1], unpackSubject(said[2])
+	g.Roles = strings.Fields(said[3])
 	g.AuthTime, g.End = time.UnixMilli(authTime), time.UnixMilli(end)
-	return g, nil
+	return g, nonsense(errors.Join(err1, err2, err3))
+}
+
+func at(g session.Grant, text string) (session.Grant, error) {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	g.At = time.UnixMilli(ms)
+	return g, nonsense(err)
+}
+
+// nonsense is the outage that err, of an answer that does not parse, amounts to.
+func nonsense(err error) error {
+	if err == nil {
+		return nil
+	}
+	return unavailable("use", errNonsense)
 }

@@ -18,8 +18,8 @@ import (
 )
 
 func conformance(t *testing.T, client goredis.UniversalClient) {
-	storetest.Families(t, func(policy session.Policy, now func() time.Time) session.Store {
-		return redis.NewFamilies(client, policy).WithClock(now)
+	storetest.Families(t, func(policy session.Policy, now func() time.Time, epoch func() session.Epoch) session.Store {
+		return redis.NewFamilies(client, policy).WithClock(now).WithEpoch(epoch)
 	})
 }
 
@@ -76,7 +76,7 @@ func TestT69_RedisHoldsNoCredential(t *testing.T) {
 		Store: redis.NewFamilies(client, session.Policy{Idle: time.Hour}), Records: new(memory.Sessions), Stream: redis.NewStream(client, time.Hour),
 		Ring: func() *session.Ring { return ring }, Absolute: time.Hour, Now: time.Now,
 	})
-	s, err := service.Begin(t.Context(), "u", nil, "app", "Firefox")
+	s, err := service.Begin(t.Context(), session.Account{ID: "u"}, "app", "Firefox")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestR10_OutageIsNoLogout(t *testing.T) {
 	if _, err := store.Use(ctx, session.NewFamilyID(), session.Presentation{Generation: 1}); !errors.Is(err, session.ErrUnavailable) {
 		t.Errorf("use: %v", err)
 	}
-	if _, err := store.Revoke(ctx, session.NewFamilyID(), "", session.ReasonLogout); !errors.Is(err, session.ErrUnavailable) {
+	if err := store.Revoke(ctx, []session.Revocation{{Family: session.NewFamilyID(), Reason: session.ReasonLogout}}); !errors.Is(err, session.ErrUnavailable) {
 		t.Errorf("revoke: %v", err)
 	}
 }
@@ -143,11 +143,11 @@ func TestNonsenseIsAnOutage(t *testing.T) {
 
 func TestT68_EvictingRedisIsRefused(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
-	_, err := redis.Connect(t.Context(), server.URL())
+	_, err := redis.Connect(t.Context(), server.URL(), nil)
 	if err == nil || !strings.Contains(err.Error(), "noeviction") {
 		t.Errorf("%v", err)
 	}
-	client, err := redis.Connect(t.Context(), redistest.Start(t).URL())
+	client, err := redis.Connect(t.Context(), redistest.Start(t).URL(), nil)
 	if err != nil {
 		t.Fatalf("default policy: %v", err)
 	}

@@ -34,15 +34,6 @@ func (f *Families) Inspect(ctx context.Context, family session.FamilyID) (Holdin
 	if len(v) == 0 {
 		return Holding{}, session.ErrNotFound
 	}
-	if v["g"] != "" { // of the release before: see use.lua
-		v["G"], v["T"], v["K"], v["E"] = v["g"], v["t"], v["k"], v["e"]
-		v["F"] = ""
-		for _, flag := range []string{"c", "l", "n"} {
-			if v[flag] == "1" {
-				v["F"] += flag
-			}
-		}
-	}
 	h := Holding{Reason: session.Reason(v["r"]), Expires: time.Now().Add(left.Val())}
 	h.Revoked = h.Reason != ""
 	if v["G"] == "" {

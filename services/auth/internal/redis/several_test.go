@@ -50,7 +50,7 @@ func (deaf) Ended(session.Record)      {}
 // connect is Connect as the auth service does it.
 func connect(t *testing.T, url string) goredis.UniversalClient {
 	t.Helper()
-	client, err := redis.Connect(t.Context(), url)
+	client, err := redis.Connect(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ type browser struct {
 
 func signIn(t *testing.T, service *session.Service) *browser {
 	t.Helper()
-	s, err := service.Begin(t.Context(), "u", nil, "app", "Firefox")
+	s, err := service.Begin(t.Context(), session.Account{ID: "u"}, "app", "Firefox")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"strconv"
 	"strings"
@@ -12,11 +13,21 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// streamKey is one key for all revocations, apart from the families' slots.
-const streamKey = "revocations"
+// The stream is one key, apart from the families' slots. What goes with it is in the
+// same slot, so that it is lost together with it.
+const (
+	streamKey = "revocations"
+	leaseKey  = "lease:{revocations}"
+	// completeKey holds the epoch in which the stream was completed last.
+	completeKey = "complete:{revocations}"
+)
 
-// windowSize bounds what is compared each second.
-const windowSize = 10_000
+var (
+	//go:embed publish.lua
+	publishLua string
+	//go:embed lead.lua
+	leadLua string
+)
 
 // readBlock is how long a read waits for an entry; that it comes back empty
 // says that Redis is there.
@@ -24,8 +35,10 @@ const readBlock = time.Second
 
 // Stream is a session.Stream in a Redis stream, and the reading end of it.
 type Stream struct {
-	client redis.UniversalClient
-	keep   time.Duration
+	client        redis.UniversalClient
+	keep          time.Duration
+	epoch         func() session.Epoch // nil for the server's own
+	publish, lead *redis.Script
 }
 
 var _ session.Stream = (*Stream)(nil)
@@ -33,46 +46,60 @@ var _ session.Stream = (*Stream)(nil)
 // NewStream returns the revocation stream in client. Entries are kept for keep,
 // the life of an access token and some: later there is nothing left to refuse.
 func NewStream(client redis.UniversalClient, keep time.Duration) *Stream {
-	return &Stream{client: client, keep: keep}
+	return &Stream{
+		client: client, keep: keep,
+		publish: redis.NewScript(serverLua + publishLua), lead: redis.NewScript(serverLua + leadLua),
+	}
+}
+
+// WithEpoch is Families.WithEpoch.
+func (s *Stream) WithEpoch(epoch func() session.Epoch) *Stream {
+	c := *s
+	c.epoch = epoch
+	return &c
 }
 
 // Publish implements session.Stream.
-func (s *Stream) Publish(ctx context.Context, r session.Revocation) (session.Mark, error) {
-	id, err := s.client.XAdd(ctx, &redis.XAddArgs{
-		Stream: streamKey, MinID: millis(time.Now().Add(-s.keep)), Approx: true,
-		Values: []string{"sid", string(r.Family), "reason", string(r.Reason)},
-	}).Result()
-	if err != nil {
-		return 0, unavailable("publish", err)
+func (s *Stream) Publish(ctx context.Context, all []session.Revocation) error {
+	if len(all) == 0 {
+		return nil
 	}
-	return parseMark(id)
+	args := []any{"", s.keep.Milliseconds()}
+	for _, r := range all {
+		args = append(args, string(r.Family), string(r.Reason))
+	}
+	if err := s.publish.Run(ctx, s.client, []string{streamKey}, args...).Err(); err != nil {
+		return unavailable("publish", err)
+	}
+	return nil
 }
 
-// Window implements session.Stream.
-func (s *Stream) Window(ctx context.Context) (session.Window, error) {
-	last, err := s.last(ctx)
-	if last == 0 || err != nil {
-		return session.Window{}, err
-	}
-	// Trimming is approximate: what is older than keep may be there or not.
-	from := time.Now().Add(-s.keep)
-	entries, err := s.client.XRevRangeN(ctx, streamKey, "+", millis(from), windowSize).Result()
+// Lead implements session.Stream.
+func (s *Stream) Lead(ctx context.Context, replica string, life time.Duration) (session.Lead, error) {
+	answer, err := s.lead.Run(ctx, s.client, []string{leaseKey, completeKey}, replica, life.Milliseconds(), given(s.epoch)).Slice()
 	if err != nil {
-		return session.Window{}, unavailable("window of stream", err)
+		return session.Lead{}, unavailable("lead", err)
 	}
-	w := session.Window{Last: last, Since: session.Mark(from.UnixMilli() * perMilli)}
-	for _, e := range entries {
-		sid, _ := e.Values["sid"].(string)
-		w.Present = append(w.Present, session.FamilyID(sid))
+	switch leader, _ := answer[0].(int64); {
+	case leader == 0 && len(answer) == 1:
+		return session.Lead{}, nil
+	case leader == 1 && len(answer) == 2:
+		epoch, _ := answer[1].(string)
+		return session.Lead{Leader: true, Since: time.Now().Add(-s.keep), Incomplete: session.Epoch(epoch)}, nil
 	}
-	if len(entries) == windowSize {
-		w.Since, err = parseMark(entries[windowSize-1].ID)
+	return session.Lead{}, unavailable("lead", errNonsense)
+}
+
+// Complete implements session.Stream.
+func (s *Stream) Complete(ctx context.Context, epoch session.Epoch) error {
+	if err := s.client.Set(ctx, completeKey, string(epoch), 0).Err(); err != nil {
+		return unavailable("complete", err)
 	}
-	return w, err
+	return nil
 }
 
 // last is the newest mark that there ever was, 0 for none.
-func (s *Stream) last(ctx context.Context) (session.Mark, error) {
+func (s *Stream) last(ctx context.Context) (mark, error) {
 	info, err := s.client.XInfoStream(ctx, streamKey).Result()
 	if err != nil {
 		if strings.Contains(err.Error(), "no such key") {
@@ -127,16 +154,19 @@ func (s *Stream) Read(ctx context.Context, after string) ([]session.Entry, error
 	return all, nil
 }
 
+// A mark is a place in the stream. Marks grow with time.
+type mark int64
+
 // perMilli is how many marks a millisecond has room for.
 const perMilli = 1_000_000
 
 // parseMark makes one number of a stream id: milliseconds and sequence.
-func parseMark(id string) (session.Mark, error) {
+func parseMark(id string) (mark, error) {
 	ms, seq, _ := strings.Cut(id, "-")
 	m, err1 := strconv.ParseInt(ms, 10, 64)
 	n, err2 := strconv.ParseInt(seq, 10, 64)
 	if err := errors.Join(err1, err2); err != nil {
 		return 0, unavailable("stream id", errNonsense)
 	}
-	return session.Mark(m*perMilli + min(n, perMilli-1)), nil
+	return mark(m*perMilli + min(n, perMilli-1)), nil
 }

@@ -2,13 +2,17 @@ package redis
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/pkg/storetls"
 )
 
 // The faults of a URL. None quotes it: it holds a password, and what was meant
@@ -22,12 +26,31 @@ var (
 	errURLDatabase = errors.New("redis URL: the database must be a number from 0 on")
 	errURLCluster  = errors.New("redis URL: a Cluster has no databases: nothing may stand behind its hosts")
 	errURLQuery    = errors.New("redis URL: the only parameter there is is sentinel_password, with redis+sentinel://")
+	errURLVerify   = errors.New("redis URL: skip_verify is not taken: a server is always verified, by the authority that is set or by a public one")
 )
 
 // A place is where Redis is: one server, or several that are one.
 type place struct {
 	alone   *redis.Options
 	several *redis.UniversalOptions
+}
+
+// trust has the servers' certificates verified by roots, or by the public
+// authorities if there are none. It fails if roots would be of no use.
+func (p place) trust(roots *x509.CertPool) error {
+	var verified *tls.Config
+	if p.alone != nil {
+		verified = p.alone.TLSConfig
+	} else {
+		verified = p.several.TLSConfig
+	}
+	switch {
+	case verified != nil:
+		verified.RootCAs = roots
+	case roots != nil:
+		return fmt.Errorf("redis URL: %w: rediss is TLS", storetls.ErrPlain)
+	}
+	return nil
 }
 
 // parseURL reads one of
@@ -46,6 +69,9 @@ func parseURL(text string) (place, error) {
 		o, err := redis.ParseURL(text)
 		if err != nil {
 			return place{}, alone(scheme)
+		}
+		if o.TLSConfig != nil && o.TLSConfig.InsecureSkipVerify {
+			return place{}, errURLVerify
 		}
 		return place{alone: o}, nil
 	case base != "redis" && base != "rediss" || kind != "sentinel" && kind != "cluster":

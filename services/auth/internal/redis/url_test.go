@@ -67,8 +67,12 @@ func TestConnectNamesTheFaultAndNotThePassword(t *testing.T) {
 		"redis+cluster://:tadpole/x@a:1":                         "host:port",
 		"redis+cluster://:tadpole@a:1/0":                         "no databases",
 		"redis+cluster://:tadpole@a:1?sentinel_password=tadpole": "parameter",
+		"rediss://:tadpole@a:1?skip_verify=true":                 "skip_verify",
+		"rediss://:tadpole@a:1?skip_verify=1&db=1":               "skip_verify",
+		"rediss+cluster://:tadpole@a:1?skip_verify=true":         "parameter",
+		"rediss+sentinel://:tadpole@a:1/m?skip_verify=true":      "parameter",
 	} {
-		_, err := Connect(t.Context(), text)
+		_, err := Connect(t.Context(), text, nil)
 		switch {
 		case err == nil:
 			t.Errorf("%s is taken", text)

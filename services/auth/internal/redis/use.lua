@@ -1,55 +1,49 @@
 -- What a presented refresh token comes to: session.Decide, applied atomically.
 -- KEYS[1]  the family's hash
 -- ARGV     1 generation, 2 client's digest, 3 key id of the presented token, 4 presenter,
---          5 key id for a successor, 6 overlap, 7 minimum interval, 8 idle life
---          (all ms), 9 now in ms ("" for the server's clock: always but in tests),
---          10 client's name
+--          5 key id for a successor, 6 overlap, 7 minimum interval, 8 idle life (all ms),
+--          9 now in ms, 10 epoch ("" for the server's own, see server.lua),
+--          11 doubt that the caller has settled, 12 roles of the record (with 11),
+--          13 challenge (ms; "" for a client that answers none), 14 life of a challenge (ms)
 -- Fields   G generation, T time of last rotation (ms), F flags (c confirmed, l pardon
---          used in the generation before, n in this one), D who rotated, S subject,
---          O roles, C client, by its digest or its name, K key id of generation G,
+--          used in the generation before, n in this one), D who rotated, V epoch in which it
+--          was verified, or a mark of unverify.lua, S subject, O roles, C client's digest, K key id of generation G,
 --          A time of authentication (ms), E absolute end (ms), r reason of revocation
--- Answers  {outcome}, {'revoked', r} or {outcome, G, K, S, O, A, E}
+-- Answers  {outcome}, {'revoked', r}, {'missing', now}, {'unverified', doubt, now}, {'stale', now}
+--          or {outcome, G, K, S, O, A, E}
 local key = KEYS[1]
 local p, client, kid, presenter, next_kid = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local overlap, min_interval, idle = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local now, client_name = tonumber(ARGV[9]), ARGV[10]
-if not now then
-  local clock = redis.call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now, here = time(ARGV[9]), epoch(ARGV[10])
+
+local v = redis.call('HMGET', key, 'G', 'T', 'F', 'D', 'V', 'S', 'O', 'C', 'K', 'A', 'E', 'r')
+if v[12] then return {'revoked', v[12]} end
+if not v[1] then return {'missing', string.format('%.0f', now)} end
+local g, t, f, d = tonumber(v[1]), tonumber(v[2]), v[3], v[4]
+local c, l, n = f:find('c') ~= nil, f:find('l') ~= nil, f:find('n') ~= nil
+local subject, roles, k, authenticated, ends = v[6], v[7], v[9], v[10], tonumber(v[11])
+
+if now >= ends then return {'ended'} end
+if client ~= v[8] then return {'foreign'} end
+local doubt = here .. '.' .. v[5]
+if ARGV[11] ~= doubt and (v[5] ~= here or p > g) then return {'unverified', doubt, string.format('%.0f', now)} end
+if ARGV[11] == doubt then
+  roles = ARGV[12]
+  redis.call('HSET', key, 'V', here, 'O', roles)
 end
 
 local function flags(c, l, n)
   return (c and 'c' or '') .. (l and 'l' or '') .. (n and 'n' or '')
 end
 
--- Reads the family; g says that the release before this one wrote it, and when
--- both did, that it did so later (docs/adr/0007): then it is written anew.
-local function read()
-  local v = redis.call('HMGET', key, 'G', 'T', 'F', 'D', 'S', 'O', 'C', 'K', 'A', 'E', 'r', 'g')
-  if not v[12] then return v end
-  local o = redis.call('HMGET', key, 'g', 't', 'c', 'l', 'n', 'd', 'u', 'o', 'p', 'k', 'a', 'e')
-  redis.call('HSET', key, 'G', o[1], 'T', o[2], 'F', flags(o[3] == '1', o[4] == '1', o[5] == '1'), 'D', o[6],
-    'S', o[7], 'O', o[8], 'C', o[9], 'K', o[10], 'A', o[11], 'E', o[12])
-  redis.call('HDEL', key, 'g', 't', 'c', 'l', 'n', 'd', 'u', 'o', 'p', 'k', 'a', 'e')
-  return read()
-end
-
-local v = read()
-if v[11] then return {'revoked', v[11]} end
-if not v[1] then return {'missing'} end
-local g, t, f, d = tonumber(v[1]), tonumber(v[2]), v[3], v[4]
-local c, l, n = f:find('c') ~= nil, f:find('l') ~= nil, f:find('n') ~= nil
-local subject, roles, owner, k, authenticated, ends = v[5], v[6], v[7], v[8], v[9], tonumber(v[10])
-
-if now >= ends then return {'ended'} end
-if client ~= owner and client_name ~= owner then return {'foreign'} end
-
 local function granted(outcome)
   redis.call('PEXPIRE', key, math.min(idle, ends - now))
-  return {outcome, string.format('%.0f', g), k, subject, roles, authenticated, v[10]}
+  return {outcome, string.format('%.0f', g), k, subject, roles, authenticated, v[11]}
 end
 
 local function reused()
+  local age = ARGV[13] == '' and 0 or now - tonumber(ARGV[13])
+  if age < 0 or age > tonumber(ARGV[14]) then return {'stale', string.format('%.0f', now)} end
   redis.call('HSET', key, 'r', 'reuse')
   return {'reused'}
 end

@@ -21,11 +21,11 @@ type forgets struct {
 	n atomic.Int64
 }
 
-func (f *forgets) Revoke(ctx context.Context, family session.FamilyID, client string, reason session.Reason) (bool, error) {
+func (f *forgets) Revoke(ctx context.Context, all []session.Revocation) error {
 	if f.n.Add(1)%2 == 0 {
-		return true, nil
+		return nil
 	}
-	return f.Store.Revoke(ctx, family, client, reason)
+	return f.Store.Revoke(ctx, all)
 }
 
 // fork answers every other repetition of an exchange with a token of its own.
@@ -87,7 +87,7 @@ func (s *tears) Begin(ctx context.Context, b session.Beginning) error {
 
 func (s *tears) Use(ctx context.Context, family session.FamilyID, p session.Presentation) (session.Grant, error) {
 	f := s.read(family)
-	if err := s.Store.Confirm(ctx, family, 0); err != nil { // a round trip, as a write after a read would be
+	if err := s.Store.Confirm(ctx, family, 0, ""); err != nil { // a round trip, as a write after a read would be
 		return session.Grant{}, err
 	}
 	p.Now = s.now()
@@ -101,16 +101,18 @@ func (s *tears) Generation(_ context.Context, family session.FamilyID) (uint64, 
 	return f.Generation, f.Revoked, nil
 }
 
-func (s *tears) Confirm(ctx context.Context, family session.FamilyID, generation uint64) error {
+func (s *tears) Confirm(ctx context.Context, family session.FamilyID, generation uint64, client string) error {
 	f := s.read(family)
 	f.Confirmed = f.Confirmed || f.Generation == generation
 	s.write(family, f)
-	return s.Store.Confirm(ctx, family, generation)
+	return s.Store.Confirm(ctx, family, generation, client)
 }
 
-func (s *tears) Revoke(ctx context.Context, family session.FamilyID, client string, reason session.Reason) (bool, error) {
-	f := s.read(family)
-	f.Revoked = f.Revoked || client == "" || client == f.Client
-	s.write(family, f)
-	return s.Store.Revoke(ctx, family, client, reason)
+func (s *tears) Revoke(ctx context.Context, all []session.Revocation) error {
+	for _, r := range all {
+		f := s.read(r.Family)
+		f.Revoked = true
+		s.write(r.Family, f)
+	}
+	return s.Store.Revoke(ctx, all)
 }

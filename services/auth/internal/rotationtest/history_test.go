@@ -177,7 +177,7 @@ func (w *worker) start() *lineage {
 		w.at = w.board.pass(0)
 		call := w.rec.now()
 		subject := []string{"u1", "u2"}[w.chance.IntN(2)]
-		s, err := w.Begin(w.t.Context(), subject, nil, "app", "Firefox")
+		s, err := w.Begin(w.t.Context(), session.Account{ID: subject}, "app", "Firefox")
 		w.cutter.drain()
 		if err != nil {
 			continue // nobody knows the family's name
@@ -290,7 +290,7 @@ func (w *worker) revokeAll(subject string) {
 func (w *worker) confirm(line *lineage, token string) {
 	in := input{kind: confirmed, family: line.id, shown: w.shown(token, "", home)}
 	call := w.rec.now()
-	err := w.Confirm(w.t.Context(), token)
+	err := w.Confirm(w.t.Context(), token, "app")
 	w.settle(in, err, call)
 }
 

@@ -22,11 +22,14 @@ func TestR7_ASecondTimeChangesNothing(t *testing.T) {
 			Generation: rapid.Uint64Range(1, 5).Draw(t, "current"), Rotated: epoch, Confirmed: flag.Draw(t, "confirmed"),
 			RotatedBy: presenter.Draw(t, "rotated by"), PardonedBefore: flag.Draw(t, "pardoned before"), Pardoned: flag.Draw(t, "pardoned"),
 			Client: "app", KeyID: key.Draw(t, "key"), End: epoch.Add(time.Hour), Revoked: flag.Draw(t, "revoked"),
+			Verified: rapid.SampledFrom([]session.Epoch{"", "now"}).Draw(t, "verified"),
 		}
 		p := session.Presentation{
 			Generation: rapid.Uint64Range(1, 7).Draw(t, "shown"), Client: client.Draw(t, "client"), KeyID: key.Draw(t, "shown key"),
 			Presenter: presenter.Draw(t, "presenter"), SuccessorKeyID: key.Draw(t, "signing key"),
-			Now: epoch.Add(time.Duration(rapid.SampledFrom([]int{-1, 0, 4, 5, 6, 10, 11, 60, 3599, 3600}).Draw(t, "seconds")) * time.Second),
+			Epoch: "now", Settled: rapid.SampledFrom([]session.Doubt{"", "now.", "now.now"}).Draw(t, "settled"),
+			Challenge: rapid.SampledFrom([]time.Time{{}, time.UnixMilli(0)}).Draw(t, "challenge"),
+			Now:       epoch.Add(time.Duration(rapid.SampledFrom([]int{-1, 0, 4, 5, 6, 10, 11, 60, 3599, 3600}).Draw(t, "seconds")) * time.Second),
 		}
 		first, after := session.Decide(before, p, policy)
 		second, again := session.Decide(after, p, policy)

@@ -2,6 +2,7 @@ package rotationtest
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,12 +27,14 @@ type world struct {
 	records *memory.Sessions
 	policy  session.Policy
 	rings   [2]*session.Ring
-	use     string // the command that presents a token, as a cutter sees it
+	epoch   atomic.Value // string; a test changes it where Redis would in a failover
+	use     string       // the command that presents a token, as a cutter sees it
 }
 
 func newWorld(t *testing.T, p session.Policy) *world {
 	t.Helper()
 	w := &world{redis: redistest.Start(t), records: new(memory.Sessions), policy: p}
+	w.epoch.Store("begun")
 	for i, lines := range []string{ringKey1 + ringKey2, ringKey2 + ringKey1} {
 		ring, err := session.ParseRing([]byte(lines))
 		if err != nil {
@@ -52,7 +55,8 @@ type replica struct {
 // replica starts the n-th one. Its time is Redis's own unless now is given;
 // spoil, if not nil, puts something broken before its store.
 func (w *world) replica(n int, client goredis.UniversalClient, now func() time.Time, spoil spoiler) *replica {
-	families := redis.NewFamilies(client, w.policy)
+	epoch := func() session.Epoch { return session.Epoch(w.epoch.Load().(string)) }
+	families := redis.NewFamilies(client, w.policy).WithEpoch(epoch)
 	if now == nil {
 		now = time.Now
 	} else {
@@ -64,7 +68,7 @@ func (w *world) replica(n int, client goredis.UniversalClient, now func() time.T
 	}
 	ring := w.rings[n%len(w.rings)]
 	return &replica{ring: ring, Service: session.NewService(session.Config{
-		Store: store, Records: w.records, Stream: redis.NewStream(client, time.Hour),
+		Store: store, Records: w.records, Stream: redis.NewStream(client, time.Hour).WithEpoch(epoch),
 		Ring: func() *session.Ring { return ring }, Absolute: absolute, Rebuild: true, Now: now, Observer: deaf{},
 	})}
 }
@@ -87,7 +91,7 @@ func (w *world) loadScripts(t *testing.T) {
 	c.drain()
 	r.refresh(t, s.RefreshToken, home)
 	w.use = c.drain()[0].command
-	err1 := r.Confirm(t.Context(), s.RefreshToken)
+	err1 := r.Confirm(t.Context(), s.RefreshToken, "app")
 	err2 := r.Revoke(t.Context(), s.RefreshToken, "app")
 	for _, err := range []error{err1, err2} {
 		if err != nil {
@@ -103,7 +107,7 @@ var (
 
 func (r *replica) begin(t *testing.T) session.Session {
 	t.Helper()
-	s, err := r.Begin(t.Context(), "u1", []string{"keeper"}, "app", "Firefox")
+	s, err := r.Begin(t.Context(), session.Account{ID: "u1", Roles: []string{"keeper"}}, "app", "Firefox")
 	if err != nil {
 		t.Fatal(err)
 	}

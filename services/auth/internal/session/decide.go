@@ -2,17 +2,34 @@ package session
 
 import "time"
 
-// Policy holds the durations of the decision. See sessions in docs.
+// ChallengeLife is how long a Stale answer's challenge is good for. A sidecar
+// gives a refresh up after 5 s, so a challenged request is judged at most
+// 5 s + ChallengeLife after its cookie arrived: less than Policy.Overlap, so an
+// honest cookie cannot have become stale on the way.
+const ChallengeLife = 3 * time.Second
+
+// Policy holds the durations of the decision. See docs/sessions.md.
 type Policy struct {
 	// Overlap is how long after a rotation the predecessor gets the same
 	// successor without further question: parallel requests, retries.
 	Overlap time.Duration
 	// MinInterval is how long a generation is kept at least: a refresh sooner
-	// gets the same refresh token and a new access token.
+	// gets the same refresh token and a new access token. If it is shorter than
+	// Overlap, a token can be two generations behind while its overlap lasts.
 	MinInterval time.Duration
 	// Idle ends a family that nobody uses.
 	Idle time.Duration
 }
+
+// An Epoch names the time in which one Redis primary has kept a family without
+// interruption. It changes at every failover and restart, so that what the
+// primary may have lost is known to be in doubt.
+type Epoch string
+
+// A Doubt is what an Unverified answer is about: this epoch, and what the family
+// was verified in before. A record that is read after the answer settles it,
+// unless the family has been unverified once more since.
+type Doubt string
 
 // A Family is the state of one refresh-token family, as far as the decision
 // looks at it.
@@ -33,6 +50,9 @@ type Family struct {
 	// End is the absolute end.
 	End     time.Time
 	Revoked bool
+	// Verified is the Epoch in which the family was last compared with its record,
+	// or a mark of its own after Store.Unverify.
+	Verified Epoch
 }
 
 // A Presentation is a verified refresh token in somebody's hand.
@@ -45,7 +65,19 @@ type Presentation struct {
 	Presenter string
 	// SuccessorKeyID is the ring key that signs a successor, if there is to be one.
 	SuccessorKeyID string
-	Now            time.Time
+	// Settled is the Doubt of an Unverified answer, after which the caller has
+	// compared the session's record with this presentation and found it good.
+	Settled Doubt
+	// Roles are those of that record. They replace the family's.
+	Roles []string
+	// Challenge is the time of a Stale answer to this same request: proof that
+	// whoever sent it is still waiting. A client that answers challenges sends
+	// another time before the first; the zero time is one that does not, and is
+	// judged at once.
+	Challenge time.Time
+	// Now and Epoch are the Store's own; a Store ignores what the caller sets.
+	Now   time.Time
+	Epoch Epoch
 }
 
 // An Outcome is what a presentation comes to.
@@ -66,6 +98,10 @@ const (
 	Ended      Outcome = "ended"      // the family is past its absolute end
 	Foreign    Outcome = "foreign"    // issued to another client; the family lives
 	Missing    Outcome = "missing"    // no such family
+
+	// Two outcomes ask the caller for something first. They grant and end nothing.
+	Unverified Outcome = "unverified" // compare with the record, then present it again with Settled
+	Stale      Outcome = "stale"      // looks like reuse: present it again with Challenge
 )
 
 // Granted reports whether the outcome yields tokens.
@@ -73,7 +109,7 @@ func (o Outcome) Granted() bool {
 	switch o {
 	case Rotated, Current, Concurrent, Retried, Pardoned, Healed, Rebuilt:
 		return true
-	case Reused, Revoked, Ended, Foreign, Missing:
+	case Reused, Revoked, Ended, Foreign, Missing, Unverified, Stale:
 	}
 	return false
 }
@@ -87,13 +123,13 @@ func (o Outcome) reason() Reason {
 		return ReasonExpired
 	case Missing:
 		return ReasonLost
-	case Rotated, Current, Concurrent, Retried, Pardoned, Healed, Rebuilt, Revoked, Foreign:
+	case Rotated, Current, Concurrent, Retried, Pardoned, Healed, Rebuilt, Revoked, Foreign, Unverified, Stale:
 	}
 	return ""
 }
 
-// Decide returns what presenting p comes to and the family's state after it.
-// It is the table of the design's sessions chapter, a case a line.
+// Decide returns what presenting p comes to and the family's state after it:
+// the table in docs/sessions.md, a case a line.
 func Decide(f Family, p Presentation, policy Policy) (Outcome, Family) {
 	switch {
 	case f.Revoked:
@@ -102,19 +138,28 @@ func Decide(f Family, p Presentation, policy Policy) (Outcome, Family) {
 		return Ended, f
 	case p.Client != f.Client:
 		return Foreign, f
-	case p.Generation > f.Generation:
-		// Only we can have signed p: the store went back in time.
-		f.Generation, f.KeyID = p.Generation, p.KeyID
-		_, f = present(f, p, policy)
-		return Healed, f
-	case p.Generation == f.Generation:
+	case p.Settled != f.doubt(p.Epoch) && (f.Verified != p.Epoch || p.Generation > f.Generation):
+		// The store may have lost a revocation or a rotation: only the record
+		// tells. Nothing is changed before it has been asked.
+		return Unverified, f
+	}
+	f.Verified = p.Epoch
+	switch p.Generation {
+	case f.Generation:
 		return present(f, p, policy)
-	case p.Generation == f.Generation-1:
+	case f.Generation - 1:
 		return presentPredecessor(f, p, policy)
 	}
-	f.Revoked = true
-	return Reused, f
+	if p.Generation < f.Generation {
+		return reuse(f, p)
+	}
+	// Only we can have signed p, and its record agrees: the store went back in time.
+	f.Generation, f.KeyID = p.Generation, p.KeyID
+	_, f = present(f, p, policy)
+	return Healed, f
 }
+
+func (f Family) doubt(here Epoch) Doubt { return Doubt(here + "." + f.Verified) }
 
 // present is for the current generation.
 func present(f Family, p Presentation, policy Policy) (Outcome, Family) {
@@ -144,6 +189,22 @@ func presentPredecessor(f Family, p Presentation, policy Policy) (Outcome, Famil
 		f.PardonedBefore, f.Pardoned = true, true
 		return Pardoned, f
 	}
+	return reuse(f, p)
+}
+
+// reuse ends the family, if the request is known to be a recent one: a request
+// that was held up in the network must not make an honest browser look like a
+// thief.
+func reuse(f Family, p Presentation) (Outcome, Family) {
+	if !p.challenged(p.Now) {
+		return Stale, f
+	}
 	f.Revoked = true
 	return Reused, f
+}
+
+// challenged reports whether p may be judged at now, a time of the Store's.
+func (p Presentation) challenged(now time.Time) bool {
+	age := now.Sub(p.Challenge)
+	return p.Challenge.IsZero() || 0 <= age && age <= ChallengeLife
 }

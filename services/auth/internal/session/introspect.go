@@ -11,8 +11,11 @@ import (
 // It fails with ErrMalformed if the text is no refresh token of ours, with
 // ErrInvalidGrant if it is a bad one, or with ErrUnavailable.
 func (s *Service) Introspect(ctx context.Context, refreshToken, client string) (Record, error) {
-	t, err := s.Ring().Parse(refreshToken)
-	if err != nil {
+	t, err := s.parse(refreshToken)
+	switch {
+	case errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable):
+		return Record{}, ErrInvalidGrant
+	case err != nil:
 		return Record{}, err
 	}
 	r, err := s.Alive(ctx, t.Family)
@@ -32,7 +35,7 @@ func (s *Service) Introspect(ctx context.Context, refreshToken, client string) (
 	return r, nil
 }
 
-// Alive returns the record of a session that lives. It fails with
+// Alive returns the record of a session that is not over. It fails with
 // ErrInvalidGrant if it does not, or with ErrUnavailable.
 func (s *Service) Alive(ctx context.Context, family FamilyID) (Record, error) {
 	r, err := s.Records.Get(ctx, family)
@@ -41,7 +44,7 @@ func (s *Service) Alive(ctx context.Context, family FamilyID) (Record, error) {
 		return Record{}, ErrInvalidGrant
 	case err != nil:
 		return Record{}, wrap("introspect", err)
-	case !r.Revoked.IsZero(), !s.Now().Before(r.End):
+	case s.over(r) != "":
 		return Record{}, ErrInvalidGrant
 	}
 	r.Family = family

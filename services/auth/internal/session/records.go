@@ -9,6 +9,18 @@ import (
 // ErrNotFound says that there is no record of a session.
 var ErrNotFound = errors.New("session: not found")
 
+// ErrAccountChanged says that an account was disabled or deleted, or got another
+// password or other roles, after its user's credentials were checked.
+var ErrAccountChanged = errors.New("session: account changed since its credentials were checked")
+
+// An Account is whom a session is begun for, as its credentials were checked.
+type Account struct {
+	ID    string
+	Roles []string
+	// Version grows whenever the account changes in a way that matters here.
+	Version int64
+}
+
 // A Record is what must not be lost of a session, whatever becomes of the
 // Store: who it belongs to, how far it had come, and whether it was ended.
 type Record struct {
@@ -41,9 +53,11 @@ const (
 	ReasonPasswordChanged Reason = "password_changed" // ended with all others of the user
 	ReasonUserDisabled    Reason = "user_disabled"
 	ReasonAdmin           Reason = "admin"
-	ReasonReuse           Reason = "reuse"   // a stale refresh token was presented
-	ReasonIdle            Reason = "idle"    // nobody used it for Config.Idle
-	ReasonExpired         Reason = "expired" // its absolute end
+	ReasonUserDeleted     Reason = "user_deleted"
+	ReasonSessionLimit    Reason = "session_limit" // the user began more than Config.MaxSessions
+	ReasonReuse           Reason = "reuse"         // a stale refresh token was presented
+	ReasonIdle            Reason = "idle"          // nobody used it for Config.Idle
+	ReasonExpired         Reason = "expired"       // its absolute end
 
 	// A refresh token is good for nothing, and no session is known to end with it:
 	ReasonLost     Reason = "lost"     // nothing is known of its session, or rebuilding is off
@@ -79,50 +93,75 @@ type Sighting struct {
 	At         time.Time
 }
 
-// A Mark is a position in the revocation stream. Marks grow with time.
-type Mark int64
-
-// A Window is what the stream holds now. A revocation that was published and
-// is not in it was lost, with everything else that its Redis lost then.
-type Window struct {
-	// Last is the newest mark that there ever was, 0 for none: what was
-	// published behind it is lost.
-	Last Mark
-	// Present are the sessions that it tells of, all those behind Since.
-	Present []FamilyID
-	Since   Mark
+// Pending is what the Store and the stream have not got yet.
+type Pending struct {
+	Ended []Revocation
+	// Changed are sessions that live and whose roles are others now, as of AsOf by
+	// the records' own clock.
+	Changed []FamilyID
+	AsOf    time.Time
 }
+
+// Grace is how long a revocation is left to the replica that was asked for it,
+// before the leader finishes what that did not.
+const Grace = 3 * time.Second
 
 // Records keeps sessions durably. Every method fails with ErrUnavailable,
 // wrapped, and with nothing else unless it says so.
+//
+// A record ends with its account: when that is disabled or deleted, all its
+// sessions get their tombstones in the same transaction.
 type Records interface {
-	// Add keeps a new session.
-	Add(ctx context.Context, r Record) error
+	// Add keeps a new session, if its account is enabled and of this version at
+	// the commit; otherwise it fails with ErrAccountChanged. Of the account's
+	// sessions at most limit live afterwards: the oldest are ended, and pending.
+	Add(ctx context.Context, r Record, version int64, limit int) error
 	// Get returns a session. ErrNotFound if there is none.
 	Get(ctx context.Context, family FamilyID) (Record, error)
 	// Live returns the sessions of a user that have not ended, newest first.
 	Live(ctx context.Context, subject string, now time.Time) ([]Record, error)
 	// Revoke ends the sessions that w selects and that live. When it returns
-	// nil, that is durable: it survives crash and failover. It returns all that w
-	// selects and that the stream has not got yet, ended now or before.
-	Revoke(ctx context.Context, w Which, reason Reason, now time.Time) ([]Revocation, error)
-	// Unpropagated returns ended sessions that the stream has not got: those that
-	// never got there, and those that it has lost, going by what it holds.
-	Unpropagated(ctx context.Context, stream Window, now time.Time, limit int) ([]Revocation, error)
-	// Propagated notes the place of an ended session in the stream, and reports
-	// whether that is its first: of all replicas, one is told so.
-	Propagated(ctx context.Context, family FamilyID, mark Mark) (first bool, err error)
+	// nil, that is durable: it survives crash and failover. They are due after Grace.
+	Revoke(ctx context.Context, w Which, reason Reason, now time.Time) error
+	// PendingOf returns the pending revocations of a family or, without one, of a
+	// subject, whenever they were made.
+	PendingOf(ctx context.Context, family FamilyID, subject string) ([]Revocation, error)
+	// Pending returns at most limit pending sessions that are due within a time,
+	// by the records' own clock, the first first. What was ended or changed with
+	// its account, or because of a limit, is due at once.
+	Pending(ctx context.Context, within time.Duration, limit int) (Pending, error)
+	// Settle notes that p is pending no more, but for what has changed again since
+	// AsOf. It returns the records of those that were pending and have ended: of
+	// all replicas, one is told of each.
+	Settle(ctx context.Context, p Pending) ([]Record, error)
+	// RevokedSince calls each with all sessions that were ended after since, some
+	// at a time, until it fails.
+	RevokedSince(ctx context.Context, since time.Time, each func([]Revocation) error) error
 	// See notes how far sessions have come; it never takes anything back.
 	See(ctx context.Context, sightings []Sighting) error
 	// Prune forgets sessions that ended by themselves before a time.
 	Prune(ctx context.Context, before time.Time) error
 }
 
+// A Lead is a replica's part in looking after the stream.
+type Lead struct {
+	// Leader is one replica at a time.
+	Leader bool
+	// Incomplete is set if the stream may have lost entries: since this epoch of
+	// its Redis began, nobody has completed it.
+	Incomplete Epoch
+	// Since is from when on it has to be complete.
+	Since time.Time
+}
+
 // A Stream carries revocations to whoever verifies access tokens. It fails
 // with ErrUnavailable only.
 type Stream interface {
-	// Publish appends a revocation and returns its place.
-	Publish(ctx context.Context, r Revocation) (Mark, error)
-	// Window returns what it holds.
-	Window(ctx context.Context) (Window, error)
+	// Publish appends revocations.
+	Publish(ctx context.Context, all []Revocation) error
+	// Lead makes replica the leader for life, or prolongs that, unless another
+	// one is.
+	Lead(ctx context.Context, replica string, life time.Duration) (Lead, error)
+	// Complete notes that the stream lacks nothing in this epoch.
+	Complete(ctx context.Context, epoch Epoch) error
 }

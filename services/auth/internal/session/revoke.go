@@ -1,24 +1,27 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	// outboxEvery bounds how late a revocation is after a crash between its
-	// tombstone and the stream, or after the stream lost its end.
-	outboxEvery = time.Second
-	outboxBatch = 500
-	seeEvery    = 15 * time.Second
-	// seeBatch keeps a write far from its timeout, whatever has come together.
-	seeBatch   = 1000
-	pruneEvery = time.Hour
+	// A revocation whose replica crashed between its tombstone and the stream is
+	// late by Grace, reconcileEvery and, if that was the leader, leaderLife.
+	reconcileEvery = 500 * time.Millisecond
+	leaderLife     = 2 * time.Second
+	// batch keeps a step with many sessions far from its timeout.
+	batch    = 500
+	seeEvery = 15 * time.Second
+	seeBatch = 1000
 	// seenLag is how far a Record's Seen may be behind; see seeEvery.
-	seenLag = time.Minute
+	seenLag    = time.Minute
+	pruneEvery = time.Hour
 	// keepEnded is how long the record of a session stays after its end.
 	keepEnded = 30 * 24 * time.Hour
 	// maxSightings bounds what waits to be written; beyond it the newest wait.
@@ -29,8 +32,11 @@ const (
 // text that is no token of ours, and a session that is over, are no errors
 // (section 2.2). nil says that it is over for good: see End.
 func (s *Service) Revoke(ctx context.Context, refreshToken, client string) error {
-	t, err := s.Ring().Parse(refreshToken)
-	if err != nil {
+	t, err := s.parse(refreshToken)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return wrap("revoke", err)
+	case err != nil:
 		return nil //nolint:nilerr // RFC 7009 section 2.2: an invalid token is a success
 	}
 	ended, err := s.End(ctx, Which{Family: t.Family, Client: client}, ReasonLogout)
@@ -41,26 +47,34 @@ func (s *Service) Revoke(ctx context.Context, refreshToken, client string) error
 		return wrap("revoke", err)
 	}
 	// The records were lost, the family was not.
-	_, err = s.Store.Revoke(ctx, t.Family, client, ReasonLogout)
-	return wrap("revoke", err)
+	return wrap("revoke", s.Store.RevokeUnrecorded(ctx, t.Family, client, ReasonLogout))
 }
 
 // End ends the sessions that w selects: the one way for logout, logout
-// elsewhere, a disabled user, a changed password, reuse and an end by age. The tombstone is
+// elsewhere, a changed password, reuse and an end by age. The tombstone is
 // committed first, then the Store and the stream get it. nil says that all of
 // this is done; after an error the sessions may be over already, and will be
 // if the tombstone was written, for Run finishes it. It fails with ErrUnavailable.
 func (s *Service) End(ctx context.Context, w Which, reason Reason) ([]Revocation, error) {
-	ended, err := s.Records.Revoke(ctx, w, reason, s.Now())
+	if err := s.Records.Revoke(ctx, w, reason, s.Now()); err != nil {
+		return nil, wrap("end session", err)
+	}
+	return s.finish(ctx, w.Family, w.Subject)
+}
+
+// Finish is the second half of End for sessions of subject that were ended
+// together with a change of the account. nil says that they are over everywhere.
+func (s *Service) Finish(ctx context.Context, subject string) error {
+	_, err := s.finish(ctx, "", subject)
+	return err
+}
+
+func (s *Service) finish(ctx context.Context, family FamilyID, subject string) ([]Revocation, error) {
+	ended, err := s.Records.PendingOf(ctx, family, subject)
 	if err != nil {
 		return nil, wrap("end session", err)
 	}
-	for _, r := range ended {
-		if err := s.propagate(ctx, r); err != nil {
-			return nil, wrap("end session", err)
-		}
-	}
-	return ended, nil
+	return ended, wrap("end session", s.propagate(ctx, Pending{Ended: ended}))
 }
 
 // List returns the sessions of a user that live, newest first. It fails with ErrUnavailable.
@@ -72,14 +86,14 @@ func (s *Service) List(ctx context.Context, subject string) ([]Record, error) {
 	return all, wrap("list sessions", err)
 }
 
-// endReused ends a family that the Store has ended already. It goes on without
-// the request, and says it in the stream even when the tombstone cannot be
-// written: that a thief holds a token is worth telling at once.
+// endReused ends a family because a stale token of it was shown. It goes on
+// without the request, and says it in the stream even when the tombstone cannot
+// be written: that a thief holds a token is worth telling at once.
 func (s *Service) endReused(ctx context.Context, family FamilyID) {
 	ctx = context.WithoutCancel(ctx)
 	if _, err := s.End(ctx, Which{Family: family}, ReasonReuse); err != nil {
-		_, _ = s.Store.Revoke(ctx, family, "", ReasonReuse)
-		_, _ = s.Stream.Publish(ctx, Revocation{family, ReasonReuse})
+		_ = s.Store.RevokeUnrecorded(ctx, family, "", ReasonReuse)
+		_ = s.Stream.Publish(ctx, []Revocation{{family, ReasonReuse}})
 	}
 }
 
@@ -89,33 +103,39 @@ func (s *Service) note(ctx context.Context, family FamilyID, reason Reason) {
 	_, _ = s.End(context.WithoutCancel(ctx), Which{Family: family}, reason)
 }
 
-// propagate takes a tombstone to the Store and the stream. Doing it twice
+// propagate takes what is pending to the Store and the stream. Doing it twice
 // harms nobody.
-func (s *Service) propagate(ctx context.Context, r Revocation) error {
-	if _, err := s.Store.Revoke(ctx, r.Family, "", r.Reason); err != nil {
+func (s *Service) propagate(ctx context.Context, p Pending) error {
+	for ended := range slices.Chunk(p.Ended, batch) {
+		if err := s.Store.Revoke(ctx, ended); err != nil {
+			return err
+		}
+		if err := s.Stream.Publish(ctx, ended); err != nil {
+			return err
+		}
+		settled, err := s.Records.Settle(ctx, Pending{Ended: ended})
+		if err != nil {
+			return err
+		}
+		for _, r := range settled {
+			s.Observer.Ended(r)
+		}
+	}
+	if len(p.Changed) == 0 {
+		return nil
+	}
+	if err := s.Store.Unverify(ctx, p.Changed); err != nil {
 		return err
 	}
-	mark, err := s.Stream.Publish(ctx, r)
-	if err != nil {
-		return err
-	}
-	first, err := s.Records.Propagated(ctx, r.Family, mark)
-	if err != nil || !first {
-		return err
-	}
-	record, err := s.Records.Get(ctx, r.Family)
-	if err != nil {
-		record = Record{Family: r.Family, Reason: r.Reason} // told once, with what is known
-	}
-	s.Observer.Ended(record)
-	return nil
+	_, err := s.Records.Settle(ctx, Pending{Changed: p.Changed, AsOf: p.AsOf})
+	return err
 }
 
 // Run finishes what crashes and outages left undone, and writes what may be
 // written late, until ctx ends. report is told of failures, which are retried.
 func (s *Service) Run(ctx context.Context, report func(error)) {
-	outbox, see, prune := time.NewTicker(outboxEvery), time.NewTicker(seeEvery), time.NewTicker(pruneEvery)
-	defer outbox.Stop()
+	reconcile, see, prune := time.NewTicker(reconcileEvery), time.NewTicker(seeEvery), time.NewTicker(pruneEvery)
+	defer reconcile.Stop()
 	defer see.Stop()
 	defer prune.Stop()
 	tell := func(err error) {
@@ -130,8 +150,8 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 				report(err)
 			}
 			return
-		case <-outbox.C:
-			tell(s.FlushOutbox(ctx))
+		case <-reconcile.C:
+			tell(s.Reconcile(ctx, 0))
 		case <-see.C:
 			tell(s.flushSightings(ctx))
 		case <-prune.C:
@@ -140,25 +160,42 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// FlushOutbox propagates every tombstone that is not in the stream: those of a
-// crash, and those that the stream lost when its Redis went back in time, and
-// with them the ends of the families.
-func (s *Service) FlushOutbox(ctx context.Context) error {
-	for {
-		held, err := s.Stream.Window(ctx)
-		if err != nil {
-			return wrap("outbox", err)
-		}
-		pending, err := s.Records.Unpropagated(ctx, held, s.Now(), outboxBatch)
-		if err != nil {
-			return wrap("outbox", err)
-		}
-		for _, r := range pending {
-			if err := s.propagate(ctx, r); err != nil {
-				return wrap("outbox", err)
+// Reconcile brings the Store and the stream up to what the records say, if this
+// replica leads: everything that is pending and due within a time, and all late
+// revocations once the stream may have lost some. What it costs depends on
+// what is new. Families that a failover took back need nothing: their next use
+// is Unverified.
+func (s *Service) Reconcile(ctx context.Context, within time.Duration) error {
+	lead, err := s.Stream.Lead(ctx, s.replica, leaderLife)
+	if err != nil {
+		return wrap("reconcile", err)
+	}
+	if !lead.Leader {
+		return nil
+	}
+	if lead.Incomplete != "" {
+		again := func(all []Revocation) error {
+			if err := s.Store.Revoke(ctx, all); err != nil {
+				return err
 			}
+			return s.Stream.Publish(ctx, all)
 		}
-		if len(pending) < outboxBatch {
+		if err := s.Records.RevokedSince(ctx, lead.Since, again); err != nil {
+			return wrap("complete stream", err)
+		}
+		if err := s.Stream.Complete(ctx, lead.Incomplete); err != nil {
+			return wrap("complete stream", err)
+		}
+	}
+	for {
+		pending, err := s.Records.Pending(ctx, within, batch)
+		if err != nil {
+			return wrap("reconcile", err)
+		}
+		if err := s.propagate(ctx, pending); err != nil {
+			return wrap("reconcile", err)
+		}
+		if len(pending.Ended)+len(pending.Changed) < batch {
 			return nil
 		}
 	}
@@ -173,6 +210,8 @@ func (s *Service) lastSightings(ctx context.Context) error {
 
 func (s *Service) flushSightings(ctx context.Context) error {
 	seen := s.sightings.take()
+	// In one order, so that two replicas' batches never wait for each other's rows.
+	slices.SortFunc(seen, func(a, b Sighting) int { return cmp.Compare(a.Family, b.Family) })
 	for len(seen) > 0 {
 		n := min(len(seen), seeBatch)
 		if err := s.Records.See(ctx, seen[:n]); err != nil {

@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
 // ErrUnknownKey says that a token was signed with a key that this ring does
-// not hold (yet): an outage of ours, never the user's fault.
-var ErrUnknownKey = errors.New("session: ring key unknown")
+// not hold: not yet, not any more, or it is forged.
+var ErrUnknownKey = errors.New("session: unknown ring key")
 
 const (
 	ringKeyBytes = 32
@@ -104,8 +106,13 @@ func validKeyID(id string) bool {
 	return true
 }
 
-// Derive returns a key for another purpose, named by label, that every replica
-// with the same ring has too. It changes when the signing key does.
-func (r *Ring) Derive(label string) []byte {
-	return mac(r.keys[r.signing], []byte("derive\x00"+label))
+// Derive returns keys for another purpose, named by label: one for each key of
+// the ring, in the order of their ids. Replicas whose rings share a key share
+// what is derived from it, whichever of their keys signs.
+func (r *Ring) Derive(label string) [][]byte {
+	derived := make([][]byte, 0, len(r.keys))
+	for _, id := range slices.Sorted(maps.Keys(r.keys)) {
+		derived = append(derived, mac(r.keys[id], []byte("derive\x00"+label)))
+	}
+	return derived
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +12,12 @@ import (
 // ErrInvalidGrant says that the refresh token is good for nothing any more
 // (RFC 6749 section 5.2): the client drops it.
 var ErrInvalidGrant = errors.New("session: invalid grant")
+
+// ErrChallenge says that the refresh token looks stolen, and that nothing has
+// been done about it yet: the client repeats its request at once with
+// Session.At as the Presenter's challenge. A request that was held up on its
+// way, whose sender has long gone, is thus never judged.
+var ErrChallenge = errors.New("session: repeat with the challenge")
 
 // ErrInvalidClient says that the token was issued to another client.
 var ErrInvalidClient = errors.New("session: issued to another client")
@@ -23,25 +30,34 @@ type Session struct {
 }
 
 // A Presenter is who shows a refresh token: the two things that a lost
-// response is judged by. Neither is stored: see Ring.Presenter.
-type Presenter struct{ UserAgent, Network string }
+// response is judged by, neither of which is stored (see Ring.Presenter), and
+// Presentation.Challenge.
+type Presenter struct {
+	UserAgent, Network string
+	Challenge          time.Time
+}
 
 // An Observer is told what happens, for metrics and audit.
 type Observer interface {
 	Refreshed(Outcome)
 	// Ended is called once for each session that was ended, by the one replica
-	// that told the stream of it first; never, if that crashes in between. Only
-	// Family and Reason are sure to be set.
+	// that told the stream of it first; never, if that crashes in between.
 	Ended(Record)
 }
 
-// Config is what a Service works with. All of it is required.
+// Config is what a Service works with.
 type Config struct {
 	Store   Store
 	Records Records
 	Stream  Stream
 	// Ring returns the current ring.
 	Ring func() *Ring
+	// RingRead returns when the ring was last read from where it is kept; nil for
+	// a ring that never changes.
+	RingRead func() time.Time
+	// MaxSessions is how many sessions a user has at the most: the oldest ends.
+	// 0 for as many as they like.
+	MaxSessions int
 	// Absolute is the life of a session at the most, Idle that of one that
 	// nobody uses; 0 for as long as the Store says.
 	Absolute, Idle time.Duration
@@ -55,49 +71,57 @@ type Config struct {
 type Service struct {
 	Config
 
-	sightings sightings
+	replica     string // names this Service among others
+	sightings   sightings
+	unknownKeys unknownKeys
 }
 
 // NewService returns a Service. Its Run finishes what a crash left undone.
-func NewService(c Config) *Service { return &Service{Config: c} }
+func NewService(c Config) *Service { return &Service{Config: c, replica: rand.Text()} }
 
-// Begin starts a session for subject at client; device is the user agent, for
-// the user to know it by. It fails with ErrUnavailable.
-func (s *Service) Begin(ctx context.Context, subject string, roles []string, client, device string) (Session, error) {
+// Begin starts a session for an account at client; device is the user agent,
+// for the user to know it by. It fails with ErrAccountChanged or ErrUnavailable.
+func (s *Service) Begin(ctx context.Context, account Account, client, device string) (Session, error) {
 	ring, now := s.Ring(), s.Now().Truncate(time.Millisecond) // as stores keep it
 	b := Beginning{
-		Family: NewFamilyID(), Generation: 1, Rotated: now, Subject: subject, Roles: roles, Client: client,
+		Family: NewFamilyID(), Generation: 1, Rotated: now, Subject: account.ID, Roles: account.Roles, Client: client,
 		KeyID: ring.SigningKey(), AuthTime: now, End: now.Add(s.Absolute),
 	}
 	if err := s.Store.Begin(ctx, b); err != nil {
 		return Session{}, fmt.Errorf("begin session: %w", err)
 	}
-	// A crash between the two leaves a family that nobody has the token of.
+	// A crash between the two, or a refusal, leaves a family that nobody has the token of.
 	if err := s.Records.Add(ctx, Record{
-		Family: b.Family, Subject: subject, Roles: roles, Client: client, Device: device, Begun: now, End: b.End,
-	}); err != nil {
+		Family: b.Family, Subject: account.ID, Roles: account.Roles, Client: client, Device: device, Begun: now, End: b.End,
+	}, account.Version, s.MaxSessions); err != nil {
+		if errors.Is(err, ErrAccountChanged) {
+			_ = s.Store.Revoke(ctx, []Revocation{{b.Family, ReasonUserRequest}}) // not to keep it for its idle life
+		}
 		return Session{}, fmt.Errorf("begin session: %w", err)
 	}
 	return s.session(ring, Grant{
 		Outcome: Rotated, Family: b.Family, Generation: 1, KeyID: b.KeyID,
-		Subject: subject, Roles: roles, AuthTime: b.AuthTime, End: b.End,
+		Subject: account.ID, Roles: account.Roles, AuthTime: b.AuthTime, End: b.End,
 	})
 }
 
 // Refresh exchanges a refresh token: RFC 6749 section 6 with rotation. It
-// fails with ErrInvalidGrant, ErrInvalidClient or ErrUnavailable; with the
-// first two, Session holds the outcome and, if the token was ours, the family,
-// with the first also the reason.
+// fails with ErrInvalidGrant, ErrInvalidClient, ErrChallenge or ErrUnavailable;
+// with all but the last, Session holds the outcome and, if the token was ours,
+// the family, with the first also the reason.
 func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by Presenter) (Session, error) {
-	ring := s.Ring()
-	t, err := ring.Parse(refreshToken)
-	if err != nil {
+	t, err := s.parse(refreshToken)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return Session{}, fmt.Errorf("refresh: %w", err)
+	case err != nil:
 		return Session{Grant: Grant{Reason: ReasonUnusable}}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
 	}
+	ring := s.Ring()
 	grant, err := s.use(ctx, t, Presentation{
 		Generation: t.Generation, Client: client, KeyID: t.KeyID,
 		Presenter:      ring.Presenter(t, by.UserAgent, by.Network),
-		SuccessorKeyID: ring.SigningKey(),
+		SuccessorKeyID: ring.SigningKey(), Challenge: by.Challenge,
 	})
 	if err != nil {
 		return Session{}, fmt.Errorf("refresh: %w", err)
@@ -111,98 +135,112 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by P
 		return s.session(ring, grant)
 	case grant.Outcome == Foreign:
 		return Session{Grant: grant}, ErrInvalidClient
+	case grant.Outcome == Stale:
+		return Session{Grant: grant}, ErrChallenge
 	}
 	grant.Reason = cmp.Or(grant.Reason, grant.Outcome.reason())
 	return Session{Grant: grant}, fmt.Errorf("%w: %s", ErrInvalidGrant, grant.Outcome)
 }
 
-// use presents t to the Store. What the Store alone cannot know, because it
-// lost it, is looked up in the Records.
+// maxUses bounds how often a presentation is repeated because the Store lost the
+// family or began a new epoch while the record was read. Three are ordinary.
+const maxUses = 6
+
+// use presents t to the Store. What the Store cannot know, because it lost it or
+// may have lost it, is looked up in the Records first.
 func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, error) {
-	grant, err := s.Store.Use(ctx, t.Family, p)
-	if err != nil {
-		return Grant{}, err
-	}
-	switch grant.Outcome { //nolint:exhaustive // all others are what they are
-	case Missing:
-		return s.restore(ctx, t, p)
-	case Healed:
-		// The Store went back in time: what it says of the session is worth
-		// nothing unless the record agrees.
-		r, refusal, err := s.recorded(ctx, t, p)
-		if refusal != nil || err != nil {
-			return s.refuse(ctx, r, refusal, err)
+	rebuilt := false
+	for range maxUses {
+		grant, err := s.Store.Use(ctx, t.Family, p)
+		if err != nil {
+			return Grant{}, err
 		}
-	case Reused:
-		s.endReused(ctx, t.Family)
-	case Ended:
-		s.note(ctx, t.Family, ReasonExpired)
-	case Revoked:
-		// The replica that found a reuse may not have lived to write it down.
-		if r, err := s.Records.Get(ctx, t.Family); err == nil && r.Revoked.IsZero() {
+		switch grant.Outcome { //nolint:exhaustive // all others are what they are
+		case Missing, Unverified:
+			r, refusal, err := s.recorded(ctx, t, p, grant)
+			if err != nil || refusal != nil {
+				return s.refuse(ctx, r, refusal, err)
+			}
+			if grant.Outcome == Unverified {
+				p.Settled, p.Roles = grant.Doubt, r.Roles
+				continue
+			}
+			if err := s.putBack(ctx, t, r); err != nil {
+				return Grant{}, err
+			}
+			rebuilt = true
+			continue
+		case Reused:
 			s.endReused(ctx, t.Family)
+		case Ended:
+			s.note(ctx, t.Family, ReasonExpired)
+		case Revoked:
+			// The replica that found a reuse may not have lived to write it down.
+			if r, err := s.Records.Get(ctx, t.Family); err == nil && r.Revoked.IsZero() {
+				s.endReused(ctx, t.Family)
+			}
+		case Rotated:
+			if rebuilt {
+				grant.Outcome = Rebuilt
+			}
 		}
+		return grant, nil
 	}
-	return grant, nil
+	return Grant{}, fmt.Errorf("%w: the family was lost again and again", ErrUnavailable)
 }
 
-// restore is for a family that the Store does not have: flushed, failed over,
-// or moved. It goes on from the record, at the generation that is presented,
-// which only we can have signed.
-func (s *Service) restore(ctx context.Context, t Token, p Presentation) (Grant, error) {
-	r, refusal, err := s.recorded(ctx, t, p)
-	if refusal != nil || err != nil {
-		return s.refuse(ctx, r, refusal, err)
-	}
-	if s.idle(r) {
-		s.note(ctx, t.Family, ReasonIdle)
-		return Grant{Outcome: Ended, Family: t.Family, Reason: ReasonIdle}, nil
-	}
-	if !s.Rebuild {
-		return Grant{Outcome: Missing, Family: t.Family}, nil
-	}
-	err = s.Store.Begin(ctx, Beginning{
+// putBack begins a family anew that the Store has lost, at the generation that
+// is presented, which only we can have signed. It stays Unverified: it may be
+// ended while it comes back, so that its record is read once more.
+func (s *Service) putBack(ctx context.Context, t Token, r Record) error {
+	err := s.Store.Begin(ctx, Beginning{
 		Family: t.Family, Generation: t.Generation, Subject: r.Subject, Roles: r.Roles, Client: r.Client,
-		KeyID: t.KeyID, AuthTime: r.Begun, End: r.End,
+		KeyID: t.KeyID, AuthTime: r.Begun, End: r.End, Lost: true,
 	})
-	if err != nil && !errors.Is(err, ErrExists) { // another replica was first
-		return Grant{}, err
+	if errors.Is(err, ErrExists) { // another replica was first, or it was ended
+		return nil
 	}
-	// Ended between the look at the record and its return to the Store?
-	if r, refusal, err = s.recorded(ctx, t, p); refusal != nil || err != nil {
-		return s.refuse(ctx, r, refusal, err)
-	}
-	grant, err := s.Store.Use(ctx, t.Family, p)
-	if err == nil && grant.Outcome == Rotated {
-		grant.Outcome = Rebuilt
-	}
-	return grant, err
+	return err
 }
 
-// idle reports whether the Store has forgotten a session because nobody used it.
-func (s *Service) idle(r Record) bool {
-	return s.Idle > 0 && s.Now().Sub(r.Seen) > s.Idle+seenLag
+// over returns why a session is over, as far as its record says, and "" while it
+// lives. Seen lags behind, so that a session is idle a little later here than in
+// the Store, which forgets it then.
+func (s *Service) over(r Record) Reason {
+	switch now := s.Now(); {
+	case !r.Revoked.IsZero():
+		return r.Reason
+	case !now.Before(r.End):
+		return ReasonExpired
+	case s.Idle > 0 && now.Sub(r.Seen) > s.Idle+seenLag:
+		return ReasonIdle
+	}
+	return ""
 }
 
-// recorded looks at a session's record, and returns a refusal if that alone
-// decides.
-func (s *Service) recorded(ctx context.Context, t Token, p Presentation) (Record, *Grant, error) {
+// recorded looks at a session's record because the Store answered so, and
+// returns a refusal if the record decides.
+func (s *Service) recorded(ctx context.Context, t Token, p Presentation, answer Grant) (Record, *Grant, error) {
 	r, err := s.Records.Get(ctx, t.Family)
 	r.Family = t.Family // also when there is no record
 	refusal := &Grant{Family: t.Family}
-	switch {
+	switch over := s.over(r); {
 	case errors.Is(err, ErrNotFound):
 		refusal.Outcome = Missing
 	case err != nil:
 		return r, nil, err
 	case !r.Revoked.IsZero():
 		refusal.Outcome, refusal.Reason = Revoked, r.Reason
-	case !s.Now().Before(r.End):
-		refusal.Outcome = Ended
+	case over != "":
+		refusal.Outcome, refusal.Reason = Ended, over
 	case r.Client != p.Client:
 		refusal.Outcome = Foreign
+	case t.Generation < r.Floor && !p.challenged(answer.At):
+		refusal.Outcome, refusal.At = Stale, answer.At
 	case t.Generation < r.Floor:
 		refusal.Outcome = Reused
+	case answer.Outcome == Missing && !s.Rebuild:
+		refusal.Outcome = Missing
 	default:
 		return r, nil, nil
 	}
@@ -218,9 +256,9 @@ func (s *Service) refuse(ctx context.Context, r Record, refusal *Grant, err erro
 	case Reused:
 		s.endReused(ctx, r.Family)
 	case Ended:
-		s.note(ctx, r.Family, ReasonExpired)
+		s.note(ctx, r.Family, refusal.Reason)
 	case Revoked:
-		if _, err := s.Store.Revoke(ctx, r.Family, "", r.Reason); err != nil {
+		if err := s.Store.Revoke(ctx, []Revocation{{r.Family, r.Reason}}); err != nil {
 			return Grant{}, err
 		}
 	}
@@ -240,8 +278,11 @@ func (s *Service) session(ring *Ring, g Grant) (Session, error) {
 // at client, also when that is over. It fails with ErrInvalidGrant,
 // ErrInvalidClient or ErrUnavailable.
 func (s *Service) Owner(ctx context.Context, refreshToken, client string) (Record, error) {
-	t, err := s.Ring().Parse(refreshToken)
-	if err != nil {
+	t, err := s.parse(refreshToken)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return Record{}, fmt.Errorf("owner: %w", err)
+	case err != nil:
 		return Record{}, fmt.Errorf("%w: %w", ErrInvalidGrant, err)
 	}
 	r, err := s.Records.Get(ctx, t.Family)
@@ -256,14 +297,15 @@ func (s *Service) Owner(ctx context.Context, refreshToken, client string) (Recor
 	return r, nil
 }
 
-// Confirm notes that a browser has shown this refresh token. A text that is no
-// token of ours is passed over. It fails with ErrUnavailable.
-func (s *Service) Confirm(ctx context.Context, refreshToken string) error {
+// Confirm notes that a browser has shown this refresh token of client's. Texts
+// that are no tokens of ours are skipped: a missing confirmation only leaves the
+// predecessor good for longer. It fails with ErrUnavailable.
+func (s *Service) Confirm(ctx context.Context, refreshToken, client string) error {
 	t, err := s.Ring().Parse(refreshToken)
 	if err != nil {
 		return nil //nolint:nilerr // there is nothing to confirm
 	}
-	if err := s.Store.Confirm(ctx, t.Family, t.Generation); err != nil {
+	if err := s.Store.Confirm(ctx, t.Family, t.Generation, client); err != nil {
 		return fmt.Errorf("confirm: %w", err)
 	}
 	return nil

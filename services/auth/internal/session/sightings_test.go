@@ -25,7 +25,9 @@ func (deaf) Ended(session.Record)      {}
 
 type silent struct{ session.Stream }
 
-func (silent) Window(context.Context) (session.Window, error) { return session.Window{}, nil }
+func (silent) Lead(context.Context, string, time.Duration) (session.Lead, error) {
+	return session.Lead{}, nil
+}
 
 // slow is Records that time out when they are given much at once, and once anyway.
 type slow struct {

@@ -26,6 +26,9 @@ type Beginning struct {
 	KeyID    string
 	AuthTime time.Time
 	End      time.Time
+	// Lost says that the family is put back from its record. It is Unverified
+	// until the record has been read once more.
+	Lost bool
 }
 
 // A Grant is what presenting a refresh token came to. Only Outcome, Family and
@@ -34,7 +37,12 @@ type Grant struct {
 	Outcome Outcome
 	Family  FamilyID
 	// Reason is why a Revoked family was ended.
-	Reason     Reason
+	Reason Reason
+	// Doubt comes with Unverified: see Presentation.Settled.
+	Doubt Doubt
+	// At is the Store's time. It comes with Unverified, Missing and Stale, where
+	// it is the challenge: see Presentation.Challenge.
+	At         time.Time
 	Generation uint64
 	KeyID      string
 	Subject    string
@@ -52,16 +60,22 @@ type Grant struct {
 type Store interface {
 	// Begin creates a family, whose idle life begins now. ErrExists if the id is taken.
 	Begin(ctx context.Context, b Beginning) error
-	// Use applies Decide to the family and p and keeps the result. p.Now is
-	// ignored: the time is the store's own, so that replicas' clocks do not matter.
+	// Use applies Decide to the family and p and keeps the result. The time and
+	// the epoch are the store's own, so that replicas' clocks do not matter.
 	Use(ctx context.Context, family FamilyID, p Presentation) (Grant, error)
 	// Generation returns how far the family has come, 0 if it is not there, and
 	// whether it was ended. It changes nothing.
 	Generation(ctx context.Context, family FamilyID) (generation uint64, ended bool, err error)
-	// Confirm notes that somebody presented this generation, if it is the current one.
-	Confirm(ctx context.Context, family FamilyID, generation uint64) error
-	// Revoke ends the family for ever, if it was issued to client; an empty
-	// client means any, and then also one that is not there stays ended for a
-	// while, whoever begins it again. It reports whether it ended it just now.
-	Revoke(ctx context.Context, family FamilyID, client string, reason Reason) (bool, error)
+	// Confirm notes that somebody presented this generation, if it is the
+	// current one and the family was issued to client.
+	Confirm(ctx context.Context, family FamilyID, generation uint64, client string) error
+	// Revoke ends families for ever, for a while also those that are not there,
+	// whoever begins them again. Their records must say the same already: the
+	// Store may forget them. Each family is a step of its own.
+	Revoke(ctx context.Context, all []Revocation) error
+	// RevokeUnrecorded ends a family whose record does not say so, if it was
+	// issued to client; an empty client means any.
+	RevokeUnrecorded(ctx context.Context, family FamilyID, client string, reason Reason) error
+	// Unverify makes the next Use of families Unverified: their records changed.
+	Unverify(ctx context.Context, families []FamilyID) error
 }

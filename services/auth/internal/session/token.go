@@ -11,7 +11,7 @@ import (
 )
 
 // ErrMalformed says that a text is no refresh token of ours: another shape,
-// an unknown key, or a MAC that does not verify. Nothing was looked up.
+// or a MAC that does not verify. Nothing was looked up.
 var ErrMalformed = errors.New("session: not a refresh token of ours")
 
 const (
@@ -77,34 +77,34 @@ func (r *Ring) Mint(t Token) (string, error) {
 	return string(base64.RawURLEncoding.AppendEncode(b, sum)), nil
 }
 
-// Parse verifies text and returns what it says, or ErrMalformed. It costs one
-// HMAC at most and no call to any store.
+// Parse verifies text and returns what it says. It fails with ErrMalformed, or
+// with ErrUnknownKey if only the key is missing: then the Token is what the text
+// says, unverified. It costs one HMAC at most and no call to
+// any store.
 func (r *Ring) Parse(text string) (Token, error) {
 	if len(text) > maxTokenLen {
 		return Token{}, ErrMalformed
 	}
 	signed, sum, ok := cutLast(text, '.')
 	parts := strings.Split(signed, ".")
-	if !ok || len(parts) != 4 || parts[0] != tokenVersion || len(sum) != macLen {
+	if !ok || len(parts) != 4 || parts[0] != tokenVersion || len(sum) != macLen || !validKeyID(parts[1]) {
 		return Token{}, ErrMalformed
 	}
-	key, ok := r.key(parts[1])
+	got, err1 := base64.RawURLEncoding.Strict().DecodeString(sum)
+	family, err2 := ParseFamilyID(parts[2])
+	generation, err3 := strconv.ParseUint(parts[3], 10, 64)
+	if errors.Join(err1, err2, err3) != nil || generation == 0 || generation >= maxGeneration {
+		return Token{}, ErrMalformed
+	}
+	t := Token{KeyID: parts[1], Family: family, Generation: generation}
+	key, ok := r.key(t.KeyID)
 	if !ok {
+		return t, ErrUnknownKey
+	}
+	if !hmac.Equal(got, mac(key, []byte(signed))) {
 		return Token{}, ErrMalformed
 	}
-	got, err := base64.RawURLEncoding.Strict().DecodeString(sum)
-	if err != nil || !hmac.Equal(got, mac(key, []byte(signed))) {
-		return Token{}, ErrMalformed
-	}
-	family, err := ParseFamilyID(parts[2])
-	if err != nil {
-		return Token{}, ErrMalformed
-	}
-	generation, err := strconv.ParseUint(parts[3], 10, 64)
-	if err != nil || generation == 0 || generation >= maxGeneration {
-		return Token{}, ErrMalformed
-	}
-	return Token{KeyID: parts[1], Family: family, Generation: generation}, nil
+	return t, nil
 }
 
 // Presenter returns a short keyed digest of who presents t: user agent and

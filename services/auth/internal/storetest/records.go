@@ -10,14 +10,16 @@ import (
 )
 
 // Records is the conformance suite of session.Records. open returns one that
-// is empty and the ids of two users that sessions may belong to.
+// is empty and the ids of two users that sessions may belong to, of version 1.
 func Records(t *testing.T, open func(t *testing.T) (session.Records, [2]string)) {
 	t.Helper()
 	for name, run := range map[string]func(*testing.T, session.Records, [2]string){
 		"what is added is found":                         recordRoundTrip,
-		"R9 a revoked session is over and stays over":    recordRevoke,
+		"a revoked session is over and stays over":       recordRevoke,
 		"which sessions are ended":                       recordWhich,
-		"the stream gets each revocation, and again":     recordOutbox,
+		"a revocation is pending until it is settled":    recordPending,
+		"late revocations can be listed again":           recordRevokedSince,
+		"of too many sessions the oldest end":            recordLimit,
 		"sightings only grow, and only while it lives":   recordSightings,
 		"what ended by itself is forgotten in the end":   recordPrune,
 		"live sessions are the user's own, newest first": recordLive,
@@ -40,7 +42,7 @@ func addRecord(t *testing.T, r session.Records, subject string, change func(*ses
 	if change != nil {
 		change(&rec)
 	}
-	must(t, r.Add(t.Context(), rec))
+	must(t, r.Add(t.Context(), rec, 1, 0))
 	return rec
 }
 
@@ -58,9 +60,11 @@ func getRecord(t *testing.T, r session.Records, family session.FamilyID) session
 	return rec
 }
 
+// endRecords ends sessions and returns what is pending of them.
 func endRecords(t *testing.T, r session.Records, w session.Which) []session.FamilyID {
 	t.Helper()
-	all, err := r.Revoke(t.Context(), w, session.ReasonLogout, recordsBegin.Add(time.Minute))
+	must(t, r.Revoke(t.Context(), w, session.ReasonLogout, recordsBegin.Add(time.Minute)))
+	all, err := r.PendingOf(t.Context(), w.Family, w.Subject)
 	must(t, err)
 	return sortedFamilies(all)
 }
@@ -95,8 +99,7 @@ func recordRevoke(t *testing.T, r session.Records, users [2]string) {
 	if got.Revoked.IsZero() || got.Reason != session.ReasonLogout {
 		t.Errorf("%+v", got)
 	}
-	_, err := r.Revoke(t.Context(), session.Which{Family: rec.Family}, session.ReasonReuse, recordsBegin.Add(2*time.Minute))
-	must(t, err)
+	must(t, r.Revoke(t.Context(), session.Which{Family: rec.Family}, session.ReasonReuse, recordsBegin.Add(2*time.Minute)))
 	if again := getRecord(t, r, rec.Family); !again.Revoked.Equal(got.Revoked) || again.Reason != session.ReasonLogout {
 		t.Errorf("the first reason is gone: %+v", again)
 	}
@@ -113,8 +116,13 @@ func recordWhich(t *testing.T, r session.Records, users [2]string) {
 		"unknown":          {Family: session.NewFamilyID()},
 		"a user of nobody": {Subject: "00000000-0000-7000-8000-000000000000"},
 	} {
-		if got, err := r.Revoke(t.Context(), c, session.ReasonLogout, recordsBegin); err != nil && !errors.Is(err, session.ErrNotFound) || len(got) != 0 {
-			t.Errorf("%s: ended %v, %v", name, got, err)
+		if err := r.Revoke(t.Context(), c, session.ReasonLogout, recordsBegin); err != nil && !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, rec := range []session.Record{one, two, three, foreign} {
+		if got := getRecord(t, r, rec.Family); !got.Revoked.IsZero() {
+			t.Errorf("%+v was ended", got)
 		}
 	}
 	want := []session.FamilyID{one.Family, two.Family}
@@ -129,50 +137,110 @@ func recordWhich(t *testing.T, r session.Records, users [2]string) {
 	}
 }
 
-func recordOutbox(t *testing.T, r session.Records, users [2]string) {
-	one, two := addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil)
-	lives := addRecord(t, r, users[0], nil)
-	past := addRecord(t, r, users[0], func(rec *session.Record) { rec.End = recordsBegin.Add(2 * time.Minute) })
-	for _, rec := range []session.Record{one, two, past} {
+func recordPending(t *testing.T, r session.Records, users [2]string) {
+	one, two, lives := addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil)
+	for _, rec := range []session.Record{one, two} {
 		endRecords(t, r, session.Which{Family: rec.Family})
 	}
-	now := recordsBegin.Add(10 * time.Minute)
-	check := func(step string, stream session.Window, want ...session.FamilyID) {
+	check := func(step string, want ...session.FamilyID) {
 		t.Helper()
-		all, err := r.Unpropagated(t.Context(), stream, now, 100)
+		p, err := r.Pending(t.Context(), time.Minute, 100)
 		must(t, err)
 		slices.Sort(want)
-		if got := sortedFamilies(all); !slices.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", step, got, want)
+		if got := sortedFamilies(p.Ended); !slices.Equal(got, want) || len(p.Changed) != 0 {
+			t.Errorf("%s: %v pending, want %v", step, p, want)
 		}
 	}
-	check("none is in the stream", session.Window{}, one.Family, two.Family)
-	propagated := func(family session.FamilyID, mark session.Mark, want bool) {
+	settle := func(family session.FamilyID, want ...session.FamilyID) {
 		t.Helper()
-		first, err := r.Propagated(t.Context(), family, mark)
+		settled, err := r.Settle(t.Context(), session.Pending{Ended: []session.Revocation{{Family: family}}})
 		must(t, err)
-		if first != want {
-			t.Errorf("told %v that it is the first to tell of %s", first, family)
+		got := []session.FamilyID{}
+		for _, rec := range settled {
+			got = append(got, rec.Family)
+			if rec.Reason != session.ReasonLogout || rec.Subject != users[0] {
+				t.Errorf("settled %+v", rec)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("settled %v, want %v", got, want)
 		}
 	}
-	propagated(one.Family, 100, true)
-	check("one is", session.Window{Last: 100, Present: []session.FamilyID{one.Family}}, two.Family)
+	check("both were ended", one.Family, two.Family)
+	if p, err := r.Pending(t.Context(), 0, 100); err != nil || len(p.Ended) != 0 {
+		t.Errorf("due at once: %v, %v", p, err)
+	}
+	if p, err := r.Pending(t.Context(), time.Minute, 1); err != nil || len(p.Ended) != 1 || p.Ended[0].Family != one.Family {
+		t.Errorf("the first that is due: %v, %v", p, err)
+	}
+	settle(one.Family, one.Family)
+	check("one is settled", two.Family)
 	if got := endRecords(t, r, session.Which{Family: one.Family}); len(got) != 0 {
 		t.Errorf("revoked again: %v", got)
 	}
 	if got := endRecords(t, r, session.Which{Family: two.Family}); len(got) != 1 {
-		t.Errorf("revoked again, not in the stream yet: %v", got)
+		t.Errorf("revoked again while it is pending: %v", got)
 	}
-	propagated(two.Family, 150, true)
-	propagated(two.Family, 200, false) // again, or by another replica
-	propagated(lives.Family, 200, false)
-	propagated(session.NewFamilyID(), 200, false)
-	both := session.Window{Last: 200, Present: []session.FamilyID{one.Family, two.Family}}
-	check("both are", both)
-	check("the stream lost its end", session.Window{Last: 150, Since: 120}, two.Family)
-	check("the stream lost its end and went on", session.Window{Last: 300, Present: []session.FamilyID{one.Family, session.NewFamilyID()}, Since: 50}, two.Family)
-	check("the stream was trimmed", session.Window{Last: 300, Present: []session.FamilyID{session.NewFamilyID()}, Since: 250})
-	check("the stream was flushed", session.Window{}, one.Family, two.Family)
+	if got := endRecords(t, r, session.Which{Subject: users[0], Except: lives.Family}); len(got) != 1 {
+		t.Errorf("all of the user revoked while one is pending: %v", got)
+	}
+	settle(two.Family, two.Family)
+	settle(two.Family) // again, or by another replica
+	settle(lives.Family)
+	settle(session.NewFamilyID())
+	check("all are settled")
+}
+
+func recordRevokedSince(t *testing.T, r session.Records, users [2]string) {
+	var want []session.FamilyID
+	for i := range 5 {
+		rec := addRecord(t, r, users[0], nil)
+		must(t, r.Revoke(t.Context(), session.Which{Family: rec.Family}, session.ReasonLogout, recordsBegin.Add(time.Duration(i/2)*time.Minute)))
+		if i >= 2 {
+			want = append(want, rec.Family)
+		}
+	}
+	addRecord(t, r, users[0], nil)
+	_, err := r.Settle(t.Context(), session.Pending{Ended: []session.Revocation{{Family: want[0]}}}) // settled or not
+	must(t, err)
+	var all []session.Revocation
+	must(t, r.RevokedSince(t.Context(), recordsBegin.Add(time.Second), func(some []session.Revocation) error {
+		all = append(all, some...)
+		return nil
+	}))
+	slices.Sort(want)
+	if got := sortedFamilies(all); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	stop := errors.New("enough")
+	if err := r.RevokedSince(t.Context(), recordsBegin.Add(-time.Second), func([]session.Revocation) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("%v", err)
+	}
+}
+
+func recordLimit(t *testing.T, r session.Records, users [2]string) {
+	add := func(subject string, after time.Duration) session.FamilyID {
+		t.Helper()
+		rec := session.Record{
+			Family: session.NewFamilyID(), Subject: subject, Client: "app", Begun: recordsBegin.Add(after), End: recordsBegin.Add(time.Hour),
+		}
+		must(t, r.Add(t.Context(), rec, 1, 2))
+		return rec.Family
+	}
+	oldest, ended, foreign := add(users[0], 0), add(users[0], time.Second), add(users[1], 0)
+	endRecords(t, r, session.Which{Family: ended})
+	second, third := add(users[0], 2*time.Second), add(users[0], 3*time.Second)
+	if got := getRecord(t, r, oldest); got.Reason != session.ReasonSessionLimit {
+		t.Errorf("the oldest of three: %+v", got)
+	}
+	for _, family := range []session.FamilyID{second, third, foreign} {
+		if got := getRecord(t, r, family); !got.Revoked.IsZero() {
+			t.Errorf("%+v was ended", got)
+		}
+	}
+	if got, err := r.PendingOf(t.Context(), oldest, ""); err != nil || len(got) != 1 {
+		t.Errorf("pending: %v, %v", got, err)
+	}
 }
 
 func recordSightings(t *testing.T, r session.Records, users [2]string) {

@@ -26,7 +26,7 @@ func Users(t *testing.T, open func(t *testing.T) user.Store) {
 		{"an ID is never given twice", usersIDTaken},
 		{"unknown users are not found", usersNotFound},
 		{"a hash is replaced only by who knows it", usersUpdateHash},
-		{"T10 an account is closed and opened again", usersDisabled},
+		{"an account is closed and opened again", usersDisabled},
 		{"a changed password replaces the hash", usersChangePassword},
 		{"of parallel registrations exactly one wins", usersParallelCreate},
 		{"of parallel hash updates exactly one wins", usersParallelUpdate},
@@ -188,10 +188,10 @@ func usersDisabled(t *testing.T, s user.Store) {
 func usersChangePassword(t *testing.T, s user.Store) {
 	u := NewUser(t, "mina@pond.example")
 	mustCreate(t, s, u)
-	if err := s.ChangePassword(t.Context(), u.ID, replacementHash, replacementHash, time.Now()); !errors.Is(err, user.ErrHashChanged) {
+	if err := s.ChangePassword(t.Context(), u.ID, replacementHash, replacementHash, time.Now(), ""); !errors.Is(err, user.ErrHashChanged) {
 		t.Fatalf("with another old hash: %v", err)
 	}
-	if err := s.ChangePassword(t.Context(), u.ID, u.PasswordHash, replacementHash, time.Now()); err != nil {
+	if err := s.ChangePassword(t.Context(), u.ID, u.PasswordHash, replacementHash, time.Now(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := mustFind(t, s, u.Email); got.PasswordHash != replacementHash {

@@ -21,7 +21,7 @@ type Issuer struct {
 	now      func() time.Time
 }
 
-// claims are authn.Claims as they are written: plain numbers of seconds, which
+// claims are what package authn reads. Dates are plain numbers of seconds, which
 // encode in half the time of jwt.NumericDate.
 type claims struct {
 	Issuer    string   `json:"iss"`

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -138,6 +139,15 @@ func validRole(s string) bool {
 	return s != "" && len(s) <= maxLabel && !strings.ContainsFunc(s, func(r rune) bool {
 		return ('a' > r || r > 'z') && ('0' > r || r > '9') && r != '-' && r != '_'
 	})
+}
+
+func checkRoles(roles []string) error {
+	for _, role := range roles {
+		if !validRole(role) {
+			return fmt.Errorf("role %q: want 1 to %d of a-z, 0-9, - and _", role, maxLabel)
+		}
+	}
+	return nil
 }
 
 // normalRoles returns roles sorted and without repetition, as they are stored.

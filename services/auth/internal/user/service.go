@@ -89,10 +89,8 @@ func (s *Service) Register(ctx context.Context, email, name, secret string, role
 
 // prepare checks the fields of a registration and returns the user they make, yet without a hash.
 func (s *Service) prepare(email, name, secret string, roles []string) (User, error) {
-	for _, role := range roles {
-		if !validRole(role) {
-			return User{}, fmt.Errorf("register: role %q: want 1 to %d of a-z, 0-9, - and _", role, maxLabel)
-		}
+	if err := checkRoles(roles); err != nil {
+		return User{}, fmt.Errorf("register: %w", err)
 	}
 	var faults FieldErrors
 	note := func(err error) {
@@ -115,7 +113,7 @@ func (s *Service) prepare(email, name, secret string, roles []string) (User, err
 	return User{
 		ID: id.String(), Email: parsedEmail, Name: parsedName, Roles: normalRoles(roles),
 		// What a store can keep, so that the caller sees what the store will return.
-		CreatedAt: s.now().UTC().Truncate(time.Microsecond),
+		CreatedAt: s.now().UTC().Truncate(time.Microsecond), Version: 1,
 	}, nil
 }
 
@@ -196,9 +194,11 @@ func (s *Service) ByID(ctx context.Context, id string) (User, error) {
 	return u, nil
 }
 
-// ChangePassword replaces the password of a user who knows the current one.
+// ChangePassword replaces the password of a user who knows the current one, and ends all sessions of the user but keep. If the new one
+// is the user's password already, and the current one is wrong, it was an earlier call that did so and whose answer was lost: that is
+// a success.
 // Errors: FieldErrors, ErrNotFound, ErrHashChanged, ErrUnavailable, password.ErrBusy, the context's own.
-func (s *Service) ChangePassword(ctx context.Context, id, current, secret string) error {
+func (s *Service) ChangePassword(ctx context.Context, id, current, secret, keep string) error {
 	u, err := s.store.ByID(ctx, id)
 	if err != nil {
 		return fmt.Errorf("change password: %w", err)
@@ -208,6 +208,12 @@ func (s *Service) ChangePassword(ctx context.Context, id, current, secret string
 		return fmt.Errorf("change password: %w", err)
 	}
 	if !verdict.Match {
+		if verdict, err = s.hasher.Verify(ctx, secret, string(u.PasswordHash)); err != nil {
+			return fmt.Errorf("change password: %w", err)
+		}
+		if verdict.Match {
+			return nil
+		}
 		return FieldErrors{{FieldCurrentPassword, CodeWrong}}
 	}
 	if fault, ok := errors.AsType[FieldError](checkPassword(secret, u.Email, u.Name)); ok {
@@ -217,25 +223,46 @@ func (s *Service) ChangePassword(ctx context.Context, id, current, secret string
 	if err != nil {
 		return fmt.Errorf("change password: %w", err)
 	}
-	if err := s.store.ChangePassword(ctx, id, u.PasswordHash, Hash(hash), s.now()); err != nil {
+	if err := s.store.ChangePassword(ctx, id, u.PasswordHash, Hash(hash), s.now(), keep); err != nil {
 		return fmt.Errorf("change password: %w", err)
 	}
 	return nil
 }
 
-// SetDisabled closes the account with an address, or opens it again, and returns it.
+// SetDisabled closes the account with an address and ends its sessions, or opens it again, and returns it as it was before.
 // Errors: ErrNotFound, ErrUnavailable, the context's own.
 func (s *Service) SetDisabled(ctx context.Context, email string, disabled bool) (User, error) {
+	return s.change(ctx, "disable user", email, func(email string) error { return s.store.SetDisabled(ctx, email, disabled, s.now()) })
+}
+
+// SetRoles replaces the roles of the account with an address, and returns it as it was before. Its sessions have
+// them from their next refresh on.
+// Errors: ErrNotFound, ErrUnavailable, the context's own, or what is wrong with a role.
+func (s *Service) SetRoles(ctx context.Context, email string, roles []string) (User, error) {
+	if err := checkRoles(roles); err != nil {
+		return User{}, fmt.Errorf("set roles: %w", err)
+	}
+	return s.change(ctx, "set roles", email, func(email string) error { return s.store.SetRoles(ctx, email, normalRoles(roles)) })
+}
+
+// Delete removes the account with an address and ends its sessions, and returns what it was.
+// Errors: ErrNotFound, ErrUnavailable, the context's own.
+func (s *Service) Delete(ctx context.Context, email string) (User, error) {
+	return s.change(ctx, "delete user", email, func(email string) error { return s.store.Delete(ctx, email) })
+}
+
+// change changes the account with an address, and returns it as it was before.
+func (s *Service) change(ctx context.Context, step, email string, change func(email string) error) (User, error) {
 	parsed, err := ParseEmail(email)
 	if err != nil {
 		return User{}, ErrNotFound
 	}
-	if err := s.store.SetDisabled(ctx, parsed, disabled, s.now()); err != nil {
-		return User{}, fmt.Errorf("disable user: %w", err)
-	}
 	u, err := s.store.ByEmail(ctx, parsed)
+	if err == nil {
+		err = change(parsed)
+	}
 	if err != nil {
-		return User{}, fmt.Errorf("disable user: %w", err)
+		return User{}, fmt.Errorf("%s: %w", step, err)
 	}
 	return u, nil
 }

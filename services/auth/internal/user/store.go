@@ -42,11 +42,22 @@ type Store interface {
 	// Errors: ErrNotFound, ErrHashChanged, ErrUnavailable.
 	UpdatePasswordHash(ctx context.Context, id string, old, replacement Hash) error
 
-	// ChangePassword is UpdatePasswordHash for a new password, and notes when that was.
+	// ChangePassword is UpdatePasswordHash for a new password. In the same transaction the user gets a new version and all sessions of
+	// the user but keep end (session.ReasonPasswordChanged).
 	// Errors: ErrNotFound, ErrHashChanged, ErrUnavailable.
-	ChangePassword(ctx context.Context, id string, old, replacement Hash, now time.Time) error
+	ChangePassword(ctx context.Context, id string, old, replacement Hash, now time.Time, keep string) error
 
-	// SetDisabled closes the account with an address, or opens it again. It ends no session: see session.Service.End.
+	// SetDisabled closes the account with an address, or opens it again. With a closed account all its sessions end in the same
+	// transaction (session.ReasonUserDisabled), and it gets a new version.
 	// Errors: ErrNotFound, ErrUnavailable.
 	SetDisabled(ctx context.Context, email string, disabled bool, now time.Time) error
+
+	// SetRoles replaces the roles of the account with an address, and in the same transaction those of its sessions.
+	// Errors: ErrNotFound, ErrUnavailable.
+	SetRoles(ctx context.Context, email string, roles []string) error
+
+	// Delete removes the account with an address for ever. In the same transaction its sessions end (session.ReasonUserDeleted); their
+	// records stay until they are forgotten.
+	// Errors: ErrNotFound, ErrUnavailable.
+	Delete(ctx context.Context, email string) error
 }

@@ -15,6 +15,9 @@ type User struct {
 	PasswordHash Hash
 	Disabled     bool
 	CreatedAt    time.Time
+	// Version grows with the password, the roles, and when the account is disabled
+	// or enabled: see session.Account.
+	Version int64
 }
 
 // Hash is a password hash as a PHC string. It hides itself from logs, formatting and JSON: only string(h) gives the text.

@@ -30,7 +30,10 @@ func (s serve) Run(ctx context.Context, p config.Program) error {
 }
 
 type migrate struct {
-	DatabaseURL config.Secret `required:"" help:"PostgreSQL, as postgres://user:password@host/database."`
+	DatabaseURL    config.Secret `required:"" help:"PostgreSQL, as postgres://user:password@host/database. TLS, verified, unless sslmode=disable."`
+	DatabaseCAFile string        `name:"database-ca-file" help:"Certificates (PEM) of the authority that PostgreSQL is verified by. Default: the public authorities."`
 }
 
-func (m migrate) Run(ctx context.Context) error { return app.Migrate(ctx, m.DatabaseURL) }
+func (m migrate) Run(ctx context.Context) error {
+	return app.Migrate(ctx, m.DatabaseURL, m.DatabaseCAFile)
+}

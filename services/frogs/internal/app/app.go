@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"lilypad.example/services/frogs/internal/frog"
@@ -17,23 +18,23 @@ import (
 	"lilypad.example/services/frogs/internal/postgres"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/dependency"
+	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/httpserver"
+	"lilypad.example/services/pkg/storetls"
 )
-
-// migrateWithin bounds the start: a database that does not answer is a fault
-// to report, and Kubernetes starts the program again.
-const migrateWithin = 5 * time.Minute
 
 // Config is every setting of the service.
 type Config struct {
 	config.Common
 
-	Listen      string        `default:":8080" help:"Address of the API."`
-	Store       string        `default:"external" enum:"external,embedded" help:"Where pettings are kept: external in PostgreSQL, embedded in this process, for trying out: ${enum}."`
-	DatabaseURL config.Secret `help:"PostgreSQL, as postgres://user:password@host/database."`
-	AuthURL     string        `help:"The auth service, for its signing keys. Required."`
-	Issuer      string        `help:"The issuer that tokens must name; the auth URL unless set."`
-	Audience    string        `default:"frogs" help:"The audience that tokens must name."`
+	Listen         string        `default:":8080" help:"Address of the API."`
+	Store          string        `default:"external" enum:"external,embedded" help:"Where pettings are kept: external in PostgreSQL, embedded in this process, for trying out: ${enum}."`
+	DatabaseURL    config.Secret `help:"PostgreSQL, as postgres://user:password@host/database. TLS, verified, unless sslmode=disable."`
+	DatabaseCAFile string        `name:"database-ca-file" help:"Certificates (PEM) of the authority that PostgreSQL is verified by. Default: the public authorities."`
+	AuthURL        string        `help:"The auth service, for its signing keys. Required."`
+	Issuer         string        `help:"The issuer that tokens must name; the auth URL unless set."`
+	Audience       string        `default:"frogs" help:"The audience that tokens must name."`
 }
 
 // Check returns all faults of the settings.
@@ -49,47 +50,50 @@ func (c Config) Check() error {
 type App struct {
 	drain    time.Duration
 	log      *slog.Logger
+	needs    *dependency.Set
 	close    func()
 	api, ops *httpserver.Server
 }
 
-// New opens the store, migrated, and both ports. ctx is the program's life:
-// when it ends, readiness ends with it.
+// New opens both ports. It does not wait for the database: Run does. ctx is the
+// program's life: when it ends, readiness ends with it.
 func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	log, err := c.Logger(logTo)
 	if err != nil {
 		return nil, err
 	}
-	store, closeStore, err := open(ctx, c)
+	store, needed, closeStore, err := open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	a := &App{drain: c.Drain, log: log, close: closeStore}
-	if err := a.listen(ctx, c, store); err != nil {
+	if err := a.listen(ctx, c, store, needed); err != nil {
 		closeStore()
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *App) listen(ctx context.Context, c Config, store frog.Store) error {
+func (a *App) listen(ctx context.Context, c Config, store frog.Store, needed []dependency.Dependency) error {
+	metrics := httpserver.NewRegistry()
+	feed := authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil)
+	a.needs = dependency.New(a.log, metrics, append(needed, dependency.Auth(feed))...)
 	handler, err := httpapi.New(httpapi.Config{
 		Store: store, Log: a.log, Now: time.Now,
 		Verifier: authn.NewVerifier(ctx, authn.Config{
 			JWKSURL:     strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json",
-			Revocations: authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil), Issuer: issuer(c), Audience: c.Audience,
+			Revocations: feed, Issuer: issuer(c), Audience: c.Audience,
 		}),
 	})
 	if err != nil {
 		return err
 	}
-	if a.api, err = httpserver.Listen("api", c.Listen, handler, a.log); err != nil {
+	// Ready does not fall with the database: see httpserver.Ops.
+	ready := a.needs.Reached
+	if a.api, err = httpserver.Listen("api", c.Listen, httpmw.Gate(ready)(handler), a.log); err != nil {
 		return err
 	}
-	// Ready without asking the database: without it the API answers 503 itself,
-	// and taking all replicas out of the Service would not bring it back.
-	ops := httpserver.Ops(httpserver.NewReadiness(ctx, nil), httpserver.NewRegistry())
-	a.ops, err = httpserver.Listen("ops", c.OpsListen, ops, a.log)
+	a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, ready, metrics), a.log)
 	return err
 }
 
@@ -100,28 +104,52 @@ func issuer(c Config) string {
 	return c.AuthURL
 }
 
-func open(ctx context.Context, c Config) (frog.Store, func(), error) {
+// open returns the store, what must be reached for it, and what closes it.
+func open(ctx context.Context, c Config) (frog.Store, []dependency.Dependency, func(), error) {
 	if c.Store == "embedded" {
-		return memory.New(), func() {}, nil
+		return memory.New(), nil, func() {}, nil
 	}
-	if err := Migrate(ctx, c.DatabaseURL); err != nil {
-		return nil, nil, err
-	}
-	s, err := postgres.Open(ctx, c.DatabaseURL.Reveal())
+	url, err := databaseURL(c.DatabaseURL, c.DatabaseCAFile)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return s, s.Close, nil
+	s, err := postgres.Open(ctx, url)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("LILYPAD_DATABASE_URL: %w", err)
+	}
+	migrated := false
+	return s, []dependency.Dependency{{
+		Name: "postgres", Away: frog.ErrUnavailable,
+		Check: func(ctx context.Context) error {
+			if !migrated {
+				if err := Migrate(ctx, c.DatabaseURL, c.DatabaseCAFile); err != nil {
+					return err
+				}
+				migrated = true
+			}
+			return s.Ping(ctx)
+		},
+	}}, s.Close, nil
 }
 
 // Migrate brings the database to this release's schema.
-func Migrate(ctx context.Context, database config.Secret) error {
-	ctx, cancel := context.WithTimeout(ctx, migrateWithin)
-	defer cancel()
-	if err := postgres.Migrate(ctx, database.Reveal()); err != nil {
-		return fmt.Errorf("LILYPAD_DATABASE_URL: %w", err)
+func Migrate(ctx context.Context, database config.Secret, caFile string) error {
+	url, err := databaseURL(database, caFile)
+	if err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, url); err != nil {
+		return fmt.Errorf("LILYPAD_DATABASE_URL: %w", storetls.Explain(err, "LILYPAD_DATABASE_CA_FILE"))
 	}
 	return nil
+}
+
+func databaseURL(database config.Secret, caFile string) (string, error) {
+	url, err := storetls.PostgresURL(database.Reveal(), caFile)
+	if err != nil {
+		return "", fmt.Errorf("LILYPAD_DATABASE_CA_FILE: %w", err)
+	}
+	return url, nil
 }
 
 // Addr returns where the API listens.
@@ -130,8 +158,24 @@ func (a *App) Addr() string { return a.api.Addr().String() }
 // OpsAddr returns where the operations port listens.
 func (a *App) OpsAddr() string { return a.ops.Addr().String() }
 
-// Run serves until ctx ends, lets requests finish, and closes the store.
+// Run serves until ctx ends, lets requests finish, and closes the store. Until
+// the database is reached and migrated it is not ready and every answer is 503.
+// It fails at once if waiting would be in vain.
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
-	return httpserver.Run(ctx, a.log, a.drain, a.api, a.ops)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var background sync.WaitGroup
+	var hopeless error
+	background.Go(func() {
+		if hopeless = a.needs.Await(ctx); hopeless != nil {
+			stop()
+			return
+		}
+		a.needs.Watch(ctx)
+	})
+	err := httpserver.Run(ctx, a.log, a.drain, a.api, a.ops)
+	stop()
+	background.Wait()
+	return errors.Join(err, hopeless)
 }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"lilypad.example/services/frogs/internal/app"
 	"lilypad.example/services/pkg/config"
 	"lilypad.example/services/pkg/pgtest"
+	"lilypad.example/services/pkg/tlstest"
 )
 
 // command is the shape of `frogs serve` without its Run.
@@ -39,16 +42,18 @@ func TestAllFaultsOfTheSettingsAtOnce(t *testing.T) {
 	}
 }
 
-func serve(t *testing.T, c app.Config) {
+// launch runs the service until the test ends. It may not be ready yet.
+func launch(t *testing.T, c app.Config, logTo io.Writer) *app.App {
 	t.Helper()
-	c.Common = config.Common{OpsListen: "127.0.0.1:0", LogLevel: "error", LogFormat: "json", Drain: time.Second}
+	c.Common = config.Common{OpsListen: "127.0.0.1:0", LogLevel: "info", LogFormat: "json", Drain: time.Second}
 	c.Listen, c.AuthURL, c.Audience = "127.0.0.1:0", "http://127.0.0.1:9", "frogs"
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err := app.New(ctx, c, io.Discard)
+	a, err := app.New(ctx, c, logTo)
 	if err != nil {
+		cancel()
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -59,14 +64,43 @@ func serve(t *testing.T, c app.Config) {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	for path, want := range map[string]int{"http://" + a.OpsAddr() + "/readyz": 200, "http://" + a.OpsAddr() + "/livez": 200, "http://" + a.Addr() + "/api/frogs": 401} {
+	return a
+}
+
+func serve(t *testing.T, c app.Config) {
+	t.Helper()
+	a := launch(t, c, io.Discard)
+	await(t, "ready", func() bool { return get(t, "http://"+a.OpsAddr()+"/readyz") == http.StatusOK })
+	for path, want := range map[string]int{"http://" + a.OpsAddr() + "/livez": 200, "http://" + a.Addr() + "/api/frogs": 401} {
 		if got := get(t, path); got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
 		}
 	}
 }
 
+// await returns when done does.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for: %s", what)
+		case <-again.C:
+		}
+	}
+}
+
 func get(t *testing.T, url string) int {
+	t.Helper()
+	status, _ := read(t, url)
+	return status
+}
+
+func read(t *testing.T, url string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -78,7 +112,11 @@ func get(t *testing.T, url string) int {
 		t.Fatal(err)
 	}
 	defer w.Body.Close()
-	return w.StatusCode
+	body, err := io.ReadAll(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.StatusCode, string(body)
 }
 
 func TestServesOnTheEmbeddedStore(t *testing.T) { serve(t, app.Config{Store: "embedded"}) }
@@ -87,13 +125,92 @@ func TestServesOnPostgresAfterMigratingIt(t *testing.T) {
 	serve(t, app.Config{Store: "external", DatabaseURL: config.NewSecret(pgtest.URL(t, nil))})
 }
 
-func TestAnUnreachableDatabaseIsAFaultOfTheStart(t *testing.T) {
-	c := app.Config{Store: "external", DatabaseURL: config.NewSecret("postgres://frogs:planted-secret@127.0.0.1:9/frogs"), Common: config.Common{LogLevel: "error", LogFormat: "json"}}
-	_, err := app.New(t.Context(), c, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "LILYPAD_DATABASE_URL") {
-		t.Fatalf("err = %v", err)
+func TestTheDatabaseIsVerifiedByItsAuthority(t *testing.T) {
+	ca := tlstest.NewCA(t)
+	server := pgtest.StartServerTLS(t, ca)
+	c := app.Config{Store: "external", DatabaseURL: config.NewSecret("postgres://postgres@" + server.Addr() + "/postgres"), Common: config.Common{LogLevel: "error", LogFormat: "json"}}
+	for file, want := range map[string]string{
+		"":                    "LILYPAD_DATABASE_CA_FILE names the file",
+		tlstest.NewCA(t).File: "LILYPAD_DATABASE_CA_FILE names the file",
+		"/nowhere":            "LILYPAD_DATABASE_CA_FILE: open /nowhere",
+	} {
+		c.DatabaseCAFile = file
+		a, err := app.New(t.Context(), c, io.Discard)
+		if err == nil {
+			err = a.Run(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("authority %q: error %v, want %s", file, err, want)
+		}
 	}
-	if strings.Contains(err.Error(), "planted-secret") {
-		t.Errorf("R12: the password shows: %v", err)
+	c.DatabaseCAFile = ca.File
+	serve(t, c)
+}
+
+// lines is a log.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestADatabaseThatIsNotThereYetIsWaitedForAndMayGoLater(t *testing.T) {
+	postgres := pgtest.StartServer(t)
+	postgres.Stop()
+	log := &lines{}
+	url := strings.Replace(postgres.URL(), "postgres@", "postgres:planted-secret@", 1)
+	a := launch(t, app.Config{Store: "external", DatabaseURL: config.NewSecret(url)}, log)
+	api, ops := "http://"+a.Addr()+"/api/frogs", "http://"+a.OpsAddr()
+	await(t, "a word about Postgres", func() bool { return strings.Contains(log.String(), "dependency unreachable") })
+	for path, want := range map[string]int{ops + "/livez": 200, ops + "/readyz": 503, api: 503} {
+		if got := get(t, path); got != want {
+			t.Errorf("before: %s: %d, want %d", path, got, want)
+		}
+	}
+	postgres.Start(t)
+	await(t, "ready", func() bool { return get(t, ops+"/readyz") == http.StatusOK })
+	postgres.Stop()
+	await(t, "the metric", func() bool {
+		_, metrics := read(t, ops+"/metrics")
+		return strings.Contains(metrics, `dependency_up{dependency="postgres"} 0`)
+	})
+	for path, want := range map[string]int{ops + "/livez": 200, ops + "/readyz": 200, api: 401} {
+		if got := get(t, path); got != want {
+			t.Errorf("gone again: %s: %d, want %d", path, got, want)
+		}
+	}
+	if strings.Contains(log.String(), "planted-secret") {
+		t.Errorf("the password shows: %s", log)
+	}
+}
+
+func TestADatabaseThatRefusesTheServiceIsAFaultOfTheStart(t *testing.T) {
+	u, err := url.Parse(pgtest.URL(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("nobody", "planted-secret")
+	c := app.Config{Store: "external", DatabaseURL: config.NewSecret(u.String()), Common: config.Common{LogLevel: "error", LogFormat: "json", OpsListen: "127.0.0.1:0"}, Listen: "127.0.0.1:0"}
+	a, err := app.New(t.Context(), c, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = a.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "LILYPAD_DATABASE_URL") || !strings.Contains(err.Error(), "nobody") {
+		t.Errorf("Run: %v, want a word about user nobody in LILYPAD_DATABASE_URL", err)
+	}
+	if err != nil && strings.Contains(err.Error(), "planted-secret") {
+		t.Errorf("the password shows: %v", err)
 	}
 }

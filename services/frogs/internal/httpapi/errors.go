@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -42,13 +41,12 @@ func toProblem(err error) *problem.Problem {
 
 // fail answers err, and logs it once if it is ours to mend.
 func (h handler) fail(c *gin.Context, err error) {
-	if errors.Is(err, context.Canceled) {
-		c.Abort() // the client has gone; nobody reads an answer
-		return
-	}
 	p := toProblem(err)
 	if p.Status >= http.StatusInternalServerError {
-		h.Log.ErrorContext(c, "request failed", "path", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c))
+		if httpmw.ClientLeft(c.Writer, c.Request, err) {
+			return
+		}
+		h.Log.ErrorContext(c, "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c))
 	}
 	problem.Write(c.Writer, p)
 }

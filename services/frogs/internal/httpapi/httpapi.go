@@ -45,6 +45,7 @@ func New(c Config) (http.Handler, error) {
 	router.ContextWithFallback = true
 	router.HandleMethodNotAllowed = true
 	router.RedirectTrailingSlash = false
+	router.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
 	h := handler{c}
 	h.mount(router)
 	return httpmw.Chain(router,

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -256,6 +257,30 @@ func TestT86_StoreAwayIs503WithRetryAfter(t *testing.T) {
 	}
 	if !strings.Contains(f.log.String(), "10.0.0.7") {
 		t.Error("the log does not say why")
+	}
+}
+
+func TestTheAccessLogHasTheRouteAndNotThePath(t *testing.T) {
+	f := newFixture(t, memory.New())
+	for target, route := range map[string]string{
+		"POST /api/frogs/planted-id/pet": "/api/frogs/:id/pet", "GET /api/frogs?planted-id": "/api/frogs", "GET /api/planted-id": "",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		f.log.Reset()
+		f.as(t, "ann", method, path)
+		if text := f.log.String(); !strings.Contains(text, "route="+cmp.Or(route, `""`)+" ") || strings.Contains(text, "planted-id") {
+			t.Errorf("%s: want route %q and nothing of the URL in %s", target, route, text)
+		}
+	}
+}
+
+func TestAClientThatLeavesIsNoError(t *testing.T) {
+	f := newFixture(t, away{fmt.Errorf("list frogs: %w", context.Canceled)})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/frogs", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+f.token(t, "ann", "frogs", time.Minute))
+	f.api.ServeHTTP(httptest.NewRecorder(), r) // nobody reads an answer that the contract could be held to
+	if strings.Contains(f.log.String(), "ERROR") || !strings.Contains(f.log.String(), "status=499") {
+		t.Errorf("want status 499 and no ERROR in %s", f.log)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"lilypad.example/services/frogs/internal/frog"
 	"lilypad.example/services/frogs/internal/postgres/db"
+	"lilypad.example/services/pkg/storetls"
 )
 
 //go:embed migrations/*.sql
@@ -20,18 +21,20 @@ var migrations embed.FS
 
 // Migrate brings the database at url to this release's schema and catalogue.
 // Any number of replicas may call it at the same time: goose's session lock
-// lets one work and the others wait. It leaves no connection open.
+// lets one work and the others wait. It leaves no connection open. Its error is
+// frog.ErrUnavailable if trying again may help.
 func Migrate(ctx context.Context, url string) error {
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("database URL: %w", err)
 	}
+	storetls.Postgres(&c.Config)
 	c.ConnectTimeout = dialWithin
 	if err := up(ctx, c); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return fault(ctx, "migrate", err)
 	}
 	if err := seed(ctx, c); err != nil {
-		return fmt.Errorf("seed catalogue: %w", err)
+		return fault(ctx, "seed catalogue", err)
 	}
 	return nil
 }

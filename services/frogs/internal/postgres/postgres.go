@@ -20,6 +20,7 @@ import (
 
 	"lilypad.example/services/frogs/internal/frog"
 	"lilypad.example/services/frogs/internal/postgres/db"
+	"lilypad.example/services/pkg/storetls"
 )
 
 const (
@@ -36,14 +37,16 @@ type Store struct {
 	queries *db.Queries
 }
 
-// Open returns a Store on the database at url. It does not connect: the
-// program starts, and stays up, while the database is away.
+// Open returns a Store on the database at url (see storetls.Postgres for its
+// sslmode). It does not connect: the program starts, and stays up, while the
+// database is away.
 func Open(ctx context.Context, url string) (*Store, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// pgx redacts the password in this error, but it still quotes the rest.
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
+	storetls.Postgres(&c.ConnConfig.Config)
 	c.ConnConfig.ConnectTimeout = dialWithin
 	c.MaxConnLifetime = 30 * time.Minute
 	c.MaxConnLifetimeJitter = 5 * time.Minute
@@ -55,6 +58,16 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, fmt.Errorf("database pool: %w", err)
 	}
 	return &Store{pool, db.New(pool)}, nil
+}
+
+// Ping says whether the database answers, as a primary. Its error is frog.ErrUnavailable or ctx's.
+func (s *Store) Ping(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	if err := s.pool.Ping(within); err != nil {
+		return fault(ctx, "ping", err)
+	}
+	return nil
 }
 
 // Close ends all connections, and waits for those in use.
@@ -122,7 +135,7 @@ func away(err error) bool {
 	if !ok {
 		return true
 	}
-	switch pg.Code[:2] {
+	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08", "53", "57", "58": // connection, resources, operator intervention, system
 		return true
 	}

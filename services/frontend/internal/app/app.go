@@ -21,6 +21,7 @@ import (
 	"lilypad.example/services/frontend/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/dependency"
 	"lilypad.example/services/pkg/httpserver"
 	"lilypad.example/services/pkg/log"
 )
@@ -67,11 +68,12 @@ func checkLoopback(setting, address string) error {
 type App struct {
 	drain      time.Duration
 	log        *slog.Logger
+	watched    *dependency.Set
 	pages, ops *httpserver.Server
 }
 
 // New opens both ports. It asks no other service: the frontend starts, and
-// stays up, while they are away.
+// stays ready, while they are away, for it has pages that need none.
 func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	l, err := log.New(logTo, c.LogLevel, c.LogFormat)
 	if err != nil {
@@ -81,10 +83,11 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	if issuer == "" {
 		issuer = c.AuthURL
 	}
+	feed := authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil)
 	handler, err := Handler(Dependencies{
 		Verifier: authn.NewVerifier(ctx, authn.Config{
 			JWKSURL:     strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json",
-			Revocations: authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil), Issuer: issuer, Audience: c.Audience,
+			Revocations: feed, Issuer: issuer, Audience: c.Audience,
 		}),
 		Users: user.NewDirectory(c.AuthURL, l),
 		Auth:  auth.New(c.AuthURL),
@@ -95,12 +98,12 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{drain: c.Drain, log: l}
+	metrics := httpserver.NewRegistry()
+	a := &App{drain: c.Drain, log: l, watched: dependency.New(l, metrics, dependency.Auth(feed))}
 	if a.pages, err = httpserver.Listen("pages", c.Listen, handler, l); err != nil {
 		return nil, err
 	}
-	ops := httpserver.Ops(httpserver.NewReadiness(ctx, nil), httpserver.NewRegistry())
-	if a.ops, err = httpserver.Listen("ops", c.OpsListen, ops, l); err != nil {
+	if a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, nil, metrics), l); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -114,5 +117,6 @@ func (a *App) OpsAddr() string { return a.ops.Addr().String() }
 
 // Run serves until ctx ends, and lets requests finish.
 func (a *App) Run(ctx context.Context) error {
+	go a.watched.Watch(ctx)
 	return httpserver.Run(ctx, a.log, a.drain, a.pages, a.ops)
 }

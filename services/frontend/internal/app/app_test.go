@@ -73,6 +73,9 @@ func TestStartsAndServesWhileEverythingElseIsAway(t *testing.T) {
 			t.Errorf("%s: %d, want %d", url, got, want)
 		}
 	}
+	if _, metrics := read(t, "http://"+a.OpsAddr()+"/metrics"); !strings.Contains(metrics, `dependency_up{dependency="auth"}`) {
+		t.Error("no metric says whether the auth service is there")
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
@@ -80,6 +83,12 @@ func TestStartsAndServesWhileEverythingElseIsAway(t *testing.T) {
 }
 
 func get(t *testing.T, url string) int {
+	t.Helper()
+	status, _ := read(t, url)
+	return status
+}
+
+func read(t *testing.T, url string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -91,5 +100,9 @@ func get(t *testing.T, url string) int {
 		t.Fatal(err)
 	}
 	defer w.Body.Close()
-	return w.StatusCode
+	body, err := io.ReadAll(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.StatusCode, string(body)
 }

@@ -69,6 +69,7 @@ func newRouter() (*gin.Engine, error) {
 	router.RedirectTrailingSlash = false
 	router.HandleMethodNotAllowed = true
 	router.ContextWithFallback = true
+	router.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
 	if err := router.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"html"
@@ -380,6 +381,23 @@ func TestS8_ErrorsArePagesForBrowsersAndProblemsForPrograms(t *testing.T) {
 			rec := w.Do(t.Context(), c.method, c.path, c.as, func(r *http.Request) { r.Header.Set("Accept", accept) })
 			if rec.Code != c.status || rec.Header().Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%s %s for %q: %d %s", c.method, c.path, accept, rec.Code, rec.Header().Get("Content-Type"))
+			}
+		}
+	}
+}
+
+func TestNoSessionIDOfAURLIsLogged(t *testing.T) {
+	w := world(t)
+	ann, sid := token(t, w, "ann"), fakes.SessionID("phone")
+	end := "/account/sessions/" + sid + "/end"
+	for _, status := range []int{http.StatusOK, http.StatusBadGateway} {
+		w.AccountsSay("DELETE /v1/sessions/"+sid, status)
+		for target, route := range map[string]string{"POST " + end: "/account/sessions/:sid/end", "GET " + end: "", "POST " + end + "/": "", "GET /account?ended=" + sid: "/account"} {
+			method, path, _ := strings.Cut(target, " ")
+			before := len(w.Log())
+			w.Do(t.Context(), method, path, ann)
+			if text := w.Log()[before:]; !strings.Contains(text, "route="+cmp.Or(route, `""`)+" ") || strings.Contains(text, sid) {
+				t.Errorf("%s, while the auth service says %d: want route %q and no session's id in %s", target, status, route, text)
 			}
 		}
 	}

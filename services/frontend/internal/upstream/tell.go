@@ -44,22 +44,21 @@ func (s *Service) Tell(ctx context.Context, method, path string, in any) error {
 		return fault(ctx, err)
 	}
 	defer w.Body.Close()
-	what := method + " " + path
 	switch w.StatusCode {
 	case http.StatusNoContent:
 		return nil
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("%s: %w", what, &RateLimitedError{retryAfter(w.Header)})
+		return fmt.Errorf("%s: %w", s.base, &RateLimitedError{retryAfter(w.Header)})
 	case http.StatusUnprocessableEntity:
 		var refusal struct{ Errors FieldErrors }
-		if err := s.read(ctx, what, w.Body, &refusal); err != nil {
+		if err := s.read(ctx, w.Body, &refusal); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s: %w", what, refusal.Errors)
+		return fmt.Errorf("%s: %w", s.base, refusal.Errors)
 	case http.StatusOK: // not what was agreed on
-		return fmt.Errorf("%s: %w: status 200", what, ErrUnavailable)
+		return fmt.Errorf("%s: %w: status 200", s.base, ErrUnavailable)
 	}
-	return fmt.Errorf("%s: %w", what, status(w.StatusCode))
+	return fmt.Errorf("%s: %w", s.base, status(w.StatusCode))
 }
 
 // retryAfter reads Retry-After in seconds (RFC 9110 section 10.2.3), and makes

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ func New(base string) *Service {
 
 // Do sends a request without a body in the name of ctx's user and decodes the
 // JSON answer into out. It returns one of this package's errors, wrapped, or
-// ctx's own once the client has gone.
+// ctx's own once the client has gone. No error names the path.
 func (s *Service) Do(ctx context.Context, method, path string, out any) error {
 	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -77,9 +78,9 @@ func (s *Service) Do(ctx context.Context, method, path string, out any) error {
 	}
 	defer w.Body.Close()
 	if err := status(w.StatusCode); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return fmt.Errorf("%s: %w", s.base, err)
 	}
-	return s.read(ctx, method+" "+path, w.Body, out)
+	return s.read(ctx, w.Body, out)
 }
 
 // send sends in, as JSON, unless it is nil.
@@ -110,23 +111,28 @@ func (s *Service) send(ctx context.Context, method, path string, in any) (*http.
 }
 
 // read decodes an answer of bounded length.
-func (s *Service) read(ctx context.Context, what string, body io.Reader, out any) error {
+func (s *Service) read(ctx context.Context, body io.Reader, out any) error {
 	b, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	if err != nil {
 		return fault(ctx, err)
 	}
 	if len(b) > maxAnswer {
-		return fmt.Errorf("%s: %w: answer above %d bytes", what, ErrUnavailable, maxAnswer)
+		return fmt.Errorf("%s: %w: answer above %d bytes", s.base, ErrUnavailable, maxAnswer)
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
+		return fmt.Errorf("%s: %w: %w", s.base, ErrUnavailable, err)
 	}
 	return nil
 }
 
+// fault words err without the URL that net/http puts into it: it may hold the
+// id of a session, and errors are logged.
 func fault(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }

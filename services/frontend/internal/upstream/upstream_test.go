@@ -94,3 +94,23 @@ func TestNobodyListens(t *testing.T) {
 		t.Errorf("%v, want ErrUnavailable", err)
 	}
 }
+
+func TestNoErrorNamesThePath(t *testing.T) {
+	status, closed := http.StatusOK, httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(s.Close)
+	const path = "/v1/sessions/planted-id"
+	for _, base := range []string{s.URL, closed.URL} {
+		for _, status = range []int{http.StatusOK, http.StatusNotFound, http.StatusTooManyRequests, http.StatusUnprocessableEntity, http.StatusBadGateway} {
+			for name, err := range map[string]error{
+				"Do":   upstream.New(base).Do(t.Context(), http.MethodGet, path, new(struct{ A int })),
+				"Tell": upstream.New(base).Tell(t.Context(), http.MethodDelete, path, nil),
+			} {
+				if err == nil || strings.Contains(err.Error(), "planted-id") || !strings.Contains(err.Error(), "127.0.0.1") {
+					t.Errorf("%s, status %d: want the service and not the path in %v", name, status, err)
+				}
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -9,6 +10,7 @@ import (
 	"lilypad.example/services/frontend/internal/upstream"
 	"lilypad.example/services/frontend/pages/failure"
 	"lilypad.example/services/frontend/pages/form"
+	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
 )
 
@@ -60,7 +62,7 @@ func (p *Page) refused(c *gin.Context, err error) (int, attempt) {
 	}
 	if limited, ok := errors.AsType[*upstream.RateLimitedError](err); ok {
 		failure.Limited(limited.RetryAfter).SetHeader(c.Writer.Header())
-		return http.StatusTooManyRequests, attempt{Message: "Too many attempts. Please wait a minute, then try again."}
+		return http.StatusTooManyRequests, attempt{Message: "Too many attempts. Please try again later."}
 	}
 	if errors.Is(err, upstream.ErrUnavailable) {
 		p.log.WarnContext(c, "change of password not confirmed", "error", err)
@@ -90,8 +92,5 @@ func marked(faults upstream.FieldErrors) attempt {
 
 // unreadable is for a body that is no form.
 func unreadable(err error) error {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")
-	}
-	return problem.New(http.StatusBadRequest, problem.BadRequest, "This form could not be read.")
+	return cmp.Or[error](httpmw.Unread(err), problem.New(http.StatusBadRequest, problem.BadRequest, "This form could not be read."))
 }

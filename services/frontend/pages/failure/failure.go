@@ -6,7 +6,6 @@
 package failure
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -80,7 +79,7 @@ func Away() *problem.Problem {
 
 // Limited is for what was tried too often.
 func Limited(wait time.Duration) *problem.Problem {
-	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please wait a minute, then try again.")
+	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = wait
 	return p
 }
@@ -135,12 +134,12 @@ func (f *Failures) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Pro
 
 // Write answers with err, and logs it if it is ours to mend.
 func (f *Failures) Write(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, context.Canceled) {
-		return // the client has gone; nobody reads an answer
-	}
 	p := toProblem(err)
 	if p.Status >= http.StatusInternalServerError {
-		f.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err, "request_id", httpmw.GetRequestID(r.Context()))
+		if httpmw.ClientLeft(w, r, err) {
+			return
+		}
+		f.log.ErrorContext(r.Context(), "request failed", "route", httpmw.GetRoute(r.Context()), "error", err, "request_id", httpmw.GetRequestID(r.Context()))
 	}
 	if !wantsPage(r) {
 		problem.Write(w, p)

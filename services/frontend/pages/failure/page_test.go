@@ -113,7 +113,7 @@ func TestNothingIsSaidToAClientThatHasGone(t *testing.T) {
 	f, log := open(t)
 	rec := httptest.NewRecorder()
 	f.Write(rec, ask(t, "text/html"), fmt.Errorf("list: %w", context.Canceled))
-	if rec.Body.Len() != 0 || log.Len() != 0 {
-		t.Errorf("%s %s", rec.Body, log)
+	if rec.Code != 499 || rec.Body.Len() != 0 || log.Len() != 0 {
+		t.Errorf("status %d, want 499 for the access log; body %q and log %q, want none", rec.Code, rec.Body, log)
 	}
 }

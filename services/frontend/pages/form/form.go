@@ -84,7 +84,7 @@ func message(code string) string {
 	case "invalid_fields":
 		return "Almost there: please look at the marked fields."
 	case "rate_limited":
-		return "Too many attempts. Please wait a minute, then try again."
+		return "Too many attempts. Please try again later."
 	case "unavailable":
 		return "The pond cannot be reached at the moment. Please try again shortly."
 	case "form_kept":

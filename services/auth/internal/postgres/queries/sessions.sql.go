@@ -43,6 +43,34 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 	return err
 }
 
+const endOldestSessions = `-- name: EndOldestSessions :exec
+UPDATE sessions
+SET revoked_at = $1, reason = $2, due_at = clock_timestamp()
+WHERE family IN (
+    SELECT s.family FROM sessions AS s
+    WHERE s.user_id = $3 AND s.revoked_at IS NULL AND s.ends_at > $1
+    ORDER BY s.begun_at DESC, s.family
+    OFFSET $4::int
+)
+`
+
+type EndOldestSessionsParams struct {
+	Now    *time.Time
+	Reason string
+	UserID uuid.UUID
+	Keep   int32
+}
+
+func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) error {
+	_, err := q.db.Exec(ctx, endOldestSessions,
+		arg.Now,
+		arg.Reason,
+		arg.UserID,
+		arg.Keep,
+	)
+	return err
+}
+
 const getSession = `-- name: GetSession :one
 SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason
 FROM sessions
@@ -141,56 +169,181 @@ func (q *Queries) LiveSessions(ctx context.Context, arg LiveSessionsParams) ([]L
 	return items, nil
 }
 
-const markPropagated = `-- name: MarkPropagated :one
-UPDATE sessions AS s
-SET propagated = $1
-FROM (SELECT o.family, o.propagated FROM sessions AS o WHERE o.family = $2 AND o.revoked_at IS NOT NULL FOR UPDATE) AS old
-WHERE s.family = old.family
-RETURNING (old.propagated IS NULL)::boolean AS first
+const lockAccount = `-- name: LockAccount :one
+SELECT id
+FROM users
+WHERE id = $1 AND version = $2 AND disabled_at IS NULL
+FOR NO KEY UPDATE
 `
 
-type MarkPropagatedParams struct {
-	Mark   pgtype.Int8
+type LockAccountParams struct {
+	ID      uuid.UUID
+	Version int64
+}
+
+// LockAccount waits for whoever is changing the account, and lets nobody change it before this transaction ends.
+func (q *Queries) LockAccount(ctx context.Context, arg LockAccountParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, lockAccount, arg.ID, arg.Version)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const pendingRevocation = `-- name: PendingRevocation :many
+SELECT family, reason
+FROM sessions
+WHERE family = $1 AND revoked_at IS NOT NULL AND due_at IS NOT NULL
+`
+
+type PendingRevocationRow struct {
 	Family string
+	Reason string
 }
 
-func (q *Queries) MarkPropagated(ctx context.Context, arg MarkPropagatedParams) (bool, error) {
-	row := q.db.QueryRow(ctx, markPropagated, arg.Mark, arg.Family)
-	var first bool
-	err := row.Scan(&first)
-	return first, err
+func (q *Queries) PendingRevocation(ctx context.Context, family string) ([]PendingRevocationRow, error) {
+	rows, err := q.db.Query(ctx, pendingRevocation, family)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingRevocationRow
+	for rows.Next() {
+		var i PendingRevocationRow
+		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const pruneSessions = `-- name: PruneSessions :exec
-DELETE FROM sessions
-WHERE ends_at < $1
+const pendingRevocationsOfUser = `-- name: PendingRevocationsOfUser :many
+SELECT family, reason
+FROM sessions
+WHERE user_id = $1 AND revoked_at IS NOT NULL AND due_at IS NOT NULL
 `
 
-func (q *Queries) PruneSessions(ctx context.Context, before time.Time) error {
-	_, err := q.db.Exec(ctx, pruneSessions, before)
-	return err
+type PendingRevocationsOfUserRow struct {
+	Family string
+	Reason string
+}
+
+func (q *Queries) PendingRevocationsOfUser(ctx context.Context, userID uuid.UUID) ([]PendingRevocationsOfUserRow, error) {
+	rows, err := q.db.Query(ctx, pendingRevocationsOfUser, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingRevocationsOfUserRow
+	for rows.Next() {
+		var i PendingRevocationsOfUserRow
+		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pendingSessions = `-- name: PendingSessions :many
+SELECT family, reason, (revoked_at IS NOT NULL)::boolean AS ended, due_at::timestamptz AS due_at
+FROM sessions
+WHERE due_at <= now() + make_interval(secs => $1)
+ORDER BY due_at
+LIMIT $2
+`
+
+type PendingSessionsParams struct {
+	WithinSeconds float64
+	Most          int32
+}
+
+type PendingSessionsRow struct {
+	Family string
+	Reason string
+	Ended  bool
+	DueAt  time.Time
+}
+
+func (q *Queries) PendingSessions(ctx context.Context, arg PendingSessionsParams) ([]PendingSessionsRow, error) {
+	rows, err := q.db.Query(ctx, pendingSessions, arg.WithinSeconds, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PendingSessionsRow
+	for rows.Next() {
+		var i PendingSessionsRow
+		if err := rows.Scan(
+			&i.Family,
+			&i.Reason,
+			&i.Ended,
+			&i.DueAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pruneSessions = `-- name: PruneSessions :execrows
+DELETE FROM sessions
+WHERE family IN (
+    SELECT s.family FROM sessions AS s
+    WHERE s.ends_at < $1
+    ORDER BY s.ends_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+`
+
+type PruneSessionsParams struct {
+	Before time.Time
+	Most   int32
+}
+
+// PruneSessions leaves out what another replica is deleting.
+func (q *Queries) PruneSessions(ctx context.Context, arg PruneSessionsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, pruneSessions, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const revokeSession = `-- name: RevokeSession :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2
-WHERE family = $3 AND revoked_at IS NULL
-  AND ($4::text = '' OR client = $4)
-  AND ($5::uuid IS NULL OR user_id = $5)
+SET revoked_at = $1, reason = $2, due_at = clock_timestamp() + make_interval(secs => $3)
+WHERE family = $4 AND revoked_at IS NULL
+  AND ($5::text = '' OR client = $5)
+  AND ($6::uuid IS NULL OR user_id = $6)
 `
 
 type RevokeSessionParams struct {
-	Now    *time.Time
-	Reason string
-	Family string
-	Client string
-	UserID pgtype.UUID
+	Now          *time.Time
+	Reason       string
+	GraceSeconds float64
+	Family       string
+	Client       string
+	UserID       pgtype.UUID
 }
 
+// RevokeSession leaves what it ends to the caller for a while.
 func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) error {
 	_, err := q.db.Exec(ctx, revokeSession,
 		arg.Now,
 		arg.Reason,
+		arg.GraceSeconds,
 		arg.Family,
 		arg.Client,
 		arg.UserID,
@@ -200,28 +353,71 @@ func (q *Queries) RevokeSession(ctx context.Context, arg RevokeSessionParams) er
 
 const revokeSessionsOfUser = `-- name: RevokeSessionsOfUser :exec
 UPDATE sessions
-SET revoked_at = $1, reason = $2
-WHERE user_id = $3 AND revoked_at IS NULL AND family <> $4
-  AND ($5::text = '' OR client = $5)
+SET revoked_at = $1, reason = $2, due_at = clock_timestamp() + make_interval(secs => $3)
+WHERE user_id = $4 AND revoked_at IS NULL AND family <> $5
+  AND ($6::text = '' OR client = $6)
 `
 
 type RevokeSessionsOfUserParams struct {
 	Now          *time.Time
 	Reason       string
+	GraceSeconds float64
 	UserID       uuid.UUID
 	ExceptFamily string
 	Client       string
 }
 
+// RevokeSessionsOfUser leaves what it ends to the caller for a while.
 func (q *Queries) RevokeSessionsOfUser(ctx context.Context, arg RevokeSessionsOfUserParams) error {
 	_, err := q.db.Exec(ctx, revokeSessionsOfUser,
 		arg.Now,
 		arg.Reason,
+		arg.GraceSeconds,
 		arg.UserID,
 		arg.ExceptFamily,
 		arg.Client,
 	)
 	return err
+}
+
+const revokedSessions = `-- name: RevokedSessions :many
+SELECT family, reason, revoked_at::timestamptz AS revoked_at
+FROM sessions
+WHERE revoked_at IS NOT NULL AND (revoked_at, family) > ($1::timestamptz, $2::text)
+ORDER BY revoked_at, family
+LIMIT $3
+`
+
+type RevokedSessionsParams struct {
+	Since time.Time
+	After string
+	Most  int32
+}
+
+type RevokedSessionsRow struct {
+	Family    string
+	Reason    string
+	RevokedAt time.Time
+}
+
+func (q *Queries) RevokedSessions(ctx context.Context, arg RevokedSessionsParams) ([]RevokedSessionsRow, error) {
+	rows, err := q.db.Query(ctx, revokedSessions, arg.Since, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RevokedSessionsRow
+	for rows.Next() {
+		var i RevokedSessionsRow
+		if err := rows.Scan(&i.Family, &i.Reason, &i.RevokedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const seeSessions = `-- name: SeeSessions :exec
@@ -242,106 +438,71 @@ func (q *Queries) SeeSessions(ctx context.Context, arg SeeSessionsParams) error 
 	return err
 }
 
-const unpropagatedSession = `-- name: UnpropagatedSession :many
-SELECT family, reason
-FROM sessions
-WHERE family = $1 AND revoked_at IS NOT NULL AND propagated IS NULL
+const settleChanges = `-- name: SettleChanges :exec
+UPDATE sessions
+SET due_at = NULL
+WHERE family = ANY($1::text[]) AND revoked_at IS NULL AND due_at <= $2
 `
 
-type UnpropagatedSessionRow struct {
-	Family string
-	Reason string
+type SettleChangesParams struct {
+	Families []string
+	AsOf     *time.Time
 }
 
-func (q *Queries) UnpropagatedSession(ctx context.Context, family string) ([]UnpropagatedSessionRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSession, family)
+func (q *Queries) SettleChanges(ctx context.Context, arg SettleChangesParams) error {
+	_, err := q.db.Exec(ctx, settleChanges, arg.Families, arg.AsOf)
+	return err
+}
+
+const settleRevocations = `-- name: SettleRevocations :many
+UPDATE sessions AS s
+SET due_at = NULL
+FROM (
+    SELECT o.family FROM sessions AS o
+    WHERE o.family = ANY($1::text[]) AND o.revoked_at IS NOT NULL AND o.due_at IS NOT NULL
+    ORDER BY o.family
+    FOR UPDATE
+) AS pending
+WHERE s.family = pending.family
+RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_at, s.ends_at, s.floor, s.revoked_at, s.reason
+`
+
+type SettleRevocationsRow struct {
+	Family    string
+	UserID    uuid.UUID
+	Roles     []string
+	Client    string
+	Device    string
+	BegunAt   time.Time
+	SeenAt    time.Time
+	EndsAt    time.Time
+	Floor     int64
+	RevokedAt *time.Time
+	Reason    string
+}
+
+func (q *Queries) SettleRevocations(ctx context.Context, families []string) ([]SettleRevocationsRow, error) {
+	rows, err := q.db.Query(ctx, settleRevocations, families)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []UnpropagatedSessionRow
+	var items []SettleRevocationsRow
 	for rows.Next() {
-		var i UnpropagatedSessionRow
-		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const unpropagatedSessions = `-- name: UnpropagatedSessions :many
-SELECT family, reason
-FROM sessions
-WHERE revoked_at IS NOT NULL AND ends_at > $1
-  AND (propagated IS NULL OR propagated > $2 OR propagated > $3 AND family <> ALL($4::text[]))
-ORDER BY propagated NULLS FIRST
-LIMIT $5
-`
-
-type UnpropagatedSessionsParams struct {
-	Now     time.Time
-	Last    pgtype.Int8
-	Since   pgtype.Int8
-	Present []string
-	Most    int32
-}
-
-type UnpropagatedSessionsRow struct {
-	Family string
-	Reason string
-}
-
-func (q *Queries) UnpropagatedSessions(ctx context.Context, arg UnpropagatedSessionsParams) ([]UnpropagatedSessionsRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSessions,
-		arg.Now,
-		arg.Last,
-		arg.Since,
-		arg.Present,
-		arg.Most,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []UnpropagatedSessionsRow
-	for rows.Next() {
-		var i UnpropagatedSessionsRow
-		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const unpropagatedSessionsOfUser = `-- name: UnpropagatedSessionsOfUser :many
-SELECT family, reason
-FROM sessions
-WHERE user_id = $1 AND revoked_at IS NOT NULL AND propagated IS NULL
-`
-
-type UnpropagatedSessionsOfUserRow struct {
-	Family string
-	Reason string
-}
-
-func (q *Queries) UnpropagatedSessionsOfUser(ctx context.Context, userID uuid.UUID) ([]UnpropagatedSessionsOfUserRow, error) {
-	rows, err := q.db.Query(ctx, unpropagatedSessionsOfUser, userID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []UnpropagatedSessionsOfUserRow
-	for rows.Next() {
-		var i UnpropagatedSessionsOfUserRow
-		if err := rows.Scan(&i.Family, &i.Reason); err != nil {
+		var i SettleRevocationsRow
+		if err := rows.Scan(
+			&i.Family,
+			&i.UserID,
+			&i.Roles,
+			&i.Client,
+			&i.Device,
+			&i.BegunAt,
+			&i.SeenAt,
+			&i.EndsAt,
+			&i.Floor,
+			&i.RevokedAt,
+			&i.Reason,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -4,12 +4,12 @@ VALUES (@id, @email, @name, @password_hash, @roles, @created_at, @created_at,
         CASE WHEN @disabled::boolean THEN @created_at::timestamptz END);
 
 -- name: UserByEmail :one
-SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled
+SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled, version
 FROM users
 WHERE email = @email;
 
 -- name: UserByID :one
-SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled
+SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled, version
 FROM users
 WHERE id = @id;
 
@@ -26,6 +26,15 @@ WHERE email = @email;
 -- name: EnableUser :execrows
 UPDATE users
 SET disabled_at = NULL
+WHERE email = @email;
+
+-- name: SetUserRoles :execrows
+UPDATE users
+SET roles = @roles
+WHERE email = @email;
+
+-- name: DeleteUser :execrows
+DELETE FROM users
 WHERE email = @email;
 
 -- name: ChangePassword :execrows

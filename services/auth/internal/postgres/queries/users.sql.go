@@ -67,6 +67,19 @@ func (q *Queries) CreateUser(ctx context.Context, arg CreateUserParams) error {
 	return err
 }
 
+const deleteUser = `-- name: DeleteUser :execrows
+DELETE FROM users
+WHERE email = $1
+`
+
+func (q *Queries) DeleteUser(ctx context.Context, email string) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUser, email)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const disableUser = `-- name: DisableUser :execrows
 UPDATE users
 SET disabled_at = coalesce(disabled_at, $1)
@@ -120,8 +133,27 @@ func (q *Queries) ReplacePasswordHash(ctx context.Context, arg ReplacePasswordHa
 	return result.RowsAffected(), nil
 }
 
+const setUserRoles = `-- name: SetUserRoles :execrows
+UPDATE users
+SET roles = $1
+WHERE email = $2
+`
+
+type SetUserRolesParams struct {
+	Roles []string
+	Email string
+}
+
+func (q *Queries) SetUserRoles(ctx context.Context, arg SetUserRolesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setUserRoles, arg.Roles, arg.Email)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const userByEmail = `-- name: UserByEmail :one
-SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled
+SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled, version
 FROM users
 WHERE email = $1
 `
@@ -134,6 +166,7 @@ type UserByEmailRow struct {
 	Roles        []string
 	CreatedAt    time.Time
 	Disabled     bool
+	Version      int64
 }
 
 func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow, error) {
@@ -147,12 +180,13 @@ func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow
 		&i.Roles,
 		&i.CreatedAt,
 		&i.Disabled,
+		&i.Version,
 	)
 	return i, err
 }
 
 const userByID = `-- name: UserByID :one
-SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled
+SELECT id, email, name, password_hash, roles, created_at, (disabled_at IS NOT NULL)::boolean AS disabled, version
 FROM users
 WHERE id = $1
 `
@@ -165,6 +199,7 @@ type UserByIDRow struct {
 	Roles        []string
 	CreatedAt    time.Time
 	Disabled     bool
+	Version      int64
 }
 
 func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (UserByIDRow, error) {
@@ -178,6 +213,7 @@ func (q *Queries) UserByID(ctx context.Context, id uuid.UUID) (UserByIDRow, erro
 		&i.Roles,
 		&i.CreatedAt,
 		&i.Disabled,
+		&i.Version,
 	)
 	return i, err
 }

@@ -1,13 +1,14 @@
 // Package gcra implements ratelimit.Limiter on Redis with the generic cell rate algorithm of redis_rate: one script and one small
 // key a subject, which expires by itself, and the time of Redis, so that the clocks of replicas do not matter.
 //
-// Keys contain a keyed digest of the subject, never the e-mail or network address itself (R12).
+// Keys contain a keyed digest of the subject, never the e-mail or network address itself.
 package gcra
 
 import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,59 +27,98 @@ const digestBytes = 16
 // Limiter is a ratelimit.Limiter on Redis.
 type Limiter struct {
 	limiter *redis_rate.Limiter
-	secret  func() []byte
+	secrets func() [][]byte
 	rates   ratelimit.Rates
 }
 
-// New returns a Limiter. What secret returns keys the digests in the names of keys: all replicas must have the same, and a change of it
-// forgets what was counted. Every limit must have at least one rate.
-func New(client redis.UniversalClient, secret func() []byte, rates ratelimit.Rates) (*Limiter, error) {
+// New returns a Limiter. Each secret keys digests of its own, and everything is counted under all of them: when secrets come and go,
+// counts go on, and replicas with different secrets share them as long as they have one in common. Every limit must have at least one rate.
+func New(client redis.UniversalClient, secrets func() [][]byte, rates ratelimit.Rates) (*Limiter, error) {
 	for _, limit := range ratelimit.All() {
 		if len(rates[limit]) == 0 {
 			return nil, fmt.Errorf("ratelimit: %v has no rate", limit)
 		}
 		for _, r := range rates[limit] {
-			if r.Burst < 1 || r.Period < time.Second {
+			if r.Burst < 1 || r.Period < time.Second || r.Counters < 0 {
 				return nil, fmt.Errorf("ratelimit: %v: %d in %v is no rate", limit, r.Burst, r.Period)
 			}
 		}
 	}
-	return &Limiter{redis_rate.NewLimiter(client), secret, rates}, nil
+	return &Limiter{redis_rate.NewLimiter(client), secrets, rates}, nil
 }
 
 // Allow implements ratelimit.Limiter. An answer that was lost on the way and asked for again counts twice: the strict side.
 func (l *Limiter) Allow(ctx context.Context, limit ratelimit.Limit, subject string) (ratelimit.Decision, error) {
-	rates := l.rates[limit]
-	if len(rates) == 0 {
+	counters := l.counters(limit, subject)
+	if len(counters) == 0 {
 		return ratelimit.Decision{}, fmt.Errorf("ratelimit: %v is no limit", limit)
 	}
-	for i, rate := range rates {
-		res, err := l.limiter.Allow(ctx, l.key(limit, i, subject), redis_rate.Limit{Rate: rate.Burst, Burst: rate.Burst, Period: rate.Period})
+	take := 1
+	var wait time.Duration
+	for _, c := range counters {
+		res, err := l.limiter.AllowN(ctx, c.key, c.rate, take)
 		if err != nil {
 			return ratelimit.Decision{}, failure(ctx, err)
 		}
-		if res.Allowed == 0 {
-			return ratelimit.Decision{RetryAfter: max(res.RetryAfter, time.Millisecond)}, nil
+		if res.Allowed < take {
+			take = 0 // the others are only asked how long it will take
 		}
+		// A counter is full when all of Period is taken: until one more fits.
+		wait = max(wait, res.ResetAfter+c.rate.Period/time.Duration(c.rate.Burst)-c.rate.Period)
 	}
-	return ratelimit.Decision{Allowed: true}, nil
+	if take == 1 {
+		return ratelimit.Decision{Allowed: true}, nil
+	}
+	// Redis reckons in fractions of which some are lost on the way.
+	return ratelimit.Decision{RetryAfter: wait.Truncate(time.Millisecond) + time.Millisecond}, nil
 }
 
 // Reset implements ratelimit.Limiter.
 func (l *Limiter) Reset(ctx context.Context, limit ratelimit.Limit, subject string) error {
-	for i := range l.rates[limit] {
-		if err := l.limiter.Reset(ctx, l.key(limit, i, subject)); err != nil {
+	for _, c := range l.counters(limit, subject) {
+		var err error
+		if c.shared {
+			_, err = l.limiter.AllowN(ctx, c.key, c.rate, -1)
+		} else {
+			err = l.limiter.Reset(ctx, c.key)
+		}
+		if err != nil {
 			return failure(ctx, err)
 		}
 	}
 	return nil
 }
 
-// key returns the name of a rate's key (redis_rate puts "rate:" before it), with the subject as the hash tag of Redis Cluster.
-func (l *Limiter) key(limit ratelimit.Limit, rate int, subject string) string {
-	mac := hmac.New(sha256.New, l.secret())
-	mac.Write([]byte("lilypad rate limit\x00" + limit.String() + "\x00" + limit.Subject(subject)))
-	return limit.String() + ":" + strconv.Itoa(rate) + ":{" + hex.EncodeToString(mac.Sum(nil)[:digestBytes]) + "}"
+// A counter is one key in Redis (redis_rate puts "rate:" before it).
+type counter struct {
+	key    string
+	rate   redis_rate.Limit
+	shared bool
+}
+
+// counters returns what counts a subject: for each rate, in their order, one under each secret. Digests are hash tags of Redis Cluster.
+func (l *Limiter) counters(limit ratelimit.Limit, subject string) []counter {
+	digests := make([][]byte, 0, 2)
+	for _, secret := range l.secrets() {
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte("lilypad rate limit\x00" + limit.String() + "\x00" + limit.Subject(subject)))
+		digests = append(digests, mac.Sum(nil)[:digestBytes])
+	}
+	var all []counter
+	for i, rate := range l.rates[limit] {
+		for _, digest := range digests {
+			tag := hex.EncodeToString(digest)
+			if rate.Counters > 0 {
+				tag = strconv.FormatUint(binary.BigEndian.Uint64(digest)%uint64(rate.Counters), 16)
+			}
+			all = append(all, counter{
+				key:    limit.String() + ":" + strconv.Itoa(i) + ":{" + tag + "}",
+				rate:   redis_rate.Limit{Rate: rate.Burst, Burst: rate.Burst, Period: rate.Period},
+				shared: rate.Counters > 0,
+			})
+		}
+	}
+	return all
 }
 
 // failure makes every error of Redis ErrUnavailable, except that the caller has gone away.

@@ -17,7 +17,14 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-func secret() []byte { return []byte("sixteen bytes or more") }
+func secrets(texts ...string) func() [][]byte {
+	return func() (all [][]byte) {
+		for _, text := range texts {
+			all = append(all, []byte(text))
+		}
+		return all
+	}
+}
 
 // onBoth runs a test on a real Redis and on miniredis (which is not Redis: its Lua and its expiry differ).
 func onBoth(t *testing.T, test func(t *testing.T, client *redis.Client)) {
@@ -31,7 +38,7 @@ func onBoth(t *testing.T, test func(t *testing.T, client *redis.Client)) {
 
 func newLimiter(t *testing.T, client *redis.Client, rates ratelimit.Rates) *Limiter {
 	t.Helper()
-	l, err := New(client, secret, rates)
+	l, err := New(client, secrets("sixteen bytes or more"), rates)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +71,7 @@ func take(t *testing.T, l *Limiter, limit ratelimit.Limit, subject string, n int
 	return allowed, last
 }
 
-func TestT81_AGuesserIsStoppedAndToldWhenToComeBack(t *testing.T) {
+func TestAGuesserIsStoppedAndToldWhenToComeBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 10, Period: 10 * time.Hour}))
 		allowed, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 300)
@@ -77,7 +84,7 @@ func TestT81_AGuesserIsStoppedAndToldWhenToComeBack(t *testing.T) {
 	})
 }
 
-func TestT81_SubjectsAndLimitsDoNotShare(t *testing.T) {
+func TestSubjectsAndLimitsDoNotShare(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 3, Period: 24 * time.Hour}))
 		take(t, l, ratelimit.LoginAccount, "mina@pond.example", 5)
@@ -94,7 +101,7 @@ func TestT81_SubjectsAndLimitsDoNotShare(t *testing.T) {
 	})
 }
 
-func TestT81_ReplicasShareALimitUnderParallelGuessing(t *testing.T) {
+func TestReplicasShareALimitUnderParallelGuessing(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		rates := withAccount(ratelimit.Rate{Burst: 10, Period: 24 * time.Hour})
 		replicas := []*Limiter{newLimiter(t, client, rates), newLimiter(t, client, rates), newLimiter(t, client, rates)}
@@ -118,7 +125,7 @@ func TestT81_ReplicasShareALimitUnderParallelGuessing(t *testing.T) {
 	})
 }
 
-func TestT81_SuccessGivesEverythingBack(t *testing.T) {
+func TestSuccessGivesEverythingBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, withAccount(
 			ratelimit.Rate{Burst: 3, Period: 24 * time.Hour}, ratelimit.Rate{Burst: 4, Period: 48 * time.Hour}))
@@ -133,35 +140,164 @@ func TestT81_SuccessGivesEverythingBack(t *testing.T) {
 	})
 }
 
+// clock is a miniredis whose time a test turns.
+type clock struct {
+	m   *miniredis.Miniredis
+	now time.Time
+}
+
+func newClock(m *miniredis.Miniredis) *clock {
+	c := &clock{m, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	c.turn(0)
+	return c
+}
+
+func (c *clock) turn(d time.Duration) {
+	c.now = c.now.Add(d)
+	c.m.SetTime(c.now)
+	c.m.FastForward(d)
+}
+
 // With the default rates: somebody who guesses whenever they may, day and night, gets a hundred attempts and then about three a day.
-func TestT81_AHundredConsecutiveFailures(t *testing.T) {
-	m, client := redistest.Mini(t)
-	l := newLimiter(t, client, ratelimit.DefaultRates())
-	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	turn := func(d time.Duration) {
-		now = now.Add(d)
-		m.SetTime(now)
-		m.FastForward(d)
+func TestAHundredConsecutiveFailures(t *testing.T) {
+	for _, limit := range []ratelimit.Limit{ratelimit.LoginAccount, ratelimit.LoginDevice} {
+		m, client := redistest.Mini(t)
+		l := newLimiter(t, client, ratelimit.DefaultRates())
+		clock := newClock(m)
+		guesses, _ := take(t, l, limit, "mina@pond.example", 20)
+		for range 3 * 60 {
+			clock.turn(time.Minute)
+			allowed, _ := take(t, l, limit, "mina@pond.example", 2)
+			guesses += allowed
+		}
+		if guesses != 100 {
+			t.Fatalf("%v: %d guesses in three hours", limit, guesses)
+		}
+		clock.turn(time.Minute) // now the shorter rate would allow one
+		d, err := l.Allow(t.Context(), limit, "mina@pond.example")
+		if err != nil || d.Allowed || d.RetryAfter < time.Hour || d.RetryAfter > 8*time.Hour {
+			t.Fatalf("%v: got %+v, %v: nobody is locked out for ever", limit, d, err)
+		}
+		clock.turn(d.RetryAfter)
+		if d, err := l.Allow(t.Context(), limit, "mina@pond.example"); err != nil || !d.Allowed {
+			t.Fatalf("%v: when told to come back: %+v, %v", limit, d, err)
+		}
 	}
-	turn(0)
-	guesses, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 20)
-	for range 3 * 60 {
-		turn(time.Minute)
-		allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 2)
-		guesses += allowed
+}
+
+// However often somebody asks, the answer is when every rate allows one, and not when the first to refuse would.
+func TestRetryAfterHoldsForEveryRate(t *testing.T) {
+	for name, rates := range map[string][]ratelimit.Rate{
+		"both are used up":            {{Burst: 2, Period: 2 * time.Minute}, {Burst: 2, Period: 2 * time.Hour}},
+		"the long one only":           {{Burst: 4, Period: 4 * time.Minute}, {Burst: 2, Period: 2 * time.Hour}},
+		"the short one only":          {{Burst: 2, Period: 2 * time.Minute}, {Burst: 4, Period: 2 * time.Hour}},
+		"the long one is shared":      {{Burst: 2, Period: 2 * time.Minute}, {Burst: 2, Period: 2 * time.Hour, Counters: 8}},
+		"the last of the short taken": {{Burst: 3, Period: 3 * time.Hour}, {Burst: 2, Period: 2 * time.Minute}},
+	} {
+		m, client := redistest.Mini(t)
+		l := newLimiter(t, client, withAccount(rates...))
+		clock := newClock(m)
+		_, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 3)
+		if last.Allowed || last.RetryAfter <= 0 {
+			t.Fatalf("%s: a third attempt: %+v", name, last)
+		}
+		clock.turn(last.RetryAfter - time.Second)
+		if allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1); allowed != 0 {
+			t.Errorf("%s: allowed before the %v that was said", name, last.RetryAfter)
+		}
+		clock.turn(time.Second)
+		if allowed, again := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1); allowed != 1 {
+			t.Errorf("%s: refused after the %v that was said, for %v", name, last.RetryAfter, again.RetryAfter)
+		}
 	}
-	if guesses != 100 {
-		t.Fatalf("%d guesses in three hours", guesses)
+}
+
+// A change of keys, one replica after the other, forgets nothing.
+func TestCountsSurviveAChangeOfSecrets(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		replica := func(texts ...string) *Limiter {
+			l, err := New(client, secrets(texts...), withAccount(ratelimit.Rate{Burst: 7, Period: 24 * time.Hour}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		for name, c := range map[string]struct {
+			replicas []*Limiter
+			want     int // allowed, of two attempts at each
+		}{
+			"while one key is known to all":  {[]*Limiter{replica("a"), replica("a", "b"), replica("a"), replica("b", "a"), replica("a", "b")}, 7},
+			"when the old key is gone":       {[]*Limiter{replica("c", "d"), replica("d", "c"), replica("d", "c"), replica("c", "d"), replica("d"), replica("d", "e")}, 7},
+			"with another key, all is anew":  {[]*Limiter{replica("f"), replica("g")}, 4},
+			"and nobody counts for another":  {[]*Limiter{replica("h", "i"), replica("j", "k")}, 4},
+			"whatever the order of the keys": {[]*Limiter{replica("l", "m"), replica("m", "l"), replica("l", "m"), replica("m", "l")}, 7},
+		} {
+			allowed := 0
+			for _, l := range c.replicas {
+				n, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 2)
+				allowed += n
+			}
+			if allowed != c.want {
+				t.Errorf("%s: %d attempts were allowed, want %d", name, allowed, c.want)
+			}
+		}
+		if err := replica("b", "a").Reset(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"a", "b"} {
+			if n, _ := take(t, replica(key), ratelimit.LoginAccount, "mina@pond.example", 1); n != 1 {
+				t.Errorf("under %s the count goes on after a success", key)
+			}
+		}
+	})
+}
+
+// Made-up subjects take a bounded place, with several secrets too.
+func TestSharedCountersAreBounded(t *testing.T) {
+	client := redistest.New(t)
+	const counters, most = 16, 104
+	rates := withAccount(ratelimit.Rate{Burst: 1000, Period: 24 * time.Hour, Counters: counters})
+	l, err := New(client, secrets("one", "other"), rates)
+	if err != nil {
+		t.Fatal(err)
 	}
-	turn(time.Minute) // now the shorter rate would allow one
-	d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
-	if err != nil || d.Allowed || d.RetryAfter < time.Hour || d.RetryAfter > 8*time.Hour {
-		t.Fatalf("got %+v, %v: nobody is locked out for ever", d, err)
+	for i := range 500 {
+		take(t, l, ratelimit.LoginAccount, fmt.Sprintf("nobody%d@pond.example", i), 1)
 	}
-	turn(d.RetryAfter)
-	if d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); err != nil || !d.Allowed {
-		t.Fatalf("when told to come back: %+v, %v", d, err)
+	keys, err := client.Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if len(keys) > counters {
+		t.Errorf("%d keys, want %d at most", len(keys), counters)
+	}
+	for _, key := range keys {
+		if n, err := client.MemoryUsage(t.Context(), key).Result(); err != nil || n > most {
+			t.Errorf("%s takes %d bytes, %v", key, n, err)
+		}
+	}
+}
+
+// Who has an account of their own, and its password, clears no counter that others share with it.
+func TestASuccessGivesBackOnlyItsOwnOfASharedCounter(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *redis.Client) {
+		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 10, Period: 24 * time.Hour, Counters: 1}))
+		guesses := 0
+		for range 10 {
+			n, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1)
+			guesses += n
+			if n, _ := take(t, l, ratelimit.LoginAccount, "mallory@pond.example", 1); n == 0 {
+				break
+			}
+			if err := l.Reset(t.Context(), ratelimit.LoginAccount, "mallory@pond.example"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 10)
+		if guesses += n; guesses != 10 {
+			t.Errorf("%d guesses were allowed, want 10", guesses)
+		}
+	})
 }
 
 func TestInsistingProlongsNothing(t *testing.T) {
@@ -181,7 +317,7 @@ func TestInsistingProlongsNothing(t *testing.T) {
 	}
 }
 
-func TestT81_OneCustomerIsOneAddress(t *testing.T) {
+func TestOneCustomerIsOneAddress(t *testing.T) {
 	_, client := redistest.Mini(t)
 	l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 1, Period: time.Hour}))
 	allowed := 0
@@ -194,7 +330,7 @@ func TestT81_OneCustomerIsOneAddress(t *testing.T) {
 	}
 }
 
-func TestR12_KeysNameNobodyAndExpire(t *testing.T) {
+func TestKeysNameNobodyAndExpire(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, ratelimit.DefaultRates())
 		take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1)
@@ -221,19 +357,21 @@ func TestR12_KeysNameNobodyAndExpire(t *testing.T) {
 	})
 }
 
-func TestR12_DigestsDependOnTheSecret(t *testing.T) {
+func TestDigestsDependOnTheSecret(t *testing.T) {
 	_, client := redistest.Mini(t)
 	one := newLimiter(t, client, ratelimit.DefaultRates())
-	other, err := New(client, func() []byte { return []byte("another secret") }, ratelimit.DefaultRates())
+	other, err := New(client, secrets("another secret"), ratelimit.DefaultRates())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if one.key(ratelimit.LoginAccount, 0, "mina@pond.example") == other.key(ratelimit.LoginAccount, 0, "mina@pond.example") {
-		t.Fatal("a reader of Redis could try addresses without the secret")
+	for i, c := range one.counters(ratelimit.LoginAccount, "mina@pond.example") {
+		if c.key == other.counters(ratelimit.LoginAccount, "mina@pond.example")[i].key {
+			t.Errorf("%s: a reader of Redis could try addresses without the secret", c.key)
+		}
 	}
 }
 
-func TestR10_NoAnswerIsARefusalAndItHealsAlone(t *testing.T) {
+func TestNoAnswerIsARefusalAndItHealsAlone(t *testing.T) {
 	server := redistest.Start(t)
 	opts, err := redis.ParseURL(server.URL())
 	if err != nil {
@@ -261,7 +399,7 @@ func TestR10_NoAnswerIsARefusalAndItHealsAlone(t *testing.T) {
 	}
 }
 
-func TestR10_ARedisThatCannotWriteIsUnavailable(t *testing.T) {
+func TestARedisThatCannotWriteIsUnavailable(t *testing.T) {
 	client := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction").Client(t)
 	l := newLimiter(t, client, ratelimit.DefaultRates())
 	if d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); !errors.Is(err, ratelimit.ErrUnavailable) || d.Allowed {
@@ -290,8 +428,9 @@ func TestNewRefusesWhatWouldNotLimit(t *testing.T) {
 		"a limit has none": withAccount(),
 		"no burst":         withAccount(ratelimit.Rate{Burst: 0, Period: time.Hour}),
 		"no period":        withAccount(ratelimit.Rate{Burst: 1}),
+		"fewer than none":  withAccount(ratelimit.Rate{Burst: 1, Period: time.Hour, Counters: -1}),
 	} {
-		if _, err := New(client, secret, rates); err == nil {
+		if _, err := New(client, secrets("sixteen bytes or more"), rates); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -1,0 +1,181 @@
+{{/*
+lilypad-sidecar.check: fails if an object of the app's chart leads requests to the app without the sidecar, and names all of them.
+
+A template does not see what stands around it. So this one renders the file that is being rendered a second time, and with it the
+files that are named in sidecar.templates, and looks at their objects. The second rendering carries `sidecarInspects`, which keeps it
+from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
+*/}}
+{{- define "lilypad-sidecar.check" -}}
+{{- $faults := list -}}
+{{- $context := dict "sidecarInspects" true -}}
+{{- range $key, $value := . }}{{ $_ := set $context $key $value }}{{ end -}}
+{{- $own := include "lilypad-sidecar.objects" (list .Template.Name $context) | fromJsonArray -}}
+{{- $objects := $own -}}
+{{- range .Values.sidecar.templates -}}
+  {{- $path := printf "%s/%s" $.Template.BasePath . -}}
+  {{- if ne $path $.Template.Name -}}
+    {{- $objects = concat $objects (include "lilypad-sidecar.objects" (list $path $context) | fromJsonArray) -}}
+  {{- end -}}
+{{- end -}}
+
+{{- /* The ports of the app: where the sidecar's upstreams on the loopback address are. */ -}}
+{{- $appPorts := list -}}
+{{- range $name, $address := (include "lilypad-sidecar.routes" . | fromYaml).upstreams -}}
+  {{- $url := urlParse $address -}}
+  {{- if regexMatch "^(localhost|.+\\.localhost|127\\..+|::1|::|0\\.0\\.0\\.0)$" $url.hostname -}}
+    {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) | int -}}
+    {{- $appPorts = append $appPorts $port -}}
+    {{- if has $port (list 8080 9090) -}}
+      {{- $faults = append $faults (printf "sidecar.routes.upstreams.%s: %s is the sidecar itself" $name $address) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+
+{{- /* Names that the library's own objects have. */ -}}
+{{- $name := include "lilypad-sidecar.name" . -}}
+{{- $taken := list (printf "Service %s" $name) (printf "ConfigMap %s-routes" $name) (printf "NetworkPolicy %s-sidecar" $name) -}}
+{{- range $objects -}}
+  {{- $object := printf "%s %s" .kind .metadata.name -}}
+  {{- if and (has $object $taken) (eq (.metadata.namespace | default $.Release.Namespace) $.Release.Namespace) -}}
+    {{- $faults = append $faults (printf "%s: lilypad-sidecar.resources makes an object of this kind and name; remove it or rename it" $object) -}}
+  {{- end -}}
+{{- end -}}
+
+{{- $pods := 0 -}}
+{{- range $own -}}
+  {{- $object := printf "%s %s" .kind .metadata.name -}}
+  {{- $pod := . -}}
+  {{- if ne .kind "Pod" -}}
+    {{- $pod = dig "spec" "jobTemplate" "spec" "template" (dig "spec" "template" dict .) . -}}
+  {{- end -}}
+  {{- $spec := $pod.spec | default dict -}}
+  {{- $containers := $spec.containers | default list -}}
+  {{- $sidecar := dict -}}
+  {{- range $spec.initContainers -}}
+    {{- if and (eq .name "sidecar") (not $sidecar) -}}
+      {{- $sidecar = . -}}
+    {{- else -}}
+      {{- $containers = append $containers . -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if $sidecar -}}
+    {{- $pods = add1 $pods -}}
+    {{- $labels := dig "metadata" "labels" dict $pod -}}
+    {{- if ne (include "lilypad-sidecar.selects" (list (include "lilypad-sidecar.podLabels" $ | fromYaml) $labels)) "true" -}}
+      {{- $faults = append $faults (printf "%s: the pod lacks lilypad-sidecar.podLabels, by which NetworkPolicies and the Service find it" $object) -}}
+    {{- end -}}
+    {{- if $spec.hostNetwork -}}
+      {{- $faults = append $faults (printf "%s: with hostNetwork the whole node reaches the app on its loopback address; remove it" $object) -}}
+    {{- end -}}
+    {{- $set := list -}}
+    {{- range $sidecar.env -}}
+      {{- if has .name $set -}}
+        {{- $faults = append $faults (printf "sidecar.extraEnv: %s is set by the library" .name) -}}
+      {{- end -}}
+      {{- $set = append $set .name -}}
+    {{- end -}}
+
+    {{- /* As Kubernetes resolves the name of a port: the first container that has it. */ -}}
+    {{- $named := dict -}}
+    {{- range append $containers $sidecar -}}
+      {{- range .ports -}}
+        {{- if and .name (not (hasKey $named .name)) }}{{ $_ := set $named .name .containerPort }}{{ end -}}
+      {{- end -}}
+    {{- end -}}
+
+    {{- range $container := $containers -}}
+      {{- $where := printf "%s, container %s" $object .name -}}
+      {{- if eq .name "sidecar" -}}
+        {{- $faults = append $faults (printf "%s: the name is the sidecar's; choose another" $where) -}}
+      {{- end -}}
+      {{- $probed := dict -}}
+      {{- range .ports -}}
+        {{- if .name }}{{ $_ := set $probed .name .containerPort }}{{ end -}}
+        {{- if has (.name | default "") (list "lilypad-http" "lilypad-ops") -}}
+          {{- $faults = append $faults (printf "%s: the port name %s is the sidecar's; choose another" $where .name) -}}
+        {{- end -}}
+        {{- if has (int .containerPort) (list 8080 9090) -}}
+          {{- $faults = append $faults (printf "%s: port %d is the sidecar's; choose another" $where (int .containerPort)) -}}
+        {{- else if has (int .containerPort) $appPorts -}}
+          {{- $faults = append $faults (printf "%s: port %d is declared, so that Services and probes lead to it, but only the sidecar may reach it; remove it, and have the app listen on 127.0.0.1" $where (int .containerPort)) -}}
+        {{- end -}}
+      {{- end -}}
+      {{- range $kind := list "startupProbe" "livenessProbe" "readinessProbe" "lifecycle.postStart" "lifecycle.preStop" -}}
+        {{- $handler := $container -}}
+        {{- range splitList "." $kind }}{{ $handler = get $handler . | default dict }}{{ end -}}
+        {{- range $action := list "httpGet" "tcpSocket" "grpc" -}}
+          {{- $port := (get $handler $action | default dict).port | default "" -}}
+          {{- if has (get $probed (toString $port) | default $port | int) $appPorts -}}
+            {{- $faults = append $faults (printf "%s: %s goes to port %v of the pod's address, where only the sidecar may reach the app; use a second port or exec" $where $kind $port) -}}
+          {{- end -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+
+    {{- range $objects -}}
+      {{- $object := printf "%s %s" .kind .metadata.name -}}
+      {{- $selector := dict -}}
+      {{- $ports := list -}}
+      {{- if eq .kind "Service" -}}
+        {{- $selector = dig "spec" "selector" dict . | default (dict "" "no selector") -}}
+        {{- range dig "spec" "ports" list . -}}
+          {{- $ports = append $ports (dict "port" (.targetPort | default .port)) -}}
+        {{- end -}}
+      {{- else if eq .kind "NetworkPolicy" -}}
+        {{- $selector = dig "spec" "podSelector" "matchLabels" dict . -}}
+        {{- range dig "spec" "ingress" list . -}}
+          {{- $ports = concat $ports ((. | default dict).ports | default (list dict)) -}}
+        {{- end -}}
+        {{- if dig "spec" "podSelector" "matchExpressions" list . }}{{ $ports = list }}{{ end -}}
+      {{- end -}}
+      {{- if eq (include "lilypad-sidecar.selects" (list $selector $labels)) "true" -}}
+        {{- range $appPort := uniq $appPorts -}}
+          {{- range $ports -}}
+            {{- $first := get $named (toString .port) | default .port | default 1 | int -}}
+            {{- $last := .endPort | default (ternary $first 65535 (hasKey . "port")) | int -}}
+            {{- if and (le $first $appPort) (le $appPort $last) -}}
+              {{- $faults = append $faults (printf "%s: leads to port %d of the app's pods, round the sidecar; have it lead to the sidecar (lilypad-http), or remove it" $object $appPort) -}}
+            {{- end -}}
+          {{- end -}}
+        {{- end -}}
+      {{- end -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- if not $pods -}}
+  {{- $faults = append $faults (printf "%s: no pod has lilypad-sidecar.container among its initContainers" .Template.Name) -}}
+{{- end -}}
+{{- with $faults -}}
+  {{- fail (printf "lilypad-sidecar: this chart does not keep requests to the sidecar:\n  - %s\n" (uniq . | join "\n  - ")) -}}
+{{- end -}}
+{{- end }}
+
+{{/* lilypad-sidecar.objects: takes [file, context], gives the file's objects as a JSON array, none if the file is missing. */}}
+{{- define "lilypad-sidecar.objects" -}}
+{{- $path := index . 0 -}}
+{{- $objects := list -}}
+{{- /* An empty definition replaces no other: it only makes sure that there is one. */ -}}
+{{- $text := tpl (printf "{{ define %q }}{{ end }}{{ include %q . }}" $path $path) (index . 1) -}}
+{{- range regexSplit "(?m)^---" $text -1 -}}
+  {{- $object := fromYaml . -}}
+  {{- if hasKey $object "Error" -}}
+    {{- fail (printf "lilypad-sidecar: %s: %s" $path $object.Error) -}}
+  {{- end -}}
+  {{- if eq ($object.kind | default "") "List" -}}
+    {{- $objects = concat $objects $object.items -}}
+  {{- else if $object -}}
+    {{- $objects = append $objects $object -}}
+  {{- end -}}
+{{- end -}}
+{{- $objects | toJson -}}
+{{- end }}
+
+{{/* lilypad-sidecar.selects: takes [selector, labels], says true if the labels have all that the selector asks for. */}}
+{{- define "lilypad-sidecar.selects" -}}
+{{- $labels := index . 1 -}}
+{{- $selects := true -}}
+{{- range $key, $value := index . 0 -}}
+  {{- if ne (get $labels $key | toString) (toString $value) }}{{ $selects = false }}{{ end -}}
+{{- end -}}
+{{- $selects -}}
+{{- end }}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// tombstones is how many sessions have ended before anything is measured: a
+// month of a service that ends four of them a second.
+const tombstones = 10_000_000
+
+// statements are those that go through sessions by themselves, with the values
+// that the auth service gives them (services/auth/internal/session/revoke.go).
+var statements = []struct {
+	figure, name string
+	values       map[string]string
+}{
+	{"reconcile ms at 10M tombstones", "PendingSessions", map[string]string{"within_seconds": "0", "most": "500"}},
+	{"complete stream ms at 10M tombstones", "RevokedSessions", map[string]string{"since": "(now() - interval '6 minutes')", "after": "''", "most": "1000"}},
+	{"prune ms a thousand at 10M tombstones", "PruneSessions", map[string]string{"before": "now() - interval '30 days'", "most": "1000"}},
+}
+
+// measureReconcile finds out what the auth service's background work costs when
+// there is much history: what PostgreSQL says of each statement, planning included.
+func measureReconcile(ctx context.Context, l *lab, o options, found *figures) error {
+	l.say("writing %d tombstones", tombstones)
+	// One in ten thousand is older than what is kept, one in a hundred thousand is new. The indexes are made anew: that is faster.
+	if _, err := l.psql(ctx, fmt.Sprintf(`
+SET statement_timeout = 0;
+CREATE TEMP TABLE indexes AS SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions' AND indexname <> 'sessions_pkey';
+SELECT format('DROP INDEX %%I', indexname) FROM indexes \gexec
+INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at, revoked_at, reason)
+SELECT to_char(n, 'FM0000000000000000000000'), id, '{}', 'production-frontend/frogs-frontend', 'Firefox', at, at, at + interval '30 days', at, 'logout'
+FROM generate_series(1, %d) AS n, LATERAL (SELECT CASE
+  WHEN n %% 10000 = 0 THEN now() - interval '61 days'
+  WHEN n %% 100000 = 1 THEN now() - interval '1 minute'
+  ELSE now() - interval '1 hour' - random() * interval '29 days' END AS at) AS t, (SELECT id FROM users LIMIT 1) AS u;
+SELECT indexdef FROM indexes \gexec
+VACUUM ANALYZE sessions;
+`, tombstones)); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(l.root, "services/auth/internal/postgres/queries/sessions.sql"))
+	if err != nil {
+		return err
+	}
+	for _, s := range statements {
+		statement, err := prepare(string(text), s.name, s.values)
+		if err != nil {
+			return err
+		}
+		times := make([]float64, 0, o.rounds)
+		for range o.rounds {
+			took, err := l.explain(ctx, statement)
+			if err != nil {
+				return err
+			}
+			times = append(times, took)
+		}
+		found.add(s.figure, 1, median(times))
+	}
+	return nil
+}
+
+// prepare returns the statement of that name in a file for sqlc, with values.
+func prepare(text, name string, values map[string]string) (string, error) {
+	_, statement, ok := strings.Cut(text, "-- name: "+name+" ")
+	if !ok {
+		return "", fmt.Errorf("there is no statement %s", name)
+	}
+	_, statement, _ = strings.Cut(statement, "\n")
+	statement, _, _ = strings.Cut(statement, ";")
+	for param, value := range values {
+		statement = strings.ReplaceAll(statement, "@"+param, value)
+	}
+	return statement, nil
+}
+
+var timings = regexp.MustCompile(`(?:Planning|Execution) Time: ([0-9.]+) ms`)
+
+// explain runs a statement, takes it back, and returns the milliseconds that it took.
+func (l *lab) explain(ctx context.Context, statement string) (float64, error) {
+	plan, err := l.psql(ctx, "BEGIN; EXPLAIN (ANALYZE, TIMING OFF) "+statement+"; ROLLBACK;")
+	if err != nil {
+		return 0, err
+	}
+	took := 0.0
+	for _, m := range timings.FindAllStringSubmatch(plan, -1) {
+		ms, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			return 0, err
+		}
+		took += ms
+	}
+	if took == 0 {
+		return 0, fmt.Errorf("no time in\n%s", plan)
+	}
+	return took, nil
+}

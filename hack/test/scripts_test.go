@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A project is a copy of the scripts that handle the cluster, among tools that
+// only say what they are asked for.
+type project struct {
+	root string
+	env  []string
+}
+
+// newProject makes one. docker is the text of a shell script in place of that
+// tool, and kind in place of that one.
+func newProject(t *testing.T, docker, kind string) *project {
+	t.Helper()
+	p := &project{root: t.TempDir()}
+	for _, name := range []string{"hack/up", "hack/e2e", "hack/down", "hack/lib/common.bash", "hack/airgap/versions.bash", "k8s/kind/cluster.yaml"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write(t, name, string(text))
+	}
+	const tool = "#!/bin/sh\n"
+	p.write(t, "tools/docker", tool+docker)
+	p.write(t, "tools/curl", tool+"exit 1\n")
+	// What go_tool asks: the version that is wanted, and the one that is there.
+	p.write(t, "tools/go", tool+`case "$*" in *list*) echo v1 ;; *version*) echo "mod x v1" ;; *) echo "slow work: go $*"; exit 1 ;; esac`+"\n")
+	for _, name := range []string{"helm", "kubectl"} {
+		p.write(t, "bin/"+name, tool)
+	}
+	p.write(t, "bin/kubectl.image", "node")
+	p.write(t, "bin/kind", tool+kind)
+	p.write(t, "bin/test", tool+`echo "tests against $E2E_URL"`+"\n")
+	for _, name := range []string{"engine", "dev-stores", "node-image"} {
+		p.write(t, "hack/airgap/"+name, tool+"echo slow work: "+name+"\n")
+	}
+	for _, v := range os.Environ() {
+		switch name, _, _ := strings.Cut(v, "="); name {
+		case "INGRESS_PORT", "E2E_URL", "KUBECTL", "KIND_NODE_IMAGE", "REGISTRY", "PATH":
+		default:
+			p.env = append(p.env, v)
+		}
+	}
+	p.env = append(p.env, "PATH="+filepath.Join(p.root, "tools")+":"+os.Getenv("PATH"))
+	return p
+}
+
+func (p *project) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(p.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+}
+
+// run runs a script and returns all it said, and whether it succeeded.
+func (p *project) run(t *testing.T, script string, env ...string) (string, bool) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(p.root, "hack", script))
+	cmd.Env = append(p.env, env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err == nil
+}
+
+// Answers of docker: an engine that runs and has no cluster, or one whose ingress has a port.
+const (
+	noCluster = "exit 0\n"
+	noEngine  = "echo 'no such socket' >&2; exit 1\n"
+)
+
+func clusterOn(port int, state string) string {
+	return fmt.Sprintf(`case "$*" in ps*) echo %s ;; *PortBindings*) echo %d ;; *.Image*) echo node ;; esac`+"\n", state, port)
+}
+
+// takenPort is a port on which somebody listens.
+func takenPort(t *testing.T, host string) int {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// freePort is a port on which nobody listened a moment ago.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func TestUpFindsOutBeforeSlowWorkThatItsPortCannotBeHad(t *testing.T) {
+	taken, six := takenPort(t, "127.0.0.1"), takenPort(t, "::1")
+	for name, c := range map[string]struct{ docker, port, want string }{
+		"taken":                  {noCluster, strconv.Itoa(taken), fmt.Sprintf("port %d is in use: choose another one, make up INGRESS_PORT=", taken)},
+		"taken by IPv6":          {noCluster, strconv.Itoa(six), fmt.Sprintf("port %d is in use", six)},
+		"taken, without engine":  {noEngine, strconv.Itoa(taken), fmt.Sprintf("port %d is in use", taken)},
+		"no number":              {noCluster, "http", "INGRESS_PORT is http"},
+		"too large":              {noCluster, "65536", "INGRESS_PORT is 65536"},
+		"another than it has":    {clusterOn(8090, "running"), "8080", "the cluster answers on port 8090: make up INGRESS_PORT=8090"},
+		"taken since it stopped": {clusterOn(taken, "exited"), "", fmt.Sprintf("port %d, on which the cluster answers, is in use by another program", taken)},
+	} {
+		said, ok := newProject(t, c.docker, "").run(t, "up", "INGRESS_PORT="+c.port)
+		if ok || !strings.Contains(said, c.want) {
+			t.Errorf("%s: succeeded %v, says %q, want %q", name, ok, said, c.want)
+		}
+		if strings.Contains(said, "slow work") {
+			t.Errorf("%s: says %q after slow work", name, said)
+		}
+	}
+}
+
+func TestUpGoesOnWithThePortThatItsClusterHas(t *testing.T) {
+	running := takenPort(t, "127.0.0.1") // by the cluster itself
+	said, _ := newProject(t, clusterOn(running, "running"), "").run(t, "up")
+	if !strings.Contains(said, "building the images") || strings.Contains(said, "in use") {
+		t.Errorf("says %q, want it to reach the images", said)
+	}
+}
+
+func TestWhatKindComplainsOfIsShown(t *testing.T) {
+	// As kind itself: --quiet keeps errors quiet too.
+	const kind = `case "$*" in *--quiet*) ;; *) echo "kind: no room for $2" >&2 ;; esac; exit 1` + "\n"
+	for script, c := range map[string]struct{ docker, want string }{
+		"up":   {noCluster, "kind: no room for cluster"},
+		"down": {noCluster, "kind: no room for cluster"},
+	} {
+		said, ok := newProject(t, c.docker, kind).run(t, script, fmt.Sprintf("INGRESS_PORT=%d", freePort(t)))
+		if ok || !strings.Contains(said, c.want) {
+			t.Errorf("%s: succeeded %v, says %q, want %q", script, ok, said, c.want)
+		}
+	}
+	said, ok := newProject(t, clusterOn(freePort(t), "exited"), kind).run(t, "up")
+	if ok || !strings.Contains(said, "kind: no room for kubeconfig") {
+		t.Errorf("a cluster that was stopped: succeeded %v, says %q, want what kind complains of", ok, said)
+	}
+	said, ok = newProject(t, noEngine, kind).run(t, "down")
+	if ok || !strings.Contains(said, "no such socket") {
+		t.Errorf("down without an engine: succeeded %v, says %q, want what docker complains of", ok, said)
+	}
+}
+
+func TestE2EGoesWhereTheClusterAnswers(t *testing.T) {
+	for _, port := range []int{8080, 8093} {
+		want := fmt.Sprintf("tests against http://frogs.localhost:%d\n", port)
+		if said, ok := newProject(t, clusterOn(port, "running"), "").run(t, "e2e"); !ok || !strings.HasSuffix(said, want) {
+			t.Errorf("succeeded %v, says %q, want %q", ok, said, want)
+		}
+	}
+	if said, ok := newProject(t, noEngine, "").run(t, "e2e", "E2E_URL=https://pond.example"); !ok || !strings.HasSuffix(said, "tests against https://pond.example\n") {
+		t.Errorf("another cluster: succeeded %v, says %q", ok, said)
+	}
+	for _, docker := range []string{noCluster, clusterOn(8080, "exited")} {
+		if said, ok := newProject(t, docker, "").run(t, "e2e"); ok || !strings.Contains(said, "the cluster does not run: make up") {
+			t.Errorf("no cluster: succeeded %v, says %q", ok, said)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package app_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/app"
+	"lilypad.example/services/auth/internal/user"
+)
+
+const newPassword = "another pond full of newts"
+
+func (s *service) changePassword(token api.Token, current, replacement string) answer {
+	s.t.Helper()
+	return s.do(s.request(http.MethodPost, "/v1/me/password", token.AccessToken, "application/json",
+		`{"current_password":"`+current+`","new_password":"`+replacement+`"}`), false)
+}
+
+func (s *service) mustLogin(email, password string) api.Token {
+	s.t.Helper()
+	a := s.login(email, password)
+	if a.status != http.StatusCreated {
+		s.t.Fatalf("login: %d %s", a.status, a.body)
+	}
+	return decode[api.Session](s.t, a.body).Token
+}
+
+// soonOver waits until a session is refused that was ended in the database.
+func (s *service) soonOver(token string) {
+	s.t.Helper()
+	eventually(s.t, "the session is over", func() bool { return s.refresh("app", token).status == http.StatusBadRequest })
+}
+
+func connectDatabase(t *testing.T, c *app.Config) *pgx.Conn {
+	t.Helper()
+	database, err := pgx.Connect(t.Context(), c.DatabaseURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = database.Close(context.WithoutCancel(t.Context())) })
+	return database
+}
+
+// TestALoginInFlightDoesNotOutliveAChangeOfItsAccount: while a login's password
+// is being hashed, the account changes.
+func TestALoginInFlightDoesNotOutliveAChangeOfItsAccount(t *testing.T) {
+	s, _, c := stores(t, nil)
+	for name, change := range map[string]func(email string, mine api.Token){
+		"password": func(_ string, mine api.Token) {
+			if a := s.changePassword(mine, password, newPassword); a.status != http.StatusNoContent {
+				t.Errorf("change: %d %s", a.status, a.body)
+			}
+		},
+		"disabled": func(email string, _ api.Token) { setDisabled(t, c, email, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			email := name + "@pond.test"
+			mine := s.register(email).Token
+			var all sync.WaitGroup
+			logins := make([]answer, 6)
+			for i := range logins {
+				all.Go(func() { logins[i] = s.login(email, password) })
+			}
+			change(email, mine)
+			all.Wait()
+			for _, a := range logins {
+				switch a.status {
+				case http.StatusUnauthorized:
+				case http.StatusCreated:
+					s.soonOver(decode[api.Session](t, a.body).Token.RefreshToken)
+				default:
+					t.Errorf("login: %d %s", a.status, a.body)
+				}
+			}
+		})
+	}
+}
+
+// TestAPasswordAndTheOtherSessionsChangeTogether: with the sessions locked
+// nothing changes, and trying again is all that it takes. So it is when the
+// answer was lost.
+func TestAPasswordAndTheOtherSessionsChangeTogether(t *testing.T) {
+	s, _, c := stores(t, nil)
+	mine := s.register("fred@pond.test").Token
+	other := s.mustLogin("fred@pond.test", password)
+	lock, err := connectDatabase(t, c).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Exec(t.Context(), "LOCK TABLE sessions IN SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.changePassword(mine, password, newPassword); a.status != http.StatusServiceUnavailable {
+		t.Errorf("with the sessions locked: %d %s", a.status, a.body)
+	}
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.mustLogin("fred@pond.test", password)
+	other = s.mustRefresh(other.RefreshToken)
+	for _, attempt := range []string{"again", "once more, since the answer was lost"} {
+		if a := s.changePassword(mine, password, newPassword); a.status != http.StatusNoContent {
+			t.Errorf("%s: %d %s", attempt, a.status, a.body)
+		}
+	}
+	s.mustBeOver(other.RefreshToken)
+	s.mustRefresh(mine.RefreshToken)
+	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
+		t.Errorf("the old password: %d", a.status)
+	}
+	if a := s.changePassword(mine, "not my password at all", "a third pond full of newts"); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("a wrong current password: %d %s", a.status, a.body)
+	}
+}
+
+// TestADeletedUsersSessionsEnd, also if the account is deleted by hand.
+func TestADeletedUsersSessionsEnd(t *testing.T) {
+	s, _, c := stores(t, nil)
+	database := connectDatabase(t, c)
+	for name, remove := range map[string]func(email string){
+		"command": func(email string) {
+			change(t, c, func(s *user.Service) (user.User, error) { return s.Delete(t.Context(), email) })
+		},
+		"statement": func(email string) {
+			if _, err := database.Exec(t.Context(), "DELETE FROM users WHERE email = $1", email); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := s.register(name + "@pond.test").Token
+			lines := s.follow("")
+			remove(name + "@pond.test")
+			await(t, lines, `{"sid":"`+token.Sid+`","reason":"user_deleted"}`)
+			s.mustBeOver(token.RefreshToken)
+		})
+	}
+}
+
+func TestChangedRolesReachARunningSessionAtItsNextRefresh(t *testing.T) {
+	s, _, c := stores(t, nil)
+	token := s.register("fred@pond.test").Token
+	change(t, c, func(s *user.Service) (user.User, error) {
+		return s.SetRoles(t.Context(), "fred@pond.test", []string{"warden", "keeper"})
+	})
+	eventually(t, "the roles are there", func() bool {
+		token = s.mustRefresh(token.RefreshToken)
+		return slices.Equal(token.Roles, []string{"keeper", "warden"})
+	})
+	change(t, c, func(s *user.Service) (user.User, error) { return s.SetRoles(t.Context(), "fred@pond.test", nil) })
+	eventually(t, "the roles are gone", func() bool {
+		token = s.mustRefresh(token.RefreshToken)
+		return len(token.Roles) == 0
+	})
+}
+
+// TestASessionThatNobodyUsedIsOverForEverybody who asks.
+func TestASessionThatNobodyUsedIsOverForEverybody(t *testing.T) {
+	s, redis, c := stores(t, nil)
+	token := s.register("fred@pond.test").Token
+	if err := redis.Del(t.Context(), "rf:{"+token.Sid+"}").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connectDatabase(t, c).Exec(t.Context(), "UPDATE sessions SET seen_at = now() - interval '2 hours' WHERE family = $1", token.Sid); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"refresh token": token.RefreshToken, "access token": token.AccessToken} {
+		s.mustBeInactive(name, "app", text)
+	}
+	a := s.refresh("app", token.RefreshToken)
+	if got := decode[api.OAuthError](t, a.body); got.Reason == nil || *got.Reason != api.EndIdle {
+		t.Errorf("refresh: %d %s", a.status, a.body)
+	}
+}
+
+// TestEndingThousandsOfSessionsIsOneRequest of ordinary length.
+func TestEndingThousandsOfSessionsIsOneRequest(t *testing.T) {
+	s, redis, c := stores(t, nil)
+	const many = 3000
+	token := s.register("fred@pond.test").Token
+	if _, err := connectDatabase(t, c).Exec(t.Context(), `
+		INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at)
+		SELECT left(translate(encode(sha256(n::text::bytea), 'base64'), '+/=', '-_x'), 21) || 'A', user_id, roles, client, device, begun_at, seen_at, ends_at
+		FROM sessions, generate_series(1, $2) AS n WHERE family = $1`, token.Sid, many); err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	if a := s.bearer(http.MethodDelete, "/v1/sessions", token); a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	t.Logf("ended %d sessions in %v", many+1, time.Since(started))
+	if n, err := redis.XLen(t.Context(), "revocations").Result(); err != nil || n != many+1 {
+		t.Errorf("%d entries in the stream, %v", n, err)
+	}
+	s.mustBeOver(token.RefreshToken)
+}

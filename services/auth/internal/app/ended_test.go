@@ -1,0 +1,112 @@
+package app_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	goredis "github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/pgtest"
+	"lilypad.example/services/pkg/redistest"
+)
+
+// useEverywhere sends token to every endpoint that the contract opens to access
+// tokens, and returns how each was answered. sid is what paths name.
+func (s *service) useEverywhere(token api.Token, sid string) map[string]answer {
+	s.t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answers := map[string]answer{}
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if operation.Security == nil || len(*operation.Security) != 1 {
+				continue
+			}
+			if _, ok := (*operation.Security)[0]["accessToken"]; !ok {
+				continue
+			}
+			contentType, body := "", ""
+			if operation.RequestBody != nil { // a changed password is the only one
+				contentType, body = "application/json", `{"current_password":"`+password+`","new_password":"another pond full of newts"}`
+			}
+			answers[method+" "+path] = s.do(s.request(method, strings.ReplaceAll(path, "{sid}", sid), token.AccessToken, contentType, body), false)
+		}
+	}
+	if len(answers) < 7 {
+		s.t.Fatalf("the contract opens only %d endpoints to access tokens", len(answers))
+	}
+	return answers
+}
+
+func (s *service) mustRefuseEverywhere(token api.Token, sid string) {
+	s.t.Helper()
+	for endpoint, a := range s.useEverywhere(token, sid) {
+		if a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` {
+			s.t.Errorf("%s: got %d %s, want 401", endpoint, a.status, a.body)
+		}
+	}
+}
+
+// TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce ends one of a user's two
+// sessions. Its access token must have no effect from then on, least of all on
+// the other session.
+func TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce(t *testing.T) {
+	s, redis, c := stores(t, nil)
+	for name, end := range map[string]func(s *service, ended, other api.Token){
+		"logout":     func(s *service, ended, _ api.Token) { s.revoke(ended.RefreshToken) },
+		"all others": func(s *service, _, other api.Token) { s.bearer(http.MethodDelete, "/v1/sessions?others=true", other) },
+		"by itself":  func(s *service, ended, _ api.Token) { s.bearer(http.MethodDelete, "/v1/sessions/"+ended.Sid, ended) },
+		"from the other session": func(s *service, ended, other api.Token) {
+			s.bearer(http.MethodDelete, "/v1/sessions/"+ended.Sid, other)
+		},
+		"reuse": func(s *service, ended, _ api.Token) {
+			s.mustRefresh(s.mustRefresh(ended.RefreshToken).RefreshToken)
+			s.mustBeOver(ended.RefreshToken)
+		},
+		"only the stream tells": func(s *service, ended, _ api.Token) {
+			if err := redis.XAdd(s.t.Context(), &goredis.XAddArgs{Stream: "revocations", Values: []string{"sid", ended.Sid, "reason", "reuse"}}).Err(); err != nil {
+				s.t.Fatal(err)
+			}
+			eventually(s.t, "the feed tells the verifier", func() bool {
+				return s.bearer(http.MethodGet, "/v1/me", ended).status == http.StatusUnauthorized
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &service{t: t, url: s.url, issuer: s.issuer, key: s.key, router: s.router, logs: s.logs}
+			email := strings.ReplaceAll(name, " ", "-") + "@pond.test"
+			ended := s.register(email).Token
+			other := decode[api.Session](t, s.login(email, password).body).Token
+			end(s, ended, other)
+			s.mustRefuseEverywhere(ended, other.Sid)
+			s.mustBeInactive("introspection", "app", ended.AccessToken)
+			s.mustRefresh(other.RefreshToken)
+		})
+	}
+	t.Run("everything of a disabled user", func(t *testing.T) {
+		token := s.register("disabled@pond.test").Token
+		setDisabled(t, c, "disabled@pond.test", true)
+		s.mustRefuseEverywhere(token, token.Sid)
+	})
+}
+
+// TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway: no feed can tell.
+func TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway(t *testing.T) {
+	c, key := settings(t, t.TempDir())
+	redis := redistest.Start(t)
+	c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret(pgtest.URL(t, nil)), config.NewSecret(redis.URL())
+	s := start(t, c, key)
+	ended, alive := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
+	redis.Stop()
+	setDisabled(t, c, "fred@pond.test", true)
+	s.mustRefuseEverywhere(ended, ended.Sid)
+	if a := s.bearer(http.MethodGet, "/v1/me", alive); a.status != http.StatusOK {
+		t.Errorf("a session that lives: got %d %s, want 200", a.status, a.body)
+	}
+}
