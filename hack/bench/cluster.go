@@ -121,7 +121,7 @@ func become(dir string, args []string) error {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(podFolder), 0o700), os.Symlink(dir, podFolder)); err != nil {
 		return err
 	}
-	return syscall.Exec(args[0], args, os.Environ())
+	return syscall.Exec(args[0], args, os.Environ()) //nolint:gosec // we have called ourselves with them
 }
 
 // alone gives a process that calls become its mount namespace, and if we are

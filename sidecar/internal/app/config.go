@@ -26,7 +26,7 @@ type Config struct {
 	Issuer     string `placeholder:"URL" help:"Name of the auth service as an issuer; its URL if not given."`
 
 	ClientID            string `placeholder:"ID" help:"Our name at the auth service; with a client key."`
-	ClientKeyFile       string `placeholder:"FILE" help:"Private P-256 key in PEM form that signs our assertions (RFC 7523)."`
+	ClientKeyFile       string `placeholder:"FILE" help:"Private P-256 key in PEM form that signs our assertions (RFC 7523). Changes are picked up while running."`
 	ClientAssertionFile string `placeholder:"FILE" help:"ServiceAccount token projected for audience lilypad-auth; instead of a client key."`
 
 	TrustedHops    int      `placeholder:"N" help:"Proxies in front that add to X-Forwarded-For: the client is the Nth address from its end. Default: 1 with trusted proxies, else 0: the client is the peer."`

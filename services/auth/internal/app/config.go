@@ -46,8 +46,8 @@ type Config struct {
 
 	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys of access tokens in PEM form; the first signs, all are published. With a keys secret: what that begins with, if it is empty and the file is there."`
 	RingKeysFile          string   `placeholder:"FILE" help:"Keys of refresh tokens, a line each; the first signs, all verify. With a keys secret: as above."`
-	ClientKeysFile        string   `placeholder:"FILE" help:"Public keys of clients that sign their own assertions, as JSON: {id: PEM}."`
-	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients."`
+	ClientKeysFile        string   `placeholder:"FILE" help:"Public keys (ECDSA P-256 or Ed25519) of clients that sign their own assertions, as JSON: {id: PEM}. The PEM text may hold several keys. Changes are picked up while running."`
+	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients. Needs the rights to create TokenReviews and to read the issuer discovery."`
 	EmbeddedUsersFile     string   `placeholder:"FILE" help:"Accounts that the embedded store begins with, as JSON."`
 }
 

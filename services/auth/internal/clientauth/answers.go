@@ -30,11 +30,11 @@ func (a *answers) get(sum digest) (answer, bool) {
 	return found, ok && time.Now().Before(found.expires)
 }
 
-func (a *answers) put(sum digest, added answer) {
+func (a *answers) put(sum digest, said answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.byToken == nil || len(a.byToken) >= maxAnswers {
 		a.byToken = make(map[digest]answer) // rare, and costs each token one review
 	}
-	a.byToken[sum] = added
+	a.byToken[sum] = said
 }

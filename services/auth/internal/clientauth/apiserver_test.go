@@ -49,7 +49,7 @@ func newRSA() *rsa.PrivateKey {
 // a RoundTripper, so that it also works inside a synctest bubble.
 type apiServer struct {
 	keys map[string]crypto.Signer // that it verifies with and publishes
-	took time.Duration            // what a review takes
+	took time.Duration            // what each answer takes
 	rate *rate.Limiter            // of reviews; beyond it answers 429. nil for any
 	// hidden answers discovery in its place, failing answers reviews.
 	hidden, failing func() (int, string, error)
@@ -102,13 +102,13 @@ func (s *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return reply(status, body), nil
 	}
+	select {
+	case <-time.After(s.took):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 	switch {
 	case review:
-		select {
-		case <-time.After(s.took):
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
 		return s.review(r)
 	case r.URL.Path == "/.well-known/openid-configuration":
 		return reply(http.StatusOK, `{"issuer":"`+clusterIssuer+`","jwks_uri":"https://elsewhere.example/jwks"}`), nil
@@ -175,10 +175,10 @@ func reply(status int, body string) *http.Response {
 }
 
 // A podToken is a ServiceAccount token before it is signed; the zero value is a
-// good one for the frontend, but for its jti.
+// good one for the frontend.
 type podToken struct {
-	header map[string]any // what differs
-	claims jwt.MapClaims  // what differs; nil takes a claim away
+	header map[string]any // what differs; nil takes a field away
+	claims jwt.MapClaims  // the same
 	method jwt.SigningMethod
 	key    any
 }
@@ -190,14 +190,8 @@ func (p podToken) sign(t testing.TB) string {
 		"iss": clusterIssuer, "sub": frontend, "aud": []string{clientauth.Audience}, "jti": rand.Text(),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}
-	header := map[string]any{"kid": kid}
-	for _, change := range []struct{ to, by map[string]any }{{claims, p.claims}, {header, p.header}} {
-		for name, value := range change.by {
-			if change.to[name] = value; value == nil {
-				delete(change.to, name)
-			}
-		}
-	}
+	maps.Copy(claims, p.claims)
+	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
 	if p.method == nil {
 		p.method = jwt.SigningMethodRS256
 	}
@@ -205,7 +199,9 @@ func (p podToken) sign(t testing.TB) string {
 		p.key = clusterKey()
 	}
 	token := jwt.NewWithClaims(p.method, claims)
-	maps.Copy(token.Header, header)
+	token.Header["kid"] = kid
+	maps.Copy(token.Header, p.header)
+	maps.DeleteFunc(token.Header, func(_ string, value any) bool { return value == nil })
 	text, err := token.SignedString(p.key)
 	if err != nil {
 		t.Fatal(err)

@@ -146,16 +146,13 @@ func (t *TokenReview) inspect(assertion string) (token *jwt.Token, account strin
 // ask returns nil if the API server accepts token for account, and remembers
 // the answer. trusted says that it is no forgery, whoever sends it.
 func (t *TokenReview) ask(ctx context.Context, sum digest, token *jwt.Token, account, source string, trusted bool) error {
-	now := time.Now()
-	if yes, ok := t.accepted.get(sum); ok && now.Before(yes.until) {
-		return nil // by the review that ended a moment ago
-	}
 	leave, err := t.admission.enter(ctx, source, trusted)
 	if err != nil {
 		return fmt.Errorf("%w: token review: %w", ErrUnavailable, err)
 	}
 	accepted, err := t.review(ctx, token.Raw, account)
 	leave(err == nil && !accepted)
+	now := time.Now()
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: token review: %w", ErrUnavailable, err)
