@@ -109,10 +109,11 @@ func (s *Set) Check(ctx context.Context) error {
 func (s *Set) Await(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		errs := s.check(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
 		hopeless, err := s.missing(errs)
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case hopeless:
 			return err
 		case err == nil:

@@ -75,6 +75,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func ignore(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
 
 func TestASlowRequestIsCut(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
 		text    string

@@ -137,7 +137,7 @@ func (c *Cluster) CutReplica(t testing.TB, shard int) {
 		}
 	}
 	await(t, "the replica is cut off", func(ctx context.Context) error {
-		link, err := info(ctx, c.clients[shards+shard], "replication", "master_link_status")
+		link, err := info(ctx, c.clients[shards+shard], "master_link_status")
 		if err == nil && link == "up" {
 			err = errors.New("the link is up")
 		}

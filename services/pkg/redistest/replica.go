@@ -66,7 +66,7 @@ func (s *Server) Promote(t testing.TB) {
 func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 	t.Helper()
 	from, to := primary.Client(t), s.Client(t)
-	offset, err := info(t.Context(), from, "replication", "master_repl_offset")
+	offset, err := info(t.Context(), from, "master_repl_offset")
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
 	}
@@ -75,10 +75,10 @@ func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 		t.Fatalf("redistest: %v", err)
 	}
 	await(t, "the replica catches up", func(ctx context.Context) error {
-		if link, err := info(ctx, to, "replication", "master_link_status"); err != nil || link != "up" {
+		if link, err := info(ctx, to, "master_link_status"); err != nil || link != "up" {
 			return fmt.Errorf("link to the primary is %q, %w", link, err)
 		}
-		offset, err := info(ctx, to, "replication", "slave_repl_offset")
+		offset, err := info(ctx, to, "slave_repl_offset")
 		if err != nil {
 			return err
 		}
@@ -89,9 +89,9 @@ func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 	})
 }
 
-// info returns one line of INFO.
-func info(ctx context.Context, client *redis.Client, section, name string) (string, error) {
-	text, err := client.Info(ctx, section).Result()
+// info returns one line of what a server says of its replication.
+func info(ctx context.Context, client *redis.Client, name string) (string, error) {
+	text, err := client.Info(ctx, "replication").Result()
 	if err != nil {
 		return "", err
 	}

@@ -398,7 +398,7 @@ func retryAfter(r *http.Response) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second //nolint:gosec // of 31 bits
+	return time.Duration(seconds) * time.Second
 }
 
 // unavailable leaves out the URL that net/http puts into an error: it may hold
