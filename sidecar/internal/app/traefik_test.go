@@ -21,7 +21,7 @@ http:
       forwardAuth:
         address: VERIFY/auth/verify
         authResponseHeaders: [Authorization, Cookie]
-        addAuthCookiesToResponse: [__Host-Http-lilypad, __Host-Http-lilypad-former]
+        addAuthCookiesToResponse: [__Host-Http-lilypad, __Host-Http-lilypad-former, __Host-Http-lilypad-known]
   routers:
     auth: {rule: "PathPrefix(` + "`/auth/`" + `)", service: sidecar}
     app: {rule: "PathPrefix(` + "`/`" + `)", service: app, middlewares: [lilypad]}
