@@ -14,15 +14,19 @@ import (
 // month of a service that ends four of them a second.
 const tombstones = 10_000_000
 
-// statements are those that go through sessions by themselves, with the values
-// that the auth service gives them (services/auth/internal/session/revoke.go).
-var statements = []struct {
+// A statement goes through sessions by itself, with the values that the auth
+// service gives it (services/auth/internal/session/revoke.go).
+type statement struct {
 	figure, name string
 	values       map[string]string
-}{
-	{"reconcile ms at 10M tombstones", "PendingSessions", map[string]string{"within_seconds": "0", "most": "500"}},
-	{"complete stream ms at 10M tombstones", "RevokedSessions", map[string]string{"since": "(now() - interval '6 minutes')", "after": "''", "most": "1000"}},
-	{"prune ms a thousand at 10M tombstones", "PruneSessions", map[string]string{"before": "now() - interval '30 days'", "most": "1000"}},
+}
+
+func statements() []statement {
+	return []statement{
+		{"reconcile ms at 10M tombstones", "PendingSessions", map[string]string{"within_seconds": "0", "most": "500"}},
+		{"complete stream ms at 10M tombstones", "RevokedSessions", map[string]string{"since": "(now() - interval '6 minutes')", "after": "''", "most": "1000"}},
+		{"prune ms a thousand at 10M tombstones", "PruneSessions", map[string]string{"before": "now() - interval '30 days'", "most": "1000"}},
+	}
 }
 
 // measureReconcile finds out what the auth service's background work costs when
@@ -45,18 +49,18 @@ VACUUM ANALYZE sessions;
 `, tombstones)); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(l.root, "services/auth/internal/postgres/queries/sessions.sql"))
+	text, err := os.ReadFile(filepath.Join(l.root, filepath.FromSlash("services/auth/internal/postgres/queries/sessions.sql")))
 	if err != nil {
 		return err
 	}
-	for _, s := range statements {
-		statement, err := prepare(string(text), s.name, s.values)
+	for _, s := range statements() {
+		query, err := prepare(string(text), s.name, s.values)
 		if err != nil {
 			return err
 		}
 		times := make([]float64, 0, o.rounds)
 		for range o.rounds {
-			took, err := l.explain(ctx, statement)
+			took, err := l.explain(ctx, query)
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func (p *project) write(t *testing.T, name, text string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -70,7 +71,7 @@ func (p *project) write(t *testing.T, name, text string) {
 func (p *project) run(t *testing.T, script string, env ...string) (string, bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(p.root, "hack", script))
-	cmd.Env = append(p.env, env...)
+	cmd.Env = slices.Concat(p.env, env)
 	out, err := cmd.CombinedOutput()
 	return string(out), err == nil
 }

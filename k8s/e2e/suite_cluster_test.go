@@ -13,7 +13,7 @@ import (
 // ingress. E2E_URL says where that is; E2E_CONTEXT names the cluster in KUBECONFIG,
 // which says how long access tokens live, and where something is restarted or stopped.
 func TestCluster(t *testing.T) {
-	w := &World{BaseURL: os.Getenv("E2E_URL"), Screenshots: os.Getenv("E2E_SCREENSHOTS")}
+	w := &World{BaseURL: os.Getenv("E2E_URL"), Screenshots: os.Getenv("E2E_SCREENSHOTS"), RingInSecret: true}
 	if w.BaseURL == "" {
 		t.Fatal("E2E_URL is not set: run `make e2e`, which asks the cluster")
 	}

@@ -25,6 +25,10 @@ type World struct {
 	Screenshots string // a folder, or empty
 	AccessTTL   time.Duration
 
+	// RingInSecret says that the auth service reads its ring from a Secret every
+	// few seconds, and not from a file, which may be minutes behind.
+	RingInSecret bool
+
 	// RestartAuth restarts the auth service and waits until it answers; nil
 	// where its state would be gone with it.
 	RestartAuth func(*testing.T)

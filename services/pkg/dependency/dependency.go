@@ -110,7 +110,7 @@ func (s *Set) Await(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		errs := s.check(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the program stops: what was not reached is no fault
 		}
 		hopeless, err := s.missing(errs)
 		switch {

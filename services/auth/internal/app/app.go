@@ -93,7 +93,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		families, stream = families.WithEpoch(redis.EmbeddedEpoch), stream.WithEpoch(redis.EmbeddedEpoch)
 	}
 	a.sessions = session.NewService(session.Config{
-		Store: families, Records: stores.records, Stream: stream, Ring: keys.ring, RingRead: keys.ringRead,
+		Store: families, Records: stores.records, Stream: stream, Ring: keys.ring, RingAsOf: keys.ringAsOf,
 		MaxSessions: c.MaxSessions, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
 		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics, trail),
 	})

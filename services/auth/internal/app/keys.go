@@ -96,7 +96,7 @@ func (p KeyPolicy) checkPolicy(access time.Duration) error {
 type keys struct {
 	signing  func() *signer.Keys
 	ring     func() *session.Ring
-	ringRead func() time.Time
+	ringAsOf func() time.Time
 	// run keeps them fresh until its context ends.
 	run func(context.Context)
 }
@@ -113,12 +113,21 @@ func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	return &keys{signing.Current, ring.Current, ring.Read, func(ctx context.Context) {
+	return &keys{signing.Current, ring.Current, before(ring.Read, kubeletDelay), func(ctx context.Context) {
 		var both sync.WaitGroup
 		both.Go(func() { signing.Watch(ctx, changed) })
 		both.Go(func() { ring.Watch(ctx, changed) })
 		both.Wait()
 	}}, nil
+}
+
+// kubeletDelay is how long the file of a mounted Secret may be behind the
+// Secret: the kubelet brings a change into a pod within two minutes or so.
+const kubeletDelay = 3 * time.Minute
+
+// before returns at less delay.
+func before(at func() time.Time, delay time.Duration) func() time.Time {
+	return func() time.Time { return at().Add(-delay) }
 }
 
 // reported returns a function that logs what came of a change of owner's keys.
@@ -153,7 +162,7 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 		},
 		Changed: func(ctx context.Context, change rollover.Change) { RecordKeyChange(ctx, trail, change) },
 	})
-	return &keys{signing.Current, ring.Current, ring.Read, func(ctx context.Context) {
+	return &keys{signing.Current, ring.Current, before(ring.Read, rollover.ReadTimeout), func(ctx context.Context) {
 		keeper.Run(ctx, func(err error) {
 			log.Warn("the Secret with the keys could not be brought up to date; the keys stay as they are", "error", err)
 		})

@@ -20,13 +20,13 @@ const (
 const (
 	// readEvery is how often the Secret is read.
 	readEvery = 5 * time.Second
-	// readTimeout bounds one question to the store.
-	readTimeout = 5 * time.Second
+	// ReadTimeout bounds one reading of the Secret, with what is written to it then.
+	ReadTimeout = 5 * time.Second
 	// maxSkew is how far apart the clocks of replicas may be; tokens bear no more.
 	maxSkew = 30 * time.Second
 	// Settle is the time in which a write is known to every replica, by the
 	// clock of any of them.
-	Settle = readEvery + readTimeout + maxSkew
+	Settle = readEvery + ReadTimeout + maxSkew
 )
 
 // ErrConflict says that somebody else has written since the Secret was read.
@@ -169,7 +169,7 @@ func update(ctx context.Context, store Store, edit func(data map[string][]byte) 
 }
 
 func updateOnce(ctx context.Context, store Store, edit func(map[string][]byte) (map[string][]byte, []Change, error)) (map[string][]byte, []Change, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ReadTimeout)
 	defer cancel()
 	held, err := store.Read(ctx)
 	if err != nil {

@@ -52,9 +52,10 @@ type Config struct {
 	Stream  Stream
 	// Ring returns the current ring.
 	Ring func() *Ring
-	// RingRead returns when the ring was last read from where it is kept; nil for
-	// a ring that never changes.
-	RingRead func() time.Time
+	// RingAsOf returns a moment after which the ring may have changed where it is
+	// kept: Ring has every key that was added before. Nil for a ring that never
+	// changes.
+	RingAsOf func() time.Time
 	// MaxSessions is how many sessions a user has at the most: the oldest ends.
 	// 0 for as many as they like.
 	MaxSessions int

@@ -7,20 +7,15 @@ import (
 	"time"
 )
 
-const (
-	// keyGrace is how long a replica may be behind another one with the ring: the
-	// kubelet brings a changed Secret into a pod within two minutes or so.
-	keyGrace = 3 * time.Minute
-	// maxUnknownKeys bounds what strangers can make us remember.
-	maxUnknownKeys = 1000
-)
+// maxUnknownKeys bounds what strangers can make us remember.
+const maxUnknownKeys = 1000
 
 // parse is Ring.Parse for a ring that other replicas may have read before this
-// one did. A token of an unknown key is ErrUnavailable until the ring was read
-// keyGrace after such a token was first shown, and still lacks the key.
+// one did. A token of an unknown key is ErrUnavailable until the ring is known
+// as of a moment after such a token was first shown, and still lacks the key.
 func (s *Service) parse(refreshToken string) (Token, error) {
 	t, err := s.Ring().Parse(refreshToken)
-	if errors.Is(err, ErrUnknownKey) && s.RingRead != nil && !s.unknownKeys.settled(t.KeyID, s.Now(), s.RingRead()) {
+	if errors.Is(err, ErrUnknownKey) && s.RingAsOf != nil && !s.unknownKeys.settled(t.KeyID, s.Now(), s.RingAsOf()) {
 		return Token{}, fmt.Errorf("%w: %w", ErrUnavailable, ErrUnknownKey)
 	}
 	return t, err
@@ -32,10 +27,10 @@ type unknownKeys struct {
 	first map[string]time.Time
 }
 
-// settled reports whether a ring that was read at read says for certain that it
-// does not have the key. While strangers show more keys than are remembered,
+// settled reports whether a ring that is known as of asOf says for certain that
+// it does not have the key. While strangers show more keys than are remembered,
 // nothing new is certain.
-func (u *unknownKeys) settled(id string, now, read time.Time) bool {
+func (u *unknownKeys) settled(id string, now, asOf time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	first, known := u.first[id]
@@ -48,7 +43,7 @@ func (u *unknownKeys) settled(id string, now, read time.Time) bool {
 		}
 		return false
 	}
-	return read.Sub(first) >= keyGrace
+	return asOf.After(first)
 }
 
 // forget drops what has been remembered for an hour: a key that is still shown
