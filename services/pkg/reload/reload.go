@@ -8,13 +8,20 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 )
 
-// lookEvery is how often a file is looked at. The kubelet brings a changed
-// Secret or ConfigMap into a pod within about a minute; this adds little to that.
-const lookEvery = 2 * time.Second
+const (
+	// lookEvery is how often a file is looked at. The kubelet brings a changed
+	// Secret or ConfigMap into a pod within about a minute; this adds little to that.
+	lookEvery = 2 * time.Second
+	// settled is in how many looks a file that is written in place must be the
+	// same before it counts. Until then it may be half written, and the half may
+	// be good by itself.
+	settled = 5
+)
 
 // A Text is the last good content of a text, wherever it comes from.
 type Text[T any] struct {
@@ -69,12 +76,22 @@ func (t *Text[T]) Take(text []byte) (news bool, err error) {
 }
 
 // A File is the last good content of a file.
-type File[T any] struct{ Text[T] }
+type File[T any] struct {
+	Text[T]
+	at   string // where its symbolic links led to at the last look
+	next []byte // what is there and does not count yet, and
+	seen int    // in how many looks in a row it was
+}
 
 // Open reads the file at path for the first time; then it must be good.
 func Open[T any](path string, parse func([]byte) (T, error)) (*File[T], error) {
-	f := &File[T]{Text[T]{name: path, parse: parse}}
-	if _, err := f.look(); err != nil {
+	f := &File[T]{Text: Text[T]{name: path, parse: parse}}
+	text, at, err := f.read()
+	if err == nil {
+		f.at = at
+		_, err = f.Take(text)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -99,12 +116,37 @@ func (f *File[T]) Watch(ctx context.Context, changed func(error)) {
 	}
 }
 
-// look takes the file if it differs from the last look.
+// look takes the file if it differs from the last look. A mounted volume is
+// changed as a whole, by swapping a link; any other file must have settled.
 func (f *File[T]) look() (news bool, err error) {
-	text, err := os.ReadFile(f.name)
-	if err != nil {
-		news, f.text = f.text != nil, nil
-		return news, err //nolint:wrapcheck // it names the file already
+	text, at, err := f.read()
+	switch {
+	case err != nil:
+		news, f.text, f.next = f.text != nil, nil, nil
+		return news, err
+	case f.text != nil && bytes.Equal(text, f.text):
+		f.at, f.next = at, nil
+		return f.Take(text) // it was read again
+	case at != f.at:
+		f.at, f.seen = at, settled
+	case f.next == nil || !bytes.Equal(text, f.next):
+		f.next, f.seen = text, 1
+	default:
+		f.seen++
 	}
+	if f.seen < settled {
+		return false, nil
+	}
+	f.next = nil
 	return f.Take(text)
+}
+
+// read returns what the file says, and where it is. A link that is swapped in
+// between makes the old text look new, which is no harm.
+func (f *File[T]) read() (text []byte, at string, err error) {
+	if text, err = os.ReadFile(f.name); err != nil {
+		return nil, "", err //nolint:wrapcheck // it names the file already
+	}
+	at, err = filepath.EvalSymlinks(f.name)
+	return text, at, err //nolint:wrapcheck // as above
 }

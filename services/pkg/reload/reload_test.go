@@ -37,7 +37,7 @@ func TestAFileMustBeGoodAtFirst(t *testing.T) {
 	}
 }
 
-func TestW12_EachChangeIsToldOnceAndABadOneChangesNothing(t *testing.T) {
+func TestEachChangeIsToldOnceAndABadOneChangesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "one")
 	synctest.Test(t, func(t *testing.T) {
@@ -112,6 +112,52 @@ func TestAMountedVolumeIsFollowedThroughItsLink(t *testing.T) {
 		synctest.Wait()
 		if f.Current() != "two" {
 			t.Errorf("still %q", f.Current())
+		}
+	})
+}
+
+// A file that is written in place is seen half written, and the half may be good by itself.
+func TestAHalfWrittenFileNeverCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, "all of the old")
+	synctest.Test(t, func(t *testing.T) {
+		f, err := reload.Open(path, parse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes := make(chan string, 10)
+		go f.Watch(t.Context(), func(error) { changes <- f.Current() })
+		for step, content := range []string{"", "all", "all of", "all of the", "bad", "all of the new"} {
+			write(t, path, content)
+			time.Sleep(7 * time.Second) // the bubble's clock: several looks, and the writer has stopped for them
+			synctest.Wait()
+			if f.Current() != "all of the old" || len(changes) != 0 {
+				t.Fatalf("step %d: current is %q, told %d times", step, f.Current(), len(changes))
+			}
+		}
+		time.Sleep(10 * time.Second) // the bubble's clock
+		synctest.Wait()
+		if len(changes) != 1 || <-changes != "all of the new" {
+			t.Errorf("current is %q, told %d times; want the whole file, once", f.Current(), len(changes))
+		}
+	})
+}
+
+// Who needs to know whether a change may have been missed asks when the file was read.
+func TestAnUnchangedFileIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	write(t, path, "one")
+	synctest.Test(t, func(t *testing.T) {
+		f, err := reload.Open(path, parse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := f.Read()
+		go f.Watch(t.Context(), func(err error) { t.Error("changed", err) })
+		time.Sleep(10 * time.Second) // the bubble's clock
+		synctest.Wait()
+		if read := f.Read(); read.Sub(opened) < 5*time.Second {
+			t.Errorf("read %s after it was opened, want some ten seconds", read.Sub(opened))
 		}
 	})
 }
