@@ -119,7 +119,7 @@ func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mut
 	}
 	return l.startService(ctx, program{name: name, path: l.bin("sidecar"), mute: mute}, map[string]string{
 		"AUTH_URL": "http://" + auth, "ISSUER": issuer, "ROUTES_FILE": routes,
-		"CLIENT_ASSERTION_FILE": l.cluster.tokenFile(), "ACCESS_LOG": "all",
+		"CLIENT_ASSERTION_FILE": l.cluster.tokenFile(), "ACCESS_LOG": "all", "SHUTDOWN_DELAY": "0s",
 	})
 }
 

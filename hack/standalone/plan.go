@@ -124,7 +124,7 @@ func (p plan) commands() []spec {
 		)
 	}
 	return append(commands, p.command("sidecar", p.sidecar, p.sidecarOps, map[string]string{
-		"AUTH_URL": auth, "ROUTES_FILE": p.policyFile(), "PUBLIC_SCHEME": "http",
+		"AUTH_URL": auth, "ROUTES_FILE": p.policyFile(), "PUBLIC_SCHEME": "http", "SHUTDOWN_DELAY": "0s",
 		"CLIENT_ID": clientID, "CLIENT_KEY_FILE": p.file("client-key.pem"),
 	}))
 }

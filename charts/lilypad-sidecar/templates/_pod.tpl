@@ -6,8 +6,8 @@ The two lines of an app's Deployment:
   volumes:
     {{- include "lilypad-sidecar.volumes" . | nindent 8 }}
 
-The app itself listens on 127.0.0.1 only, and sleeps in `preStop`: a native sidecar is stopped after it, so that the app must
-outlive its endpoints.
+The app itself listens on 127.0.0.1 only, and sleeps in `preStop`, for longer than the sidecar's `shutdownDelay`: it must outlive
+what the sidecar accepts.
 */}}
 {{- define "lilypad-sidecar.container" -}}
 {{- if not (hasKey . "sidecarInspects") }}{{ include "lilypad-sidecar.check" . }}{{ end -}}
@@ -45,23 +45,28 @@ outlive its endpoints.
     {{- end }}
     - {name: LILYPAD_PUBLIC_SCHEME, value: {{ .Values.sidecar.publicScheme | quote }}}
     {{- with .Values.sidecar.limits }}
+    - {name: LILYPAD_CLIENT_MEMORY, value: {{ .memory | int64 | quote }}}
     - {name: LILYPAD_MAX_CONNECTIONS, value: {{ .connections | int64 | quote }}}
+    - {name: LILYPAD_MAX_CONNECTIONS_PER_ADDRESS, value: {{ .connectionsPerAddress | int64 | quote }}}
+    - {name: LILYPAD_MAX_UPSTREAM_REQUESTS, value: {{ .upstreamRequests | int64 | quote }}}
     - {name: LILYPAD_MAX_HEADER_BYTES, value: {{ .headerBytes | int64 | quote }}}
     - {name: LILYPAD_MAX_HEADERS, value: {{ .headers | int64 | quote }}}
     - {name: LILYPAD_MAX_BODY, value: {{ .body | int64 | quote }}}
     - {name: LILYPAD_READ_HEADER_TIMEOUT, value: {{ .readHeaderTimeout | quote }}}
     - {name: LILYPAD_READ_BODY_TIMEOUT, value: {{ .readBodyTimeout | quote }}}
     - {name: LILYPAD_MIN_BODY_RATE, value: {{ .minBodyRate | int64 | quote }}}
+    - {name: LILYPAD_MAX_BODY_TIME, value: {{ .bodyTime | quote }}}
     - {name: LILYPAD_WRITE_TIMEOUT, value: {{ .writeTimeout | quote }}}
     - {name: LILYPAD_IDLE_TIMEOUT, value: {{ .idleTimeout | quote }}}
     {{- end }}
-    # The garbage collector works harder before the kernel kills.
+    # What the sidecar derives its limits from: those of the garbage collector and of the memory of clients.
     - name: GOMEMLIMIT
       valueFrom: {resourceFieldRef: {containerName: sidecar, resource: limits.memory}}
     - {name: LILYPAD_ACCESS_LOG, value: {{ .Values.sidecar.log.access | quote }}}
     - {name: LILYPAD_ACCESS_LOG_SAMPLE, value: {{ .Values.sidecar.log.sample | int64 | quote }}}
     - {name: LILYPAD_LOG_LEVEL, value: {{ .Values.sidecar.log.level | quote }}}
     - {name: LILYPAD_LOG_FORMAT, value: {{ .Values.sidecar.log.format | quote }}}
+    - {name: LILYPAD_SHUTDOWN_DELAY, value: {{ .Values.sidecar.shutdownDelay | quote }}}
     - {name: LILYPAD_DRAIN, value: {{ .Values.sidecar.drain | quote }}}
     {{- range .Values.sidecar.extraEnv }}
     - {name: {{ .name }}, value: {{ .value | quote }}}
@@ -82,6 +87,10 @@ outlive its endpoints.
     httpGet: {path: /readyz, port: lilypad-ops}
     periodSeconds: 3
     timeoutSeconds: 3
+  lifecycle:
+    # The kubelet tells a native sidecar to end after the app has: too late to tell clients. The hook runs when the pod begins to end.
+    preStop:
+      exec: {command: [/sidecar, stop]}
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532

@@ -4,6 +4,7 @@
 //	sidecar serve                      runs it; `sidecar serve --help` lists every setting
 //	sidecar check FILE                 says whether a policy file is good, and where it depends on spelling
 //	sidecar check FILE METHOD TARGET   and what a request gets, and why
+//	sidecar stop                       tells the sidecar of this container to end, for a preStop hook
 //
 // Every setting is a flag and an environment variable LILYPAD_… of the same
 // name. The policy is a YAML file (LILYPAD_ROUTES_FILE):
@@ -23,11 +24,20 @@
 // changed file counts without a restart, a bad one changes nothing.
 // docs/policy.md has the whole of it.
 //
-// What a client can take is bounded, and each bound is a setting: connections
-// (503 beyond), the size, number and time of header fields (431, 408), the size
-// and pace of bodies (413, 408), the time between requests and the time to read
-// an answer; so is the time that an upstream has for its answer (504). Overload
-// is refused at the browser's port; the operations port has nothing to do with it.
+// What a client can take is bounded, and each bound is a setting: memory and
+// connections (503 beyond), the size, number and time of header fields (431,
+// 408), the size, pace and time of bodies (413, 408), the time between requests
+// and the time to read an answer; so is the time that an upstream has for its
+// answer (504), and how many requests it has at a time (503). Overload is refused
+// at the browser's port; the operations port has nothing to do with it.
+//
+// When memory runs out, the connections that have waited longest for their
+// clients are closed, and strangers get 503 sooner than signed-in users. The
+// bound is half of GOMEMLIMIT, or of the container's limit.
+//
+// On SIGTERM it goes on accepting for LILYPAD_SHUTDOWN_DELAY, not ready; in the
+// second half each answer closes its connection. Then it stops accepting, and
+// requests in flight have LILYPAD_DRAIN to finish.
 package main
 
 import (
@@ -41,6 +51,7 @@ import (
 type cli struct {
 	Serve serve `cmd:"" help:"Run the sidecar."`
 	Check check `cmd:"" help:"Say whether a policy file is good, and what a request gets."`
+	Stop  stop  `cmd:"" help:"Tell the sidecar of this container to end, as SIGTERM does; for a preStop hook."`
 }
 
 type serve struct{ app.Config }
@@ -51,6 +62,7 @@ func (s *serve) Run(ctx context.Context, p config.Program) error {
 	if err != nil {
 		return err
 	}
+	s.LimitMemory()
 	a, err := app.New(ctx, &s.Config, log)
 	if err != nil {
 		return err

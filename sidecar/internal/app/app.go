@@ -31,6 +31,7 @@ import (
 // App is a wired sidecar.
 type App struct {
 	log      *slog.Logger
+	delay    time.Duration // between SIGTERM and the end of accepting
 	drain    time.Duration
 	sessions *session.Cache
 	routing  *routing
@@ -52,11 +53,15 @@ type door struct {
 func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
 	assertion, watchKey, err2 := openAssertion(c, log)
+	budget := http1.NewBudget(c.clientMemory())
 	forwarder := forward.New(forward.Config{
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
+		Budget: budget,
 	})
 	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
-		return forwarder.Upstream(forward.UpstreamConfig{Name: name, Address: address, HeaderTimeout: c.HeaderTimeout})
+		return forwarder.Upstream(forward.UpstreamConfig{
+			Name: name, Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
+		})
 	})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
@@ -88,7 +93,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	forms := form.NewKeeper(auth)
-	instruments := newInstruments(metrics, sessions, streams, feed)
+	instruments := newInstruments(metrics, sessions, streams, feed, budget)
 	h := &handler{
 		routing: routing, sessions: sessions, forwarder: forwarder,
 		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
@@ -101,10 +106,10 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	}
 	routing.register(metrics)
 
-	a := &App{log: log, drain: c.Drain, sessions: sessions, routing: routing, watchKey: watchKey}
-	err = a.open(ctx, "browser", c.Listen, server(c, h, h.handle))
+	a := &App{log: log, delay: c.ShutdownDelay, drain: c.Drain, sessions: sessions, routing: routing, watchKey: watchKey}
+	err = a.open(ctx, "browser", c.Listen, server(c, h, budget, h.handle))
 	if err == nil && c.VerifyListen != "" {
-		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, h.verify))
+		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, budget, h.verify))
 	}
 	if err == nil {
 		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, nil, metrics), log)
@@ -116,10 +121,11 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 }
 
 // server returns an HTTP server whose requests serve answers.
-func server(c *Config, h *handler, serve func(*http1.Exchange)) *http1.Server {
+func server(c *Config, h *handler, budget *http1.Budget, serve func(*http1.Exchange)) *http1.Server {
 	return http1.New(http1.Config{
-		Handler: serve, Ended: h.ended, Refused: h.refused, Panicked: h.panicked,
-		MaxConns: c.MaxConnections, MaxHeadBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaders, MinBodyRate: c.MinBodyRate,
+		Handler: serve, Ended: h.ended, Refused: h.refused, Panicked: h.panicked, Slow: h.slow,
+		Budget: budget, MaxConns: c.MaxConnections, MaxConnsPerIP: c.MaxConnectionsPerAddress, BodyTotalTimeout: c.MaxBodyTime,
+		MaxHeadBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaders, MinBodyRate: c.MinBodyRate,
 		HeadTimeout: c.ReadHeaderTimeout, BodyTimeout: c.ReadBodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
 	})
 }
@@ -167,15 +173,25 @@ func (a *App) Run(ctx context.Context) error {
 		return errors.Join(err, a.shutdown(opsCtx))
 	case <-ctx.Done():
 	}
+	a.announce(opsCtx)
 	a.log.InfoContext(ctx, "draining", "limit", a.drain.String())
-	for _, d := range a.doors {
-		d.server.Drain()
-	}
 	drainCtx, cancel := context.WithTimeout(opsCtx, a.drain)
 	defer cancel()
 	err := a.shutdown(drainCtx)
 	stopOps()
 	return errors.Join(err, <-opsDone)
+}
+
+// announce gives everybody in front the time to learn that this process ends:
+// for half of the delay all goes on as it was, but for readiness; for the other
+// half answers end their connections.
+func (a *App) announce(ctx context.Context) {
+	a.log.InfoContext(ctx, "ending", "accepting_for", a.delay.String())
+	<-time.After(a.delay / 2)
+	for _, d := range a.doors {
+		d.server.Drain()
+	}
+	<-time.After(a.delay - a.delay/2)
 }
 
 // shutdown ends all doors, and waits for what is on its way until ctx ends.
@@ -251,7 +267,7 @@ func (i *instruments) count(status int, reason http1.Reason) {
 	counter.Inc()
 }
 
-func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *stream.Registry[http1.Handle], feed *authn.Follower) *instruments {
+func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *stream.Registry[http1.Handle], feed *authn.Follower, budget *http1.Budget) *instruments {
 	i := &instruments{
 		counters: make(map[outcome]prometheus.Counter),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -274,7 +290,11 @@ func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *st
 		Name: "open_streams", Help: "Answers that are ended with their session.",
 	}, func() float64 { return float64(streams.Len()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "revocation_feed_silence_seconds", Help: "How long the revocation feed has not been heard; it beats every second.",
-	}, func() float64 { return feed.Silence().Seconds() }))
+	}, func() float64 { return feed.Silence().Seconds() }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "client_memory_bytes", Help: "Memory that connections and requests of clients hold, as reckoned.",
+	}, func() float64 { return float64(budget.Used()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "client_memory_limit_bytes", Help: "Memory that they may hold: close to it, those that wait longest for their clients are closed.",
+	}, func() float64 { return float64(budget.Limit()) }))
 	return i
 }
 

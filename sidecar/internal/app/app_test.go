@@ -282,33 +282,61 @@ func TestNoCookieOnWhatASharedCacheMayKeep(t *testing.T) {
 	}
 }
 
-func TestS13_A401OfTheApplicationIsReplayedOnceWithANewToken(t *testing.T) {
+func TestA401OfTheApplicationIsReplayedOnceWithANewToken(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()
 	var tokens []string
-	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
-		tokens = append(tokens, r.Header.Get("Authorization"))
-		if len(tokens) == 1 {
+	refuse := func(first int) {
+		tokens = nil
+		w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+			tokens = append(tokens, r.Header.Get("Authorization"))
+			if len(tokens) > first {
+				return false
+			}
 			rw.WriteHeader(http.StatusUnauthorized)
 			return true
 		}
-		return false
 	}
-	if r := w.get("/account", "Cookie", c); r.status != http.StatusOK || len(tokens) != 2 || tokens[0] == tokens[1] {
-		t.Errorf("%d after %q", r.status, tokens)
+	// ask sends a request, and returns what it cost.
+	ask := func(method, body string) (status, requests, calls int) {
+		before := w.auth.count()
+		r := w.send(method, "/account", body, "Cookie", c, "Sec-Fetch-Site", "same-origin")
+		return r.status, len(tokens), w.auth.count() - before
 	}
-	tokens = nil
-	w.app = func(rw http.ResponseWriter, _ *http.Request) bool {
-		tokens = append(tokens, "")
-		rw.WriteHeader(http.StatusUnauthorized)
-		return true
+	const always = 1000
+	for _, step := range []struct {
+		name, method, body      string
+		refusals                int
+		status, requests, calls int
+	}{
+		{"a token that is not accepted any more", "GET", "", 1, 200, 2, 1},
+		{"and the new one later", "HEAD", "", 1, 200, 2, 1},
+		{"an application that refuses everything", "GET", "", always, 401, 2, 1},
+		{"and goes on", "GET", "", always, 401, 1, 0},
+		{"and on", "OPTIONS", "", always, 401, 1, 0},
+		{"a request that does something", "POST", "", always, 401, 1, 0},
+		{"one with a body", "POST", "body", always, 401, 1, 0},
+		{"another one", "DELETE", "", always, 401, 1, 0},
+		{"one that accepts again", "GET", "", 0, 200, 1, 0},
+	} {
+		refuse(step.refusals)
+		status, requests, calls := ask(step.method, step.body)
+		if status != step.status || requests != step.requests || calls != step.calls {
+			t.Errorf("%s: %d after %d requests and %d calls of the auth service; want %d, %d, %d",
+				step.name, status, requests, calls, step.status, step.requests, step.calls)
+		}
+		if requests == 2 && tokens[0] == tokens[1] {
+			t.Errorf("%s: %q twice", step.name, tokens[0])
+		}
 	}
-	if r := w.get("/account", "Cookie", c); r.status != http.StatusUnauthorized || len(tokens) != 2 {
-		t.Errorf("a stubborn application: %d after %d requests", r.status, len(tokens))
-	}
-	tokens = nil
-	if r := w.send("POST", "/account", "body", "Cookie", c, "Sec-Fetch-Site", "same-origin"); r.status != http.StatusUnauthorized || len(tokens) != 1 {
-		t.Errorf("a request with a body: %d after %d requests", r.status, len(tokens))
+	// With a token of which nothing is known, what does something is not sent twice either.
+	c = w.login()
+	refuse(always)
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		tokens = nil
+		if status, requests, calls := ask(method, ""); status != 401 || requests != 1 || calls != 0 {
+			t.Errorf("%s: %d after %d requests and %d calls", method, status, requests, calls)
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ type Config struct {
 	RegisterPath string `default:"/register" help:"The application's registration page."`
 	HomePath     string `default:"/" help:"Where a browser goes after signing in without a wish."`
 
+	ShutdownDelay time.Duration `default:"5s" help:"How long to go on accepting connections after SIGTERM, before draining. In the second half each answer closes its connection."`
 	MaxSessions   int           `default:"10000" help:"Sessions kept in memory at the most."`
 	HeaderTimeout time.Duration `default:"60s" help:"How long an upstream may take to begin its answer; 504 beyond."`
 
@@ -45,12 +46,17 @@ type Config struct {
 
 	AccessLog       string `default:"all" enum:"all,sampled,errors,none" help:"Which requests are logged: ${enum}."`
 	AccessLogSample int    `default:"100" help:"With access log sampled: one of so many is logged, and each that went wrong."`
+
+	memory int64 // that the process may use; 0 for any
 }
 
-// Limits are what one client, or all of them, can take of us (R11). There is
-// none for each client address: behind an ingress all connections have one.
+// Limits are what one client, or all of them, can take of us.
 type Limits struct {
-	MaxConnections int   `default:"10000" help:"Client connections at the most; 503 beyond."`
+	ClientMemory             int64 `placeholder:"BYTES" help:"Memory that clients can take in all; beyond, the slowest are closed or new requests get 503. Default: half of GOMEMLIMIT or of the container's limit; 256 MiB without either."`
+	MaxConnections           int   `default:"10000" help:"Client connections at the most; 503 beyond."`
+	MaxConnectionsPerAddress int   `default:"0" help:"Connections of one client address (IPv6: /64 network) at the most, 0 for any number; 503 beyond. Leave it off behind an ingress: all connections have its address."`
+	MaxUpstreamRequests      int   `default:"0" help:"Requests and WebSockets at one upstream at a time, 0 for any number; 503 beyond. A quarter is kept for signed-in users."`
+
 	MaxHeaderBytes int   `default:"32768" help:"Bytes of a request line and header at the most, 32768 being all there is room for; 431 beyond."`
 	MaxHeaders     int   `default:"100" help:"Header fields of a request at the most; 431 beyond."`
 	MaxBody        int64 `default:"2147483648" help:"Bytes of a request's body at the most, 0 for any number; 413 beyond."`
@@ -58,6 +64,7 @@ type Limits struct {
 	ReadHeaderTimeout time.Duration `default:"10s" help:"How long a request's header may take from its first byte; 408 beyond."`
 	ReadBodyTimeout   time.Duration `default:"30s" help:"How long a request's body may stand still; 408 beyond."`
 	MinBodyRate       int           `default:"128" help:"Bytes a second that a body must bring, which may lag by the time it may stand still, 0 for any; 408 beyond."`
+	MaxBodyTime       time.Duration `default:"1h" help:"How long a request's body may take in all, 0 for any time; 408 beyond."`
 	WriteTimeout      time.Duration `default:"30s" help:"How long a client may take to accept each piece, of 32 KiB at the most, of an answer."`
 	IdleTimeout       time.Duration `default:"120s" help:"How long a connection may wait for its next request: longer than the ingress's, so that it closes first."`
 }
@@ -77,11 +84,20 @@ func (l *Limits) check() error {
 			faults = append(faults, fmt.Errorf("%s: %d is not between 1 and %d", n.setting, n.value, n.most))
 		}
 	}
-	if l.MaxBody < 0 {
-		faults = append(faults, fmt.Errorf("LILYPAD_MAX_BODY: %d is below zero", l.MaxBody))
-	}
-	if l.MinBodyRate < 0 {
-		faults = append(faults, fmt.Errorf("LILYPAD_MIN_BODY_RATE: %d is below zero", l.MinBodyRate))
+	for _, n := range []struct {
+		setting string
+		value   int64
+	}{
+		{"LILYPAD_CLIENT_MEMORY", l.ClientMemory},
+		{"LILYPAD_MAX_CONNECTIONS_PER_ADDRESS", int64(l.MaxConnectionsPerAddress)},
+		{"LILYPAD_MAX_UPSTREAM_REQUESTS", int64(l.MaxUpstreamRequests)},
+		{"LILYPAD_MAX_BODY", l.MaxBody},
+		{"LILYPAD_MIN_BODY_RATE", int64(l.MinBodyRate)},
+		{"LILYPAD_MAX_BODY_TIME", int64(l.MaxBodyTime)},
+	} {
+		if n.value < 0 {
+			faults = append(faults, fmt.Errorf("%s: %d is below zero", n.setting, n.value))
+		}
 	}
 	return errors.Join(append(faults,
 		config.CheckPositive("LILYPAD_READ_HEADER_TIMEOUT", l.ReadHeaderTimeout),
@@ -106,6 +122,7 @@ func (c *Config) Check() error {
 		{c.VerifyListen != "" && len(c.TrustedProxies) == 0, "LILYPAD_VERIFY_LISTEN needs LILYPAD_TRUSTED_PROXIES: who may ask there is given access tokens"},
 		{c.MaxSessions < 1, "LILYPAD_MAX_SESSIONS must be 1 at least"},
 		{c.HeaderTimeout <= 0, "LILYPAD_HEADER_TIMEOUT must be above zero"},
+		{c.ShutdownDelay < 0, "LILYPAD_SHUTDOWN_DELAY must not be below zero"},
 		{c.AccessLogSample < 1, "LILYPAD_ACCESS_LOG_SAMPLE must be 1 at least"},
 	} {
 		if rule.bad {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +89,7 @@ func (h *handler) handle(x *http1.Exchange) {
 		}
 	}
 	v := visitor{by: by}
-	if !h.admit(x, r, &v) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
+	if !h.admit(x, r, &v) || !h.reserve(x, v.signedIn()) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
 		return
 	}
 	h.forward(x, upstream, client, &v)
@@ -105,6 +104,9 @@ const (
 func (h *handler) own(x *http1.Exchange, by authclient.Presenter) {
 	caller := endpoints.Caller{By: by, Former: cookie.ReadFormer(x.Request.Header), Known: cookie.ReadKnown(x.Request.Header)}
 	caller.Cookie, caller.State = cookie.Read(x.Request.Header)
+	if !h.reserve(x, h.known(x)) {
+		return
+	}
 	x.ServeNetHTTP(h.endpoints.Handler(caller), endpoints.MaxBody)
 }
 
@@ -176,6 +178,9 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	}
 	// A client that leaves while the auth service is asked is noticed: the wait
 	// ends with the exchange. How long it may take is the auth client's to say.
+	if err := x.Reserve(false); err != nil {
+		return err
+	}
 	x.Guard(nil)
 	return h.accept(v, func() (session.View, error) { return h.sessions.Get(x.Context(), value, v.by) })
 }
@@ -268,48 +273,58 @@ func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 	return p
 }
 
-// forward sends x to its upstream. A 401 of the upstream is taken once for a
-// token that it does not accept any more, and the request is sent again with
-// another one: if it has no body, which would be gone.
+// forward sends x to its upstream. A 401 of the upstream is taken for a token
+// that it does not accept any more, and a request that does nothing is sent
+// again with another one, once.
 func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forward.Client, v *visitor) {
-	if v.signedIn() && !x.Request.Body.Empty() {
-		defer h.watch(x, v)()
+	if v.signedIn() {
+		x.Tie(v.view.SessionID, v.view.End)
 	}
 	res, err := up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
-	if err == nil && res.Status() == http.StatusUnauthorized && v.signedIn() && x.Request.Body.Empty() {
-		if h.renew(x, v) {
-			res.Discard()
-			res, err = up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
+	if err == nil && res.Status() == http.StatusUnauthorized && v.signedIn() && x.Request.Safe() && h.renew(x, v) {
+		res.Discard()
+		res, err = up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
+		if err == nil && res.Status() == http.StatusUnauthorized {
+			h.sessions.Refused(v.view.Cookie, v.view.Authorization)
 		}
 	}
 	if err != nil {
 		h.failUpstream(x, err)
 		return
 	}
-	if v.signedIn() && x.Request.Body.Empty() && long(res) {
-		defer h.watch(x, v)()
-	}
 	// An error here is in the exchange's facts, and so in the access log.
 	_ = res.Relay(responseEdit(res.Header(), v, time.Since(x.Start())))
 }
 
-// longAnswer is from where an answer may take as long as a revocation.
-const longAnswer = 256 << 10
-
-// long reports whether an answer may outlive its session: a WebSocket, an
-// answer of unknown length such as an event stream, or a large download.
-func long(res *forward.Response) bool {
-	if res.Status() == http.StatusSwitchingProtocols {
-		return true
+// reserve takes the memory that x costs. It has answered when it returns false.
+// Where nobody has asked who sent x, as on public routes, that is found out when
+// strangers find no room.
+func (h *handler) reserve(x *http1.Exchange, known bool) bool {
+	err := x.Reserve(known)
+	if err != nil && !known && h.known(x) {
+		err = x.Reserve(true)
 	}
-	length, err := strconv.ParseInt(res.Header().Get("Content-Length"), 10, 64)
-	return err != nil || length > longAnswer
+	if err != nil {
+		h.failOverload(x, err)
+	}
+	return err == nil
 }
 
-// watch has x ended with v's session, until what it returns is called.
-func (h *handler) watch(x *http1.Exchange, v *visitor) (done func()) {
-	done = h.streams.Add(v.view.SessionID, x.Handle(), v.view.End)
-	if _, revoked := h.feed.Revoked(v.view.SessionID); revoked { // between the look at the session and now
+// known reports whether x comes from who is signed in, as far as memory knows.
+func (h *handler) known(x *http1.Exchange) bool {
+	value, state := cookie.Read(x.Request.Header)
+	if state != cookie.One {
+		return false
+	}
+	_, err := h.sessions.Fresh(value)
+	return err == nil
+}
+
+// slow has an exchange that takes long ended with the session that it is tied
+// to, until what it returns is called. The common one never comes here.
+func (h *handler) slow(x http1.Handle, session string, end time.Time) (done func()) {
+	done = h.streams.Add(session, x, end)
+	if _, revoked := h.feed.Revoked(session); revoked { // between the look at the session and now
 		x.Abort()
 	}
 	return done
@@ -375,10 +390,29 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 	if x.Over() != http1.ReasonNone {
 		return // the client has gone
 	}
+	if _, ok := errors.AsType[*http1.Fault](err); ok {
+		h.failOverload(x, err)
+		return
+	}
 	h.log.Warn("session could not be looked up", "error", err, "request_id", x.ID())
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Your session cannot be checked at the moment. You are still signed in: please try again shortly.")
 	p.RetryAfter = authclient.RetryAfter(err)
 	h.refuse(x, nil, p)
+}
+
+// failOverload answers when there is no memory for x, as a fault says.
+func (h *handler) failOverload(x *http1.Exchange, err error) {
+	if fault, ok := errors.AsType[*http1.Fault](err); ok {
+		x.Fail(fault.Reason)
+	}
+	h.refuse(x, nil, busy())
+}
+
+// busy asks to come again soon.
+func busy() *problem.Problem {
+	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "There is too much to do at the moment. Please try again shortly.")
+	p.RetryAfter = time.Second
+	return p
 }
 
 // failUpstream answers for an upstream that did not.
@@ -389,7 +423,10 @@ func (h *handler) failUpstream(x *http1.Exchange, err error) {
 	}
 	h.log.Warn("upstream failed", "error", err, "request_id", x.ID())
 	p := problem.New(status, "upstream_failed", "The application does not answer at the moment. Please try again shortly.")
-	if status < http.StatusInternalServerError {
+	switch {
+	case status == http.StatusServiceUnavailable:
+		p = busy()
+	case status < http.StatusInternalServerError:
 		p = unread(status)
 	}
 	h.refuse(x, nil, p)
@@ -451,7 +488,11 @@ func (h *handler) logs(f *http1.Facts) bool {
 // refused counts and logs what never became an exchange.
 func (h *handler) refused(r http1.Refusal) {
 	h.metrics.count(r.Status, r.Reason)
-	h.log.Info("request refused", "status", r.Status, "reason", string(r.Reason), "detail", r.Detail, "remote", r.Remote.Addr().String())
+	level := slog.LevelInfo
+	if r.Reason == http1.ReasonOverloaded {
+		level = slog.LevelDebug // there are many, and they are counted
+	}
+	h.log.Log(context.Background(), level, "request refused", "status", r.Status, "reason", string(r.Reason), "detail", r.Detail, "remote", r.Remote.Addr().String())
 }
 
 func (h *handler) panicked(x *http1.Exchange, value any, stack []byte) {

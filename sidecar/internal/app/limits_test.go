@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +46,7 @@ func (w *world) dial() net.Conn {
 	return nc
 }
 
-func TestR11_TheLimitsAreSettings(t *testing.T) {
+func TestTheLimitsAreSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *app.Config) {
 		c.MaxHeaderBytes, c.MaxHeaders, c.MaxBody = 2000, 10, 1000
@@ -83,9 +85,9 @@ func TestR11_TheLimitsAreSettings(t *testing.T) {
 	}
 }
 
-// T40: a body passes as it comes, and is never collected: its first half has
+// A body passes as it comes, and is never collected: its first half has
 // arrived before its second is sent.
-func TestT40_BodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
+func TestBodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.MaxBody = 0 })
 	arrived := make(chan string)
 	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
@@ -111,8 +113,8 @@ func TestT40_BodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
 	}
 }
 
-// R11: overload is refused at the door, and who watches us still gets an answer.
-func TestR11_OverloadShedsAndHealthStaysUp(t *testing.T) {
+// Overload is refused at the door, and who watches us still gets an answer.
+func TestOverloadShedsAndHealthStaysUp(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.MaxConnections = 3 })
 	var held []net.Conn
 	for range 3 { // answered once, so that they are in
@@ -151,11 +153,96 @@ func TestR11_OverloadShedsAndHealthStaysUp(t *testing.T) {
 	}
 }
 
+// Strangers who are slow in whatever way, many more than there is memory for: who is signed in goes on.
+func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
+	w := newWorld(t, func(c *app.Config) { c.ClientMemory, c.MaxConnections = 1<<20, 10_000 })
+	cookie := w.login()
+	large := strings.Repeat("y", 40_000)
+	hold := make(chan struct{})
+	defer close(hold)
+	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Path {
+		case "/hang":
+			rw.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(rw).Flush()
+			select {
+			case <-hold:
+			case <-r.Context().Done():
+			}
+		case "/large":
+			_, _ = io.WriteString(rw, strings.Repeat(large, 25))
+		default:
+			return false
+		}
+		return true
+	}
+	for name, text := range map[string]string{
+		"heads":           "GET / HTTP/1.1\r\nHost: a\r\nX: " + large[:31_000],
+		"bodies":          "POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + large,
+		"chunks":          "POST /other HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + large,
+		"logins":          "POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 16000\r\n\r\n" + large[:15_000],
+		"silence":         "",
+		"streams":         "GET /hang HTTP/1.1\r\nHost: a\r\n\r\n",
+		"unread answers":  "GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+		"forms":           "POST /account HTTP/1.1\r\nHost: a\r\nContent-Type: " + form + "\r\nContent-Length: 60000\r\n\r\n" + large,
+		"unknown cookies": "GET /account HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Replace(cookie, ".1.", ".7.", 1) + "\r\n\r\n",
+	} {
+		var crowd []net.Conn
+		for i := range 160 {
+			nc := w.dial()
+			crowd = append(crowd, nc)
+			_, _ = io.WriteString(nc, text) // which may be refused
+			if i%20 == 19 {
+				for path, want := range map[string]int{"/account": 200, "/public": 200, "/auth/session": 200} {
+					if res, _ := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nCookie: "+cookie+"\r\nConnection: close\r\n\r\n"); res.StatusCode != want {
+						t.Fatalf("%s: beside %d of them %s got %d, want %d", name, i+1, path, res.StatusCode, want)
+					}
+				}
+			}
+		}
+		for _, nc := range crowd {
+			_ = nc.Close()
+		}
+	}
+	if res, _ := w.raw("GET", "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
+		t.Errorf("afterwards a stranger got %d", res.StatusCode)
+	}
+}
+
+func TestClientsMayTakeHalfOfTheMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for name, c := range map[string]struct {
+		limit  int64 // of the process
+		set    int64
+		want   string
+		keepTo int64 // of the garbage collector, then
+	}{
+		"half":            {1 << 30, 0, "5.36870912e+08", 896 << 20},
+		"what is set":     {1 << 30, 1 << 20, "1.048576e+06", 896 << 20},
+		"what is set too": {math.MaxInt64, 1 << 20, "1.048576e+06", -1},
+	} {
+		debug.SetMemoryLimit(c.limit)
+		w := newWorld(t, func(config *app.Config) {
+			config.ClientMemory = c.set
+			config.LimitMemory()
+		})
+		if metrics := w.metrics(); !strings.Contains(metrics, "\nclient_memory_limit_bytes "+c.want+"\n") {
+			t.Errorf("%s: clients may not have %s:\n%s", name, c.want, metrics)
+		}
+		if got := debug.SetMemoryLimit(-1); c.keepTo >= 0 && got != c.keepTo {
+			t.Errorf("%s: the garbage collector keeps to %d, want %d", name, got, c.keepTo)
+		}
+	}
+}
+
 func TestWrongLimitsAreAllNamed(t *testing.T) {
-	c := app.Config{Limits: app.Limits{MaxHeaderBytes: 32<<10 + 1, MaxBody: -1, MinBodyRate: -1}}
+	c := app.Config{Limits: app.Limits{
+		MaxHeaderBytes: 32<<10 + 1, MaxBody: -1, MinBodyRate: -1, ClientMemory: -1, MaxConnectionsPerAddress: -1, MaxUpstreamRequests: -1, MaxBodyTime: -1,
+	}}
 	said := fmt.Sprint(c.Check())
 	for _, setting := range []string{
-		"MAX_CONNECTIONS", "MAX_HEADER_BYTES", "MAX_HEADERS", "MAX_BODY", "MIN_BODY_RATE",
+		"CLIENT_MEMORY", "MAX_CONNECTIONS_PER_ADDRESS", "MAX_UPSTREAM_REQUESTS", "MAX_BODY_TIME", "MAX_CONNECTIONS", "MAX_HEADER_BYTES", "MAX_HEADERS", "MAX_BODY", "MIN_BODY_RATE",
 		"READ_HEADER_TIMEOUT", "READ_BODY_TIMEOUT", "WRITE_TIMEOUT", "IDLE_TIMEOUT",
 	} {
 		if strings.Count(said, "LILYPAD_"+setting+":") != 1 {

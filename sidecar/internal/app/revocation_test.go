@@ -53,7 +53,7 @@ func (w *world) open(path, c string) *http.Response {
 
 func sid(c string) string { return strings.Split(strings.TrimPrefix(c, cookie.Name+"="), ".")[2] }
 
-func TestR9_ARevokedSessionIsOverHereAndItsStreamsEnd(t *testing.T) {
+func TestARevokedSessionIsOverHereAndItsStreamsEnd(t *testing.T) {
 	w := newWorld(t)
 	w.events()
 	mine, other := w.login(), w.login()
@@ -79,7 +79,7 @@ func TestR9_ARevokedSessionIsOverHereAndItsStreamsEnd(t *testing.T) {
 	}
 }
 
-func TestT41_AWebSocketEndsWithItsSession(t *testing.T) {
+func TestAWebSocketEndsWithItsSession(t *testing.T) {
 	w := newWorld(t)
 	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Upgrade") != "websocket" {
@@ -120,5 +120,87 @@ func TestT41_AWebSocketEndsWithItsSession(t *testing.T) {
 	w.auth.ended <- sid(c)
 	if rest, err := io.ReadAll(in); len(rest) != 0 {
 		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// Nothing more reaches the browser soon after a revocation, whatever is under way and whoever is slow: the application
+// goes on long after that, and would say "second".
+func TestNoAnswerOutlivesItsSession(t *testing.T) {
+	w := newWorld(t)
+	first := make(chan struct{})
+	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/slow/") {
+			return false
+		}
+		rc := http.NewResponseController(rw)
+		_ = rc.EnableFullDuplex()
+		begin := func(text string) {
+			_, _ = io.WriteString(rw, text)
+			_ = rc.Flush()
+		}
+		switch strings.TrimPrefix(r.URL.Path, "/slow/") {
+		case "short":
+			rw.Header().Set("Content-Length", "11")
+			begin("first")
+		case "long":
+			rw.Header().Set("Content-Length", "10000000")
+			begin("first")
+		case "much":
+			first <- struct{}{}
+			rw.Header().Set("Content-Length", "50000006")
+			begin(strings.Repeat("x", 50_000_000))
+			_, _ = io.WriteString(rw, "second")
+			return true
+		case "chunked":
+			begin("first")
+		case "closing":
+			conn, _, err := rc.Hijack()
+			if err != nil {
+				t.Error(err)
+				return true
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nfirst")
+			first <- struct{}{}
+			_, _ = io.Copy(io.Discard, conn) // the sidecar closes it
+			return true
+		case "waiting":
+		}
+		first <- struct{}{}
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-r.Context().Done():
+		case <-time.After(5 * time.Second):
+			_, _ = io.WriteString(rw, "second")
+		}
+		return true
+	}
+	for name, request := range map[string]string{
+		"an answer of known length":         "GET /slow/short HTTP/1.1\r\n",
+		"a long answer of known length":     "GET /slow/long HTTP/1.1\r\n",
+		"an answer in chunks":               "GET /slow/chunked HTTP/1.1\r\n",
+		"an answer that ends by closing":    "GET /slow/closing HTTP/1.0\r\n",
+		"an answer to HTTP/1.0":             "GET /slow/chunked HTTP/1.0\r\n",
+		"an answer that has not begun":      "GET /slow/waiting HTTP/1.1\r\n",
+		"an answer that is read slowly":     "GET /slow/much HTTP/1.1\r\n",
+		"an answer to what was sent":        "POST /slow/short HTTP/1.1\r\nContent-Length: 3\r\n",
+		"one to an upload":                  "POST /slow/waiting HTTP/1.1\r\nContent-Length: 1000000\r\n",
+		"one to an upload in chunks":        "POST /slow/waiting HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+		"one that is faster than an upload": "POST /slow/short HTTP/1.1\r\nContent-Length: 1000000\r\n",
+	} {
+		c := w.login()
+		nc := w.dial()
+		if _, err := io.WriteString(nc, request+"Host: a\r\nCookie: "+c+"\r\n\r\n4\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-first:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: the application was not asked", name)
+		}
+		w.auth.ended <- sid(c)
+		if got := readAll(nc); strings.Contains(got, "second") || strings.HasSuffix(got, "0\r\n\r\n") {
+			t.Errorf("%s: got all of it, %d bytes", name, len(got))
+		}
 	}
 }

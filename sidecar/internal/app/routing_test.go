@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -69,17 +70,20 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestThePolicyFollowsItsFile(t *testing.T) {
 	before, after := newPond(t, "before"), newPond(t, "after")
 	var file string
-	w := newWorld(t, func(c *app.Config) {
-		file = c.RoutesFile
-		write(t, file, routesTo(before.url, after.url))
-	})
+	version := 0
 	replace := func(text []byte) {
-		// Atomically, as the kubelet does it.
-		write(t, file+".new", text)
-		if err := os.Rename(file+".new", file); err != nil {
+		// As the kubelet does it: a link to the new file takes the place of that to the old one.
+		version++
+		next := fmt.Sprint(file, ".", version)
+		write(t, next, text)
+		if err := errors.Join(os.Symlink(next, file+".new"), os.Rename(file+".new", file)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	w := newWorld(t, func(c *app.Config) {
+		file = c.RoutesFile
+		replace(routesTo(before.url, after.url))
+	})
 	healthy := func() bool { return strings.Contains(w.metrics(), "\nroute_policy_healthy 1\n") }
 	if !healthy() {
 		t.Error("not healthy at first")

@@ -22,6 +22,7 @@ type conn struct {
 	fields    [24]http1.Field // the first memory of the answer's header
 	reused    bool            // it carried an exchange before this one
 	idleSince time.Time
+	counted   atomic.Bool // among the exchanges of the upstream
 
 	raw   syscall.RawConn
 	probe func(fd uintptr) // what quiet asks the socket, made once
@@ -43,8 +44,8 @@ func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{up: u, nc: nc}
-	c.r = http1.NewReader(nc, &u.f.buffers)
-	c.w = http1.NewWriter(nc, &u.f.buffers, u.cfg.WriteTimeout)
+	c.r = http1.NewReader(nc, u.f.buffers)
+	c.w = http1.NewWriter(nc, u.f.buffers, u.cfg.WriteTimeout)
 	c.res.Header = c.fields[:0]
 	if sc, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
@@ -69,11 +70,16 @@ func (c *conn) quiet() bool {
 }
 
 // Close ends the connection under whoever uses it.
-func (c *conn) Close() error { return c.nc.Close() }
+func (c *conn) Close() error {
+	if c.counted.CompareAndSwap(true, false) {
+		c.up.leave()
+	}
+	return c.nc.Close()
+}
 
 // discard ends a connection that nobody uses.
 func (c *conn) discard() {
-	_ = c.nc.Close()
+	_ = c.Close()
 	c.w.Release()
 	c.r.Release()
 }
@@ -122,6 +128,12 @@ func (c *conn) sendBody(x *http1.Exchange) {
 		}
 	}
 	body := &x.Request.Body
+	var broken error // the connection, and not the body
+	body.BeforeWait(func() error {
+		broken = c.w.Flush()
+		return broken
+	})
+	defer body.BeforeWait(nil)
 	for {
 		p, err := body.Next()
 		if errors.Is(err, io.EOF) {
@@ -130,15 +142,14 @@ func (c *conn) sendBody(x *http1.Exchange) {
 		if errors.Is(err, http1.ErrAnswered) {
 			return
 		}
-		if err != nil {
+		if err != nil && broken == nil {
 			// The upstream must not take this for a whole request, and whoever waits for it must wake up.
 			c.failure.Store(&err)
 			_ = c.nc.Close()
 			return
 		}
-		err = c.w.Write(p)
-		if err == nil && !body.Done() {
-			err = c.w.Flush()
+		if err == nil {
+			err = c.w.Write(p)
 		}
 		if err != nil {
 			c.expectAnswer() // it stopped reading; perhaps it has said why
@@ -222,7 +233,6 @@ func (c *conn) release(x *http1.Exchange) {
 	if open && c.whole && c.res.Body.Done() && c.res.Persistent() && c.r.Buffered() == 0 {
 		c.reused = true
 		c.sent = nil
-		c.w.Release()
 		c.r.BeforeWait(nil)
 		c.r.Relax()
 		clear(c.res.Header) // or its strings would live as long as the connection

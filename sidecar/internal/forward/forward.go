@@ -23,6 +23,8 @@ type Config struct {
 	Scheme string
 	// DropFields are further request fields that no client may send to an app; see CheckDropField.
 	DropFields []string
+	// Budget is that of the server whose exchanges are forwarded; nil for no bounds.
+	Budget *http1.Budget
 }
 
 // Forwarder holds the rules.
@@ -32,7 +34,7 @@ type Forwarder struct {
 	hops    int
 	trusted []netip.Prefix
 	scheme  string
-	buffers http1.Buffers
+	buffers *http1.Buffers
 }
 
 // New returns the rules of cfg.
@@ -49,6 +51,7 @@ func New(cfg Config) *Forwarder {
 		hops:    cfg.TrustedHops,
 		trusted: cfg.TrustedProxies,
 		scheme:  cfg.Scheme,
+		buffers: http1.NewBuffers(cfg.Budget),
 	}
 }
 
@@ -114,6 +117,7 @@ func Status(err error) int {
 
 var (
 	errSwitch   = errors.New("the upstream switches to a protocol that was not asked for")
+	errBusy     = errors.New("the upstream has as many exchanges as it may have")
 	errInterims = errors.New("the upstream sends no end of interim answers")
 	errReplay   = errors.New("forward: a request with a body cannot be sent again")
 )

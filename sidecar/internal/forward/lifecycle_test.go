@@ -174,9 +174,9 @@ func TestSilentUpstream(t *testing.T) {
 	}
 }
 
-// T45: an upstream that never comes to the end of its head has no longer than one that is silent, and its interim
+// An upstream that never comes to the end of its head has no longer than one that is silent, and its interim
 // answers are counted.
-func TestT45_HeadsWithoutEnd(t *testing.T) {
+func TestHeadsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		say    func(i int) string
@@ -300,13 +300,16 @@ func TestUpstreamResetsInsteadOfClosing(t *testing.T) {
 	}
 }
 
-func TestT40_ClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
+// However silent the answer is, and whatever the client has sent ahead of its next request.
+func TestClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
 	t.Parallel()
 	arrived, left := newJournal[string](), newJournal[string]()
 	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/stream" {
+		if strings.HasPrefix(r.URL.Path, "/stream") {
+			rc := http.NewResponseController(w)
+			_ = rc.EnableFullDuplex()
 			w.WriteHeader(200)
-			_ = http.NewResponseController(w).Flush()
+			_ = rc.Flush()
 		}
 		arrived.add(r.URL.Path)
 		if _, err := io.ReadAll(r.Body); err == nil { // net/http looks for the end of a request only behind its body
@@ -315,14 +318,24 @@ func TestT40_ClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
 		left.add(r.URL.Path)
 	})
 	p := newProxy(t, upstream, setup{server: http1.Config{WatchDelay: time.Millisecond}})
-	for i, path := range []string{"/wait", "/stream", "/post"} {
+	posted := "POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+	for i, path := range []string{"/wait", "/wait/ahead", "/stream", "/stream/ahead", "/stream/posted/ahead", "/post"} {
 		c := dial(t, p.addr)
-		if path == "/post" {
-			c.write("POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-		} else {
+		switch path {
+		case "/post":
+			c.write(posted)
+		case "/stream/posted/ahead":
+			c.write(strings.Replace(posted, "/post", path, 1) + "0\r\n\r\n")
+		default:
 			c.write(get(path))
 		}
 		arrived.await(t, i+1)
+		if strings.HasSuffix(path, "ahead") {
+			if strings.HasPrefix(path, "/stream") {
+				c.head()
+			}
+			c.write("G")
+		}
 		_ = c.nc.Close()
 		left.await(t, i+1)
 		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonClientGone || forward.Status(o.err) != 0 {
@@ -458,4 +471,98 @@ func TestEveryoneGetsTheirOwnAnswer(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// An answer that nobody wants is not waited for, however slowly it comes.
+func TestADrippingAnswerIsDiscardedSoon(t *testing.T) {
+	t.Parallel()
+	left := newJournal[bool]()
+	upstream := rawUpstream(t, func(p *peer) {
+		if strings.HasPrefix(p.head(), "GET /second ") {
+			p.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			return
+		}
+		p.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 50000\r\n\r\n")
+		for drip := time.NewTicker(20 * time.Millisecond); ; <-drip.C {
+			if _, err := io.WriteString(p.nc, "x"); err != nil {
+				left.add(true)
+				return
+			}
+		}
+	})
+	p := newProxy(t, upstream, setup{handler: func(p *proxy, x *http1.Exchange) error {
+		res, err := p.up.Send(x, p.request)
+		if err != nil {
+			return err
+		}
+		res.Discard()
+		x.Request.Target = "/second"
+		return p.forward(x)
+	}})
+	c := dial(t, p.addr)
+	c.write(get("/first"))
+	c.expect("GET", 200, "ok")
+	left.await(t, 1)
+}
+
+// Strangers cannot take all of an upstream that may have so many exchanges.
+func TestExchangesOfAnUpstreamAreLimited(t *testing.T) {
+	t.Parallel()
+	arrived, finish := make(chan string, 100), make(chan struct{})
+	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.URL.Path
+		<-finish
+		_, _ = io.WriteString(w, r.URL.Path)
+	})
+	p := newProxy(t, upstream, setup{
+		upstream: forward.UpstreamConfig{MaxExchanges: 4},
+		handler: func(p *proxy, x *http1.Exchange) error {
+			if x.Request.Path == "/known" {
+				p := *p
+				p.request.Authorization = "Bearer ours"
+				return p.forward(x)
+			}
+			return p.forward(x)
+		},
+	})
+	var within []*peer
+	over := 0
+	begin := func(path string, ok bool) {
+		t.Helper()
+		c := dial(t, p.addr)
+		c.write(get(path))
+		if ok {
+			<-arrived
+			within = append(within, c)
+			return
+		}
+		if a := c.answer("GET"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
+			t.Errorf("one too many for %s: answer is %d %v", path, a.StatusCode, a.Header)
+		}
+		over++
+		if o := p.outcomes.await(t, over); o.facts.Reason != http1.ReasonUpstreamBusy {
+			t.Errorf("outcome %+v", o)
+		}
+	}
+	for range 3 {
+		begin("/stranger", true)
+	}
+	begin("/stranger", false)
+	begin("/known", true)
+	begin("/known", false)
+	_ = within[0].nc.Close() // what ends early gives its place back
+	p.outcomes.await(t, over+1)
+	begin("/known", true)
+	close(finish)
+	for _, c := range within[1:] {
+		if a := c.answer("GET"); a.StatusCode != 200 {
+			t.Errorf("answer is %d", a.StatusCode)
+		}
+	}
+	for range 20 { // and what ends well
+		c := dial(t, p.addr)
+		c.write(get("/stranger"))
+		c.expect("GET", 200, "/stranger")
+		_ = c.nc.Close()
+	}
 }

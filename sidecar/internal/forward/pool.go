@@ -21,6 +21,7 @@ type UpstreamConfig struct {
 	ContinueWait  time.Duration // 1 s: how long a body waits for a 100, which many servers never send
 	IdleTimeout   time.Duration // 60 s: how long an idle connection is kept
 	MaxIdle       int           // 128: idle connections
+	MaxExchanges  int           // 0, any: exchanges at a time, 503 beyond. A quarter is for known clients only
 }
 
 // Upstream is a fixed destination and its idle connections.
@@ -31,6 +32,7 @@ type Upstream struct {
 	limits http1.Limits
 
 	mu     sync.Mutex
+	busy   int     // exchanges
 	idle   []*conn // the last one was used last, and is used next: the others can grow old and go
 	reaper *time.Timer
 	closed bool
@@ -64,6 +66,27 @@ func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 	}
 }
 
+// enter counts an exchange, if there may be another one.
+func (u *Upstream) enter(known bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	most := u.cfg.MaxExchanges
+	if !known {
+		most -= most / 4
+	}
+	if most > 0 && u.busy >= most {
+		return false
+	}
+	u.busy++
+	return true
+}
+
+func (u *Upstream) leave() {
+	u.mu.Lock()
+	u.busy--
+	u.mu.Unlock()
+}
+
 // take returns an idle connection that is still good, or nil.
 func (u *Upstream) take(now time.Time) *conn {
 	for {
@@ -92,6 +115,9 @@ func (u *Upstream) put(c *conn) {
 		u.mu.Unlock()
 		c.discard()
 		return
+	}
+	if c.counted.Swap(false) {
+		u.busy--
 	}
 	u.idle = append(u.idle, c)
 	if u.reaper == nil {

@@ -218,7 +218,7 @@ func TestOurCookieStopsHere(t *testing.T) {
 	}
 }
 
-func TestT34_OnlyTheConfiguredUpstreamIsDialled(t *testing.T) {
+func TestOnlyTheConfiguredUpstreamIsDialled(t *testing.T) {
 	t.Parallel()
 	elsewhere := listen(t)
 	reached := make(chan struct{}, 100)
@@ -236,7 +236,8 @@ func TestT34_OnlyTheConfiguredUpstreamIsDialled(t *testing.T) {
 	p := newProxy(t, showing(t), setup{})
 	for request, status := range map[string]int{
 		"GET / HTTP/1.1\r\nHost: " + other + "\r\n\r\n":                                   200, // passed on as a name, dialled by nobody
-		"GET http://" + other + "/ HTTP/1.1\r\nHost: " + other + "\r\n\r\n":               400,
+		"GET http://" + other + "/ HTTP/1.1\r\nHost: " + other + "\r\n\r\n":               200,
+		"GET http://" + other + "/ HTTP/1.1\r\nHost: a\r\n\r\n":                           400,
 		"GET http://x@" + other + "/ HTTP/1.1\r\nHost: a\r\n\r\n":                         400,
 		"GET //" + other + "/ HTTP/1.1\r\nHost: a\r\n\r\n":                                400,
 		"GET @" + other + "/ HTTP/1.1\r\nHost: a\r\n\r\n":                                 400,

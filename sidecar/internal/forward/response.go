@@ -21,10 +21,10 @@ func (r *Response) Status() int { return r.c.res.Status }
 // Header returns the fields as the upstream sent them. They must not be changed.
 func (r *Response) Header() http1.Header { return r.c.res.Header }
 
-// discardable is how much of an unwanted answer is read for the sake of keeping the connection, and for how long.
+// discardable is how much of an unwanted answer is read for the sake of keeping the connection, and for how long in all.
 const (
 	discardable  = 64 << 10
-	discardWhile = time.Second
+	discardWhile = 100 * time.Millisecond
 )
 
 // Discard drops the answer.
@@ -32,7 +32,7 @@ func (r *Response) Discard() {
 	c, x := r.c, r.x
 	r.c = nil
 	body := &c.res.Body
-	c.r.SetTimeout(discardWhile)
+	c.r.SetTotalTimeout(discardWhile)
 	for body.BytesRead() < discardable {
 		if _, err := body.Next(); err != nil {
 			break

@@ -32,7 +32,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 	}
 	begun := time.Now()
 	for fresh := false; ; fresh = true {
-		c, err := u.connect(x, begun, fresh)
+		c, err := u.connect(x, begun, fresh, edit.Authorization != "")
 		if err != nil {
 			return nil, fail(x, err, nil)
 		}
@@ -65,7 +65,10 @@ func bufferedBody(x *http1.Exchange) ([]byte, error) {
 }
 
 // connect returns a connection that is attached to the exchange.
-func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh bool) (*conn, error) {
+func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, known bool) (*conn, error) {
+	if !u.enter(known) {
+		return nil, errBusy
+	}
 	var c *conn
 	if !fresh {
 		c = u.take(now)
@@ -73,9 +76,11 @@ func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh bool) (*conn,
 	if c == nil {
 		var err error
 		if c, err = u.dial(x); err != nil {
+			u.leave()
 			return nil, dialError{err}
 		}
 	}
+	c.counted.Store(true)
 	if err := x.Attach(c); err != nil {
 		c.discard()
 		return nil, err
@@ -115,6 +120,8 @@ func fail(x *http1.Exchange, err error, body *error) error {
 	}
 	switch {
 	case e.Reason != http1.ReasonUpstreamBroke:
+	case errors.Is(err, errBusy):
+		e.Reason, e.Status = http1.ReasonUpstreamBusy, 503
 	case isTimeout(err):
 		e.Reason, e.Status = http1.ReasonUpstreamTimeout, 504
 	case isMalformed(err):

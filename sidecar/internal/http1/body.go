@@ -230,7 +230,7 @@ func (b *Body) readTrailer() error {
 		b.r.r += 2
 		return nil
 	}
-	if b.pace.rate > 0 {
+	if b.pace.still > 0 {
 		b.r.SetTotalTimeout(b.pace.still) // it is small, and not read through fill
 	}
 	lines, err := b.r.head(smallBuffer)
@@ -255,32 +255,46 @@ func (b *Body) readTrailer() error {
 	return nil
 }
 
-// pace is how fast a body must come. Only the time that its reader waits for it counts: a sender that is made to wait is
-// not slow.
+// BeforeWait sets what is called before a read of the body that has to wait; nil for nothing.
+func (b *Body) BeforeWait(flush func() error) { b.r.BeforeWait(flush) }
+
+// pace is how fast a request's body must come. Of an answer's, which has none, the reader's timeouts hold.
 type pace struct {
-	still  time.Duration // how long it may stand still, and how much it may lag behind rate
-	rate   int64         // bytes a second, 0 for any
-	since  int64         // what the reader had read of the connection when the body began
+	still time.Duration // how long it may stand still, and how much it may lag behind rate
+	rate  int64         // bytes a second, 0 for any
+	end   time.Time     // when it must be here, zero for any time
+	since int64         // what the reader had read of the connection when the body began
+	// waited is what the reader has waited for it: a sender that is made to wait does not lag.
 	waited time.Duration
+	waits  *waiting
 }
 
 // left returns how long the next bytes may take.
-func (p *pace) left(total int64) time.Duration {
-	return min(p.still, p.still+time.Duration((total-p.since)/p.rate)*time.Second-p.waited)
+func (p *pace) left(total int64, now time.Time) time.Duration {
+	left := p.still
+	if p.rate > 0 {
+		left = min(left, p.still+time.Duration((total-p.since)/p.rate)*time.Second-p.waited)
+	}
+	if !p.end.IsZero() {
+		left = min(left, p.end.Sub(now))
+	}
+	return left
 }
 
 // fill reads once, within the pace.
 func (b *Body) fill() error {
-	if b.pace.rate == 0 {
+	if b.pace.still == 0 {
 		return b.r.fill()
 	}
-	left := b.pace.left(b.r.total)
+	began := time.Now()
+	left := b.pace.left(b.r.total, began)
 	if left <= 0 {
 		return os.ErrDeadlineExceeded
 	}
 	b.r.SetTimeout(left)
-	began := time.Now()
+	since := b.pace.waits.begin(began)
 	err := b.r.fill()
+	b.pace.waits.end(since)
 	b.pace.waited += time.Since(began)
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // conn is one client connection and the exchange it carries, one after another.
@@ -23,30 +25,39 @@ type conn struct {
 	remoteIP string
 	serial   string // of the connection, in exchange ids
 	x        Exchange
-	fields   [32]Field // the first memory of the request's header
+	fields   *[headerFields]Field // the first memory of a request's header
+	slowHead func() error         // headWaits, bound once
+
+	waits   waiting
+	charged [forKnown + 1]int64 // to the budget, beyond what the connection costs, by purpose
 
 	sending sync.Mutex // orders a 100 before the answer
 
-	mu         sync.Mutex
-	seq        uint64 // the number of the exchange
-	live       bool   // an exchange is under way
-	closed     bool   // no other exchange may begin
-	over       Reason // why the exchange was ended early
-	upstream   io.Closer
-	ctx        context.Context //nolint:containedctx // made on demand; it is the exchange's, not the connection's
-	cancel     context.CancelFunc
-	watchTimer *time.Timer
-	armed      bool          // the watch begins when the timer fires
-	watching   chan struct{} // closed when the goroutine that reads ahead ended
+	mu       sync.Mutex
+	seq      uint64 // the number of the exchange
+	live     bool   // an exchange is under way
+	heading  bool   // a head is under way that did not come in one piece
+	closed   bool   // no other exchange may follow
+	dead     bool   // nor may one begin
+	crowded  bool   // it was closed to make room
+	unasked  bool   // outside of an exchange
+	over     Reason // why the exchange was ended early
+	upstream io.Closer
+	ctx      context.Context //nolint:containedctx // made on demand; it is the exchange's, not the connection's
+	cancel   context.CancelFunc
+
+	watch
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, remote: addrPort(nc)}
 	c.remoteIP = c.remote.Addr().String()
-	c.r = NewReader(nc, &s.buffers)
-	c.w = NewWriter(nc, &s.buffers, s.cfg.WriteTimeout)
+	c.r = NewReader(nc, s.buffers)
+	c.r.waits = &c.waits
+	c.w = NewWriter(nc, s.buffers, s.cfg.WriteTimeout)
 	c.x.c = c
-	c.x.Request.Header = c.fields[:0]
+	c.slowHead = c.headWaits
+	c.waits.begin(time.Now())
 	return c
 }
 
@@ -59,26 +70,40 @@ func addrPort(nc net.Conn) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 }
 
+// unsent is how much of an answer the kernel takes before the client has room for it. More would be memory that nobody
+// counts, and would go on to the client after its exchange.
+const unsent = 64 << 10
+
 func (c *conn) serve() {
 	defer c.srv.forget(c)
+	if c.r.raw != nil {
+		_ = c.r.raw.Control(func(fd uintptr) { // fails where it means nothing
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+		})
+	}
 	again, lingers := true, false
 	for again {
 		again, lingers = c.next()
 	}
 	c.w.Release()
-	c.r.Release()
 	if lingers {
-		linger(c.nc, c.srv.cfg.LingerTimeout)
+		linger(c.nc, c.r, c.srv.cfg.LingerTimeout)
 	}
+	c.r.Release()
 	_ = c.nc.Close()
 }
 
 // linger closes the sending side first and reads on for a while: closing a connection with unread bytes resets it, and
 // the reset destroys the answer on its way to the client.
-func linger(nc net.Conn, d time.Duration) {
+func linger(nc net.Conn, r *Reader, d time.Duration) {
 	if half, ok := nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = nc.SetReadDeadline(time.Now().Add(d))
-		_, _ = io.Copy(io.Discard, nc)
+		r.BeforeWait(nil)
+		r.SetTotalTimeout(d)
+		for {
+			if _, err := r.some(); err != nil {
+				break
+			}
+		}
 	}
 	_ = nc.Close()
 }
@@ -92,8 +117,15 @@ func (c *conn) next() (again, linger bool) {
 			return false, false
 		}
 	}
+	if c.waits.Swap(0) == leaving {
+		return false, false
+	}
+	c.fields = c.srv.getFields()
+	c.x.Request.Header = c.fields[:0]
 	c.r.SetTotalTimeout(c.srv.cfg.HeadTimeout)
+	c.r.BeforeWait(c.slowHead)
 	err := readRequest(c.r, &c.x.Request, c.srv.limits)
+	c.r.BeforeWait(nil)
 	if !c.begin() {
 		return false, false
 	}
@@ -102,27 +134,71 @@ func (c *conn) next() (again, linger bool) {
 		c.end()
 		return false, linger
 	}
+	c.r.Relax() // a body needs no buffer as large as its head did
 	c.handle()
 	return c.finish()
 }
 
+// headWaits is called when the rest of a head has to be waited for.
+func (c *conn) headWaits() error {
+	if c.heading {
+		return nil
+	}
+	if err := c.charge(smallBuffer, forConn); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.heading = true
+	c.mu.Unlock()
+	c.waits.begin(time.Now())
+	return nil
+}
+
+// charge takes n bytes from the budget until the exchange ends.
+func (c *conn) charge(n int64, why purpose) error {
+	if !c.srv.budget.acquire(n, why, &c.waits) {
+		return errOverloaded
+	}
+	c.charged[why] += n
+	return nil
+}
+
+func (c *conn) giveBack() {
+	for why, n := range c.charged {
+		if n > 0 {
+			c.srv.budget.give(n, purpose(why))
+		}
+	}
+	c.charged = [forKnown + 1]int64{}
+}
+
 // begin starts an exchange, unless the connection was closed in the meantime.
 func (c *conn) begin() bool {
+	if c.heading && c.waits.Swap(0) == leaving {
+		return false
+	}
 	x := &c.x
 	x.reply = Reply{}
 	x.inBase = c.x.inEnd
 	x.outBase = c.w.total
 	x.upstream, x.took, x.reason, x.id = 0, 0, ReasonNone, ""
+	x.purpose, x.reserved, x.last = forStranger, false, false
 	x.start = time.Now()
+	c.w.waits = &c.waits
 	c.r.SetTimeout(c.srv.cfg.BodyTimeout)
-	x.Request.Body.pace = pace{still: c.srv.cfg.BodyTimeout, rate: int64(c.srv.cfg.MinBodyRate), since: c.r.total}
+	x.Request.Body.pace = pace{
+		still: c.srv.cfg.BodyTimeout, rate: int64(c.srv.cfg.MinBodyRate), since: c.r.total, waits: &c.waits,
+	}
+	if total := c.srv.cfg.BodyTotalTimeout; total > 0 {
+		x.Request.Body.pace.end = x.start.Add(total)
+	}
 	if x.Request.Expects() {
 		x.Request.Body.begin = x.sendContinue
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seq++
-	c.live = !c.closed
+	c.live, c.heading = !c.dead, false
 	c.over = ReasonNone
 	c.ctx, c.cancel = nil, nil
 	return c.live
@@ -131,13 +207,18 @@ func (c *conn) begin() bool {
 // end closes the exchange against everybody who may still hold its handle. It returns why it was over early, and
 // whether the connection may carry another one.
 func (c *conn) end() (over Reason, open bool) {
-	c.x.took = time.Since(c.x.start)
+	c.endWatch()
+	x := &c.x
+	x.took = time.Since(x.start)
+	x.inEnd = c.r.total - int64(c.r.Buffered())
+	c.giveBack()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = false
 	if c.cancel != nil {
 		c.cancel()
 	}
+	c.waits.begin(x.start.Add(x.took))
 	return c.over, !c.closed
 }
 
@@ -172,7 +253,6 @@ func (c *conn) finish() (again, linger bool) {
 		_ = x.RespondProblem(500, "the request could not be answered")
 	}
 	over, open := c.end()
-	x.inEnd = c.r.total - int64(c.r.Buffered())
 	if c.srv.cfg.Ended != nil {
 		c.srv.cfg.Ended(x)
 	}
@@ -188,6 +268,8 @@ func (c *conn) finish() (again, linger bool) {
 	c.w.Release()
 	c.r.Relax()
 	x.Request.forget()
+	c.srv.putFields(c.fields)
+	c.fields = nil
 	return true, false
 }
 
@@ -218,30 +300,34 @@ func (c *conn) exchangeID() string {
 	return string(strconv.AppendUint(append(mem[:0], c.serial...), c.seq, 36))
 }
 
-// armWatch starts the timer of the watch; c.mu is held.
-func (c *conn) armWatch() {
-	if c.watchTimer == nil {
-		c.watchTimer = time.AfterFunc(c.srv.cfg.WatchDelay, c.watchLate)
-		return
-	}
-	c.watchTimer.Reset(c.srv.cfg.WatchDelay)
-}
-
-// close ends the connection: at once if it is idle, after its exchange otherwise.
+// close ends the connection: at once if it is idle, otherwise after the exchange that is under way, or of which a part
+// has come.
 func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	if !c.live {
+	if since := c.waits.Load(); !c.live && !c.heading && since > 0 && c.waits.CompareAndSwap(since, leaving) {
 		_ = c.nc.Close()
 	}
 }
 
-// abort ends the exchange that is under way, if any, and the connection.
-func (c *conn) abort() {
+func (c *conn) isLive() bool {
 	c.mu.Lock()
-	seq := c.seq
+	defer c.mu.Unlock()
+	return c.live
+}
+
+// abort ends the exchange that is under way, if any, and the connection.
+func (c *conn) abort(reason Reason) {
+	c.mu.Lock()
+	seq, live := c.seq, c.live
+	c.closed, c.dead = true, true
+	c.crowded = reason == ReasonOverloaded
+	c.unasked = !live
 	c.mu.Unlock()
-	c.stop(seq, ReasonAborted)
-	c.close()
+	if live {
+		c.stop(seq, reason)
+	} else {
+		_ = c.nc.Close()
+	}
 }

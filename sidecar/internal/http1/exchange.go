@@ -30,6 +30,9 @@ type Exchange struct {
 	took     time.Duration
 	reason   Reason
 	id       string
+	purpose  purpose // of what is charged
+	reserved bool
+	last     bool // its answer ends the connection
 }
 
 // Facts are what the access log and the metrics want to know of an exchange that ended.
@@ -69,6 +72,33 @@ func (x *Exchange) LimitBody(n int64) error {
 		x.Request.Body.limit = n
 	}
 	return nil
+}
+
+// Reserve takes from the server's budget what the exchange costs while it waits for others. known says that the client
+// has shown who it is: then it finds room longer than strangers do, and is not closed to make room for others. It
+// returns a fault (503) when there is no room. It may be called again when more is known.
+func (x *Exchange) Reserve(known bool) error {
+	if known && x.purpose != forKnown {
+		x.purpose = forKnown
+		x.c.w.waits, x.Request.Body.pace.waits = nil, nil
+		if x.reserved { // as a stranger
+			x.c.giveBack()
+			x.reserved = false
+		}
+	}
+	if x.reserved {
+		return nil
+	}
+	err := x.charge(exchangeCost + int64(x.Request.headBytes))
+	x.reserved = err == nil
+	return err
+}
+
+// charge takes n bytes from the server's budget until the end of the exchange.
+func (x *Exchange) charge(n int64) error {
+	err := x.c.charge(n, x.purpose)
+	x.last = x.last || err != nil
+	return err
 }
 
 // Answered reports whether an answer was begun: then nothing else can be sent.

@@ -16,9 +16,11 @@ const (
 	ReasonBodyTooLarge      Reason = "body_too_large"     // 413
 	ReasonBodyTimeout       Reason = "body_timeout"       // 408
 	ReasonTooManyConns      Reason = "too_many_conns"     // 503
+	ReasonOverloaded        Reason = "overloaded"         // 503, or closed to make room
 	ReasonClientGone        Reason = "client_gone"        // 499
 	ReasonAborted           Reason = "aborted"            // ended by Abort: a revoked session, a forced shutdown
 	ReasonNoAnswer          Reason = "no_answer"          // 500: the handler panicked or forgot to answer
+	ReasonUpstreamBusy      Reason = "upstream_busy"      // 503: as many exchanges as it may have
 	ReasonUpstreamRefused   Reason = "upstream_refused"   // 502: no connection
 	ReasonUpstreamTimeout   Reason = "upstream_timeout"   // 504
 	ReasonUpstreamBroke     Reason = "upstream_broke"     // 502, or an aborted answer: the connection ended inside a message
@@ -49,7 +51,8 @@ var (
 	errStatusLine    = badRequest("the status line is malformed")
 	errVersion       = &Fault{505, ReasonBadRequest, "only HTTP/1.0 and HTTP/1.1 are spoken here"}
 	errMethod        = &Fault{501, ReasonBadRequest, "the method TRACE would show the request to its sender, credentials included"}
-	errTarget        = badRequest("the request target must be an absolute path")
+	errTarget        = badRequest("the request target must be an absolute path, or a URL of this host")
+	errElsewhere     = badRequest("the request target names another host than the Host field")
 	errTargetBytes   = badRequest("the request target contains a fragment, white space, a control or a non-ASCII character")
 	errPath          = badRequest("the path has more than one reading")
 	errTargetLength  = &Fault{414, ReasonTargetTooLong, "the request target is too long"}
@@ -74,6 +77,9 @@ var (
 	errBodyLength  = &Fault{413, ReasonBodyTooLarge, "the body is too large"}
 	errBodyTimeout = &Fault{408, ReasonBodyTimeout, "the body took too long to arrive"}
 )
+
+// errOverloaded is no fault of the message: there is no memory for it.
+var errOverloaded = &Fault{503, ReasonOverloaded, "too much is going on here; please try again"}
 
 // Errors of whoever answers, not of what was read.
 var (

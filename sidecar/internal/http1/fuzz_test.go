@@ -56,6 +56,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte("\r\nPOST /a%20b HTTP/1.1\r\nhost: a:80\r\ncontent-length: 5\r\n\r\nhelloGET"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nrest"))
 	f.Add([]byte("OPTIONS * HTTP/1.0\r\nHost: a\r\nConnection: keep-alive, upgrade\r\nUpgrade: websocket\r\n\r\n"))
+	f.Add([]byte("GET http://a:80/b?c HTTP/1.1\r\nHost: A\r\n\r\nrest"))
+	f.Add([]byte("OPTIONS https://a HTTP/1.1\r\nHost: a\r\n\r\n"))
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		ours, q, err := readOurs(raw, wholeBytes)
@@ -74,6 +76,15 @@ func FuzzRequest(f *testing.F) {
 		}
 		body, err := io.ReadAll(r.Body)
 		theirs := reading{r.Method, r.RequestURI, r.URL.Path, r.Host, string(body), br.Buffered() + in.Len()}
+		if r.URL.Host != "" { // an absolute target, whose origin form we take
+			_, theirs.target, _ = strings.Cut(r.RequestURI, r.URL.Host)
+			switch {
+			case theirs.target == "" && r.Method == "OPTIONS":
+				theirs.target, theirs.path = "*", "*"
+			case !strings.HasPrefix(theirs.target, "/"):
+				theirs.target, theirs.path = "/"+theirs.target, "/"
+			}
+		}
 		if err != nil || ours != theirs {
 			t.Fatalf("%q reads as %+v here, as %+v, %v in net/http", raw, ours, theirs, err)
 		}

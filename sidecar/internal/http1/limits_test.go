@@ -39,7 +39,7 @@ func TestBodyLimit(t *testing.T) {
 	p.ended()
 }
 
-func TestT43_SlowClientsAreReaped(t *testing.T) {
+func TestSlowClientsAreReaped(t *testing.T) {
 	t.Parallel()
 	refusals := newJournal[http1.Refusal]()
 	_, addr := serve(t, http1.Config{
@@ -93,7 +93,7 @@ func TestT43_SlowClientsAreReaped(t *testing.T) {
 }
 
 // A client that does not read its answer is let go after the write timeout.
-func TestT43_ClientThatDoesNotRead(t *testing.T) {
+func TestAClientThatDoesNotReadIsLetGo(t *testing.T) {
 	t.Parallel()
 	ended := newJournal[http1.Facts]()
 	_, addr := serve(t, http1.Config{
@@ -104,6 +104,28 @@ func TestT43_ClientThatDoesNotRead(t *testing.T) {
 	p := dial(t, addr)
 	p.send(get)
 	if f := ended.await(t, 1); f.Reason != http1.ReasonClientGone {
+		t.Errorf("facts: %+v", f)
+	}
+}
+
+// Nor does the kernel hold much of the answer for it.
+func TestAnAnswerThatNobodyReadsDoesNotPileUp(t *testing.T) {
+	t.Parallel()
+	ended := newJournal[http1.Facts]()
+	_, addr := serve(t, http1.Config{
+		Handler: func(x *http1.Exchange) {
+			p, _ := x.Reply(200)
+			p.Body(http1.Unknown)
+			for piece := make([]byte, 32<<10); p.Write(piece) == nil; {
+			}
+		},
+		Ended:        func(x *http1.Exchange) { ended.add(x.Facts()) },
+		WriteTimeout: 500 * time.Millisecond,
+	})
+	p := dial(t, addr)
+	_ = p.nc.SetReadBuffer(4 << 10)
+	p.send(get)
+	if f := ended.await(t, 1); f.Reason != http1.ReasonClientGone || f.BytesOut > 512<<10 {
 		t.Errorf("facts: %+v", f)
 	}
 }
@@ -133,22 +155,29 @@ func TestMaxConns(t *testing.T) {
 }
 
 // A body may pause and a sender may be made to wait, but one that drips for ever is let go.
-func TestT43_ABodyMustComeAtAPace(t *testing.T) {
+func TestABodyMustComeAtAPaceAndInTime(t *testing.T) {
 	t.Parallel()
 	const pause = 10 * time.Second
 	for name, c := range map[string]struct {
 		length, status int
 		handler        func(*http1.Exchange)
+		rate           int
+		total          time.Duration
 	}{
-		"a drip":                  {1000, 408, echo},
-		"a short drip":            {2, 200, echo}, // ends before it lags by 30 s
-		"a reader that takes its": {2, 200, func(x *http1.Exchange) { <-time.After(time.Hour); echo(x) }},
+		"a drip":                          {1000, 408, echo, 128, 0},
+		"a short drip":                    {2, 200, echo, 128, 0}, // ends before it lags by 30 s
+		"a reader that takes its":         {2, 200, func(x *http1.Exchange) { <-time.After(time.Hour); echo(x) }, 128, 0},
+		"a drip at any pace":              {1000, 200, echo, 0, 0},
+		"a drip longer than it may take":  {1000, 408, echo, 0, time.Hour},
+		"a drip as long as it may take":   {359, 200, echo, 0, time.Hour},
+		"collected, longer than it may":   {1000, 408, collect, 0, time.Hour},
+		"a reader, longer than the other": {20, 408, func(x *http1.Exchange) { <-time.After(2 * time.Minute); echo(x) }, 0, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				client, server := net.Pipe()
-				s := http1.New(http1.Config{Handler: c.handler, BodyTimeout: 30 * time.Second, MinBodyRate: 128})
+				s := http1.New(http1.Config{Handler: c.handler, BodyTimeout: 30 * time.Second, MinBodyRate: c.rate, BodyTotalTimeout: c.total})
 				served := make(chan error, 1)
 				go func() { served <- s.Serve(listenOnce(server)) }()
 				var all sync.WaitGroup
@@ -176,6 +205,11 @@ func TestT43_ABodyMustComeAtAPace(t *testing.T) {
 	}
 }
 
+// collect answers like echo, by net/http.
+func collect(x *http1.Exchange) {
+	x.ServeNetHTTP(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1<<20)
+}
+
 // oneConn is a listener that has one connection.
 type oneConn struct {
 	conns chan net.Conn
@@ -199,9 +233,9 @@ func (l *oneConn) Close() error { l.close(); return nil }
 
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
-// T43 with what slowhttptest does: headers, bodies and readers that never end, each byte in time. Meanwhile others are
+// What slowhttptest does: headers, bodies and readers that never end, each byte in time. Meanwhile others are
 // served, and then the slow ones are gone.
-func TestT43_SlowClientsByTheThousand(t *testing.T) {
+func TestSlowClientsByTheThousand(t *testing.T) {
 	const crowd = 2000
 	reasons, large := newJournal[http1.Reason](), make([]byte, 4<<20)
 	s, addr := serve(t, http1.Config{

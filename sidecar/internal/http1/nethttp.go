@@ -12,7 +12,11 @@ import (
 // (413 beyond maxBody), the answer is collected in memory and sent whole.
 func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	q := &x.Request
-	body, err := x.ReadBody(maxBody)
+	err := x.charge(netHTTPCost)
+	var body []byte
+	if err == nil {
+		body, err = x.ReadBody(maxBody)
+	}
 	if err != nil {
 		if fault, ok := errors.AsType[*Fault](err); ok {
 			x.Fail(fault.Reason)
@@ -57,7 +61,7 @@ func rawPath(q *Request) string {
 }
 
 // ReadBody reads the body to its end. It fails with a *Fault that says what to answer, among others when the body has
-// more than limit bytes, or because the client has gone.
+// more than limit bytes or there is no memory for it, or because the client has gone.
 func (x *Exchange) ReadBody(limit int64) ([]byte, error) {
 	if err := x.LimitBody(limit); err != nil {
 		return nil, err
@@ -73,6 +77,9 @@ func (x *Exchange) ReadBody(limit int64) ([]byte, error) {
 		}
 		if int64(len(all)+len(p)) > limit {
 			return nil, errBodyLength
+		}
+		if err := x.charge(int64(len(p))); err != nil {
+			return nil, err
 		}
 		all = append(all, p...)
 	}

@@ -75,7 +75,7 @@ func (p *Reply) Body(length int64) {
 	q := &x.Request
 	p.bodied = q.Method != "HEAD" && p.status != 204 && p.status != 304
 	untilClose := p.bodied && length == Unknown && q.Minor == 0
-	p.keep = q.framing.persistent(q.Minor) && !untilClose && !x.c.srv.draining.Load() && x.bodySettled()
+	p.keep = q.framing.persistent(q.Minor) && !untilClose && !x.last && !x.c.srv.draining.Load() && x.bodySettled()
 	if !p.dated {
 		w.Field("Date", x.c.srv.date(time.Now()))
 	}
@@ -179,10 +179,11 @@ func (x *Exchange) Respond(status int, fields []Field, body []byte) error {
 func (x *Exchange) RespondProblem(status int, detail string) error {
 	body := `{"type":"about:blank","title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) +
 		`,"detail":"` + detail + `"}` + "\n"
-	return x.Respond(status, []Field{
-		{"Content-Type", "application/problem+json"},
-		{"Cache-Control", "no-store"},
-	}, []byte(body))
+	fields := []Field{{"Content-Type", "application/problem+json"}, {"Cache-Control", "no-store"}}
+	if status == http.StatusServiceUnavailable {
+		fields = append(fields, Field{"Retry-After", "1"})
+	}
+	return x.Respond(status, fields, []byte(body))
 }
 
 // Interim sends an informational answer (RFC 9110 section 15.2) ahead of the final one. HTTP/1.0 has none.

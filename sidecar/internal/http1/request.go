@@ -5,7 +5,7 @@ import "strings"
 // Request is a request in its one reading. Its strings are immutable and may be kept.
 type Request struct {
 	Method   string
-	Target   string // as it came; this is what goes upstream
+	Target   string // in origin form, as it came; this is what goes upstream
 	RawPath  string // the target up to the question mark
 	RawQuery string // behind it
 	Path     string // RawPath decoded: the path that decisions are made on; "*" for OPTIONS *
@@ -14,7 +14,8 @@ type Request struct {
 	Header   Header // everything that came, Host included
 	Body     Body
 
-	framing framing
+	framing   framing
+	headBytes int
 }
 
 // Limits bound what the parser accepts.
@@ -33,6 +34,7 @@ func readRequest(r *Reader, q *Request, lim Limits) error {
 	if err != nil {
 		return err
 	}
+	q.headBytes = len(head)
 	if fault := q.parse(r, head, lim); fault != nil {
 		return fault
 	}
@@ -73,17 +75,20 @@ func (q *Request) parse(r *Reader, head string, lim Limits) *Fault {
 	if fault := q.readLine(line); fault != nil {
 		return fault
 	}
-	if fault := q.readTarget(lim.TargetBytes); fault != nil {
+	absolute, fault := q.readAbsolute()
+	if fault == nil {
+		fault = q.readTarget(lim.TargetBytes)
+	}
+	if fault != nil {
 		return fault
 	}
-	var fault *Fault
 	if q.Header, fault = parseFields(q.Header[:0], lines, lim.Fields); fault != nil {
 		return fault
 	}
 	if q.framing, fault = readFraming(q.Header, q.Minor); fault != nil {
 		return fault
 	}
-	return q.conclude(r, lim)
+	return q.conclude(r, absolute, lim)
 }
 
 // readLine reads the request line (RFC 9112 section 3) in its canonical form only: single spaces, nothing around.
@@ -126,7 +131,7 @@ func readVersion(s string) (minor int, fault *Fault) {
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // conclude checks what concerns requests only, and sets up the body.
-func (q *Request) conclude(r *Reader, lim Limits) *Fault {
+func (q *Request) conclude(r *Reader, target absolute, lim Limits) *Fault {
 	f := &q.framing
 	if f.repeated == kindHost || f.hostAt < 0 || !IsHost(q.Header[f.hostAt].Value) {
 		return errHost
@@ -135,6 +140,12 @@ func (q *Request) conclude(r *Reader, lim Limits) *Fault {
 		return errRepeated
 	}
 	q.Host = q.Header[f.hostAt].Value
+	if target.host != "" {
+		if !target.names(q.Host) {
+			return errElsewhere
+		}
+		q.Host = target.host
+	}
 	mode, length := bodyNone, int64(0)
 	switch {
 	case f.chunked:
@@ -152,8 +163,7 @@ func (q *Request) conclude(r *Reader, lim Limits) *Fault {
 // forget drops the strings of a request that ended: they hold its whole head, which an idle connection should not.
 func (q *Request) forget() {
 	q.Method, q.Target, q.RawPath, q.RawQuery, q.Path, q.Host = "", "", "", "", "", ""
-	clear(q.Header)
-	q.Header = q.Header[:0]
+	q.Header = nil
 	q.Body.r, q.Body.trailer = nil, nil // SetContent's memory, too
 }
 
@@ -180,6 +190,11 @@ func (q *Request) WebSocket() bool {
 	f := &q.framing
 	return f.upgrade && f.upgradesAt >= 0 && equalFold(q.Header[f.upgradesAt].Value, "websocket") &&
 		q.Method == "GET" && q.Minor == 1 && q.Body.Empty()
+}
+
+// Safe reports whether the request asks for nothing to be done (RFC 9110 section 9.2.1), and has no body.
+func (q *Request) Safe() bool {
+	return q.Body.Empty() && (q.Method == "GET" || q.Method == "HEAD" || q.Method == "OPTIONS")
 }
 
 // Idempotent reports whether the request may be sent twice when nobody knows whether it arrived (RFC 9110 section

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -25,18 +26,24 @@ type Config struct {
 	// Panicked is called when Handler panics; the exchange is then answered with 500 or aborted.
 	// Without it the panic goes on and ends the process.
 	Panicked func(x *Exchange, value any, stack []byte)
+	// Slow is called when an exchange that is tied to something takes longer than WatchDelay, with what [Exchange.Tie]
+	// was told. What it returns is called at the end of the exchange.
+	Slow func(h Handle, to string, end time.Time) (done func())
 
-	MaxHeadBytes   int           // 32 KiB, which is also the most: request line and header, 431 beyond
-	MaxTargetBytes int           // 8 KiB: the request target, 414 beyond
-	MaxFields      int           // 100: header fields, 431 beyond; trailer fields alike
-	MaxConns       int           // 10 000: connections, 503 beyond
-	IdleTimeout    time.Duration // 120 s: between requests. Longer than the ingress's, so that it closes first
-	HeadTimeout    time.Duration // 10 s: from the first byte of a request to the end of its header, 408 beyond
-	BodyTimeout    time.Duration // 30 s: each read of a body, 408 beyond
-	MinBodyRate    int           // 0, any: bytes a second of a body, that may lag by BodyTimeout; 408 beyond
-	WriteTimeout   time.Duration // 30 s: each write to a client
-	WatchDelay     time.Duration // 50 ms: how long an answer may take before the client is watched
-	LingerTimeout  time.Duration // 2 s: how long a refused client's remaining bytes are read, so that it sees the answer
+	MaxHeadBytes     int           // 32 KiB, which is also the most: request line and header, 431 beyond
+	MaxTargetBytes   int           // 8 KiB: the request target, 414 beyond
+	MaxFields        int           // 100: header fields, 431 beyond; trailer fields alike
+	MaxConns         int           // 10 000: connections, 503 beyond
+	MaxConnsPerIP    int           // 0, any: connections of one address, or of one IPv6 network of 64 bits, 503 beyond
+	Budget           *Budget       // what clients may make the process hold; nil for no bounds
+	IdleTimeout      time.Duration // 120 s: between requests. Longer than the ingress's, so that it closes first
+	HeadTimeout      time.Duration // 10 s: from the first byte of a request to the end of its header, 408 beyond
+	BodyTimeout      time.Duration // 30 s: each read of a body, 408 beyond
+	BodyTotalTimeout time.Duration // 0, any: for a whole body, 408 beyond
+	MinBodyRate      int           // 0, any: bytes a second of a body, that may lag by BodyTimeout; 408 beyond
+	WriteTimeout     time.Duration // 30 s: each write to a client
+	WatchDelay       time.Duration // 50 ms: how long an answer may take before the client is watched, and Slow called
+	LingerTimeout    time.Duration // 2 s: how long a refused client's remaining bytes are read, so that it sees the answer
 }
 
 // Refusal is a request that was answered here (or not at all) because it could not become an exchange.
@@ -52,11 +59,17 @@ const defaultTargetBytes = 8 << 10
 // lingering is the most refused connections beyond MaxConns that are closed politely at a time.
 const lingering = 64
 
+// idleOfMany is how long a connection must have waited for its client before it may be closed for another one, when
+// there is memory for both but MaxConns are open.
+const idleOfMany = 5 * time.Second
+
 // Server accepts connections and reads requests from them.
 type Server struct {
 	cfg      Config
 	limits   Limits
-	buffers  Buffers
+	budget   *Budget
+	buffers  *Buffers
+	fields   sync.Pool // of *[headerFields]Field
 	today    atomic.Pointer[date]
 	draining atomic.Bool
 	refusing atomic.Int32
@@ -67,7 +80,8 @@ type Server struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
-	gone      chan struct{} // closed when the last connection ended, while somebody waits for it
+	perIP     map[netip.Addr]int // connections, with MaxConnsPerIP
+	gone      chan struct{}      // closed when the last connection ended, while somebody waits for it
 }
 
 // New returns a server for cfg.
@@ -93,13 +107,21 @@ func New(cfg Config) *Server {
 	orTime(&cfg.WriteTimeout, 30*time.Second)
 	orTime(&cfg.WatchDelay, 50*time.Millisecond)
 	orTime(&cfg.LingerTimeout, 2*time.Second)
-	return &Server{
+	if cfg.Budget == nil {
+		cfg.Budget = NewBudget(math.MaxInt64)
+	}
+	s := &Server{
 		cfg:       cfg,
 		limits:    Limits{cfg.MaxHeadBytes, cfg.MaxTargetBytes, cfg.MaxFields},
+		budget:    cfg.Budget,
+		buffers:   NewBuffers(cfg.Budget),
 		prefix:    rand.Text()[:13],
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
+		perIP:     make(map[netip.Addr]int),
 	}
+	s.budget.serve(s)
+	return s
 }
 
 // Serve accepts connections until Shutdown, then returns ErrServerClosed.
@@ -142,26 +164,66 @@ func isTransient(err error) bool {
 }
 
 func (s *Server) admit(nc net.Conn) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	ip := networkOf(addrPort(nc).Addr())
+	if s.isCrowd(ip) {
+		s.turnAway(nc, ReasonTooManyConns, "too many connections from one address")
+		return
+	}
+	var c *conn
+	full := false
+	fits := func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed {
+			return true
+		}
+		if full = len(s.conns) >= s.cfg.MaxConns; full || !s.budget.take(connCost, forConn) {
+			return false
+		}
+		c = newConn(s, nc)
+		s.conns[c] = struct{}{}
+		if s.cfg.MaxConnsPerIP > 0 {
+			s.perIP[ip]++
+		}
+		return true
+	}
+	ok := fits()
+	if full {
+		ok = s.budget.makeRoom(search{server: s, patience: idleOfMany}, fits)
+	} else if !ok {
+		ok = s.budget.makeRoom(search{patience: slow, waiting: true}, fits)
+	}
+	switch {
+	case c != nil:
+		go c.serve()
+	case ok: // closed
 		_ = nc.Close()
-		return
+	case full:
+		s.turnAway(nc, ReasonTooManyConns, "too many connections")
+	default:
+		s.turnAway(nc, ReasonOverloaded, errOverloaded.Detail)
 	}
-	if len(s.conns) >= s.cfg.MaxConns {
-		s.mu.Unlock()
-		s.turnAway(nc)
-		return
-	}
-	c := newConn(s, nc)
-	s.conns[c] = struct{}{}
-	s.mu.Unlock()
-	go c.serve()
 }
 
-// turnAway answers a connection that is one too many, without spending a buffer on it.
-func (s *Server) turnAway(nc net.Conn) {
-	s.refused(Refusal{addrPort(nc), 503, ReasonTooManyConns, "too many connections"})
+// isCrowd reports whether ip has all the connections that it may have.
+func (s *Server) isCrowd(ip netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.MaxConnsPerIP > 0 && s.perIP[ip] >= s.cfg.MaxConnsPerIP
+}
+
+// networkOf returns what counts as one address: in IPv6, where a client has as many as it likes, its network.
+func networkOf(ip netip.Addr) netip.Addr {
+	if ip.Is6() {
+		p, _ := ip.Prefix(64) // an IPv6 address has one
+		return p.Addr()
+	}
+	return ip
+}
+
+// turnAway answers a connection that there is no room for.
+func (s *Server) turnAway(nc net.Conn, reason Reason, detail string) {
+	s.refused(Refusal{addrPort(nc), 503, reason, detail})
 	_ = nc.SetDeadline(time.Now().Add(s.cfg.LingerTimeout))
 	_, _ = nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"))
 	if s.refusing.Add(1) > lingering {
@@ -171,7 +233,9 @@ func (s *Server) turnAway(nc net.Conn) {
 	}
 	go func() {
 		defer s.refusing.Add(-1)
-		linger(nc, s.cfg.LingerTimeout)
+		r := NewReader(nc, s.buffers)
+		linger(nc, r, s.cfg.LingerTimeout)
+		r.Release()
 	}()
 }
 
@@ -198,7 +262,8 @@ func (s *Server) Connections() int {
 // elsewhere without one request being lost. Shutdown includes it.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown stops accepting, closes idle connections, and waits for the others to finish their exchange. When ctx ends
+// Shutdown stops accepting, closes idle connections, and waits for the others to finish their exchange, including one of
+// which only a part has come. When ctx ends
 // first, it aborts the rest and returns the context's error; a handler that does not notice is not waited for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
@@ -225,7 +290,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	for c := range s.conns {
-		c.abort()
+		c.abort(ReasonAborted)
 	}
 	s.mu.Unlock()
 	select {
@@ -237,11 +302,43 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.conns, c)
+	if s.cfg.MaxConnsPerIP > 0 {
+		ip := networkOf(c.remote.Addr())
+		if s.perIP[ip]--; s.perIP[ip] == 0 {
+			delete(s.perIP, ip)
+		}
+	}
 	if s.gone != nil && len(s.conns) == 0 {
 		close(s.gone)
 	}
+	s.mu.Unlock()
+	c.mu.Lock()
+	crowded, unasked := c.crowded, c.unasked
+	c.mu.Unlock()
+	if crowded {
+		s.budget.leaving.Add(-1)
+	}
+	if crowded && unasked {
+		s.refused(Refusal{c.remote, StatusClientGone, ReasonOverloaded, "closed to make room"})
+	}
+	c.giveBack()
+	s.budget.give(connCost, forConn)
+}
+
+// headerFields is how many fields of a request have their memory from the server.
+const headerFields = 32
+
+func (s *Server) getFields() *[headerFields]Field {
+	if f, ok := s.fields.Get().(*[headerFields]Field); ok {
+		return f
+	}
+	return new([headerFields]Field)
+}
+
+func (s *Server) putFields(f *[headerFields]Field) {
+	clear(f[:]) // or its strings would live on
+	s.fields.Put(f)
 }
 
 type date struct {

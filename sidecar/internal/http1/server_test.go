@@ -262,29 +262,54 @@ func TestAbortHitsOneExchangeOnly(t *testing.T) {
 	p.ended()
 }
 
+// However much the client has sent ahead.
 func TestClientThatLeavesEndsTheExchange(t *testing.T) {
 	t.Parallel()
-	ended := newJournal[http1.Facts]()
-	_, addr := serve(t, http1.Config{
-		WatchDelay: time.Millisecond,
-		Handler: func(x *http1.Exchange) {
-			x.Guard(nil)
-			<-x.Context().Done()
-			if err := x.OverErr(); !errors.Is(err, http1.ErrClientGone) {
-				t.Errorf("OverErr = %v", err)
+	for name, c := range map[string]struct{ request, ahead string }{
+		"at once":                       {get, ""},
+		"after a byte":                  {get, "G"},
+		"after a line end":              {get, "\r\n"},
+		"after another request":         {get, get},
+		"after many requests":           {get, strings.Repeat(get, 1000)},
+		"after a body and a byte":       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab", "G"},
+		"in a request that is ahead":    {get + get[:20], get[20:25]},
+		"after closing its sending end": {get, "half of one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			watched := make(chan struct{})
+			ended := newJournal[http1.Facts]()
+			_, addr := serve(t, http1.Config{
+				WatchDelay: time.Millisecond,
+				Handler: func(x *http1.Exchange) {
+					_, _ = io.Copy(io.Discard, &x.Request.Body)
+					x.Guard(nil)
+					await(t, func() bool { return x.ReadAhead() != nil })
+					watched <- struct{}{}
+					<-x.Context().Done()
+					if err := x.OverErr(); !errors.Is(err, http1.ErrClientGone) {
+						t.Errorf("OverErr = %v", err)
+					}
+				},
+				Ended: func(x *http1.Exchange) { ended.add(x.Facts()) },
+			})
+			p := dial(t, addr)
+			p.send(c.request)
+			<-watched
+			p.send(c.ahead)
+			if name == "after closing its sending end" {
+				_ = p.nc.CloseWrite()
+			} else {
+				_ = p.nc.Close()
 			}
-		},
-		Ended: func(x *http1.Exchange) { ended.add(x.Facts()) },
-	})
-	p := dial(t, addr)
-	p.send(get)
-	_ = p.nc.Close()
-	if f := ended.await(t, 1); f.Status != http1.StatusClientGone || f.Reason != http1.ReasonClientGone {
-		t.Errorf("facts: %+v", f)
+			if f := ended.await(t, 1); f.Status != http1.StatusClientGone || f.Reason != http1.ReasonClientGone {
+				t.Errorf("facts: %+v", f)
+			}
+		})
 	}
 }
 
-// The watch reads ahead; what it read is the next request.
+// What a watched client sends is its next request.
 func TestWatchedClientMayPipeline(t *testing.T) {
 	t.Parallel()
 	watched := make(chan struct{})

@@ -89,3 +89,34 @@ func TestDrainEndsConnectionsButServes(t *testing.T) {
 		p.ended()
 	}
 }
+
+// A request of which a part has come when the server is told to end is one that somebody waits for.
+func TestShutdownServesWhatHasBegun(t *testing.T) {
+	t.Parallel()
+	refusals := newJournal[http1.Refusal]()
+	s, addr := serve(t, http1.Config{Handler: echo, Refused: refusals.add, HeadTimeout: time.Second})
+	fresh, again, never := dial(t, addr), dial(t, addr), dial(t, addr)
+	again.send(get)
+	again.expect("GET", 200, "GET /a ")
+	post := "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+	for _, p := range []*peer{fresh, again, never} {
+		p.send(post[:20])
+	}
+	await(t, func() bool { return s.Heads() == 3 })
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(t.Context()) }()
+	await(t, s.IsClosed)
+	for _, p := range []*peer{fresh, again} {
+		p.send(post[20:])
+		if a := p.expect("POST", 200, "POST /a hello"); !a.Close {
+			t.Error("the answer does not say close")
+		}
+		p.ended()
+	}
+	if a := never.answer("POST"); a.StatusCode != 408 {
+		t.Errorf("the one that never ends is answered with %d", a.StatusCode)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown = %v", err)
+	}
+}

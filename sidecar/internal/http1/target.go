@@ -6,8 +6,50 @@ import (
 	"unicode/utf8"
 )
 
-// readTarget takes the request target apart (RFC 9112 section 3.2). Only the origin form is read, and the asterisk of
-// OPTIONS: an absolute target would be a second Host, and CONNECT asks for a destination of the client's choice.
+// absolute is what an absolute target says beyond the origin form.
+type absolute struct {
+	host string // "" for a target of another form
+	port string // the default of its scheme, with the colon
+}
+
+// readAbsolute turns an absolute target (RFC 9112 section 3.2.2) into the origin form, or the asterisk form, of the same
+// request.
+func (q *Request) readAbsolute() (a absolute, fault *Fault) {
+	scheme, rest, found := strings.Cut(q.Target, "://")
+	switch {
+	case !found || scheme == "" || q.Target[0] == '/' || q.Method == "CONNECT":
+		return a, nil
+	case equalFold(scheme, "http"):
+		a.port = ":80"
+	case equalFold(scheme, "https"):
+		a.port = ":443"
+	default:
+		return a, errTarget
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	a.host, q.Target = rest[:end], rest[end:]
+	if !IsHost(a.host) {
+		return a, errTarget
+	}
+	switch {
+	case q.Target == "" && q.Method == "OPTIONS":
+		q.Target = "*"
+	case q.Target == "" || q.Target[0] != '/':
+		q.Target = "/" + q.Target
+	}
+	return a, nil
+}
+
+// names reports whether the target is of the host that the Host field says, which is how a client must send it.
+func (a *absolute) names(host string) bool {
+	return equalFold(strings.TrimSuffix(a.host, a.port), strings.TrimSuffix(host, a.port))
+}
+
+// readTarget takes the request target apart (RFC 9112 section 3.2): the origin form, and the asterisk of OPTIONS. CONNECT
+// asks for a destination of the client's choice.
 func (q *Request) readTarget(limit int) *Fault {
 	if len(q.Target) > limit {
 		return errTargetLength

@@ -24,7 +24,7 @@ func (x *Exchange) Tunnel(upstream net.Conn, ur *Reader) error {
 		p := pump{dst: upstream, src: c.r, readFails: ReasonClientGone, writeFails: ReasonUpstreamBroke}
 		p.run(c)
 	}()
-	down := pump{dst: c.nc, src: ur, readFails: ReasonUpstreamBroke, writeFails: ReasonClientGone}
+	down := pump{dst: c.nc, waits: c.w.waits, src: ur, readFails: ReasonUpstreamBroke, writeFails: ReasonClientGone}
 	down.run(c)
 	<-up
 	c.w.total += down.n
@@ -35,6 +35,7 @@ func (x *Exchange) Tunnel(upstream net.Conn, ur *Reader) error {
 type pump struct {
 	dst                   net.Conn
 	src                   *Reader
+	waits                 *waiting // told of each write; nil for none
 	readFails, writeFails Reason
 	n                     int64
 }
@@ -51,8 +52,11 @@ func (p *pump) run(c *conn) {
 			c.stop(c.seq, p.readFails)
 			return
 		}
-		armed.arm(c.srv.cfg.WriteTimeout)
+		now := time.Now()
+		armed.armAt(now, c.srv.cfg.WriteTimeout)
+		since := p.waits.begin(now)
 		n, err := p.dst.Write(piece)
+		p.waits.end(since)
 		p.n += int64(n)
 		if err != nil {
 			c.stop(c.seq, p.writeFails)

@@ -11,15 +11,17 @@ import (
 type Writer struct {
 	conn    net.Conn
 	pool    *Buffers
-	mem     *[smallBuffer]byte
+	lent    *buffer // while something waits
 	out     []byte
-	vec     [3][]byte
+	line    [18]byte // of a chunk's size
+	vec     [4][]byte
 	vecs    net.Buffers
 	chunked bool
 	left    int64 // of a body of known length, Unknown otherwise
 	total   int64 // bytes written to the connection
 	timeout time.Duration
 	armed   deadline
+	waits   *waiting // told of each write; nil for none
 }
 
 // NewWriter writes to conn with memory from pool; each write may take timeout (0: any time).
@@ -31,17 +33,22 @@ func NewWriter(conn net.Conn, pool *Buffers, timeout time.Duration) *Writer {
 
 // Start begins a message head in empty memory.
 func (w *Writer) Start() {
-	if w.mem == nil {
-		w.mem = w.pool.getSmall()
-	}
-	w.out = w.mem[:0]
+	w.Release()
+	w.borrow()
 }
 
-// Release gives the memory back; Start takes new.
+func (w *Writer) borrow() {
+	if w.lent == nil {
+		w.lent = w.pool.get(0)
+		w.out = w.lent.mem[:0]
+	}
+}
+
+// Release gives the memory back, and with it what was not sent.
 func (w *Writer) Release() {
-	if w.mem != nil {
-		w.pool.small.Put(w.mem)
-		w.mem, w.out = nil, nil
+	if w.lent != nil {
+		w.pool.put(w.lent)
+		w.lent, w.out = nil, nil
 	}
 }
 
@@ -94,12 +101,23 @@ func (w *Writer) Write(p []byte) error {
 			return errOverlong
 		}
 	}
-	if !w.chunked {
-		return w.put(p, "")
+	var size, end []byte
+	if w.chunked {
+		size = append(strconv.AppendUint(w.line[:0], uint64(len(p)), 16), "\r\n"...)
+		end = size[len(size)-len("\r\n"):]
 	}
-	w.out = strconv.AppendUint(w.out, uint64(len(p)), 16)
-	w.out = append(w.out, "\r\n"...)
-	return w.put(p, "\r\n")
+	if len(w.out)+len(size)+len(p)+len(end) <= smallBuffer {
+		w.borrow()
+		w.out = append(append(append(w.out, size...), p...), end...)
+		return nil
+	}
+	w.vec = [...][]byte{w.out, size, p, end} // all of it at once, without copying p
+	w.vecs = w.vec[:]
+	since := w.begin()
+	n, err := w.vecs.WriteTo(w.conn)
+	w.end(since, n)
+	w.vec = [4][]byte{}
+	return err
 }
 
 // End sends the end of the body and everything that waits.
@@ -108,6 +126,7 @@ func (w *Writer) End(trailer Header) error {
 		return errShort
 	}
 	if w.chunked {
+		w.borrow()
 		w.out = append(w.out, "0\r\n"...)
 		for _, f := range trailer {
 			w.Field(f.Name, f.Value)
@@ -122,28 +141,22 @@ func (w *Writer) Flush() error {
 	if len(w.out) == 0 {
 		return nil
 	}
-	w.armed.arm(w.timeout)
+	since := w.begin()
 	n, err := w.conn.Write(w.out)
-	w.total += int64(n)
-	w.out = w.mem[:0]
+	w.end(since, int64(n))
 	return err
 }
 
-// put adds p and tail to what waits if there is room, and otherwise sends all of it at once, without copying p.
-func (w *Writer) put(p []byte, tail string) error {
-	if len(w.out)+len(p)+len(tail) <= smallBuffer {
-		w.out = append(w.out, p...)
-		w.out = append(w.out, tail...)
-		return nil
+func (w *Writer) begin() (since int64) {
+	now := time.Now()
+	if w.timeout > 0 {
+		w.armed.armAt(now, w.timeout)
 	}
-	waiting := len(w.out)
-	w.out = append(w.out, tail...)
-	w.armed.arm(w.timeout)
-	w.vec = [3][]byte{w.out[:waiting], p, w.out[waiting:]}
-	w.vecs = w.vec[:]
-	n, err := w.vecs.WriteTo(w.conn)
-	w.vec = [3][]byte{}
-	w.total += n
-	w.out = w.mem[:0]
-	return err
+	return w.waits.begin(now)
+}
+
+func (w *Writer) end(since, written int64) {
+	w.waits.end(since)
+	w.total += written
+	w.Release()
 }

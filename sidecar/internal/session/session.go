@@ -26,6 +26,9 @@ import (
 // is away, or too many cookies that are not in memory wait for it.
 var ErrUnavailable = errors.New("session: auth service unavailable")
 
+// ErrRefused says that another access token was no help, or was not to be had.
+var ErrRefused = errors.New("session: the access token was refused before")
+
 // ErrUnknown says that the auth service has to be asked.
 var ErrUnknown = errors.New("session: not in memory")
 
@@ -110,6 +113,8 @@ type family struct {
 	rotatedAt time.Time
 	// delivered: a browser has shown tokens.RefreshToken.
 	delivered bool
+	// refused: an upstream has refused tokens.Authorization.
+	refused bool
 	// checked is when the auth service spoke of it last.
 	checked time.Time
 }
@@ -175,7 +180,8 @@ func (c *Cache) Get(ctx context.Context, cookie string, by authclient.Presenter)
 }
 
 // Renew is Get for a caller whose upstream refused the given authorization: it
-// returns another one.
+// returns another one. For one of which it was told before it asks nobody, and
+// fails with ErrRefused.
 func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Presenter, authorization string) (View, error) {
 	return c.get(ctx, cookie, by, authorization)
 }
@@ -195,7 +201,13 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 		f, _ := c.families.Get(id)
 		fl := c.flights[id]
 		view, good := c.look(f, cookie, now)
-		good = good && view.Authorization != unwanted
+		if good && view.Authorization == unwanted {
+			if fl == nil && f.refused {
+				c.mu.Unlock()
+				return View{}, ErrRefused
+			}
+			f.refused, good = true, false
+		}
 		doubtful := good && c.doubtful(f, now)
 		if good && !doubtful && (fl != nil || now.Before(f.refreshAt)) {
 			c.mu.Unlock()
@@ -225,6 +237,16 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 			return fl.view, fl.err
 		}
 		// That was for another cookie of the family: look again.
+	}
+}
+
+// Refused notes that an upstream refused what Renew returned for cookie, too:
+// it refuses more than a token that has expired or that it cannot verify.
+func (c *Cache) Refused(cookie, authorization string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, ok := c.families.Peek(FamilyOf(cookie)); ok && f.tokens.Authorization == authorization {
+		f.refused = true
 	}
 }
 
@@ -370,7 +392,7 @@ func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
 	case t.RefreshToken != f.tokens.RefreshToken: // a new generation
 		f.previous, f.rotatedAt, f.delivered = cookie, now, false
 	}
-	f.tokens, f.checked = t, now
+	f.tokens, f.checked, f.refused = t, now, false
 	// A jitter of a tenth spreads the refreshes of sessions that began together.
 	f.refreshAt = t.Expires.Add(-time.Duration(float64(t.Life) * (0.15 + 0.1*rand.Float64()))) //nolint:gosec // not a secret
 }

@@ -388,6 +388,53 @@ func TestRenewGivesAnotherToken(t *testing.T) {
 	})
 }
 
+func TestARefusedTokenIsRenewedOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		failing error
+		told    bool // that the renewed token was refused as well
+		calls   int
+	}{
+		"the renewed one is refused as well": {nil, true, 2},
+		"the renewed one is refused later":   {nil, false, 3},
+		"there is none to be had":            {authclient.ErrUnavailable, false, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAuth()
+				a.rotating = false
+				sessions := cache(t, a)
+				v := get(t, sessions, value("A", 1))
+				a.failing = c.failing
+				if w, err := sessions.Renew(t.Context(), value("A", 1), by, v.Authorization); err == nil {
+					v = w
+				}
+				if c.told {
+					sessions.Refused(value("A", 1), v.Authorization)
+				}
+				for range 3 {
+					if w, err := sessions.Renew(t.Context(), value("A", 1), by, v.Authorization); err == nil {
+						v = w
+						sessions.Refused(value("A", 1), v.Authorization)
+					}
+				}
+				if _, err := sessions.Renew(t.Context(), value("A", 1), by, v.Authorization); !errors.Is(err, session.ErrRefused) || a.count() != c.calls {
+					t.Errorf("%v after %d calls, want ErrRefused after %d", err, a.count(), c.calls)
+				}
+				if get(t, sessions, value("A", 1)).Authorization != v.Authorization {
+					t.Error("a refused token is not the session's any more")
+				}
+				a.failing = nil
+				time.Sleep(life) // the bubble's clock
+				if fresh := get(t, sessions, value("A", 1)); fresh.Authorization == v.Authorization {
+					t.Error("it was not replaced when its time was over")
+				} else if _, err := sessions.Renew(t.Context(), value("A", 1), by, fresh.Authorization); err != nil {
+					t.Errorf("the next one is not renewed: %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestForgetEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()

@@ -1,0 +1,76 @@
+package http1_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"lilypad.example/sidecar/internal/http1"
+)
+
+// tied is what the server told of an exchange that takes long.
+type tied struct {
+	h   http1.Handle
+	to  string
+	end time.Time
+}
+
+func TestOnlyWhatTakesLongIsTold(t *testing.T) {
+	t.Parallel()
+	end := time.Now().Add(time.Hour)
+	slow, done := newJournal[tied](), newJournal[string]()
+	wait := make(chan struct{})
+	_, addr := serve(t, http1.Config{
+		WatchDelay: 10 * time.Millisecond,
+		Slow: func(h http1.Handle, to string, end time.Time) func() {
+			slow.add(tied{h, to, end})
+			return func() { done.add(to) }
+		},
+		Handler: func(x *http1.Exchange) {
+			to := x.Request.Path
+			switch to {
+			case "/late": // it takes long before anybody knows what it is tied to
+				x.Guard(nil)
+				await(t, func() bool { return x.ReadAhead() != nil })
+				x.Tie(to, end)
+			case "/untied":
+				x.Guard(nil)
+				await(t, func() bool { return x.ReadAhead() != nil })
+			default:
+				x.Tie(to, end)
+			}
+			if to == "/slow" || to == "/aborted" {
+				<-wait
+			}
+			text(x, 200, to)
+		},
+	})
+	p := dial(t, addr)
+	told := 0
+	for _, path := range []string{"/untied", "/slow", "/untied", "/late", "/slow"} {
+		p.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		if path != "/untied" {
+			told++
+			if s := slow.await(t, told); s.to != path || !s.end.Equal(end) {
+				t.Fatalf("%s: told %+v", path, s)
+			}
+		}
+		if path == "/slow" {
+			if len(done.all()) == told {
+				t.Errorf("%s: over before its end", path)
+			}
+			wait <- struct{}{}
+		}
+		p.expect("GET", 200, path)
+	}
+	if done.await(t, told); len(done.all()) != told || len(slow.all()) != told {
+		t.Errorf("told of %v, and of the end of %v", slow.all(), done.all())
+	}
+	p.send("GET /aborted HTTP/1.1\r\nHost: a\r\n\r\n")
+	slow.await(t, told+1).h.Abort()
+	if _, err := http.ReadResponse(p.r, nil); err == nil {
+		t.Error("an aborted exchange was answered")
+	}
+	close(wait)
+	done.await(t, told+1)
+}
