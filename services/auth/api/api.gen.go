@@ -330,6 +330,11 @@ type User struct {
 	Sub   string   `json:"sub"`
 }
 
+// SettleFormParams defines parameters for SettleForm.
+type SettleFormParams struct {
+	Sent bool `form:"sent" json:"sent"`
+}
+
 // RevocationsParams defines parameters for Revocations.
 type RevocationsParams struct {
 	// LastEventID Resumes behind this event
@@ -506,15 +511,25 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/forms (the `KeepForm` operationId).
 	KeepForm(ctx context.Context, body KeepFormJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TakeForm Hands a form of the user out, once.
+	// DiscardForm Removes a form of the user.
 	//
-	// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
-	TakeForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with DELETE /v1/forms/{sid} (the `DiscardForm` operationId).
+	DiscardForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetForm Looks at a form of the user, and leaves it.
 	//
 	// Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
 	GetForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SettleForm Ends a claim. A form that was sent is removed, any other one stays.
+	//
+	// Corresponds with DELETE /v1/forms/{sid}/claims/{claim} (the `SettleForm` operationId).
+	SettleForm(ctx context.Context, sid string, claim string, params *SettleFormParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ClaimForm Hands a form of the user out to be sent. Until the claim is deleted, and for two minutes at most, nobody else gets it.
+	//
+	// Corresponds with PUT /v1/forms/{sid}/claims/{claim} (the `ClaimForm` operationId).
+	ClaimForm(ctx context.Context, sid string, claim string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe The user that the access token speaks for.
 	//
@@ -764,11 +779,11 @@ func (c *Client) KeepForm(ctx context.Context, body KeepFormJSONRequestBody, req
 	return c.Client.Do(req)
 }
 
-// TakeForm Hands a form of the user out, once.
+// DiscardForm Removes a form of the user.
 //
-// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
-func (c *Client) TakeForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTakeFormRequest(c.Server, sid)
+// Corresponds with DELETE /v1/forms/{sid} (the `DiscardForm` operationId).
+func (c *Client) DiscardForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscardFormRequest(c.Server, sid)
 	if err != nil {
 		return nil, err
 	}
@@ -784,6 +799,36 @@ func (c *Client) TakeForm(ctx context.Context, sid string, reqEditors ...Request
 // Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
 func (c *Client) GetForm(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetFormRequest(c.Server, sid)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SettleForm Ends a claim. A form that was sent is removed, any other one stays.
+//
+// Corresponds with DELETE /v1/forms/{sid}/claims/{claim} (the `SettleForm` operationId).
+func (c *Client) SettleForm(ctx context.Context, sid string, claim string, params *SettleFormParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSettleFormRequest(c.Server, sid, claim, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ClaimForm Hands a form of the user out to be sent. Until the claim is deleted, and for two minutes at most, nobody else gets it.
+//
+// Corresponds with PUT /v1/forms/{sid}/claims/{claim} (the `ClaimForm` operationId).
+func (c *Client) ClaimForm(ctx context.Context, sid string, claim string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewClaimFormRequest(c.Server, sid, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -1219,8 +1264,8 @@ func NewKeepFormRequestWithBody(server string, contentType string, body io.Reade
 	return req, nil
 }
 
-// NewTakeFormRequest constructs an http.Request for the TakeForm method
-func NewTakeFormRequest(server string, sid string) (*http.Request, error) {
+// NewDiscardFormRequest constructs an http.Request for the DiscardForm method
+func NewDiscardFormRequest(server string, sid string) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1280,6 +1325,111 @@ func NewGetFormRequest(server string, sid string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSettleFormRequest constructs an http.Request for the SettleForm method
+func NewSettleFormRequest(server string, sid string, claim string, params *SettleFormParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sid", sid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "claim", claim, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/forms/%s/claims/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sent", params.Sent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewClaimFormRequest constructs an http.Request for the ClaimForm method
+func NewClaimFormRequest(server string, sid string, claim string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "sid", sid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "claim", claim, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/forms/%s/claims/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -1745,12 +1895,12 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/forms (the `KeepForm` operationId).
 	KeepFormWithResponse(ctx context.Context, body KeepFormJSONRequestBody, reqEditors ...RequestEditorFn) (*KeepFormResponse, error)
 
-	// TakeFormWithResponse Hands a form of the user out, once.
+	// DiscardFormWithResponse Removes a form of the user.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
-	TakeFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*TakeFormResponse, error)
+	// Corresponds with DELETE /v1/forms/{sid} (the `DiscardForm` operationId).
+	DiscardFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*DiscardFormResponse, error)
 
 	// GetFormWithResponse Looks at a form of the user, and leaves it.
 	//
@@ -1758,6 +1908,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/forms/{sid} (the `GetForm` operationId).
 	GetFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*GetFormResponse, error)
+
+	// SettleFormWithResponse Ends a claim. A form that was sent is removed, any other one stays.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/forms/{sid}/claims/{claim} (the `SettleForm` operationId).
+	SettleFormWithResponse(ctx context.Context, sid string, claim string, params *SettleFormParams, reqEditors ...RequestEditorFn) (*SettleFormResponse, error)
+
+	// ClaimFormWithResponse Hands a form of the user out to be sent. Until the claim is deleted, and for two minutes at most, nobody else gets it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/forms/{sid}/claims/{claim} (the `ClaimForm` operationId).
+	ClaimFormWithResponse(ctx context.Context, sid string, claim string, reqEditors ...RequestEditorFn) (*ClaimFormResponse, error)
 
 	// GetMeWithResponse The user that the access token speaks for.
 	//
@@ -2213,39 +2377,32 @@ func (r KeepFormResponse) ContentType() string {
 	return ""
 }
 
-// TakeFormResponseDefaultHeaders the declared response headers of an HTTP default response for TakeForm
-type TakeFormResponseDefaultHeaders struct {
+// DiscardFormResponseDefaultHeaders the declared response headers of an HTTP default response for DiscardForm
+type DiscardFormResponseDefaultHeaders struct {
 	RetryAfter *int
 }
 
-type TakeFormResponse struct {
+type DiscardFormResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SealedForm
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
-	HeadersDefault *TakeFormResponseDefaultHeaders
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r TakeFormResponse) GetJSON200() *SealedForm {
-	return r.JSON200
+	HeadersDefault *DiscardFormResponseDefaultHeaders
 }
 
 // GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r TakeFormResponse) GetApplicationproblemJSONDefault() *Problem {
+func (r DiscardFormResponse) GetApplicationproblemJSONDefault() *Problem {
 	return r.ApplicationproblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r TakeFormResponse) GetBody() []byte {
+func (r DiscardFormResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r TakeFormResponse) Status() string {
+func (r DiscardFormResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -2253,7 +2410,7 @@ func (r TakeFormResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r TakeFormResponse) StatusCode() int {
+func (r DiscardFormResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -2261,7 +2418,7 @@ func (r TakeFormResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r TakeFormResponse) ContentType() string {
+func (r DiscardFormResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2317,6 +2474,109 @@ func (r GetFormResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetFormResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SettleFormResponseDefaultHeaders the declared response headers of an HTTP default response for SettleForm
+type SettleFormResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type SettleFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SettleFormResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SettleFormResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SettleFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SettleFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SettleFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SettleFormResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ClaimFormResponseDefaultHeaders the declared response headers of an HTTP default response for ClaimForm
+type ClaimFormResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type ClaimFormResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SealedForm
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ClaimFormResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ClaimFormResponse) GetJSON200() *SealedForm {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ClaimFormResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ClaimFormResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ClaimFormResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ClaimFormResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ClaimFormResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2913,17 +3173,17 @@ func (c *ClientWithResponses) KeepFormWithResponse(ctx context.Context, body Kee
 	return ParseKeepFormResponse(rsp)
 }
 
-// TakeFormWithResponse Hands a form of the user out, once.
+// DiscardFormWithResponse Removes a form of the user.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with DELETE /v1/forms/{sid} (the `TakeForm` operationId).
-func (c *ClientWithResponses) TakeFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*TakeFormResponse, error) {
-	rsp, err := c.TakeForm(ctx, sid, reqEditors...)
+// Corresponds with DELETE /v1/forms/{sid} (the `DiscardForm` operationId).
+func (c *ClientWithResponses) DiscardFormWithResponse(ctx context.Context, sid string, reqEditors ...RequestEditorFn) (*DiscardFormResponse, error) {
+	rsp, err := c.DiscardForm(ctx, sid, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseTakeFormResponse(rsp)
+	return ParseDiscardFormResponse(rsp)
 }
 
 // GetFormWithResponse Looks at a form of the user, and leaves it.
@@ -2937,6 +3197,32 @@ func (c *ClientWithResponses) GetFormWithResponse(ctx context.Context, sid strin
 		return nil, err
 	}
 	return ParseGetFormResponse(rsp)
+}
+
+// SettleFormWithResponse Ends a claim. A form that was sent is removed, any other one stays.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/forms/{sid}/claims/{claim} (the `SettleForm` operationId).
+func (c *ClientWithResponses) SettleFormWithResponse(ctx context.Context, sid string, claim string, params *SettleFormParams, reqEditors ...RequestEditorFn) (*SettleFormResponse, error) {
+	rsp, err := c.SettleForm(ctx, sid, claim, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSettleFormResponse(rsp)
+}
+
+// ClaimFormWithResponse Hands a form of the user out to be sent. Until the claim is deleted, and for two minutes at most, nobody else gets it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/forms/{sid}/claims/{claim} (the `ClaimForm` operationId).
+func (c *ClientWithResponses) ClaimFormWithResponse(ctx context.Context, sid string, claim string, reqEditors ...RequestEditorFn) (*ClaimFormResponse, error) {
+	rsp, err := c.ClaimForm(ctx, sid, claim, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseClaimFormResponse(rsp)
 }
 
 // GetMeWithResponse The user that the access token speaks for.
@@ -3420,26 +3706,22 @@ func ParseKeepFormResponse(rsp *http.Response) (*KeepFormResponse, error) {
 	return response, nil
 }
 
-// ParseTakeFormResponse parses an HTTP response from a TakeFormWithResponse call
-func ParseTakeFormResponse(rsp *http.Response) (*TakeFormResponse, error) {
+// ParseDiscardFormResponse parses an HTTP response from a DiscardFormWithResponse call
+func ParseDiscardFormResponse(rsp *http.Response) (*DiscardFormResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &TakeFormResponse{
+	response := &DiscardFormResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SealedForm
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -3452,7 +3734,7 @@ func ParseTakeFormResponse(rsp *http.Response) (*TakeFormResponse, error) {
 
 	switch {
 	case true:
-		var headers TakeFormResponseDefaultHeaders
+		var headers DiscardFormResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -3499,6 +3781,94 @@ func ParseGetFormResponse(rsp *http.Response) (*GetFormResponse, error) {
 	switch {
 	case true:
 		var headers GetFormResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSettleFormResponse parses an HTTP response from a SettleFormWithResponse call
+func ParseSettleFormResponse(rsp *http.Response) (*SettleFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SettleFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers SettleFormResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseClaimFormResponse parses an HTTP response from a ClaimFormWithResponse call
+func ParseClaimFormResponse(rsp *http.Response) (*ClaimFormResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ClaimFormResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SealedForm
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ClaimFormResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

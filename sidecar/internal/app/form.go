@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -8,6 +9,7 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/form"
+	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/redirect"
 )
@@ -43,7 +45,13 @@ func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bo
 		p.Detail += notKept // a stranger's
 		return false
 	}
-	err = h.forms.Keep(x.Context(), former, func() (form.Form, error) { return readForm(x) })
+	if !h.reserve(x, v.signedIn()) {
+		return true
+	}
+	f, err := readForm(x)
+	if err == nil {
+		err = h.forms.Keep(x.Context(), former, f)
+	}
 	switch {
 	case err == nil:
 		h.metrics.forms.WithLabelValues("kept").Inc()
@@ -110,24 +118,54 @@ func (h *handler) release(x *http1.Exchange, v *visitor) bool {
 	if !confirmed {
 		return true
 	}
-	f, err := h.forms.Take(x.Context(), v.view.Authorization, former)
+	f, err := h.forms.Claim(x.Context(), v.view.Authorization, former)
+	var p *problem.Problem
 	switch {
+	case err == nil && f.BelongsTo(x.Request.Target):
+		v.form = f
+		x.Request.SetContent(f.ContentType, f.Body)
+		return true
+	case err == nil:
+		h.settle(x, f, false)
+		p = problem.New(http.StatusBadRequest, "form_elsewhere", "What you entered belongs to another address, so nothing was sent. It is still kept.")
 	case errors.Is(err, form.ErrUnavailable):
-		h.log.Warn("a kept form could not be taken", "error", err, "request_id", x.ID())
-		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This cannot be sent at the moment. It is still kept: please try again shortly.")
+		h.log.Warn("a kept form could not be claimed", "error", err, "request_id", x.ID())
+		p = problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This cannot be sent at the moment. It is still kept: please try again shortly.")
 		p.RetryAfter = authclient.RetryAfter(err)
-		h.refuse(x, v.setCookies, p)
-		return false
-	case err != nil || !f.BelongsTo(x.Request.Target):
+	case errors.Is(err, form.ErrClaimed):
+		p = problem.New(http.StatusConflict, "form_claimed", "What you entered is being sent at this moment, so it was not sent again."+
+			" If there is no answer within two minutes, you can send it once more.")
+	default:
 		h.metrics.forms.WithLabelValues("gone").Inc()
-		h.refuse(x, append(v.setCookies, cookie.ClearFormer()), problem.New(http.StatusGone, "form_gone",
-			"What you entered is not kept any more, so nothing was sent now. It may have been sent before, or its ten minutes are over."))
-		return false
+		v.setCookies = append(v.setCookies, cookie.ClearFormer())
+		p = problem.New(http.StatusGone, "form_gone",
+			"What you entered is not kept any more, so nothing was sent now. It may have been sent before, or its ten minutes are over.")
 	}
-	h.metrics.forms.WithLabelValues("sent").Inc()
-	v.setCookies = append(v.setCookies, cookie.ClearFormer())
-	x.Request.SetContent(f.ContentType, f.Body)
-	return true
+	h.refuse(x, v.setCookies, p)
+	return false
+}
+
+// settleForm says what became of v's kept form: it is sent when the upstream has
+// given an answer below 500, and otherwise stays. If the client has left, nobody
+// knows: the claim stays too, because a button that is pressed twice makes a
+// browser leave, and must not send the form twice.
+func (h *handler) settleForm(x *http1.Exchange, v *visitor, res *forward.Response, failed error) {
+	switch {
+	case failed == nil && res.Status() < http.StatusInternalServerError:
+		h.metrics.forms.WithLabelValues("sent").Inc()
+		v.setCookies = append(v.setCookies, cookie.ClearFormer())
+		h.settle(x, v.form, true)
+	case failed == nil || forward.Status(failed) != 0:
+		h.metrics.forms.WithLabelValues("not_sent").Inc()
+		h.settle(x, v.form, false)
+	}
+}
+
+// settle ends a claim, also if x is over meanwhile.
+func (h *handler) settle(x *http1.Exchange, c *form.Claim, sent bool) {
+	if err := c.Settle(context.WithoutCancel(x.Context()), sent); err != nil {
+		h.log.Warn("a kept form could not be settled", "sent", sent, "error", err, "request_id", x.ID())
+	}
 }
 
 // failBody answers for a body that could not be read.

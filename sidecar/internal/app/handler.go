@@ -54,6 +54,8 @@ type visitor struct {
 	view   session.View // empty for a stranger
 	// ended: the cookie's session is over.
 	ended bool
+	// form is the kept form that is sent in the place of the visitor's own request.
+	form *form.Claim
 	// setCookies is what the browser is to be told.
 	setCookies []string
 	// origin is where the application's pages are, for a proxy that asks in the
@@ -288,8 +290,11 @@ func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forwar
 			h.sessions.Refused(v.view.Cookie, v.view.Authorization)
 		}
 	}
+	if v.form != nil {
+		h.settleForm(x, v, res, err)
+	}
 	if err != nil {
-		h.failUpstream(x, err)
+		h.failUpstream(x, v, err)
 		return
 	}
 	// An error here is in the exchange's facts, and so in the access log.
@@ -416,7 +421,7 @@ func busy() *problem.Problem {
 }
 
 // failUpstream answers for an upstream that did not.
-func (h *handler) failUpstream(x *http1.Exchange, err error) {
+func (h *handler) failUpstream(x *http1.Exchange, v *visitor, err error) {
 	status := forward.Status(err)
 	if status == 0 {
 		return // the client has gone
@@ -428,6 +433,9 @@ func (h *handler) failUpstream(x *http1.Exchange, err error) {
 		p = busy()
 	case status < http.StatusInternalServerError:
 		p = unread(status)
+	}
+	if v.form != nil {
+		p.Detail += " What you entered is still kept: reload this page to send it again."
 	}
 	h.refuse(x, nil, p)
 }

@@ -53,6 +53,7 @@ type auth struct {
 	sessions map[string]int    // family to generation
 	owners   map[string]string // family to e-mail address, of sessions that are over too
 	forms    map[string][]byte // e-mail address and family to sealed form
+	claims   map[string]string // and to the claim of who sends it
 	begun    map[string]time.Time
 	age      time.Duration // how long ago who logs in now gave the password
 	serial   int
@@ -157,17 +158,32 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// form is GET and DELETE /v1/forms/{sid}.
+// form is everything at and under /v1/forms/{sid}.
 func (a *auth) form(w http.ResponseWriter, r *http.Request) {
-	sid, ok := strings.CutPrefix(r.URL.Path, "/v1/forms/")
+	path, ok := strings.CutPrefix(r.URL.Path, "/v1/forms/")
+	sid, claim, claims := strings.Cut(path, "/claims/")
 	key := a.owner(r) + " " + sid
 	sealed, kept := a.forms[key]
-	if !ok || !kept {
+	switch {
+	case !ok || !kept:
 		problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound, "no"))
 		return
+	case r.Method == http.MethodPut && a.claims[key] != "":
+		problem.Write(w, problem.New(http.StatusConflict, "form_claimed", "no"))
+		return
+	case r.Method == http.MethodPut:
+		a.claims[key] = claim
+	case claims && claim == a.claims[key]:
+		delete(a.claims, key)
+		if r.FormValue("sent") == "true" {
+			delete(a.forms, key)
+		}
+	case r.Method == http.MethodDelete && !claims:
+		delete(a.forms, key)
 	}
 	if r.Method == http.MethodDelete {
-		delete(a.forms, key)
+		w.WriteHeader(http.StatusNoContent)
+		return
 	}
 	answer(w, http.StatusOK, api.SealedForm{Sealed: sealed})
 }
@@ -274,7 +290,7 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 // newWorld starts a world; change may alter the sidecar's settings before.
 func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Helper()
-	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, owners: map[string]string{}, forms: map[string][]byte{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
+	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, owners: map[string]string{}, forms: map[string][]byte{}, claims: map[string]string{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
 	authServer := httptest.NewServer(w.auth)
 	t.Cleanup(func() { authServer.CloseClientConnections(); authServer.Close() })
 	upstream := httptest.NewServer(http.HandlerFunc(w.echo))

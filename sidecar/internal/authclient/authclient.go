@@ -37,6 +37,9 @@ func Ended(reason string) *EndedError {
 	return &EndedError{Unknown}
 }
 
+// ErrFormClaimed says that somebody is sending the form at this moment.
+var ErrFormClaimed = errors.New("authclient: the form is claimed")
+
 // ErrNoForm says that no such form is kept.
 var ErrNoForm = errors.New("authclient: no such form")
 
@@ -234,10 +237,7 @@ func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	if r.StatusCode() != http.StatusNoContent {
-		return unanswered("confirm", r.HTTPResponse)
-	}
-	return nil
+	return noContent("confirm", r.HTTPResponse)
 }
 
 // KeepForm keeps a sealed form for the user of a refresh token whose session is
@@ -267,13 +267,39 @@ func (c *Client) Form(ctx context.Context, authorization, sid string) ([]byte, e
 	return sealed(r.JSON200, r.HTTPResponse)
 }
 
-// TakeForm is Form, and nobody gets the form again.
-func (c *Client) TakeForm(ctx context.Context, authorization, sid string) ([]byte, error) {
-	r, err := c.api.TakeFormWithResponse(ctx, sid, header(authorization))
+// ClaimForm is Form, and until SettleForm nobody else gets the form. claim is a
+// random id. It fails with ErrFormClaimed, too.
+func (c *Client) ClaimForm(ctx context.Context, authorization, sid, claim string) ([]byte, error) {
+	r, err := c.api.ClaimFormWithResponse(ctx, sid, claim, header(authorization))
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	return sealed(r.JSON200, r.HTTPResponse)
+}
+
+// SettleForm ends a claim. A form that was sent is removed, any other one stays.
+func (c *Client) SettleForm(ctx context.Context, authorization, sid, claim string, sent bool) error {
+	r, err := c.api.SettleFormWithResponse(ctx, sid, claim, &api.SettleFormParams{Sent: sent}, header(authorization))
+	if err != nil {
+		return unavailable(err)
+	}
+	return noContent("settle form", r.HTTPResponse)
+}
+
+// DiscardForm removes a form, if there is one.
+func (c *Client) DiscardForm(ctx context.Context, authorization, sid string) error {
+	r, err := c.api.DiscardFormWithResponse(ctx, sid, header(authorization))
+	if err != nil {
+		return unavailable(err)
+	}
+	return noContent("discard form", r.HTTPResponse)
+}
+
+func noContent(what string, r *http.Response) error {
+	if r.StatusCode != http.StatusNoContent {
+		return unanswered(what, r)
+	}
+	return nil
 }
 
 func sealed(f *api.SealedForm, r *http.Response) ([]byte, error) {
@@ -282,6 +308,8 @@ func sealed(f *api.SealedForm, r *http.Response) ([]byte, error) {
 		return f.Sealed, nil
 	case r.StatusCode == http.StatusNotFound:
 		return nil, ErrNoForm
+	case r.StatusCode == http.StatusConflict:
+		return nil, ErrFormClaimed
 	}
 	return nil, unanswered("form", r)
 }

@@ -177,8 +177,10 @@ func TestNoErrorHoldsTheIDOfASession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, call := range map[string]func() ([]byte, error){
-		"Form":     func() ([]byte, error) { return c.Form(t.Context(), "Bearer x", "planted-id") },
-		"TakeForm": func() ([]byte, error) { return c.TakeForm(t.Context(), "Bearer x", "planted-id") },
+		"Form":        func() ([]byte, error) { return c.Form(t.Context(), "Bearer x", "planted-id") },
+		"ClaimForm":   func() ([]byte, error) { return c.ClaimForm(t.Context(), "Bearer x", "planted-id", "claim") },
+		"SettleForm":  func() ([]byte, error) { return nil, c.SettleForm(t.Context(), "Bearer x", "planted-id", "claim", true) },
+		"DiscardForm": func() ([]byte, error) { return nil, c.DiscardForm(t.Context(), "Bearer x", "planted-id") },
 	} {
 		if _, err := call(); !errors.Is(err, authclient.ErrUnavailable) || strings.Contains(err.Error(), "planted-id") {
 			t.Errorf("%s: %v, want ErrUnavailable without the session's id", name, err)

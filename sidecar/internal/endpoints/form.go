@@ -46,8 +46,8 @@ func (e *Endpoints) offerForm(w http.ResponseWriter, r *http.Request, by Caller)
 // discardForm is POST /auth/form/discard: nobody will send the kept form.
 func (e *Endpoints) discardForm(w http.ResponseWriter, r *http.Request, by Caller) error {
 	if view, err := e.signedIn(w, r, by); err == nil {
-		// What cannot be fetched is discarded all the same, with what opens it.
-		_, _ = e.Forms.Take(r.Context(), view.Authorization, by.Former)
+		// Without the cookie nobody can open it, even if it stays.
+		_ = e.Forms.Discard(r.Context(), view.Authorization, by.Former)
 	}
 	w.Header().Add("Set-Cookie", cookie.ClearFormer())
 	http.Redirect(w, r, e.Paths.Home, http.StatusSeeOther)

@@ -3,8 +3,9 @@
 //
 // The form is sealed (AES-256-GCM) with a key made from the refresh token of
 // the session that ended. That token is in the sender's browser and nowhere
-// else, so the auth service keeps what no reader of its store can open, finds it
-// for the same account only, and hands it out once. Nothing of a form is logged.
+// else, so the auth service keeps what no reader of its store can open, and finds it
+// for the same account only. One request at a time sends it, and it stays until
+// the application has answered. Nothing of a form is logged.
 package form
 
 import (
@@ -13,6 +14,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -27,9 +29,6 @@ import (
 const (
 	// MaxBytes bounds a form: its body and what says where it belongs.
 	MaxBytes = 64 << 10
-	// atOnce bounds the memory for forms that are on their way to be kept: anybody
-	// can make us read one (R11).
-	atOnce = 32
 	// purpose tells the key from any other that the same token may come to make.
 	purpose = "lilypad kept form v1"
 )
@@ -37,6 +36,9 @@ const (
 // ErrNone says that no form is kept for this browser and this account: it was
 // sent or discarded, its time is over, or it was another account's.
 var ErrNone = errors.New("form: none is kept")
+
+// ErrClaimed says that the form is being sent at this moment, perhaps from another tab.
+var ErrClaimed = authclient.ErrFormClaimed
 
 // ErrUnavailable says that the auth service could not answer: a form may well be kept.
 var ErrUnavailable = authclient.ErrUnavailable
@@ -120,31 +122,20 @@ func newCipher(token string) (cipher.AEAD, error) {
 type Auth interface {
 	KeepForm(ctx context.Context, refreshToken string, sealed []byte) error
 	Form(ctx context.Context, authorization, sid string) ([]byte, error)
-	TakeForm(ctx context.Context, authorization, sid string) ([]byte, error)
+	ClaimForm(ctx context.Context, authorization, sid, claim string) ([]byte, error)
+	SettleForm(ctx context.Context, authorization, sid, claim string, sent bool) error
+	DiscardForm(ctx context.Context, authorization, sid string) error
 }
 
 // Keeper keeps forms at the auth service.
-type Keeper struct {
-	auth  Auth
-	slots chan struct{}
-}
+type Keeper struct{ auth Auth }
 
 // NewKeeper returns a Keeper.
-func NewKeeper(auth Auth) *Keeper { return &Keeper{auth, make(chan struct{}, atOnce)} }
+func NewKeeper(auth Auth) *Keeper { return &Keeper{auth} }
 
-// Keep keeps the form that read returns for whose session the refresh token
-// former was. It fails with ErrNotKept, or as read does.
-func (k *Keeper) Keep(ctx context.Context, former string, read func() (Form, error)) error {
-	select {
-	case k.slots <- struct{}{}:
-		defer func() { <-k.slots }()
-	default:
-		return fmt.Errorf("%w: too many at once", ErrNotKept)
-	}
-	f, err := read()
-	if err != nil {
-		return err
-	}
+// Keep keeps f for whose session the refresh token former was. It fails with
+// ErrNotKept.
+func (k *Keeper) Keep(ctx context.Context, former string, f Form) error {
 	sealed, err := f.seal(former)
 	if err != nil {
 		return err
@@ -161,9 +152,38 @@ func (k *Keeper) Look(ctx context.Context, authorization, former string) (*Form,
 	return opened(former, func(sid string) ([]byte, error) { return k.auth.Form(ctx, authorization, sid) })
 }
 
-// Take is Look, and no form is kept any more.
-func (k *Keeper) Take(ctx context.Context, authorization, former string) (*Form, error) {
-	return opened(former, func(sid string) ([]byte, error) { return k.auth.TakeForm(ctx, authorization, sid) })
+// A Claim is a form that is being sent: nobody else gets it until Settle, or for two minutes.
+type Claim struct {
+	Form
+
+	auth               Auth
+	authorization, sid string
+	id                 string
+}
+
+// Claim is Look for who sends the form now. It fails with ErrClaimed, too.
+func (k *Keeper) Claim(ctx context.Context, authorization, former string) (*Claim, error) {
+	c := &Claim{auth: k.auth, authorization: authorization, sid: session.FamilyOf(former), id: rand.Text()}
+	f, err := opened(former, func(sid string) ([]byte, error) { return k.auth.ClaimForm(ctx, authorization, sid, c.id) })
+	if err != nil {
+		return nil, err
+	}
+	c.Form = *f
+	return c, nil
+}
+
+// Settle ends the claim. A form that was sent is kept no longer, any other one
+// can be claimed again.
+func (c *Claim) Settle(ctx context.Context, sent bool) error {
+	return c.auth.SettleForm(ctx, c.authorization, c.sid, c.id, sent)
+}
+
+// Discard forgets the form that Look would return.
+func (k *Keeper) Discard(ctx context.Context, authorization, former string) error {
+	if former == "" {
+		return nil
+	}
+	return k.auth.DiscardForm(ctx, authorization, session.FamilyOf(former))
 }
 
 func opened(former string, get func(sid string) ([]byte, error)) (*Form, error) {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/form"
@@ -16,14 +15,11 @@ import (
 // store is an auth service with one account.
 type store struct {
 	forms map[string][]byte // by session
+	claim string            // of the form that is being sent
 	err   error
-	enter chan struct{} // if set, Keep waits here
 }
 
 func (s *store) KeepForm(_ context.Context, token string, sealed []byte) error {
-	if s.enter != nil {
-		s.enter <- struct{}{}
-	}
 	if s.err != nil {
 		return s.err
 	}
@@ -39,31 +35,51 @@ func (s *store) Form(_ context.Context, _, sid string) ([]byte, error) {
 	return sealed, s.err
 }
 
-func (s *store) TakeForm(ctx context.Context, authorization, sid string) ([]byte, error) {
+func (s *store) ClaimForm(ctx context.Context, authorization, sid, claim string) ([]byte, error) {
+	if s.claim != "" {
+		return nil, authclient.ErrFormClaimed
+	}
 	sealed, err := s.Form(ctx, authorization, sid)
-	delete(s.forms, sid)
+	if err == nil {
+		s.claim = claim
+	}
 	return sealed, err
+}
+
+func (s *store) SettleForm(_ context.Context, _, sid, claim string, sent bool) error {
+	if claim == s.claim {
+		s.claim = ""
+		if sent {
+			delete(s.forms, sid)
+		}
+	}
+	return s.err
+}
+
+func (s *store) DiscardForm(_ context.Context, _, sid string) error {
+	delete(s.forms, sid)
+	return s.err
 }
 
 const token = "v1.k1.AAAAAAAAAAAAAAAAAAAAAA.7.BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA"
 
-func letter() (form.Form, error) {
-	return form.Form{Target: "/letters?draft=1", ContentType: "multipart/form-data; boundary=b", Body: []byte("a\nb\n\n\x00planted")}, nil
+func letter() form.Form {
+	return form.Form{Target: "/letters?draft=1", ContentType: "multipart/form-data; boundary=b", Body: []byte("a\nb\n\n\x00planted")}
 }
 
 func kept(t *testing.T) (*form.Keeper, *store) {
 	t.Helper()
 	s := &store{forms: map[string][]byte{}}
 	k := form.NewKeeper(s)
-	if err := k.Keep(t.Context(), token, letter); err != nil {
+	if err := k.Keep(t.Context(), token, letter()); err != nil {
 		t.Fatal(err)
 	}
 	return k, s
 }
 
-func TestW15_WhatIsTakenIsWhatWasKept(t *testing.T) {
+func TestWhatIsClaimedIsWhatWasKept(t *testing.T) {
 	k, s := kept(t)
-	want, _ := letter()
+	want := letter()
 	for range 2 {
 		if f, err := k.Look(t.Context(), "", token); err != nil || f.Path() != "/letters" {
 			t.Errorf("%+v, %v", f, err)
@@ -74,16 +90,34 @@ func TestW15_WhatIsTakenIsWhatWasKept(t *testing.T) {
 			t.Errorf("readable: %q", sealed)
 		}
 	}
-	f, err := k.Take(t.Context(), "", token)
-	if err != nil || f.Target != want.Target || f.ContentType != want.ContentType || !bytes.Equal(f.Body, want.Body) {
-		t.Errorf("%+v, %v", f, err)
+	first := claim(t, k)
+	if first.Target != want.Target || first.ContentType != want.ContentType || !bytes.Equal(first.Body, want.Body) {
+		t.Errorf("%+v", first)
 	}
-	if _, err := k.Take(t.Context(), "", token); !errors.Is(err, form.ErrNone) {
-		t.Errorf("a second time: %v", err)
+	if _, err := k.Claim(t.Context(), "", token); !errors.Is(err, form.ErrClaimed) {
+		t.Errorf("claimed twice: %v", err)
+	}
+	if err := first.Settle(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	if err := claim(t, k).Settle(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+	if _, err := k.Claim(t.Context(), "", token); !errors.Is(err, form.ErrNone) {
+		t.Errorf("after it was sent: %v", err)
 	}
 }
 
-func TestW15_TheSameFormIsNeverSealedAlike(t *testing.T) {
+func claim(t *testing.T, k *form.Keeper) *form.Claim {
+	t.Helper()
+	c, err := k.Claim(t.Context(), "", token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTheSameFormIsNeverSealedAlike(t *testing.T) {
 	_, a := kept(t)
 	_, b := kept(t)
 	for sid := range a.forms {
@@ -93,7 +127,7 @@ func TestW15_TheSameFormIsNeverSealedAlike(t *testing.T) {
 	}
 }
 
-func TestW15_OnlyTheTokenItselfOpensAForm(t *testing.T) {
+func TestOnlyTheTokenItselfOpensAForm(t *testing.T) {
 	for name, other := range map[string]string{
 		"another generation": strings.Replace(token, ".7.", ".8.", 1),
 		"another MAC":        strings.Replace(token, "BA", "CA", 1),
@@ -102,13 +136,13 @@ func TestW15_OnlyTheTokenItselfOpensAForm(t *testing.T) {
 		"nothing":            "",
 	} {
 		k, _ := kept(t)
-		if _, err := k.Take(t.Context(), "", other); !errors.Is(err, form.ErrNone) {
+		if _, err := k.Claim(t.Context(), "", other); !errors.Is(err, form.ErrNone) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func TestW15_AChangedFormIsNone(t *testing.T) {
+func TestAChangedFormIsNone(t *testing.T) {
 	_, s := kept(t)
 	var sealed []byte
 	for _, v := range s.forms {
@@ -135,22 +169,16 @@ func TestW15_AChangedFormIsNone(t *testing.T) {
 	}
 }
 
-func TestW15_WhatCannotBeKept(t *testing.T) {
+func TestWhatCannotBeKept(t *testing.T) {
 	k, s := kept(t)
 	for name, size := range map[string]int{"at the cap": form.MaxBytes, "above it": form.MaxBytes + 1} {
-		err := k.Keep(t.Context(), token, func() (form.Form, error) {
-			return form.Form{Target: "/a", ContentType: "b/c", Body: make([]byte, size-len("/a\nb/c\n"))}, nil
-		})
+		err := k.Keep(t.Context(), token, form.Form{Target: "/a", ContentType: "b/c", Body: make([]byte, size-len("/a\nb/c\n"))})
 		if (err == nil) != (name == "at the cap") || err != nil && !errors.Is(err, form.ErrNotKept) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	unreadable := errors.New("unreadable")
-	if err := k.Keep(t.Context(), token, func() (form.Form, error) { return form.Form{}, unreadable }); !errors.Is(err, unreadable) {
-		t.Errorf("%v", err)
-	}
 	s.err = authclient.ErrUnavailable
-	if err := k.Keep(t.Context(), token, letter); !errors.Is(err, form.ErrNotKept) {
+	if err := k.Keep(t.Context(), token, letter()); !errors.Is(err, form.ErrNotKept) {
 		t.Errorf("%v", err)
 	}
 	if _, err := k.Look(t.Context(), "", token); !errors.Is(err, form.ErrUnavailable) || errors.Is(err, form.ErrNone) {
@@ -158,30 +186,7 @@ func TestW15_WhatCannotBeKept(t *testing.T) {
 	}
 }
 
-func TestR11_FormsInMemoryAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &store{err: errors.New("enough"), enter: make(chan struct{})}
-		k := form.NewKeeper(s)
-		results := make(chan error, 100)
-		for range 100 {
-			go func() { results <- k.Keep(t.Context(), token, letter) }()
-		}
-		synctest.Wait() // as many as may are waiting in the store
-		refused := len(results)
-		if refused < 50 || refused > 99 {
-			t.Errorf("%d of 100 at once were refused", refused)
-		}
-		for range 100 - refused {
-			<-s.enter
-		}
-		synctest.Wait()
-		if err := func() error { s.enter = nil; return k.Keep(t.Context(), token, letter) }(); !errors.Is(err, s.err) {
-			t.Errorf("no room after all have gone: %v", err)
-		}
-	})
-}
-
-func TestW15_BelongsToIsAboutTheAddressNotItsSpelling(t *testing.T) {
+func TestBelongsToIsAboutTheAddressNotItsSpelling(t *testing.T) {
 	f := form.Form{Target: "/a(b)?q='x'"}
 	for target, want := range map[string]bool{
 		"/a(b)?q='x'": true, "/a%28b%29?q=%27x%27": true, "/a(b)": false, "/a(b)?q='y'": false, "/A(b)?q='x'": false, "/%zz": false, "": false,

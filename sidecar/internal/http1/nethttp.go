@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // ServeNetHTTP lets a net/http handler answer. It is for the rare endpoints of our own: the body is read into memory
@@ -60,11 +61,14 @@ func rawPath(q *Request) string {
 	return q.RawPath
 }
 
-// ReadBody reads the body to its end. It fails with a *Fault that says what to answer, among others when the body has
+// ReadBody reads the body to its end, for which it has BodyTimeout in all. It fails with a *Fault that says what to answer, among others when the body has
 // more than limit bytes or there is no memory for it, or because the client has gone.
 func (x *Exchange) ReadBody(limit int64) ([]byte, error) {
 	if err := x.LimitBody(limit); err != nil {
 		return nil, err
+	}
+	if end := time.Now().Add(x.c.srv.cfg.BodyTimeout); x.Request.Body.pace.end.IsZero() || end.Before(x.Request.Body.pace.end) {
+		x.Request.Body.pace.end = end
 	}
 	var all []byte
 	for {

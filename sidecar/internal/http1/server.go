@@ -38,7 +38,7 @@ type Config struct {
 	Budget           *Budget       // what clients may make the process hold; nil for no bounds
 	IdleTimeout      time.Duration // 120 s: between requests. Longer than the ingress's, so that it closes first
 	HeadTimeout      time.Duration // 10 s: from the first byte of a request to the end of its header, 408 beyond
-	BodyTimeout      time.Duration // 30 s: each read of a body, 408 beyond
+	BodyTimeout      time.Duration // 30 s: each read of a body, and the whole of one that is collected in memory; 408 beyond
 	BodyTotalTimeout time.Duration // 0, any: for a whole body, 408 beyond
 	MinBodyRate      int           // 0, any: bytes a second of a body, that may lag by BodyTimeout; 408 beyond
 	WriteTimeout     time.Duration // 30 s: each write to a client

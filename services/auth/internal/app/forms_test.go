@@ -14,7 +14,7 @@ func (s *service) keepForm(refreshToken string, sealed []byte) answer {
 	return s.json("/v1/forms", api.KeptForm{RefreshToken: refreshToken, Sealed: sealed})
 }
 
-func TestW15_AFormOfASessionThatEndedIsKeptForItsOwnerOnce(t *testing.T) {
+func TestAFormOfASessionThatEndedIsKeptForItsOwnerAlone(t *testing.T) {
 	s := embedded(t)
 	stranger := s.register("mina@pond.test").Token
 	gone := s.register("fred@pond.test").Token
@@ -27,32 +27,54 @@ func TestW15_AFormOfASessionThatEndedIsKeptForItsOwnerOnce(t *testing.T) {
 	}
 	back := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
 	path := "/v1/forms/" + gone.Sid
-	for _, method := range []string{http.MethodGet, http.MethodDelete} {
-		if a := s.bearer(method, path, stranger); a.status != http.StatusNotFound {
-			t.Errorf("%s by another user: %d", method, a.status)
+	for _, c := range []struct {
+		method, claim string
+		status        int // of who has no such form
+	}{
+		{http.MethodGet, "", 404},
+		{http.MethodDelete, "", 204},
+		{http.MethodPut, "/claims/a", 404},
+		{http.MethodDelete, "/claims/a?sent=true", 204},
+	} {
+		if a := s.bearer(c.method, path+c.claim, stranger); a.status != c.status {
+			t.Errorf("%s%s by another user: %d", c.method, c.claim, a.status)
 		}
-		for _, sid := range []string{back.Sid, "x", "*", strings.Repeat("A", 4000)} {
-			if a := s.bearer(method, "/v1/forms/"+sid, back); a.status != http.StatusNotFound {
-				t.Errorf("%s of %.30s: %d", method, sid, a.status)
+		if a := s.bearer(c.method, "/v1/forms/"+back.Sid+c.claim, back); a.status != c.status {
+			t.Errorf("%s%s of another session: %d", c.method, c.claim, a.status)
+		}
+		for _, sid := range []string{"x", "*", strings.Repeat("A", 4000)} {
+			if a := s.bearer(c.method, "/v1/forms/"+sid+c.claim, back); a.status != http.StatusNotFound {
+				t.Errorf("%s%s of %.30s: %d", c.method, c.claim, sid, a.status)
 			}
 		}
-		if a := s.bearer(method, path, api.Token{AccessToken: s.assertion("app")}); a.status != http.StatusUnauthorized {
-			t.Errorf("%s by a sidecar in its own name: %d", method, a.status)
+		if a := s.bearer(c.method, path+c.claim, api.Token{AccessToken: s.assertion("app")}); a.status != http.StatusUnauthorized {
+			t.Errorf("%s%s by a sidecar in its own name: %d", c.method, c.claim, a.status)
 		}
 	}
 	for i, want := range []struct {
-		method string
-		status int
-	}{{http.MethodGet, 200}, {http.MethodDelete, 200}, {http.MethodDelete, 404}, {http.MethodGet, 404}} {
-		a := s.bearer(want.method, path, back)
+		method, path string
+		status       int
+	}{
+		{http.MethodGet, path, 200},
+		{http.MethodPut, path + "/claims/a", 200},
+		{http.MethodPut, path + "/claims/b", 409},
+		{http.MethodPut, path + "/claims/" + strings.Repeat("b", 65), 400},
+		{http.MethodDelete, path + "/claims/a", 400},
+		{http.MethodDelete, path + "/claims/a?sent=false", 204},
+		{http.MethodPut, path + "/claims/b", 200},
+		{http.MethodDelete, path + "/claims/b?sent=true", 204},
+		{http.MethodPut, path + "/claims/c", 404},
+		{http.MethodGet, path, 404},
+	} {
+		a := s.bearer(want.method, want.path, back)
 		if a.status != want.status || a.status == http.StatusOK && !bytes.Equal(decode[api.SealedForm](t, a.body).Sealed, sealed) {
-			t.Errorf("%d %s: %d", i, want.method, a.status)
+			t.Errorf("%d %s: %d %s", i, want.method, a.status, a.body)
 		}
 	}
 }
 
-// TestR11_WhoNeverHadASessionFillsNoStore: and who had one fills little.
-func TestR11_WhoNeverHadASessionFillsNoStore(t *testing.T) {
+// TestWhoNeverHadASessionFillsNoStore: and who had one fills little.
+func TestWhoNeverHadASessionFillsNoStore(t *testing.T) {
 	s, redis, _ := stores(t, nil)
 	token := s.register("fred@pond.test").Token
 	forged := token.RefreshToken[:len(token.RefreshToken)-1] + "A"
@@ -100,7 +122,7 @@ func TestR11_WhoNeverHadASessionFillsNoStore(t *testing.T) {
 	}
 }
 
-func TestR10_FormsWithoutTheirStore(t *testing.T) {
+func TestFormsWithoutTheirStore(t *testing.T) {
 	s, redis, _ := stores(t, nil)
 	token := s.register("fred@pond.test").Token
 	if err := redis.Do(t.Context(), "CONFIG", "SET", "maxmemory", "1").Err(); err != nil {

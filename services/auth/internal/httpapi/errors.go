@@ -87,6 +87,8 @@ func toProblem(err error) *problem.Problem {
 		return problem.New(http.StatusUnauthorized, problem.Unauthorized, "This account is no longer there.")
 	case errors.Is(err, form.ErrNotFound):
 		return problem.New(http.StatusNotFound, problem.NotFound, "No such form is kept.")
+	case errors.Is(err, form.ErrClaimed):
+		return problem.New(http.StatusConflict, "form_claimed", "This form is being sent at this moment.")
 	case errors.Is(err, session.ErrInvalidGrant), errors.Is(err, session.ErrInvalidClient):
 		return problem.New(http.StatusForbidden, problem.Forbidden, "This is no refresh token of yours.")
 	case errors.Is(err, errNoAssertion), isInvalidClient(err):

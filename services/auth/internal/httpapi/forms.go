@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -61,18 +62,63 @@ func (a *API) getForm(c *gin.Context) error {
 	return nil
 }
 
-// takeForm is DELETE /v1/forms/{sid}: hands a form of who asks out, once.
-func (a *API) takeForm(c *gin.Context) error {
+// discardForm is DELETE /v1/forms/{sid}: removes a form of who asks.
+func (a *API) discardForm(c *gin.Context) error {
 	k, err := formKey(c)
 	if err != nil {
 		return err
 	}
-	sealed, err := a.Forms.Take(c, k)
+	if err := a.Forms.Discard(c, k); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+// claimForm is PUT /v1/forms/{sid}/claims/{claim}: hands a form of who asks out
+// to whoever sends it now, and to nobody else meanwhile.
+func (a *API) claimForm(c *gin.Context) error {
+	k, claim, err := formClaim(c)
+	if err != nil {
+		return err
+	}
+	sealed, err := a.Forms.Claim(c, k, claim)
 	if err != nil {
 		return err
 	}
 	c.JSON(http.StatusOK, api.SealedForm{Sealed: sealed})
 	return nil
+}
+
+// settleForm is DELETE /v1/forms/{sid}/claims/{claim}?sent=true: says what became
+// of a form that was claimed. One that was not sent waits for the next claim.
+func (a *API) settleForm(c *gin.Context) error {
+	k, claim, err := formClaim(c)
+	if err != nil {
+		return err
+	}
+	sent, err := strconv.ParseBool(c.Query("sent"))
+	if err != nil {
+		return problem.New(http.StatusBadRequest, problem.BadRequest, "The parameter sent is true or false.")
+	}
+	if err := a.Forms.Settle(c, k, claim, sent); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+// maxClaim bounds the id of a claim, in bytes.
+const maxClaim = 64
+
+func formClaim(c *gin.Context) (k form.Key, claim string, err error) {
+	if k, err = formKey(c); err != nil {
+		return k, "", err
+	}
+	if claim = c.Param("claim"); len(claim) > maxClaim {
+		return k, "", problem.New(http.StatusBadRequest, problem.BadRequest, "The id of the claim is too long.")
+	}
+	return k, claim, nil
 }
 
 // formKey is the form that a request names: of a session that is over, and of

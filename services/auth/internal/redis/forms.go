@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 
@@ -10,41 +11,76 @@ import (
 	"lilypad.example/services/auth/internal/form"
 )
 
-// Forms is a form.Store: a string a form, which expires by itself.
-type Forms struct{ client redis.UniversalClient }
+var (
+	//go:embed claim.lua
+	claimSource string
+	//go:embed settle.lua
+	settleSource string
+)
+
+// Forms is a form.Store: a string a form and one a claim, which expire by themselves.
+type Forms struct {
+	client        redis.UniversalClient
+	claim, settle *redis.Script
+}
 
 var _ form.Store = (*Forms)(nil)
 
 // NewForms returns the forms in client.
-func NewForms(client redis.UniversalClient) *Forms { return &Forms{client} }
+func NewForms(client redis.UniversalClient) *Forms {
+	return &Forms{client, redis.NewScript(claimSource), redis.NewScript(settleSource)}
+}
 
 // Keep implements form.Store.
 func (f *Forms) Keep(ctx context.Context, k form.Key, sealed []byte) error {
-	if err := f.client.Set(ctx, formKey(k), sealed, form.Life).Err(); err != nil {
-		return fmt.Errorf("%w: keep: %w", form.ErrUnavailable, err)
-	}
-	return nil
+	_, err := f.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Set(ctx, formKey(k), sealed, form.Life)
+		p.Del(ctx, claimKey(k))
+		return nil
+	})
+	return formError("keep", err)
 }
 
 // Get implements form.Store.
 func (f *Forms) Get(ctx context.Context, k form.Key) ([]byte, error) {
-	return found("get", f.client.Get(ctx, formKey(k)))
+	sealed, err := f.client.Get(ctx, formKey(k)).Bytes()
+	return sealed, formError("get", err)
 }
 
-// Take implements form.Store.
-func (f *Forms) Take(ctx context.Context, k form.Key) ([]byte, error) {
-	return found("take", f.client.GetDel(ctx, formKey(k)))
-}
-
-func found(step string, c *redis.StringCmd) ([]byte, error) {
-	sealed, err := c.Bytes()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return nil, form.ErrNotFound
-	case err != nil:
-		return nil, fmt.Errorf("%w: %s: %w", form.ErrUnavailable, step, err)
+// Claim implements form.Store.
+func (f *Forms) Claim(ctx context.Context, k form.Key, id string) ([]byte, error) {
+	got, err := f.claim.Run(ctx, f.client, []string{formKey(k), claimKey(k)}, id, form.ClaimLife.Milliseconds()).Result()
+	if err != nil {
+		return nil, formError("claim", err)
 	}
-	return sealed, nil
+	sealed, ok := got.(string)
+	if !ok {
+		return nil, form.ErrClaimed
+	}
+	return []byte(sealed), nil
+}
+
+// Settle implements form.Store.
+func (f *Forms) Settle(ctx context.Context, k form.Key, id string, sent bool) error {
+	return formError("settle", f.settle.Run(ctx, f.client, []string{formKey(k), claimKey(k)}, id, sent).Err())
+}
+
+// Discard implements form.Store.
+func (f *Forms) Discard(ctx context.Context, k form.Key) error {
+	return formError("discard", f.client.Del(ctx, formKey(k), claimKey(k)).Err())
+}
+
+// formError returns what an error of Redis means for forms; nil for none.
+func formError(step string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, redis.Nil):
+		return form.ErrNotFound
+	}
+	return fmt.Errorf("%w: %s: %w", form.ErrUnavailable, step, err)
 }
 
 func formKey(k form.Key) string { return "form:{" + string(k.Session) + "}:" + k.Subject }
+
+func claimKey(k form.Key) string { return "claim:{" + string(k.Session) + "}:" + k.Subject }

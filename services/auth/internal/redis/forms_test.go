@@ -19,7 +19,7 @@ func TestFormsOnMiniredis(t *testing.T) {
 	storetest.Forms(t, redis.NewForms(client))
 }
 
-func TestW15_AFormIsKeptForTenMinutes(t *testing.T) {
+func TestAFormIsKeptForTenMinutes(t *testing.T) {
 	server, client := redistest.Mini(t)
 	store := redis.NewForms(client)
 	k := form.Key{Subject: "u1", Session: session.NewFamilyID()}
@@ -31,19 +31,40 @@ func TestW15_AFormIsKeptForTenMinutes(t *testing.T) {
 		t.Errorf("before its time: %v", err)
 	}
 	server.FastForward(time.Second)
-	if _, err := store.Take(t.Context(), k); !errors.Is(err, form.ErrNotFound) {
+	if _, err := store.Claim(t.Context(), k, "id"); !errors.Is(err, form.ErrNotFound) {
 		t.Errorf("after its time: %v", err)
 	}
 }
 
-func TestR10_AStoreThatIsAwayIsNoMissingForm(t *testing.T) {
+func TestAClaimThatNobodySettlesEnds(t *testing.T) {
+	server, client := redistest.Mini(t)
+	store := redis.NewForms(client)
+	k := form.Key{Subject: "u1", Session: session.NewFamilyID()}
+	if err := store.Keep(t.Context(), k, []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"first", "second"} {
+		if _, err := store.Claim(t.Context(), k, id); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		server.FastForward(form.ClaimLife - time.Second)
+		if _, err := store.Claim(t.Context(), k, "too early"); !errors.Is(err, form.ErrClaimed) {
+			t.Errorf("%v", err)
+		}
+		server.FastForward(time.Second)
+	}
+}
+
+func TestAStoreThatIsAwayIsNoMissingForm(t *testing.T) {
 	server, client := redistest.Mini(t)
 	store := redis.NewForms(client)
 	server.Close()
 	k := form.Key{Subject: "u1", Session: session.NewFamilyID()}
 	_, err1 := store.Get(t.Context(), k)
-	_, err2 := store.Take(t.Context(), k)
-	for _, err := range []error{store.Keep(t.Context(), k, nil), err1, err2} {
+	_, err2 := store.Claim(t.Context(), k, "id")
+	for _, err := range []error{
+		store.Keep(t.Context(), k, nil), err1, err2, store.Settle(t.Context(), k, "id", true), store.Discard(t.Context(), k),
+	} {
 		if !errors.Is(err, form.ErrUnavailable) || errors.Is(err, form.ErrNotFound) {
 			t.Errorf("%v", err)
 		}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,10 +15,11 @@ import (
 // Forms is the conformance suite of form.Store.
 func Forms(t *testing.T, store form.Store) {
 	t.Helper()
-	t.Run("W15 a form is taken once", func(t *testing.T) { takenOnce(t, store) })
-	t.Run("W15 another account or session has another form", func(t *testing.T) { formsApart(t, store) })
-	t.Run("W15 the newest form of a session stays", func(t *testing.T) { newestForm(t, store) })
-	t.Run("W15 of parallel takes one succeeds", func(t *testing.T) { parallelTakes(t, store) })
+	t.Run("a form that was sent is gone, any other one stays", func(t *testing.T) { settledForms(t, store) })
+	t.Run("another account or session has another form", func(t *testing.T) { formsApart(t, store) })
+	t.Run("the newest form of a session stays", func(t *testing.T) { newestForm(t, store) })
+	t.Run("of parallel claims one succeeds", func(t *testing.T) { parallelClaims(t, store) })
+	t.Run("a discarded form is gone", func(t *testing.T) { discardedForm(t, store) })
 }
 
 func newForm() form.Key { return form.Key{Subject: "u1", Session: session.NewFamilyID()} }
@@ -29,64 +31,112 @@ func keep(t testing.TB, s form.Store, k form.Key, sealed []byte) {
 	}
 }
 
-func takenOnce(t *testing.T, s form.Store) {
+// wantForm fails the test unless a form is there, or is not with want nil.
+func wantForm(t testing.TB, step string, got []byte, err error, want []byte) {
+	t.Helper()
+	switch {
+	case want == nil && !errors.Is(err, form.ErrNotFound):
+		t.Fatalf("%s: %d bytes, %v; want ErrNotFound", step, len(got), err)
+	case want != nil && (err != nil || !bytes.Equal(got, want)):
+		t.Fatalf("%s: %d bytes, %v; want %d", step, len(got), err, len(want))
+	}
+}
+
+func settle(t testing.TB, s form.Store, k form.Key, id string, sent bool) {
+	t.Helper()
+	if err := s.Settle(t.Context(), k, id, sent); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func settledForms(t *testing.T, s form.Store) {
 	k, sealed := newForm(), bytes.Repeat([]byte("\x00\xff\r\n"), form.MaxBytes/4)
+	_, err := s.Claim(t.Context(), k, "first")
+	wantForm(t, "claim of nothing", nil, err, nil)
 	keep(t, s, k, sealed)
-	for range 2 { // looking at it leaves it
-		if got, err := s.Get(t.Context(), k); err != nil || !bytes.Equal(got, sealed) {
-			t.Fatalf("get: %d bytes, %v", len(got), err)
-		}
+	for range 2 { // looking at it leaves it, and so does asking for one's claim again
+		got, err := s.Get(t.Context(), k)
+		wantForm(t, "get", got, err, sealed)
+		got, err = s.Claim(t.Context(), k, "first")
+		wantForm(t, "claim", got, err, sealed)
 	}
-	if got, err := s.Take(t.Context(), k); err != nil || !bytes.Equal(got, sealed) {
-		t.Fatalf("take: %d bytes, %v", len(got), err)
+	if _, err := s.Claim(t.Context(), k, "second"); !errors.Is(err, form.ErrClaimed) {
+		t.Errorf("claimed twice: %v", err)
 	}
-	if _, err := s.Take(t.Context(), k); !errors.Is(err, form.ErrNotFound) {
-		t.Errorf("taken twice: %v", err)
-	}
-	if _, err := s.Get(t.Context(), k); !errors.Is(err, form.ErrNotFound) {
-		t.Errorf("there after it was taken: %v", err)
-	}
+	settle(t, s, k, "second", true) // is not the claim that counts
+	settle(t, s, k, "first", false)
+	settle(t, s, k, "first", true) // is over
+	got, err := s.Claim(t.Context(), k, "second")
+	wantForm(t, "claim of what was not sent", got, err, sealed)
+	settle(t, s, k, "second", true)
+	_, err = s.Get(t.Context(), k)
+	wantForm(t, "get of what was sent", nil, err, nil)
+	_, err = s.Claim(t.Context(), k, "third")
+	wantForm(t, "claim of what was sent", nil, err, nil)
 }
 
 func formsApart(t *testing.T, s form.Store) {
 	k := newForm()
 	keep(t, s, k, []byte("mine"))
 	for _, other := range []form.Key{newForm(), {Subject: "u2", Session: k.Session}, {Subject: "", Session: k.Session}} {
-		if _, err := s.Take(t.Context(), other); !errors.Is(err, form.ErrNotFound) {
-			t.Errorf("%v: %v", other, err)
+		_, err := s.Claim(t.Context(), other, "id")
+		wantForm(t, "claim of another", nil, err, nil)
+		settle(t, s, other, "id", true)
+		if err := s.Discard(t.Context(), other); err != nil {
+			t.Error(err)
 		}
 	}
-	if got, err := s.Take(t.Context(), k); err != nil || string(got) != "mine" {
-		t.Errorf("%q, %v", got, err)
-	}
+	got, err := s.Claim(t.Context(), k, "id")
+	wantForm(t, "claim", got, err, []byte("mine"))
 }
 
 func newestForm(t *testing.T, s form.Store) {
 	k := newForm()
 	keep(t, s, k, []byte("first"))
-	keep(t, s, k, []byte("second"))
-	if got, err := s.Take(t.Context(), k); err != nil || string(got) != "second" {
-		t.Errorf("%q, %v", got, err)
+	if _, err := s.Claim(t.Context(), k, "first"); err != nil {
+		t.Fatal(err)
 	}
+	keep(t, s, k, []byte("second"))
+	settle(t, s, k, "first", true) // the first one was sent, which is not the second
+	got, err := s.Claim(t.Context(), k, "second")
+	wantForm(t, "claim", got, err, []byte("second"))
 }
 
-func parallelTakes(t *testing.T, s form.Store) {
+func discardedForm(t *testing.T, s form.Store) {
+	k := newForm()
+	keep(t, s, k, []byte("claimed"))
+	if _, err := s.Claim(t.Context(), k, "id"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Discard(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s.Get(t.Context(), k)
+	wantForm(t, "get", nil, err, nil)
+	settle(t, s, k, "id", false)
+	_, err = s.Claim(t.Context(), k, "other")
+	wantForm(t, "claim", nil, err, nil)
+}
+
+func parallelClaims(t *testing.T, s form.Store) {
 	k := newForm()
 	keep(t, s, k, []byte("once"))
-	var taken atomic.Int32
+	var claimed atomic.Int32
 	var all sync.WaitGroup
-	for range 8 {
+	for i := range 8 {
 		all.Go(func() {
-			switch _, err := s.Take(t.Context(), k); {
+			switch _, err := s.Claim(t.Context(), k, strconv.Itoa(i)); {
 			case err == nil:
-				taken.Add(1)
-			case !errors.Is(err, form.ErrNotFound):
+				claimed.Add(1)
+			case !errors.Is(err, form.ErrClaimed):
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	if n := taken.Load(); n != 1 {
-		t.Errorf("taken %d times", n)
+	if n := claimed.Load(); n != 1 {
+		t.Errorf("claimed %d times", n)
 	}
 }
