@@ -180,7 +180,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	}
 	// A client that leaves while the auth service is asked is noticed: the wait
 	// ends with the exchange. How long it may take is the auth client's to say.
-	if err := x.Reserve(false); err != nil {
+	if err := x.Reserve(h.sessions.Knows(value)); err != nil {
 		return err
 	}
 	x.Guard(nil)
@@ -318,11 +318,7 @@ func (h *handler) reserve(x *http1.Exchange, known bool) bool {
 // known reports whether x comes from who is signed in, as far as memory knows.
 func (h *handler) known(x *http1.Exchange) bool {
 	value, state := cookie.Read(x.Request.Header)
-	if state != cookie.One {
-		return false
-	}
-	_, err := h.sessions.Fresh(value)
-	return err == nil
+	return state == cookie.One && h.sessions.Knows(value)
 }
 
 // slow has an exchange that takes long ended with the session that it is tied

@@ -157,6 +157,7 @@ func TestOverloadShedsAndHealthStaysUp(t *testing.T) {
 func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ClientMemory, c.MaxConnections = 1<<20, 10_000 })
 	cookie := w.login()
+	cookieName, _, _ := strings.Cut(cookie, "=")
 	large := strings.Repeat("y", 40_000)
 	hold := make(chan struct{})
 	defer close(hold)
@@ -185,17 +186,17 @@ func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 		"streams":         "GET /hang HTTP/1.1\r\nHost: a\r\n\r\n",
 		"unread answers":  "GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
 		"forms":           "POST /account HTTP/1.1\r\nHost: a\r\nContent-Type: " + form + "\r\nContent-Length: 60000\r\n\r\n" + large,
-		"unknown cookies": "GET /account HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Replace(cookie, ".1.", ".7.", 1) + "\r\n\r\n",
+		"unknown cookies": "GET /account HTTP/1.1\r\nHost: a\r\nCookie: " + cookieName + "=v1.k1.NUMBER.7." + strings.Repeat("m", 43) + "\r\n\r\n",
 	} {
 		var crowd []net.Conn
 		for i := range 160 {
 			nc := w.dial()
 			crowd = append(crowd, nc)
-			_, _ = io.WriteString(nc, text) // which may be refused
+			_, _ = io.WriteString(nc, strings.Replace(text, "NUMBER", fmt.Sprintf("%022d", i), 1)) // which may be refused
 			if i%20 == 19 {
 				for path, want := range map[string]int{"/account": 200, "/public": 200, "/auth/session": 200} {
-					if res, _ := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nCookie: "+cookie+"\r\nConnection: close\r\n\r\n"); res.StatusCode != want {
-						t.Fatalf("%s: beside %d of them %s got %d, want %d", name, i+1, path, res.StatusCode, want)
+					if res, body := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nCookie: "+cookie+"\r\nConnection: close\r\n\r\n"); res.StatusCode != want {
+						t.Fatalf("%s: beside %d of them %s got %d, want %d: %s", name, i+1, path, res.StatusCode, want, body)
 					}
 				}
 			}
@@ -206,6 +207,39 @@ func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 	}
 	if res, _ := w.raw("GET", "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
 		t.Errorf("afterwards a stranger got %d", res.StatusCode)
+	}
+}
+
+// Whose token is due to be renewed is signed in all the same, while strangers take what they can get.
+func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
+	w := newWorld(t, func(c *app.Config) { c.ClientMemory = 1 << 20 })
+	w.auth.set(func(a *auth) { a.life, a.rotate = 1, false })
+	cookie := w.login()
+	hold := make(chan struct{})
+	defer close(hold)
+	arrived := make(chan struct{}, 100)
+	w.app = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/public" {
+			return false
+		}
+		arrived <- struct{}{}
+		<-hold
+		return true
+	}
+	for range 15 { // half of the budget, and more than strangers may have
+		nc := w.dial()
+		_, _ = io.WriteString(nc, "GET /public HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("y", 10_000)+"\r\n\r\n")
+	}
+	for range 14 {
+		<-arrived
+	}
+	if res, body := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("one stranger more got %d: %s", res.StatusCode, body)
+	}
+	for before := w.auth.count(); w.auth.count() < before+2; { // until it was renewed twice
+		if res, body := w.raw("GET", "GET /account HTTP/1.1\r\nHost: a\r\nCookie: "+cookie+"\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
+			t.Fatalf("who is signed in got %d: %s", res.StatusCode, body)
+		}
 	}
 }
 

@@ -190,7 +190,7 @@ func TestNoAnswerOutlivesItsSession(t *testing.T) {
 	} {
 		c := w.login()
 		nc := w.dial()
-		if _, err := io.WriteString(nc, request+"Host: a\r\nCookie: "+c+"\r\n\r\n4\r\n"); err != nil {
+		if _, err := io.WriteString(nc, request+"Host: a\r\nSec-Fetch-Site: same-origin\r\nCookie: "+c+"\r\n\r\n4\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		select {

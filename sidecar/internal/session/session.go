@@ -167,6 +167,19 @@ func (c *Cache) Fresh(cookie string) (View, error) {
 	return view, nil
 }
 
+// Knows reports whether cookie is that of a session in memory, even if the auth
+// service has to be asked before it is good for anything.
+func (c *Cache) Knows(cookie string) bool {
+	id := FamilyOf(cookie)
+	if _, revoked := c.feed.Revoked(id); revoked {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, _ := c.families.Peek(id)
+	return f.shows(cookie)
+}
+
 // doubtful reports whether the feed may be hiding f's end.
 func (c *Cache) doubtful(f *family, now time.Time) bool {
 	return c.feed.Silence() > tooSilent && now.Sub(f.checked) > recheckEvery
