@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// paceRate is how many requests a second arrive, whether the ones before are answered or not.
+// paceRate is how many requests a second arrive on a machine that has little to do.
 const paceRate = 1000
 
 // measureAdded finds what a proxy adds to an answer's way when the machine is
@@ -22,12 +22,12 @@ func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxi
 	added := make(map[string][][2]float64)
 	for round := range o.rounds {
 		l.say("round %d: %d requests a second", round+1, paceRate)
-		base, err := pace(ctx, upstream, req, o.span())
+		base, err := pace(ctx, upstream, req, paceRate, o.span())
 		if err != nil {
 			return err
 		}
 		for _, p := range proxies[:2] { // the sidecar and nginx
-			behind, err := pace(ctx, p.address, req, o.span())
+			behind, err := pace(ctx, p.address, req, paceRate, o.span())
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.Name, err)
 			}
@@ -44,27 +44,49 @@ func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxi
 	return nil
 }
 
-// pace sends requests at fixed moments and returns how long each took from its
+// measureHalf finds the percentiles behind the sidecar and nginx at half of the
+// rate that nginx can do: a machine that is busy, and not full.
+func measureHalf(ctx context.Context, l *lab, o options, proxies []*server, header []string, rate int, found *figures) error {
+	req := request(http.MethodGet, "/", nil, header...)
+	p99 := make(map[string][]float64)
+	for round := range o.rounds {
+		l.say("round %d: %d requests a second", round+1, rate)
+		for _, p := range proxies[:2] { // the sidecar and nginx
+			took, err := pace(ctx, p.address, req, rate, o.span())
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
+			}
+			p99[p.Name] = append(p99[p.Name], millis(percentile(took, 99)))
+		}
+	}
+	found.add("half rate requests/s", 0, float64(rate))
+	for _, p := range proxies[:2] {
+		found.add(p.Name+" p99 ms at half rate", 2, median(p99[p.Name]))
+	}
+	return nil
+}
+
+// pace sends rate requests a second at fixed moments and returns how long each took from its
 // moment on, in order: one that had to wait for a connection, because those
 // before it were slow, has its waiting counted.
-func pace(ctx context.Context, address string, req []byte, span time.Duration) ([]time.Duration, error) {
-	n := int(span * paceRate / time.Second)
+func pace(ctx context.Context, address string, req []byte, rate int, span time.Duration) ([]time.Duration, error) {
+	n := int(span.Seconds() * float64(rate))
 	due := make(chan time.Time, n)
 	took, faults := make([][]time.Duration, connections), make([]error, connections)
 	var all sync.WaitGroup
 	for w := range connections {
 		all.Go(func() { took[w], faults[w] = serveDue(ctx, address, req, due) })
 	}
-	tickOff(ctx, due, n)
+	tickOff(ctx, due, n, time.Second/time.Duration(rate))
 	all.Wait()
 	latencies := slices.Concat(took...)
 	slices.Sort(latencies)
 	return latencies, errors.Join(errors.Join(faults...), ctx.Err())
 }
 
-// tickOff names n moments, each when it has come. It sleeps in a thread of its
+// tickOff names n moments that are so far apart, each when it has come. It sleeps in a thread of its
 // own: the runtime's timers are too coarse by up to a millisecond.
-func tickOff(ctx context.Context, due chan<- time.Time, n int) {
+func tickOff(ctx context.Context, due chan<- time.Time, n int, apart time.Duration) {
 	defer close(due)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -78,7 +100,7 @@ func tickOff(ctx context.Context, due chan<- time.Time, n int) {
 			_ = syscall.Nanosleep(&rest, nil) // a signal ends it early, by less than matters
 		}
 		due <- next
-		next = next.Add(time.Second / paceRate)
+		next = next.Add(apart)
 	}
 }
 

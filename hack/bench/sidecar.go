@@ -65,6 +65,10 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 	found.add("ratio sidecar/nginx cpu", 2, ratio("sidecar", "nginx"))
 	found.add("ratio sidecar/haproxy cpu", 2, ratio("sidecar", "haproxy"))
 	found.add("ratio httputil/sidecar cpu", 2, ratio("httputil", "sidecar"))
+	half := int(medianOf(passes["nginx"], func(p pass) float64 { return p.perSecond })) / 2
+	if err := measureHalf(ctx, l, o, proxies, header, half, found); err != nil {
+		return err
+	}
 	return measureAdded(ctx, l, o, upstream, proxies, header, found)
 }
 
