@@ -109,7 +109,7 @@ func mount(r *gin.Engine, d Dependencies, assets *static.Assets, failures *failu
 	r.Match(read, "/login", failures.Handler(signIn.Show))
 	r.Match(read, "/register", failures.Handler(signUp.Show))
 	r.Match(read, "/account", failures.Handler(profile.Show))
-	r.POST("/account/sessions/:sid/end", failures.Handler(profile.End))
+	r.POST("/account/sessions/end", failures.Handler(profile.End))
 	r.POST("/account/sessions/end-others", failures.Handler(profile.EndOthers))
 	r.POST("/account/password", failures.Handler(profile.ChangePassword))
 	r.NoRoute(failures.Handler(func(*gin.Context) error { return failure.NotFound() }))

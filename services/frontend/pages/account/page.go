@@ -150,12 +150,13 @@ func flash(ended, changed string, others bool) string {
 	}
 }
 
-// End answers POST /account/sessions/:sid/end (POST, redirect, GET).
+// End answers POST /account/sessions/end (POST, redirect, GET). The session is a
+// field of the form, because addresses are logged.
 func (p *Page) End(c *gin.Context) error {
 	if _, ok := user.FromContext(c.Request.Context()); !ok {
 		return failure.SignIn()
 	}
-	if err := p.auth.End(c.Request.Context(), c.Param("sid")); err != nil {
+	if err := p.auth.End(c.Request.Context(), c.PostForm("session")); err != nil {
 		return err
 	}
 	c.Redirect(http.StatusSeeOther, "/account?ended=one")

@@ -3,6 +3,7 @@ package account_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,9 @@ func do(t *testing.T, w *fakes.World, method, path, as string, change ...func(*h
 	return rec, d
 }
 
+// session names the session that a POST ends.
+func session(id string) func(*http.Request) { return fakes.Form(url.Values{"session": {id}}) }
+
 func TestEachSessionIsARowAndThisOneComesFirst(t *testing.T) {
 	w, ann := open(t)
 	rec, d := do(t, w, http.MethodGet, "/account", ann)
@@ -57,8 +61,8 @@ func TestEachSessionIsARowAndThisOneComesFirst(t *testing.T) {
 	}
 	want := []struct{ device, badge, seen, begun, end string }{
 		{"Firefox on Linux", "this browser", "Last seen just now", "Since 23 Nov 2026", ""},
-		{"Chrome on Android", "", "Last seen 3 hours ago", "Since 22 Nov 2026", "/account/sessions/" + fakes.SessionID("phone") + "/end"},
-		{"Unknown device", "", "Last seen on 15 November 2026", "Since 14 Nov 2026", "/account/sessions/" + fakes.SessionID("old") + "/end"},
+		{"Chrome on Android", "", "Last seen 3 hours ago", "Since 22 Nov 2026", fakes.SessionID("phone")},
+		{"Unknown device", "", "Last seen on 15 November 2026", "Since 14 Nov 2026", fakes.SessionID("old")},
 	}
 	rows := d.Find(".session")
 	if rows.Length() != len(want) {
@@ -72,8 +76,8 @@ func TestEachSessionIsARowAndThisOneComesFirst(t *testing.T) {
 				t.Errorf("row %d, %s: %q, want %q", i, selector, got, text)
 			}
 		}
-		if action := s.Find("form[method=post]").AttrOr("action", ""); action != want[i].end {
-			t.Errorf("row %d: ends %q, want %q", i, action, want[i].end)
+		if end := s.Find(`form[method=post][action="/account/sessions/end"] input[name=session]`).AttrOr("value", ""); end != want[i].end {
+			t.Errorf("row %d: ends %q, want %q", i, end, want[i].end)
 		}
 	})
 	if label := rows.Eq(1).Find("button").AttrOr("aria-label", ""); label != "End the session of Chrome on Android" {
@@ -98,7 +102,7 @@ func TestAloneThereIsNothingToEnd(t *testing.T) {
 
 func TestEndingOneSession(t *testing.T) {
 	w, ann := open(t)
-	rec, _ := do(t, w, http.MethodPost, "/account/sessions/"+fakes.SessionID("phone")+"/end", ann)
+	rec, _ := do(t, w, http.MethodPost, "/account/sessions/end", ann, session(fakes.SessionID("phone")))
 	if rec.Code != http.StatusSeeOther || rec.Header().Get("Location") != "/account?ended=one" {
 		t.Fatalf("%d to %q", rec.Code, rec.Header().Get("Location"))
 	}
@@ -126,7 +130,7 @@ func TestEndingAllOthers(t *testing.T) {
 
 func TestNobodyEndsASessionOfSomebodyElse(t *testing.T) {
 	w, ann := open(t)
-	do(t, w, http.MethodPost, "/account/sessions/"+fakes.SessionID("bob")+"/end", ann)
+	do(t, w, http.MethodPost, "/account/sessions/end", ann, session(fakes.SessionID("bob")))
 	if left := w.Sessions("bob"); len(left) != 1 {
 		t.Errorf("Ann has ended Bob's session: %q", left)
 	}
@@ -134,9 +138,9 @@ func TestNobodyEndsASessionOfSomebodyElse(t *testing.T) {
 
 func TestOnlyASessionsIDReachesTheAuthService(t *testing.T) {
 	w, ann := open(t)
-	for _, sid := range []string{"x", "..", "%2e%2e", "..%2fme%2fpassword", "%3fothers=true", strings.Repeat("A", 21), strings.Repeat("A", 23), strings.Repeat("A", 20) + "%0d%0a"} {
-		if rec, _ := do(t, w, http.MethodPost, "/account/sessions/"+sid+"/end", ann); rec.Code != http.StatusNotFound {
-			t.Errorf("%s: %d", sid, rec.Code)
+	for _, sid := range []string{"", "x", "..", "%2e%2e", "../me/password", "?others=true", strings.Repeat("A", 21), strings.Repeat("A", 23), strings.Repeat("A", 20) + "\r\n"} {
+		if rec, _ := do(t, w, http.MethodPost, "/account/sessions/end", ann, session(sid)); rec.Code != http.StatusNotFound {
+			t.Errorf("%q: %d, want 404", sid, rec.Code)
 		}
 	}
 	if n := w.AccountWrites(); n != 0 || len(w.Sessions("ann")) != 3 {
@@ -183,11 +187,11 @@ func TestAnEndThatDidNotComeThroughIsSaid(t *testing.T) {
 	w, ann := open(t)
 	phone := fakes.SessionID("phone")
 	for path, endpoint := range map[string]string{
-		"/account/sessions/" + phone + "/end": "DELETE /v1/sessions/" + phone, "/account/sessions/end-others": "DELETE /v1/sessions",
+		"/account/sessions/end": "DELETE /v1/sessions/" + phone, "/account/sessions/end-others": "DELETE /v1/sessions",
 	} {
 		for status, want := range map[int]int{503: 503, 500: 503, 401: 401, 429: 429} {
 			w.AccountsSay(endpoint, status)
-			if rec, d := do(t, w, http.MethodPost, path, ann); rec.Code != want || d.Find(".notice-page").Length() != 1 || strings.Contains(rec.Body.String(), "planted") {
+			if rec, d := do(t, w, http.MethodPost, path, ann, session(phone)); rec.Code != want || d.Find(".notice-page").Length() != 1 || strings.Contains(rec.Body.String(), "planted") {
 				t.Errorf("%s, %d: %d", path, status, rec.Code)
 			}
 		}
@@ -224,14 +228,14 @@ func TestT23_AUserAgentOnlyPicksAmongOurNames(t *testing.T) {
 		id := fakes.SessionID("device " + userAgent)
 		w.Begin("ann", fakes.Session{SID: id, Device: userAgent, Seen: fakes.Noon()})
 		rec, d := do(t, w, http.MethodGet, "/account", ann)
-		row := d.Find(".session").Has(`form[action="/account/sessions/` + id + `/end"]`)
+		row := d.Find(".session").Has(`input[name=session][value="` + id + `"]`)
 		if got := row.Find(".session-device").Text(); got != want {
 			t.Errorf("%.90q: %q, want %q", userAgent, got, want)
 		}
 		if len(userAgent) > 8 && strings.Contains(rec.Body.String(), userAgent) || d.Find("script, [onerror], img[src=x]").Length() > 0 {
 			t.Errorf("%.90q is in the page", userAgent)
 		}
-		if rec := w.Do(t.Context(), http.MethodPost, "/account/sessions/"+id+"/end", ann); rec.Code != http.StatusSeeOther {
+		if rec := w.Do(t.Context(), http.MethodPost, "/account/sessions/end", ann, session(id)); rec.Code != http.StatusSeeOther {
 			t.Fatalf("%d", rec.Code)
 		}
 	}
