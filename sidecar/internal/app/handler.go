@@ -469,10 +469,17 @@ func (h *handler) ended(x *http1.Exchange) {
 	if !h.logs(&f) {
 		return
 	}
-	h.log.LogAttrs(context.Background(), slog.LevelInfo, "request",
+	out, ctx := h.log.Handler(), context.Background()
+	if !out.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	// Not by LogAttrs, which walks the stack for the line of code: nobody is told it.
+	line := slog.NewRecord(f.Start.Add(f.Took), slog.LevelInfo, "request", 0)
+	line.AddAttrs(
 		slog.String("method", x.Request.Method), slog.String("path", x.Request.Path), slog.Int("status", f.Status),
 		slog.String("reason", string(f.Reason)), slog.Int64("bytes_in", f.BytesIn), slog.Int64("bytes_out", f.BytesOut),
 		slog.Duration("took", f.Took), slog.Duration("upstream", f.Upstream), slog.String("request_id", x.ID()))
+	_ = out.Handle(ctx, line) // what cannot be logged cannot be reported either
 }
 
 // logs reports whether an exchange belongs in the access log.
