@@ -12,10 +12,10 @@ import (
 
 // Common holds the settings that every server has. Embed it in a command.
 type Common struct {
-	OpsListen string        `default:":9090" help:"Address of the operations port: /livez, /readyz, /metrics."`
-	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: ${enum}."`
-	LogFormat string        `default:"json" enum:"json,text" help:"Form of a log line: ${enum}."`
-	Drain     time.Duration `default:"15s" help:"How long requests may finish after SIGTERM."`
+	OpsListen string        `default:":9090" help:"Address for health checks and metrics: /livez, /readyz, /metrics."`
+	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Minimum log level: ${enum}."`
+	LogFormat string        `default:"json" enum:"json,text" help:"Log format: ${enum}."`
+	Drain     time.Duration `default:"15s" help:"Grace period for in-flight requests after SIGTERM."`
 }
 
 // Logger returns the logger that the settings ask for, writing to w.

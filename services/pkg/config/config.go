@@ -54,7 +54,7 @@ func Main(cli any, name, description string) int {
 // Run parses p's arguments and environment into cli, a struct of kong
 // commands, checks them and runs the chosen command: its method
 // Run(context.Context, config.Program) error. It returns the exit code, and
-// has written every fault to p.Stderr.
+// has written every error to p.Stderr.
 func Run(ctx context.Context, cli any, p Program) int {
 	err := run(ctx, cli, p)
 	if err == nil {
@@ -63,10 +63,14 @@ func Run(ctx context.Context, cli any, p Program) int {
 	if code, ok := errors.AsType[helpShown](err); ok {
 		return int(code)
 	}
-	faults := flatten(err)
-	_, _ = fmt.Fprintf(p.Stderr, "%s: cannot go on, %d fault(s):\n", p.Name, len(faults))
-	for _, f := range faults {
-		_, _ = fmt.Fprintf(p.Stderr, "  - %s\n", f)
+	all := flatten(err)
+	if len(all) == 1 {
+		_, _ = fmt.Fprintf(p.Stderr, "%s: %s\n", p.Name, all[0])
+		return 1
+	}
+	_, _ = fmt.Fprintf(p.Stderr, "%s: %d errors:\n", p.Name, len(all))
+	for _, e := range all {
+		_, _ = fmt.Fprintf(p.Stderr, "  - %s\n", e)
 	}
 	return 1
 }

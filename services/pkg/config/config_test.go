@@ -62,7 +62,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit %d, want 1", code)
 	}
-	for _, want := range []string{"LILYPAD_TTL", "LILYPAD_LOG_LEVEL", "LILYPAD_DRAIN", "LILYPAD_COLOUR", "LILYPAD_PASSWORD_FILE", "5 fault(s)"} {
+	for _, want := range []string{"LILYPAD_TTL", "LILYPAD_LOG_LEVEL", "LILYPAD_DRAIN", "LILYPAD_COLOUR", "LILYPAD_PASSWORD_FILE", "5 errors"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no word of %s in:\n%s", want, out)
 		}
@@ -80,7 +80,7 @@ func TestEachOfJoinedFaultsIsALineThatSaysWhere(t *testing.T) {
 	code := config.Run(t.Context(), new(struct {
 		Faulty faulty `cmd:""`
 	}), config.Program{Name: "demo", Args: []string{"faulty"}, Stderr: &errs})
-	const want = "demo: cannot go on, 3 fault(s):\n  - routes.yaml: one\n  - routes.yaml: two\n  - routes.yaml: three: EOF\n"
+	const want = "demo: 3 errors:\n  - routes.yaml: one\n  - routes.yaml: two\n  - routes.yaml: three: EOF\n"
 	if code != 1 || errs.String() != want {
 		t.Errorf("%d %s", code, errs.String())
 	}

@@ -50,8 +50,8 @@ import (
 
 type cli struct {
 	Serve serve `cmd:"" help:"Run the sidecar."`
-	Check check `cmd:"" help:"Say whether a policy file is good, and what a request gets."`
-	Stop  stop  `cmd:"" help:"Tell the sidecar of this container to end, as SIGTERM does; for a preStop hook."`
+	Check check `cmd:"" help:"Check a policy file, and show which route applies to a request."`
+	Stop  stop  `cmd:"" help:"Send SIGTERM to the sidecar of this container (for a preStop hook)."`
 }
 
 type serve struct{ app.Config }

@@ -8,7 +8,7 @@ import (
 )
 
 type stop struct {
-	PID int `default:"1" env:"-" help:"Process of the sidecar; 1 is that of its container."`
+	PID int `default:"1" env:"-" help:"PID of the sidecar."`
 }
 
 // Run tells a process to end, if it is one of this program: with a shared

@@ -18,55 +18,55 @@ import (
 type Config struct {
 	config.Common
 
-	Listen       string `default:":8080" help:"Address that the Service and so the ingress reaches."`
-	VerifyListen string `placeholder:"ADDRESS" help:"Address where trusted proxies ask GET /auth/verify (forward auth). Default: nowhere."`
+	Listen       string `default:":8080" help:"Address for browser traffic, as the ingress reaches it."`
+	VerifyListen string `placeholder:"ADDRESS" help:"Address for GET /auth/verify, which trusted proxies call (forward auth). Disabled by default."`
 
-	RoutesFile string `placeholder:"FILE" help:"Policy in YAML: upstreams and routes."`
-	AuthURL    string `placeholder:"URL" help:"The auth service."`
-	Issuer     string `placeholder:"URL" help:"Name of the auth service as an issuer; its URL if not given."`
+	RoutesFile string `placeholder:"FILE" help:"YAML file with upstreams and routes."`
+	AuthURL    string `placeholder:"URL" help:"URL of the auth service."`
+	Issuer     string `placeholder:"URL" help:"Issuer of the access tokens. Default: the URL of the auth service."`
 
-	ClientID            string `placeholder:"ID" help:"Our name at the auth service; with a client key."`
-	ClientKeyFile       string `placeholder:"FILE" help:"Private P-256 key in PEM form that signs our assertions (RFC 7523). Changes are picked up while running."`
-	ClientAssertionFile string `placeholder:"FILE" help:"ServiceAccount token projected for audience lilypad-auth; instead of a client key."`
+	ClientID            string `placeholder:"ID" help:"OAuth client ID. Required with a client key."`
+	ClientKeyFile       string `placeholder:"FILE" help:"P-256 private key (PEM) that signs client assertions (RFC 7523). Reloaded when it changes."`
+	ClientAssertionFile string `placeholder:"FILE" help:"Projected ServiceAccount token with audience lilypad-auth, used as client assertion instead of a client key."`
 
-	TrustedHops    int      `placeholder:"N" help:"Proxies in front that add to X-Forwarded-For: the client is the Nth address from its end. Default: 1 with trusted proxies, else 0: the client is the peer."`
-	TrustedProxies []string `placeholder:"ADDRESS" help:"Addresses or CIDR ranges of the proxies that connect to us: nobody else is believed about X-Forwarded headers. Default: with trusted hops everybody, else nobody."`
-	DropHeaders    []string `placeholder:"NAME" help:"More request headers that no client may send to the application, such as X-Tenant or Acme-*."`
-	PublicScheme   string   `default:"https" enum:"https,http" help:"Scheme of the application's address in the browser, unless a trusted proxy says it in X-Forwarded-Proto: ${enum}."`
+	TrustedHops    int      `placeholder:"N" help:"Number of proxies in front that append to X-Forwarded-For. The client is the Nth address from the end. Default: 1 with trusted proxies, else 0 (the client is the peer)."`
+	TrustedProxies []string `placeholder:"ADDRESS" help:"Addresses or CIDR ranges of proxies whose X-Forwarded headers are trusted. Default: everyone with trusted hops, else no one."`
+	DropHeaders    []string `placeholder:"NAME" help:"More request headers to drop before the application, such as X-Tenant or Acme-*."`
+	PublicScheme   string   `default:"https" enum:"https,http" help:"Scheme of the public URL, unless a trusted proxy sends X-Forwarded-Proto: ${enum}."`
 
-	LoginPath    string `default:"/login" help:"The application's login page."`
-	RegisterPath string `default:"/register" help:"The application's registration page."`
-	HomePath     string `default:"/" help:"Where a browser goes after signing in without a wish."`
+	LoginPath    string `default:"/login" help:"Path of the login page."`
+	RegisterPath string `default:"/register" help:"Path of the registration page."`
+	HomePath     string `default:"/" help:"Where to go after sign-in when next is absent."`
 
-	ShutdownDelay time.Duration `default:"5s" help:"How long to go on accepting connections after SIGTERM, before draining. In the second half each answer closes its connection."`
-	MaxSessions   int           `default:"10000" help:"Sessions kept in memory at the most."`
-	HeaderTimeout time.Duration `default:"60s" help:"How long an upstream may take to begin its answer; 504 beyond."`
+	ShutdownDelay time.Duration `default:"5s" help:"How long to keep accepting connections after SIGTERM, before draining. In the second half, responses carry Connection: close."`
+	MaxSessions   int           `default:"10000" help:"Maximum number of sessions in memory."`
+	HeaderTimeout time.Duration `default:"60s" help:"Maximum time until an upstream's response header; then 504."`
 
 	Limits
 
-	AccessLog       string `default:"all" enum:"all,sampled,errors,none" help:"Which requests are logged: ${enum}."`
-	AccessLogSample int    `default:"100" help:"With access log sampled: one of so many is logged, and each that went wrong."`
+	AccessLog       string `default:"all" enum:"all,sampled,errors,none" help:"Requests to log: ${enum}."`
+	AccessLogSample int    `default:"100" help:"With --access-log=sampled: log one in N requests, and every failed one."`
 
 	memory int64 // that the process may use; 0 for any
 }
 
 // Limits are what one client, or all of them, can take of us.
 type Limits struct {
-	ClientMemory             int64 `placeholder:"BYTES" help:"Memory that clients can take in all; beyond, the slowest are closed or new requests get 503. Default: half of GOMEMLIMIT or of the container's limit; 256 MiB without either."`
-	MaxConnections           int   `default:"10000" help:"Client connections at the most; 503 beyond."`
-	MaxConnectionsPerAddress int   `default:"0" help:"Connections of one client address (IPv6: /64 network) at the most, 0 for any number; 503 beyond. Leave it off behind an ingress: all connections have its address."`
-	MaxUpstreamRequests      int   `default:"0" help:"Requests and WebSockets at one upstream at a time, 0 for any number; 503 beyond. A quarter is kept for signed-in users."`
+	ClientMemory             int64 `placeholder:"BYTES" help:"Memory that all clients together can use. When it is used up, the slowest connections are closed and new requests get 503. Default: half of GOMEMLIMIT or of the container's memory limit, or 256 MiB without a limit."`
+	MaxConnections           int   `default:"10000" help:"Maximum number of client connections; then 503."`
+	MaxConnectionsPerAddress int   `default:"0" help:"Maximum number of connections per client address (IPv6: per /64); then 503. 0 disables it. Leave it disabled behind an ingress, whose address all connections have."`
+	MaxUpstreamRequests      int   `default:"0" help:"Maximum number of concurrent requests and WebSockets per upstream; then 503. A quarter is reserved for signed-in users. 0 disables it."`
 
-	MaxHeaderBytes int   `default:"32768" help:"Bytes of a request line and header at the most, 32768 being all there is room for; 431 beyond."`
-	MaxHeaders     int   `default:"100" help:"Header fields of a request at the most; 431 beyond."`
-	MaxBody        int64 `default:"2147483648" help:"Bytes of a request's body at the most, 0 for any number; 413 beyond."`
+	MaxHeaderBytes int   `default:"32768" help:"Maximum size of request line and header in bytes, up to 32768; then 431."`
+	MaxHeaders     int   `default:"100" help:"Maximum number of header fields; then 431."`
+	MaxBody        int64 `default:"2147483648" help:"Maximum size of a request body in bytes; then 413. 0 disables it."`
 
-	ReadHeaderTimeout time.Duration `default:"10s" help:"How long a request's header may take from its first byte; 408 beyond."`
-	ReadBodyTimeout   time.Duration `default:"30s" help:"How long a request's body may stand still; 408 beyond."`
-	MinBodyRate       int           `default:"128" help:"Bytes a second that a body must bring, which may lag by the time it may stand still, 0 for any; 408 beyond."`
-	MaxBodyTime       time.Duration `default:"1h" help:"How long a request's body may take in all, 0 for any time; 408 beyond."`
-	WriteTimeout      time.Duration `default:"30s" help:"How long a client may take to accept each piece, of 32 KiB at the most, of an answer."`
-	IdleTimeout       time.Duration `default:"120s" help:"How long a connection may wait for its next request: longer than the ingress's, so that it closes first."`
+	ReadHeaderTimeout time.Duration `default:"10s" help:"Maximum time for a request header, from its first byte; then 408."`
+	ReadBodyTimeout   time.Duration `default:"30s" help:"Maximum time without progress while reading a request body; then 408."`
+	MinBodyRate       int           `default:"128" help:"Minimum upload rate in bytes/s, after a grace period of read-body-timeout; then 408. 0 disables it."`
+	MaxBodyTime       time.Duration `default:"1h" help:"Maximum time for a whole request body; then 408. 0 disables it."`
+	WriteTimeout      time.Duration `default:"30s" help:"Maximum time for a client to accept 32 KiB of a response."`
+	IdleTimeout       time.Duration `default:"120s" help:"Maximum time between two requests on a connection. Keep it longer than the ingress's, so that the ingress closes first."`
 }
 
 // check returns what is wrong.

@@ -53,7 +53,7 @@ func (r *Route) check() (faults []error) {
 		r.maxAge = age
 	}
 	if r.Deny != (Denial{}) && r.Policy.open() {
-		fault("deny is said to nobody: policy %s lets everybody pass", r.Policy)
+		fault("deny has no effect: policy %s admits everyone", r.Policy)
 	}
 	if utf8.RuneCountInString(r.Deny.Text) > maxText || strings.ContainsFunc(r.Deny.Text, unicode.IsControl) {
 		fault("deny.text must be one line of at most %d characters", maxText)

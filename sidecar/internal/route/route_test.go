@@ -85,7 +85,7 @@ routes:
 	}
 	for _, want := range []string{
 		"upstream app", "upstream other", "route 1", "route 2", "nowhere", "nobody", "belongs to the sidecar", `"role:"`, `"get"`, "/%61",
-		"/a/../b", "fresh asks who", "deny is said to nobody", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
+		"/a/../b", "fresh asks who", "deny has no effect", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in\n%v", want, err)

@@ -32,7 +32,7 @@ func (s *serve) Run(ctx context.Context, p config.Program) error {
 }
 
 type configCmds struct {
-	Check configCheck `cmd:"" help:"Say whether serve would accept the settings, without opening anything."`
+	Check configCheck `cmd:"" help:"Check the settings of serve without connecting to anything."`
 }
 
 type configCheck struct{ app.Config }
@@ -59,9 +59,9 @@ func (m *migrate) Check() error {
 }
 
 type userCmd struct {
-	Create  userCreate  `cmd:"" help:"Create an account; its password is read from standard input, one line."`
-	Disable userDisable `cmd:"" help:"Close an account and end its sessions."`
-	Enable  userEnable  `cmd:"" help:"Open a closed account again."`
+	Create  userCreate  `cmd:"" help:"Create an account. Reads the password from standard input."`
+	Disable userDisable `cmd:"" help:"Disable an account and end its sessions."`
+	Enable  userEnable  `cmd:"" help:"Enable a disabled account."`
 	Roles   userRoles   `cmd:"" help:"Replace the roles of an account."`
 	Delete  userDelete  `cmd:"" help:"Delete an account and end its sessions."`
 }
@@ -71,7 +71,7 @@ type userCreate struct {
 	app.Stores
 
 	Email string   `required:"" help:"E-mail address to sign in with."`
-	Name  string   `required:"" help:"Name to greet with."`
+	Name  string   `required:"" help:"Display name."`
 	Role  []string `help:"Role to grant; may be repeated."`
 }
 

@@ -17,14 +17,14 @@ import (
 )
 
 type keysCmd struct {
-	Generate keysGenerate `cmd:"" help:"Write signing.pem and ring.keys into a directory; existing files are kept."`
+	Generate keysGenerate `cmd:"" help:"Write signing.pem and ring.keys to a directory. Existing files are kept."`
 	Show     keysShow     `cmd:"" help:"List the signing keys in the Secret."`
-	Rotate   keysRotate   `cmd:"" help:"Publish the next signing key now, which signs when every verifier has it."`
-	Revoke   keysRevoke   `cmd:"" help:"Remove a signing key from the Secret at once: all access tokens that it signed are refused."`
+	Rotate   keysRotate   `cmd:"" help:"Publish the next signing key now. It signs once every verifier has fetched it."`
+	Revoke   keysRevoke   `cmd:"" help:"Remove a signing key from the Secret now. All access tokens signed with it become invalid."`
 }
 
 type keysGenerate struct {
-	Dir string `required:"" type:"path" help:"Directory, made if it is not there."`
+	Dir string `required:"" type:"path" help:"Directory; created if missing."`
 }
 
 // Run never overwrites: keys that are gone log everybody out.
@@ -96,7 +96,7 @@ func (k *keysRotate) Run(ctx context.Context, p config.Program) error {
 type keysRevoke struct {
 	app.KeysSecret
 
-	KID string `arg:"" name:"kid" help:"The key's id, as keys show lists it."`
+	KID string `arg:"" name:"kid" help:"Key ID, as listed by keys show."`
 }
 
 // Run removes the key; replicas read that within seconds.

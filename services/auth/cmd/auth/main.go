@@ -12,11 +12,11 @@ import (
 
 type cli struct {
 	Serve   serve      `cmd:"" help:"Run the service."`
-	Migrate migrate    `cmd:"" help:"Bring the database's schema up to date."`
-	Keys    keysCmd    `cmd:"" help:"Make, look at and change keys."`
+	Migrate migrate    `cmd:"" help:"Migrate the database schema."`
+	Keys    keysCmd    `cmd:"" help:"Generate, show and rotate keys."`
 	User    userCmd    `cmd:"" help:"Manage accounts."`
-	Session sessionCmd `cmd:"" help:"Look at sessions, and end one."`
-	Config  configCmds `cmd:"" help:"Look at settings."`
+	Session sessionCmd `cmd:"" help:"List, show and end sessions."`
+	Config  configCmds `cmd:"" help:"Check the settings."`
 }
 
 func main() {

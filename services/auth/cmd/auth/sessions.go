@@ -18,9 +18,9 @@ import (
 )
 
 type sessionCmd struct {
-	List sessionList `cmd:"" help:"List the sessions of an account that live."`
-	Show sessionShow `cmd:"" help:"Tell a session's story: what its record in Postgres says, and what Redis holds of it."`
-	End  sessionEnd  `cmd:"" help:"End a session. The running service tells everybody within five seconds."`
+	List sessionList `cmd:"" help:"List the active sessions of an account."`
+	Show sessionShow `cmd:"" help:"Show a session: its record in Postgres and its state in Redis."`
+	End  sessionEnd  `cmd:"" help:"End a session. It takes effect everywhere within five seconds."`
 }
 
 type sessionList struct{ userState }
@@ -55,7 +55,7 @@ func (l *sessionList) Run(ctx context.Context, p config.Program) error {
 type oneSession struct {
 	app.Stores
 
-	SID string `arg:"" name:"sid" help:"The session's id: sid of its access tokens."`
+	SID string `arg:"" name:"sid" help:"Session ID (the sid claim of its access tokens)."`
 }
 
 // Check needs only the database.
@@ -214,7 +214,7 @@ func (u *userDelete) Run(ctx context.Context, p config.Program) error {
 type userRoles struct {
 	userState
 
-	Role []string `arg:"" optional:"" help:"Roles to grant; none to take all away."`
+	Role []string `arg:"" optional:"" help:"Roles to grant. Without any, all roles are removed."`
 }
 
 // Run replaces the roles of the account.

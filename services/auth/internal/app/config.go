@@ -15,12 +15,12 @@ import (
 
 // Stores says where accounts and sessions are kept.
 type Stores struct {
-	Store       string        `default:"external" enum:"external,embedded" help:"Where state is kept: external is Postgres and Redis; embedded is this process, and gone with it."`
-	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres with the accounts: postgres://user:password@host/database; or host,host/database?target_session_attrs=read-write for whichever of several is the primary. TLS, verified, unless sslmode=disable."`
-	RedisURL    config.Secret `placeholder:"URL" help:"Redis with the sessions: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for TLS, verified."`
+	Store       string        `default:"external" enum:"external,embedded" help:"Where to keep state: external (Postgres and Redis), or embedded (in this process, lost when it ends)."`
+	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres URL: postgres://user:password@host/database, or host,host/database?target_session_attrs=read-write to find the primary among several. Uses verified TLS unless sslmode=disable."`
+	RedisURL    config.Secret `placeholder:"URL" help:"Redis URL: redis://:password@host:6379, redis+sentinel://:password@host:26379,…/name-of-primary or redis+cluster://:password@host:6379,…; rediss for verified TLS."`
 
-	DatabaseCAFile string `name:"database-ca-file" placeholder:"FILE" help:"Certificates (PEM) of the authority that Postgres is verified by. Default: the public authorities."`
-	RedisCAFile    string `name:"redis-ca-file" placeholder:"FILE" help:"Certificates (PEM) of the authority that Redis is verified by. Default: the public authorities."`
+	DatabaseCAFile string `name:"database-ca-file" placeholder:"FILE" help:"CA certificates (PEM) to verify Postgres with. Default: the public CAs."`
+	RedisCAFile    string `name:"redis-ca-file" placeholder:"FILE" help:"CA certificates (PEM) to verify Redis with. Default: the public CAs."`
 }
 
 // Config is everything that can be set for auth serve.
@@ -28,27 +28,27 @@ type Config struct {
 	config.Common
 	Stores
 
-	Listen    string   `default:":8080" help:"Address of the service."`
-	Issuer    string   `placeholder:"URL" help:"Name of this issuer in tokens (RFC 8414): its URL as the other services reach it."`
-	Audiences []string `default:"frontend,frogs" help:"Services that accept the access tokens, besides this one."`
+	Listen    string   `default:":8080" help:"Address to listen on."`
+	Issuer    string   `placeholder:"URL" help:"Issuer identifier (RFC 8414): the URL under which other services reach this one."`
+	Audiences []string `default:"frontend,frogs" help:"Audiences of the access tokens, besides this service."`
 
-	AccessTTL           time.Duration `name:"access-ttl" default:"5m" help:"Life of an access token."`
-	IdleTTL             time.Duration `name:"idle-ttl" default:"336h" help:"Life of a session that nobody uses."`
-	AbsoluteTTL         time.Duration `name:"absolute-ttl" default:"720h" help:"Life of a session at the most."`
-	Overlap             time.Duration `default:"10s" help:"How long a rotated refresh token gets its successor again without question."`
-	MinRotationInterval time.Duration `default:"10s" help:"Least time between two rotations of a session; at least the overlap, so that no token is two generations behind while its overlap lasts."`
-	MaxSessions         int           `default:"100" help:"Sessions that a user can have at once; the oldest ends. 0 for no limit."`
+	AccessTTL           time.Duration `name:"access-ttl" default:"5m" help:"Lifetime of an access token."`
+	IdleTTL             time.Duration `name:"idle-ttl" default:"336h" help:"Lifetime of a session without activity."`
+	AbsoluteTTL         time.Duration `name:"absolute-ttl" default:"720h" help:"Maximum lifetime of a session."`
+	Overlap             time.Duration `default:"10s" help:"How long a rotated refresh token still returns its successor (for concurrent requests and lost responses)."`
+	MinRotationInterval time.Duration `default:"10s" help:"Minimum time between two rotations of a session. Must be at least the overlap."`
+	MaxSessions         int           `default:"100" help:"Maximum number of sessions per user; a new one ends the oldest. 0 disables it."`
 
-	RebuildSessions bool `default:"true" negatable:"" help:"Let sessions that Redis has lost go on from Postgres; else their users sign in once more."`
+	RebuildSessions bool `default:"true" negatable:"" help:"Restore sessions from Postgres when Redis has lost them. Otherwise users sign in again."`
 
 	KeysSecret
 	KeyPolicy
 
-	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys of access tokens in PEM form; the first signs, all are published. With a keys secret: what that begins with, if it is empty and the file is there."`
-	RingKeysFile          string   `placeholder:"FILE" help:"Keys of refresh tokens, a line each; the first signs, all verify. With a keys secret: as above."`
-	ClientKeysFile        string   `placeholder:"FILE" help:"Public keys (ECDSA P-256 or Ed25519) of clients that sign their own assertions, as JSON: {id: PEM}. The PEM text may hold several keys. Changes are picked up while running."`
-	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients. Needs the rights to create TokenReviews and to read the issuer discovery."`
-	EmbeddedUsersFile     string   `placeholder:"FILE" help:"Accounts that the embedded store begins with, as JSON."`
+	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys (PEM) for access tokens. The first signs; all are published. With a keys secret: initial content of an empty Secret."`
+	RingKeysFile          string   `placeholder:"FILE" help:"Keys for refresh tokens, one per line. The first signs; all verify. With a keys secret: initial content of an empty Secret."`
+	ClientKeysFile        string   `placeholder:"FILE" help:"JSON file with the public keys (ECDSA P-256 or Ed25519) of clients that sign their own assertions: {client ID: PEM with one or more keys}. Reloaded when it changes."`
+	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients. Requires permission to create TokenReviews and to read the issuer discovery."`
+	EmbeddedUsersFile     string   `placeholder:"FILE" help:"JSON file with initial accounts for the embedded store."`
 }
 
 // Check returns all faults that the settings have by themselves.

@@ -29,7 +29,7 @@ const leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Set
 
 // KeysSecret is the Secret of a cluster in which the service keeps its keys.
 type KeysSecret struct {
-	KeysSecret string `placeholder:"NAMESPACE/NAME" help:"Kubernetes Secret in which this service makes, keeps and changes its keys by itself."`
+	KeysSecret string `placeholder:"NAMESPACE/NAME" help:"Kubernetes Secret in which this service creates, stores and rotates its keys."`
 	// Cluster is the API server of this and of the clients; nil for the cluster around this process.
 	Cluster *rest.Config `kong:"-"`
 }
@@ -66,8 +66,8 @@ func (s *KeysSecret) cluster(setting string) (*rest.Config, error) {
 
 // KeyPolicy is when the signing keys in a KeysSecret change.
 type KeyPolicy struct {
-	KeysRotateEvery  time.Duration `default:"720h" help:"With a keys secret: how long a key signs access tokens."`
-	KeysPublishAhead time.Duration `default:"10m" help:"With a keys secret: how long a key is published before it signs; as long as any verifier may cache the JWKS, and at least 2m40s."`
+	KeysRotateEvery  time.Duration `default:"720h" help:"With a keys secret: how long a key signs access tokens before the next one does."`
+	KeysPublishAhead time.Duration `default:"10m" help:"With a keys secret: how long a key is published before it signs. Must cover the longest JWKS cache of any verifier; at least 2m40s."`
 }
 
 // schedule is the policy for access tokens that live for access.

@@ -30,7 +30,7 @@ type Ring struct {
 }
 
 // ParseRing reads a ring: a line a key, `<key id> <base64 of 32 bytes>`. Empty
-// lines and lines that begin with # are passed over. It reports all faults,
+// lines and lines that begin with # are skipped. It reports all errors,
 // joined, and never a key.
 func ParseRing(text []byte) (*Ring, error) {
 	r := &Ring{keys: make(map[string][]byte)}

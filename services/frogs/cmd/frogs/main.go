@@ -15,8 +15,8 @@ func main() {
 }
 
 type cli struct {
-	Serve   serve   `cmd:"" help:"Migrate the database and serve the API."`
-	Migrate migrate `cmd:"" help:"Migrate the database and end."`
+	Serve   serve   `cmd:"" help:"Migrate the database schema and serve the API."`
+	Migrate migrate `cmd:"" help:"Migrate the database schema and exit."`
 }
 
 type serve struct{ app.Config }
@@ -30,8 +30,8 @@ func (s serve) Run(ctx context.Context, p config.Program) error {
 }
 
 type migrate struct {
-	DatabaseURL    config.Secret `required:"" help:"PostgreSQL, as postgres://user:password@host/database. TLS, verified, unless sslmode=disable."`
-	DatabaseCAFile string        `name:"database-ca-file" help:"Certificates (PEM) of the authority that PostgreSQL is verified by. Default: the public authorities."`
+	DatabaseURL    config.Secret `required:"" help:"Postgres URL: postgres://user:password@host/database. Uses verified TLS unless sslmode=disable."`
+	DatabaseCAFile string        `name:"database-ca-file" help:"CA certificates (PEM) to verify Postgres with. Default: the public CAs."`
 }
 
 func (m migrate) Run(ctx context.Context) error {

@@ -28,13 +28,13 @@ import (
 type Config struct {
 	config.Common
 
-	Listen         string        `default:":8080" help:"Address of the API."`
-	Store          string        `default:"external" enum:"external,embedded" help:"Where pettings are kept: external in PostgreSQL, embedded in this process, for trying out: ${enum}."`
-	DatabaseURL    config.Secret `help:"PostgreSQL, as postgres://user:password@host/database. TLS, verified, unless sslmode=disable."`
-	DatabaseCAFile string        `name:"database-ca-file" help:"Certificates (PEM) of the authority that PostgreSQL is verified by. Default: the public authorities."`
-	AuthURL        string        `help:"The auth service, for its signing keys. Required."`
-	Issuer         string        `help:"The issuer that tokens must name; the auth URL unless set."`
-	Audience       string        `default:"frogs" help:"The audience that tokens must name."`
+	Listen         string        `default:":8080" help:"Address to listen on."`
+	Store          string        `default:"external" enum:"external,embedded" help:"Where to store data: external (Postgres) or embedded (in this process, lost when it ends)."`
+	DatabaseURL    config.Secret `help:"Postgres URL: postgres://user:password@host/database. Uses verified TLS unless sslmode=disable."`
+	DatabaseCAFile string        `name:"database-ca-file" help:"CA certificates (PEM) to verify Postgres with. Default: the public CAs."`
+	AuthURL        string        `help:"URL of the auth service. Required."`
+	Issuer         string        `help:"Required issuer of access tokens. Default: the auth URL."`
+	Audience       string        `default:"frogs" help:"Required audience of access tokens."`
 }
 
 // Check returns all faults of the settings.

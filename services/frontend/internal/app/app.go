@@ -29,16 +29,16 @@ import (
 // Config is every setting of the frontend. It does not embed config.Common,
 // whose ops port is the sidecar's in the pod that they share.
 type Config struct {
-	Listen    string        `default:"127.0.0.1:8081" help:"Address of the pages: loopback, for the sidecar is the only door."`
-	OpsListen string        `default:":9091" help:"Address of the operations port: /livez, /readyz, /metrics."`
-	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged: ${enum}."`
-	LogFormat string        `default:"json" enum:"json,text" help:"Form of a log line: ${enum}."`
-	Drain     time.Duration `default:"15s" help:"How long requests may finish after SIGTERM."`
+	Listen    string        `default:"127.0.0.1:8081" help:"Address to listen on. Keep it on loopback: only the sidecar may reach it."`
+	OpsListen string        `default:":9091" help:"Address for health checks and metrics: /livez, /readyz, /metrics."`
+	LogLevel  string        `default:"info" enum:"debug,info,warn,error" help:"Minimum log level: ${enum}."`
+	LogFormat string        `default:"json" enum:"json,text" help:"Log format: ${enum}."`
+	Drain     time.Duration `default:"15s" help:"Grace period for in-flight requests after SIGTERM."`
 
-	AuthURL  string `help:"The auth service: its signing keys, who a user is, and where they are signed in. Required."`
-	Issuer   string `help:"The issuer that tokens must name; the auth URL unless set."`
-	Audience string `default:"frontend" help:"The audience that tokens must name."`
-	FrogsURL string `help:"The frogs API. Required."`
+	AuthURL  string `help:"URL of the auth service. Required."`
+	Issuer   string `help:"Required issuer of access tokens. Default: the auth URL."`
+	Audience string `default:"frontend" help:"Required audience of access tokens."`
+	FrogsURL string `help:"URL of the frogs API. Required."`
 }
 
 // Check returns all faults of the settings.
