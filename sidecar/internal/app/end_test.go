@@ -13,6 +13,29 @@ import (
 
 // TestAnEndIsCountedWithItsReason: whatever takes the cookie from a browser is
 // in session_end_total, in one of the words of the contract.
+// TestAnEndThatTheFeedHasNotToldYetIsNoOutage: the auth service and the application refuse the token at once.
+func TestAnEndThatTheFeedHasNotToldYetIsNoOutage(t *testing.T) {
+	for _, c := range []struct {
+		path   string
+		status int
+	}{{"/auth/session", 401}, {"/other", 200}, {"/account", 401}} {
+		w := newWorld(t)
+		w.app = func(rw http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Authorization") == "" {
+				return false
+			}
+			rw.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		value := w.login()
+		w.auth.set(func(a *auth) { clear(a.sessions) })
+		r := w.get(c.path, "Cookie", value, "Accept", jsonType)
+		if set, ok := r.setCookie(t); r.status != c.status || !ok || set != "" {
+			t.Errorf("%s: %d, Set-Cookie %q %v; want %d and the cookie cleared: %s", c.path, r.status, set, ok, c.status, r.body)
+		}
+	}
+}
+
 func TestAnEndIsCountedWithItsReason(t *testing.T) {
 	w := newWorld(t)
 	refuse := func(reason string) {

@@ -45,7 +45,7 @@ func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bo
 		p.Detail += notKept // a stranger's
 		return false
 	}
-	if !h.reserve(x, v.signedIn()) {
+	if !h.reserve(x, v.view.SessionID) {
 		return true
 	}
 	f, err := readForm(x)

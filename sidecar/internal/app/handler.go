@@ -91,10 +91,10 @@ func (h *handler) handle(x *http1.Exchange) {
 		}
 	}
 	v := visitor{by: by}
-	if !h.admit(x, r, &v) || !h.reserve(x, v.signedIn()) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
+	if !h.admit(x, r, &v) || !h.reserve(x, v.view.SessionID) || v.signedIn() && q.Method == http.MethodPost && !h.release(x, &v) {
 		return
 	}
-	h.forward(x, upstream, client, &v)
+	h.forward(x, r, upstream, client, &v)
 }
 
 const (
@@ -180,7 +180,7 @@ func (h *handler) identify(x *http1.Exchange, v *visitor) error {
 	}
 	// A client that leaves while the auth service is asked is noticed: the wait
 	// ends with the exchange. How long it may take is the auth client's to say.
-	if err := x.Reserve(h.sessions.Knows(value)); err != nil {
+	if err := x.Reserve(h.known(x)); err != nil {
 		return err
 	}
 	x.Guard(nil)
@@ -277,16 +277,20 @@ func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 
 // forward sends x to its upstream. A 401 of the upstream is taken for a token
 // that it does not accept any more, and a request that does nothing is sent
-// again with another one, once.
-func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forward.Client, v *visitor) {
+// again with another one, once; or without one, if the session has ended and r
+// lets strangers pass.
+func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstream, client forward.Client, v *visitor) {
 	if v.signedIn() {
 		x.Tie(v.view.SessionID, v.view.End)
 	}
 	res, err := up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
 	if err == nil && res.Status() == http.StatusUnauthorized && v.signedIn() && x.Request.Safe() && h.renew(x, v) {
 		res.Discard()
+		if v.ended && !h.may(x, r, v) {
+			return
+		}
 		res, err = up.Send(x, forward.RequestEdit{Authorization: v.view.Authorization, Client: client})
-		if err == nil && res.Status() == http.StatusUnauthorized {
+		if err == nil && res.Status() == http.StatusUnauthorized && v.signedIn() {
 			h.sessions.Refused(v.view.Cookie, v.view.Authorization)
 		}
 	}
@@ -304,10 +308,12 @@ func (h *handler) forward(x *http1.Exchange, up *forward.Upstream, client forwar
 // reserve takes the memory that x costs. It has answered when it returns false.
 // Where nobody has asked who sent x, as on public routes, that is found out when
 // strangers find no room.
-func (h *handler) reserve(x *http1.Exchange, known bool) bool {
-	err := x.Reserve(known)
-	if err != nil && !known && h.known(x) {
-		err = x.Reserve(true)
+func (h *handler) reserve(x *http1.Exchange, session string) bool {
+	err := x.Reserve(session)
+	if err != nil && session == "" {
+		if session = h.known(x); session != "" {
+			err = x.Reserve(session)
+		}
 	}
 	if err != nil {
 		h.failOverload(x, err)
@@ -315,10 +321,12 @@ func (h *handler) reserve(x *http1.Exchange, known bool) bool {
 	return err == nil
 }
 
-// known reports whether x comes from who is signed in, as far as memory knows.
-func (h *handler) known(x *http1.Exchange) bool {
-	value, state := cookie.Read(x.Request.Header)
-	return state == cookie.One && h.sessions.Knows(value)
+// known returns the session that x belongs to, or "" if memory knows none.
+func (h *handler) known(x *http1.Exchange) string {
+	if value, state := cookie.Read(x.Request.Header); state == cookie.One && h.sessions.Knows(value) {
+		return session.FamilyOf(value)
+	}
+	return ""
 }
 
 // slow has an exchange that takes long ended with the session that it is tied
@@ -335,7 +343,10 @@ func (h *handler) slow(x http1.Handle, session string, end time.Time) (done func
 func (h *handler) renew(x *http1.Exchange, v *visitor) bool {
 	refused := v.view.Authorization
 	err := h.accept(v, func() (session.View, error) { return h.sessions.Renew(x.Context(), v.cookie, v.by, refused) })
-	return err == nil && v.signedIn()
+	if v.ended {
+		x.Tie("", time.Time{})
+	}
+	return err == nil
 }
 
 // tellWithin is how long after a request came its answer may still tell of the

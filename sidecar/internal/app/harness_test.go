@@ -142,6 +142,11 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.calls-- // comes when it comes
 		w.WriteHeader(http.StatusNoContent)
 	case "/v1/me":
+		family, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer access-"), "-")
+		if _, lives := a.sessions[family]; !lives {
+			problem.Write(w, problem.New(http.StatusUnauthorized, problem.Unauthorized, "no"))
+			return
+		}
 		answer(w, http.StatusOK, api.User{Sub: "u1", Email: a.owner(r), Name: "Fred <b>", Roles: a.roles})
 	case "/v1/forms":
 		var in api.KeptForm

@@ -210,6 +210,50 @@ func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 	}
 }
 
+// One user takes what there is, by requests that wait for their client or for the application: the others go on.
+func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		request string
+		hangs   bool
+	}{
+		"bodies that never end":         {"POST /public HTTP/1.1\r\nContent-Length: 60000\r\n", false},
+		"bodies of a protected route":   {"POST /account HTTP/1.1\r\nContent-Length: 60000\r\n", false},
+		"an application that is slow":   {"GET /hang HTTP/1.1\r\n", true},
+		"a slow one on protected route": {"GET /account/hang HTTP/1.1\r\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c *app.Config) { c.ClientMemory, c.MaxConnections = 8<<20, 10_000 })
+			greedy, other := w.login(), w.login()
+			hold := make(chan struct{})
+			defer close(hold)
+			w.app = func(_ http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, "/hang") {
+					select {
+					case <-hold:
+					case <-r.Context().Done():
+					}
+				}
+				return false
+			}
+			for i := range 600 { // twice what there is room for
+				nc := w.dial()
+				_, _ = io.WriteString(nc, c.request+"Host: a\r\nSec-Fetch-Site: same-origin\r\nCookie: "+greedy+"\r\n\r\n")
+				if !c.hangs {
+					_, _ = io.WriteString(nc, "x")
+				}
+				if i%100 < 99 {
+					continue
+				}
+				for _, path := range []string{"/account", "/public"} {
+					if res, body := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nCookie: "+other+"\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
+						t.Fatalf("beside %d requests of one user, %s gave another one %d: %s", i+1, path, res.StatusCode, body)
+					}
+				}
+			}
+		})
+	}
+}
+
 // Whose token is due to be renewed is signed in all the same, while strangers take what they can get.
 func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ClientMemory = 1 << 20 })
@@ -226,11 +270,12 @@ func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
 		<-hold
 		return true
 	}
-	for range 15 { // half of the budget, and more than strangers may have
+	const room = 15 // what strangers may have
+	for range room {
 		nc := w.dial()
 		_, _ = io.WriteString(nc, "GET /public HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("y", 10_000)+"\r\n\r\n")
 	}
-	for range 14 {
+	for range room {
 		<-arrived
 	}
 	if res, body := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusServiceUnavailable {

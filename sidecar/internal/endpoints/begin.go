@@ -98,11 +98,7 @@ func (e *Endpoints) replace(r *http.Request, by Caller) bool {
 
 // session is GET /auth/session: who is signed in.
 func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, by Caller) error {
-	view, err := e.signedIn(w, r, by)
-	if err != nil {
-		return err
-	}
-	user, err := e.Auth.Me(r.Context(), view.Authorization)
+	view, user, err := e.user(w, r, by)
 	if err != nil {
 		return err
 	}
@@ -120,20 +116,46 @@ func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, by Caller) 
 		return session.View{}, notSignedIn()
 	}
 	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
+	return view, e.tell(w, by, view, err)
+}
+
+// user is signedIn, with the account. When the auth service refuses the token,
+// the session may have ended before the feed could tell: it is asked for another.
+func (e *Endpoints) user(w http.ResponseWriter, r *http.Request, by Caller) (session.View, api.User, error) {
+	view, err := e.signedIn(w, r, by)
+	if err != nil {
+		return view, api.User{}, err
+	}
+	user, err := e.Auth.Me(r.Context(), view.Authorization)
+	if status, ok := errors.AsType[*authclient.StatusError](err); !ok || status.Status != http.StatusUnauthorized {
+		return view, user, err
+	}
+	again, renewing := e.Sessions.Renew(r.Context(), by.Cookie, by.By, view.Authorization)
+	if errors.Is(renewing, session.ErrRefused) {
+		return view, user, err
+	}
+	if err := e.tell(w, by, again, renewing); err != nil {
+		return again, user, err
+	}
+	user, err = e.Auth.Me(r.Context(), again.Authorization)
+	return again, user, err
+}
+
+// tell tells the browser what has become of its cookie, by what the session
+// cache says of it.
+func (e *Endpoints) tell(w http.ResponseWriter, by Caller, view session.View, err error) error {
 	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
 		e.Ended(end.Reason)
+		w.Header().Del("Set-Cookie")
 		for _, value := range cookie.End(by.Cookie, by.Known) {
 			w.Header().Add("Set-Cookie", value)
 		}
-		return session.View{}, notSignedIn()
+		return notSignedIn()
 	}
-	if err != nil {
-		return session.View{}, err
-	}
-	if view.Cookie != by.Cookie {
+	if err == nil && view.Cookie != by.Cookie {
 		w.Header().Set("Set-Cookie", cookie.Set(view.Cookie, view.End, e.Now()))
 	}
-	return view, nil
+	return err
 }
 
 func notSignedIn() *problem.Problem {

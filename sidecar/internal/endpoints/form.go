@@ -15,7 +15,7 @@ import (
 // says where to and as whom, and nothing of what was entered: that may hold a
 // password (R12).
 func (e *Endpoints) offerForm(w http.ResponseWriter, r *http.Request, by Caller) error {
-	view, err := e.signedIn(w, r, by)
+	view, user, err := e.user(w, r, by)
 	if _, refused := errors.AsType[*problem.Problem](err); refused && page.WantsPage(r.Method, r.Header.Get) {
 		http.Redirect(w, r, redirect.ToPage(e.Paths.Login, redirect.KeptForm, ""), http.StatusSeeOther)
 		return nil
@@ -28,10 +28,6 @@ func (e *Endpoints) offerForm(w http.ResponseWriter, r *http.Request, by Caller)
 		return problem.New(http.StatusNotFound, problem.NotFound,
 			"Nothing that you entered is kept here for you: it was sent or discarded, its ten minutes are over, or it was entered under another account.")
 	}
-	if err != nil {
-		return err
-	}
-	user, err := e.Auth.Me(r.Context(), view.Authorization)
 	if err != nil {
 		return err
 	}

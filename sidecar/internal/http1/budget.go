@@ -29,8 +29,9 @@ const (
 
 // Budget bounds the memory that clients can make the process hold: connections, buffers, exchanges. Servers and
 // upstreams share one. When it is used up, the connections that have waited longest for their clients are closed, idle
-// ones, unfinished requests and unread answers alike, but none that serves a known client. Who finds no room even then
-// is answered with 503. A nil Budget has no bounds.
+// ones, unfinished requests and unread answers alike: first those of strangers, and of known clients only if no stranger
+// waits, so that no client can take the room of all others. Who finds no room even then is answered with 503. A nil
+// Budget has no bounds.
 type Budget struct {
 	limit     int64
 	used      atomic.Int64
@@ -40,10 +41,13 @@ type Budget struct {
 	turn    chan struct{} // held by who looks for connections to close
 	mu      sync.Mutex
 	servers []*Server
+	shares  map[string]int64 // of what known clients have taken since less than half was left, by client
 }
 
 // NewBudget returns a budget of limit bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit, turn: make(chan struct{}, 1)} }
+func NewBudget(limit int64) *Budget {
+	return &Budget{limit: limit, turn: make(chan struct{}, 1), shares: make(map[string]int64)}
+}
 
 // Limit returns the bytes that the budget has in all.
 func (b *Budget) Limit() int64 { return b.limit }
@@ -99,11 +103,38 @@ func (b *Budget) give(n int64, why purpose) {
 	}
 }
 
+// share notes n bytes for a known client once less than half of the budget is left. It returns false when the client has
+// its share of that: then it gets no more than strangers do, and cannot take the room of other known clients.
+func (b *Budget) share(client string, n int64) (noted, ok bool) {
+	if b == nil || b.used.Load() < b.limit/2 {
+		return false, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shares[client]+n > max(b.limit/64, leastShare) {
+		return false, false
+	}
+	b.shares[client] += n
+	return true, true
+}
+
+// leastShare is what a known client may have in any case: a page's requests at once.
+const leastShare = 8 * (exchangeCost + netHTTPCost)
+
+func (b *Budget) unshare(client string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shares[client] -= n; b.shares[client] <= 0 {
+		delete(b.shares, client)
+	}
+}
+
 // acquire takes n bytes for a connection, for which it closes others.
 func (b *Budget) acquire(n int64, why purpose, self *waiting) bool {
 	return b.take(n, why) || b.makeRoom(search{
 		self:      self,
 		exchanges: why == forStranger && b.strangers.Load() > b.limit/2-n,
+		strangers: why == forStranger,
 		patience:  slow,
 		waiting:   why != forStranger,
 	}, func() bool { return b.take(n, why) })
@@ -121,6 +152,7 @@ type search struct {
 	self      *waiting      // of who searches, or nil
 	server    *Server       // of this one, or nil for all
 	exchanges bool          // in the middle of an exchange
+	strangers bool          // of strangers only
 	patience  time.Duration // which have waited so long for their client
 	waiting   bool          // or soon will have: a crowd that has come at once
 }
@@ -152,12 +184,7 @@ func (b *Budget) makeRoom(s search, fits func() bool) bool {
 // closeLongest closes the sixteenth of the connections that wait for their client which has waited longest: so many at a
 // time that looking for them costs little for each. If there is none to close, it returns how long until there is.
 func (b *Budget) closeLongest(s search) (soon time.Duration) {
-	type waiter struct {
-		c     *conn
-		since int64
-	}
-	var all []waiter
-	soon = math.MaxInt64
+	var strangers, known candidates
 	now := time.Now().UnixNano()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -171,15 +198,22 @@ func (b *Budget) closeLongest(s search) (soon time.Duration) {
 			if since <= 0 || s.self == &c.waits || s.exchanges && !c.isLive() {
 				continue
 			}
-			if left := s.patience - time.Duration(now-since); left > 0 {
-				soon = min(soon, left)
-			} else {
-				all = append(all, waiter{c, since})
+			left := s.patience - time.Duration(now-since)
+			if !c.known.Load() {
+				strangers.add(c, since, left)
+			} else if !s.strangers {
+				known.add(c, since, left)
 			}
 		}
 		server.mu.Unlock()
 	}
+	from := strangers
+	if len(from.ready) == 0 && from.soon == 0 {
+		from = known
+	}
+	all := from.ready
 	slices.SortFunc(all, func(x, y waiter) int { return cmp.Compare(x.since, y.since) })
+	soon = cmp.Or(from.soon, math.MaxInt64)
 	for _, w := range all[:(len(all)+15)/16] {
 		if w.c.waits.CompareAndSwap(w.since, leaving) { // or it has heard from its client just now
 			soon = 0
@@ -188,6 +222,26 @@ func (b *Budget) closeLongest(s search) (soon time.Duration) {
 		}
 	}
 	return soon
+}
+
+// candidates are connections that may be closed to make room.
+type candidates struct {
+	ready []waiter
+	soon  time.Duration // until another one has waited for long enough, 0 if there is none
+}
+
+type waiter struct {
+	c     *conn
+	since int64
+}
+
+func (a *candidates) add(c *conn, since int64, left time.Duration) {
+	switch {
+	case left <= 0:
+		a.ready = append(a.ready, waiter{c, since})
+	case a.soon == 0 || left < a.soon:
+		a.soon = left
+	}
 }
 
 // serve has connections of s closed when room is needed.

@@ -21,7 +21,7 @@ const knownGet = "GET /known HTTP/1.1\r\nHost: a\r\nX-Known: 1\r\nConnection: cl
 
 // reserving is a handler that knows some clients, and answers with what it read, or with a large answer.
 func reserving(x *http1.Exchange) {
-	if fault, ok := errors.AsType[*http1.Fault](x.Reserve(x.Request.Header.Get("X-Known") != "")); ok {
+	if fault, ok := errors.AsType[*http1.Fault](x.Reserve(x.Request.Header.Get("X-Known"))); ok {
 		x.Fail(fault.Reason)
 		_ = x.RespondProblem(fault.Status, fault.Detail)
 		return
@@ -139,7 +139,7 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 	refusals := newJournal[http1.Refusal]()
 	_, addr := serve(t, http1.Config{
 		Handler: func(x *http1.Exchange) {
-			known := x.Request.Header.Get("X-Known") != ""
+			known := x.Request.Header.Get("X-Known")
 			if fault, ok := errors.AsType[*http1.Fault](x.Reserve(known)); ok {
 				begun <- false
 				x.Fail(fault.Reason)
@@ -147,7 +147,7 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 				return
 			}
 			begun <- true
-			if !known {
+			if known == "" {
 				<-finish
 			}
 			text(x, 200, x.Request.Path)

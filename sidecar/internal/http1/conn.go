@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ type conn struct {
 	slowHead func() error         // headWaits, bound once
 
 	waits   waiting
+	known   atomic.Bool         // the exchange is that of a known client
 	charged [forKnown + 1]int64 // to the budget, beyond what the connection costs, by purpose
 
 	sending sync.Mutex // orders a 100 before the answer
@@ -209,12 +211,17 @@ func (c *conn) begin() bool {
 func (c *conn) end() (over Reason, open bool) {
 	c.endWatch()
 	x := &c.x
+	if x.shared > 0 {
+		c.srv.budget.unshare(x.client, x.shared)
+	}
+	x.client, x.shared = "", 0
 	x.took = time.Since(x.start)
 	x.inEnd = c.r.total - int64(c.r.Buffered())
 	c.giveBack()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = false
+	c.known.Store(false)
 	if c.cancel != nil {
 		c.cancel()
 	}

@@ -32,6 +32,8 @@ type Exchange struct {
 	id       string
 	purpose  purpose // of what is charged
 	reserved bool
+	client   string // who has shared bytes noted as a share
+	shared   int64
 	last     bool // its answer ends the connection
 }
 
@@ -74,22 +76,30 @@ func (x *Exchange) LimitBody(n int64) error {
 	return nil
 }
 
-// Reserve takes from the server's budget what the exchange costs while it waits for others. known says that the client
-// has shown who it is: then it finds room longer than strangers do, and is not closed to make room for others. It
-// returns a fault (503) when there is no room. It may be called again when more is known.
-func (x *Exchange) Reserve(known bool) error {
-	if known && x.purpose != forKnown {
-		x.purpose = forKnown
-		x.c.w.waits, x.Request.Body.pace.waits = nil, nil
-		if x.reserved { // as a stranger
-			x.c.giveBack()
-			x.reserved = false
+// Reserve takes from the server's budget what the exchange costs while it waits for others. client says who the client
+// has shown to be, "" for a stranger. A known client finds room longer than strangers do, and is closed to make room only
+// after them; when room is scarce, each has a share. It returns a fault (503) when there is no room. It may be called
+// again when more is known.
+func (x *Exchange) Reserve(client string) error {
+	n := exchangeCost + int64(x.Request.headBytes)
+	if client != "" && x.purpose != forKnown {
+		noted, ok := x.c.srv.budget.share(client, n)
+		if noted {
+			x.client, x.shared = client, n
+		}
+		if ok {
+			x.purpose = forKnown
+			x.c.known.Store(true)
+			if x.reserved { // as a stranger
+				x.c.giveBack()
+				x.reserved = false
+			}
 		}
 	}
 	if x.reserved {
 		return nil
 	}
-	err := x.charge(exchangeCost + int64(x.Request.headBytes))
+	err := x.charge(n)
 	x.reserved = err == nil
 	return err
 }
