@@ -20,7 +20,7 @@ import (
 type sessionCmd struct {
 	List sessionList `cmd:"" help:"List the active sessions of an account."`
 	Show sessionShow `cmd:"" help:"Show a session: its record in Postgres and its state in Redis."`
-	End  sessionEnd  `cmd:"" help:"End a session. It takes effect everywhere within five seconds."`
+	End  sessionEnd  `cmd:"" help:"End a session. It takes effect everywhere within a second."`
 }
 
 type sessionList struct{ userState }
@@ -111,7 +111,7 @@ func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
 	if err := store.Sessions().Revoke(ctx, session.Which{Family: r.Family}, session.ReasonAdmin, time.Now()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(p.Stdout, "ended; every sidecar and API hears of it within five seconds")
+	_, err = fmt.Fprintln(p.Stdout, "ended; it takes effect everywhere within a second, or within six while a replica of the service is replaced")
 	return err
 }
 

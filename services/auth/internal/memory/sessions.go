@@ -91,7 +91,7 @@ func (s *Sessions) Revoke(_ context.Context, w session.Which, reason session.Rea
 	defer s.mu.Unlock()
 	for _, k := range s.byID {
 		if k.Revoked.IsZero() && k.of(w.Family, w.Subject) && k.Family != w.Except && (w.Client == "" || w.Client == k.Client) {
-			k.end(reason, now, session.Grace)
+			k.end(reason, now, reason.Grace())
 		}
 	}
 	return nil

@@ -105,12 +105,12 @@ func (s Sessions) Revoke(ctx context.Context, w session.Which, reason session.Re
 		if w.Family != "" {
 			return q.RevokeSession(ctx, queries.RevokeSessionParams{
 				Now: &now, Reason: string(reason), Family: string(w.Family), Client: w.Client, UserID: owner,
-				GraceSeconds: session.Grace.Seconds(),
+				GraceSeconds: reason.Grace().Seconds(),
 			})
 		}
 		return q.RevokeSessionsOfUser(ctx, queries.RevokeSessionsOfUserParams{
 			Now: &now, Reason: string(reason), UserID: owner.Bytes, ExceptFamily: string(w.Except), Client: w.Client,
-			GraceSeconds: session.Grace.Seconds(),
+			GraceSeconds: reason.Grace().Seconds(),
 		})
 	})
 }

@@ -106,6 +106,15 @@ type Pending struct {
 // before the leader finishes what that did not.
 const Grace = 3 * time.Second
 
+// Grace is how long a revocation for that reason is left to the replica that
+// was asked for it. An operator asks none: the leader sees to it at once.
+func (r Reason) Grace() time.Duration {
+	if r == ReasonAdmin {
+		return 0
+	}
+	return Grace
+}
+
 // Records keeps sessions durably. Every method fails with ErrUnavailable,
 // wrapped, and with nothing else unless it says so.
 //
@@ -121,7 +130,7 @@ type Records interface {
 	// Live returns the sessions of a user that have not ended, newest first.
 	Live(ctx context.Context, subject string, now time.Time) ([]Record, error)
 	// Revoke ends the sessions that w selects and that live. When it returns
-	// nil, that is durable: it survives crash and failover. They are due after Grace.
+	// nil, that is durable: it survives crash and failover. They are due after reason.Grace.
 	Revoke(ctx context.Context, w Which, reason Reason, now time.Time) error
 	// PendingOf returns the pending revocations of a family or, without one, of a
 	// subject, whenever they were made.

@@ -189,6 +189,11 @@ func recordPending(t *testing.T, r session.Records, users [2]string) {
 	settle(lives.Family)
 	settle(session.NewFamilyID())
 	check("all are settled")
+	operators := addRecord(t, r, users[0], nil)
+	must(t, r.Revoke(t.Context(), session.Which{Family: operators.Family}, session.ReasonAdmin, time.Now()))
+	if p, err := r.Pending(t.Context(), 0, 100); err != nil || len(p.Ended) != 1 || p.Ended[0].Family != operators.Family {
+		t.Errorf("what an operator ended is not due at once: %v, %v", p, err)
+	}
 }
 
 func recordRevokedSince(t *testing.T, r session.Records, users [2]string) {
