@@ -84,12 +84,18 @@ func (t *Table) checkWhole() error {
 			faults = append(faults, r.fault("it can never match: more specific routes take all of it"))
 		}
 		if page := r.Deny.Page; page != "" {
-			if to := t.Match(http.MethodGet, page); to == nil || !to.Policy.open() {
+			if !t.OpenToStrangers(page) {
 				faults = append(faults, r.fault("deny.page %s is not open to strangers", page))
 			}
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// OpenToStrangers reports whether somebody who is not signed in may GET path.
+func (t *Table) OpenToStrangers(path string) bool {
+	r := t.Match(http.MethodGet, path)
+	return r != nil && r.Policy.open()
 }
 
 // reaches reports whether some request comes to r. It tries the path itself and,

@@ -69,6 +69,28 @@ func TestNoRouteIsNil(t *testing.T) {
 	}
 }
 
+func TestWhereStrangersMayGo(t *testing.T) {
+	table, err := route.Parse([]byte(`
+upstreams: {app: "http://app"}
+routes:
+  - {path: /login, upstream: app, policy: public}
+  - {path: /home, upstream: app, policy: optional}
+  - {path: /form, methods: [POST], upstream: app, policy: public}
+  - {path: /account, upstream: app, policy: session}
+  - {path: /admin, upstream: app, policy: "role:admin"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/login": true, "/home": true, "/form": false, "/account": false, "/admin": false, "/nowhere": false, "/.../": false,
+	} {
+		if table.OpenToStrangers(path) != want {
+			t.Errorf("%s is open: %v", path, !want)
+		}
+	}
+}
+
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := route.Parse([]byte(`
 upstreams: {app: "https://app", other: "http://user@x/"}
