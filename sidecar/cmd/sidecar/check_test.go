@@ -228,10 +228,12 @@ func TestPagesThatPeopleSignInAtAreOpen(t *testing.T) {
 	}{
 		{"[{prefix: /, upstream: a, policy: session}]", "", []string{
 			"warning: route 1 (prefix /) has policy session: the login page /login is not open to strangers",
-			"warning: route 1 (prefix /) has policy session: the registration page /register is not open to strangers"}},
+			"warning: route 1 (prefix /) has policy session: the registration page /register is not open to strangers",
+		}},
 		{"[{prefix: /, upstream: a, policy: session}, {path: /login, upstream: a, policy: public}, {path: /register, upstream: a, policy: optional}]", "", nil},
 		{"[{prefix: /, upstream: a, policy: optional}, {prefix: /in, upstream: a, policy: \"role:x\"}]", "--login-path=/in/here", []string{
-			"warning: route 2 (prefix /in) has policy role:x: the login page /in/here is not open to strangers"}},
+			"warning: route 2 (prefix /in) has policy role:x: the login page /in/here is not open to strangers",
+		}},
 		{"[{prefix: /api, upstream: a, policy: session}]", "", nil},
 	} {
 		code, out, faults := run(t, policy+c.text, strings.Fields(c.flags)...)

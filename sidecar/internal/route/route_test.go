@@ -131,14 +131,18 @@ func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
 	const upstreams = "upstreams: {app: \"http://app\"}\n"
 	for text, want := range map[string][]string{
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
-			`route 1 (/a): unknown field "method": did you mean methods?`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`},
+			`route 1 (/a): unknown field "method": did you mean methods?`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
+		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: session, deny: {txt: x}, colour: red}]": {
-			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh or deny`, `route 1 (/a): unknown field "deny.txt": did you mean text?`},
+			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh or deny`, `route 1 (/a): unknown field "deny.txt": did you mean text?`,
+		},
 		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
-			`unknown field "route": did you mean routes?`, `route 1 (/a): unknown field "Path": did you mean path?`},
+			`unknown field "route": did you mean routes?`, `route 1 (/a): unknown field "Path": did you mean path?`,
+		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
 			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",
-			"route 3 (?): policy is missing: use public, optional, session or role:NAME", "route 3 (?): upstream is missing", "route 4 (/c): upstream must be text"},
+			"route 3 (?): policy is missing: use public, optional, session or role:NAME", "route 3 (?): upstream is missing", "route 4 (/c): upstream must be text",
+		},
 		upstreams + "routes: {}": {"routes must be a list"},
 		upstreams:                {"there is no route: add at least one to routes"},
 		"[]":                     {"it must be a set of fields"},
@@ -147,7 +151,8 @@ func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
 		"upstreams: {a: \"127.0.0.1:3000\", b: \"https://b\", c: c, d: \"\", e: \"http://e:x\", f: \"http://f/x\"}\nroutes: [{path: /, upstream: a, policy: public}]": {
 			`upstream a: "127.0.0.1:3000" must begin with http://, for example http://127.0.0.1:3000`, `upstream b: "https://b" must begin with http://`,
 			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: write for example http://127.0.0.1:3000",
-			`upstream e: "http://e:x" is not a URL: invalid port ":x" after host`, `upstream f: "http://f/x": must be http://host:port and nothing else`},
+			`upstream e: "http://e:x" is not a URL: invalid port ":x" after host`, `upstream f: "http://f/x": must be http://host:port and nothing else`,
+		},
 	} {
 		_, err := route.Parse([]byte(text))
 		if got, want := fmt.Sprint(err), strings.Join(want, "\n"); got != want {
