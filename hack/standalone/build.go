@@ -81,6 +81,9 @@ func choosePorts(ctx context.Context, o options) (ports, error) {
 
 // taken words why a port could not be had, and which other one to ask for.
 func taken(port, another int, err error) error {
+	if another >= maxPort { // or none is left for the auth service
+		another = 8090
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d is in use; choose another one: make run PORT=%d", port, another)
 	}

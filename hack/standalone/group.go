@@ -22,6 +22,7 @@ const (
 type group struct {
 	log      io.Writer
 	mu       sync.Mutex // a log line is written whole
+	lastLine time.Time
 	children []*child
 	died     chan error
 }
@@ -77,6 +78,7 @@ func (g *group) copyLines(name string, from io.Reader) {
 		if line != "" {
 			g.mu.Lock()
 			_, _ = fmt.Fprintf(g.log, "%-8s | %s", name, line)
+			g.lastLine = time.Now()
 			g.mu.Unlock()
 		}
 		if err != nil {
@@ -101,6 +103,31 @@ func (g *group) await(ctx context.Context, probe func(context.Context) error) er
 		case <-ctx.Done():
 			return fmt.Errorf("not everything answers after %v: %w", startPatience, err)
 		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// settle returns when the children have logged nothing for quiet, or when ctx
+// ends or they go on for too long: what is written then comes after it all.
+func (g *group) settle(ctx context.Context) {
+	const quiet, patience = 200 * time.Millisecond, 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for began := time.Now(); ; {
+		g.mu.Lock()
+		last := g.lastLine
+		g.mu.Unlock()
+		if last.Before(began) {
+			last = began
+		}
+		left := quiet - time.Since(last)
+		if left <= 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(left):
 		}
 	}
 }

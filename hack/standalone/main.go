@@ -14,15 +14,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -57,7 +62,7 @@ func exitCode() int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	_, _ = fmt.Fprintln(os.Stderr, "standalone:", err)
+	_, _ = fmt.Fprintln(os.Stderr, "make run:", err)
 	return 1
 }
 
@@ -75,31 +80,74 @@ type options struct {
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		_, _ = io.WriteString(stderr, usage)
-		flags.PrintDefaults()
-	}
+	flags.SetOutput(io.Discard) // what is wrong with a flag is one line, which the caller writes
 	flags.StringVar(&o.root, "root", ".", "the project's top folder")
-	flags.IntVar(&o.port, "port", 8080, "the port of the sidecar, which is the product's door; 0 takes a free one")
+	port := flags.String("port", "8080", "the port of the sidecar, which is the product's door; 0 takes a free one")
+	accessTTL := flags.String("access-ttl", "5m", "life of an access token; short, to watch the refresh")
 	flags.StringVar(&o.app, "app", "", "the address of your own app: everybody passes, and who is signed in with a token")
 	flags.StringVar(&o.routes, "routes", "", "your own policy file, which names the addresses of your apps")
-	flags.DurationVar(&o.accessTTL, "access-ttl", 5*time.Minute, "life of an access token; short, to watch the refresh")
 	flags.StringVar(&o.logLevel, "log-level", "info", "what the programs log: debug, info, warn or error")
 	flags.BoolVar(&o.race, "race", false, "compile the programs with the race detector; one that finds a race ends")
-	err := flags.Parse(args)
-	if err != nil {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			_, _ = io.WriteString(stderr, usage)
+			flags.SetOutput(stderr)
+			flags.PrintDefaults()
+		}
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if o.app != "" && o.routes != "" {
-		return o, errors.New("--app and --routes exclude each other: a policy file names its apps itself")
+	number, err1 := strconv.ParseUint(*port, 10, 16)
+	if err1 != nil {
+		err1 = fmt.Errorf("PORT=%s is not a port (1 to 65535)", *port)
 	}
-	o.root, err = filepath.Abs(o.root)
-	return o, err
+	o.port = int(number)
+	var err2, err3 error
+	if o.accessTTL, err2 = time.ParseDuration(*accessTTL); err2 != nil {
+		err2 = fmt.Errorf("ACCESS_TTL=%s is not a duration, for example 10s", *accessTTL)
+	}
+	switch {
+	case o.app != "" && o.routes != "":
+		err3 = errors.New("APP and ROUTES exclude each other: a policy file names its apps itself")
+	case o.app != "" && !isApp(o.app):
+		err3 = fmt.Errorf("APP=%s is not the address of an app, for example http://127.0.0.1:3000", o.app)
+	case !o.sample() && o.port == maxPort:
+		err3 = fmt.Errorf("PORT=%d leaves no port for the auth service, which takes the one after it: choose a smaller one", o.port)
+	}
+	root, err4 := filepath.Abs(o.root)
+	o.root = root
+	return o, oneLine(err1, err2, err3, err4)
 }
+
+const maxPort = 65535
+
+// oneLine joins what is wrong.
+func oneLine(errs ...error) error {
+	var said []string
+	for _, err := range errs {
+		if err != nil {
+			said = append(said, err.Error())
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(said, "; "))
+}
+
+// isApp reports whether the sidecar takes address for an upstream.
+func isApp(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	_, err = strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16)
+	return err == nil && hostName.MatchString(u.Hostname())
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9._:-]+$`) // a name or an IP address
 
 // sample reports whether the sample app runs, and not somebody's own.
 func (o options) sample() bool { return o.app == "" && o.routes == "" }
@@ -124,6 +172,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := p.checkRoutes(ctx); err != nil {
+		return err
+	}
 	children := newGroup(stderr)
 	defer children.stop()
 	commands := p.commands()
@@ -137,6 +188,8 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 			return ended(ctx, err)
 		}
 	}
+	children.settle(ctx)
+	_, _ = io.WriteString(stderr, "\n")
 	if _, err = io.WriteString(stdout, p.welcome(guest)); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/ecdsa"
@@ -62,6 +63,21 @@ func (p plan) prepare(ctx context.Context) (user, error) {
 		p.write("users.json", string(users)),
 		p.write("routes.yaml", p.policy()),
 	)
+}
+
+// checkRoutes asks the sidecar about somebody's own policy file before anything
+// starts that its faults would end.
+func (p plan) checkRoutes(ctx context.Context) error {
+	if p.routes == "" {
+		return nil
+	}
+	check := exec.CommandContext(ctx, filepath.Join(p.programs, "sidecar"), "check", p.routes)
+	check.Env = environment(nil)
+	out, err := check.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ROUTES=%s is not a good policy file:\n%s", p.routes, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 func (p plan) write(name, text string) error { return os.WriteFile(p.file(name), []byte(text), 0o600) }

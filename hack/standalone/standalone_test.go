@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestPortInUse(t *testing.T) {
@@ -32,6 +37,81 @@ func TestOneSourceOfAPolicy(t *testing.T) {
 	if _, err := parse([]string{"--app", "http://127.0.0.1:3000", "--routes", "routes.yaml"}, &said); err == nil {
 		t.Error("an app and a policy file are taken together")
 	}
+}
+
+func TestBadSettingsAreOneLineThatNamesThem(t *testing.T) {
+	for args, want := range map[string]string{
+		"--port abc":                "PORT=abc is not a port (1 to 65535)",
+		"--port 99999":              "PORT=99999 is not a port (1 to 65535)",
+		"--port -1":                 "PORT=-1 is not a port (1 to 65535)",
+		"--access-ttl foo":          "ACCESS_TTL=foo is not a duration, for example 10s",
+		"--port abc --access-ttl 5": "PORT=abc is not a port (1 to 65535); ACCESS_TTL=5 is not a duration, for example 10s",
+		"--port 65535 --app http://127.0.0.1:3000": "PORT=65535 leaves no port for the auth service, which takes the one after it: choose a smaller one",
+		"--port 65535 --routes routes.yaml":        "PORT=65535 leaves no port for the auth service, which takes the one after it: choose a smaller one",
+		"--app 127.0.0.1:3000":                     "APP=127.0.0.1:3000 is not the address of an app, for example http://127.0.0.1:3000",
+		"--app https://pond":                       "APP=https://pond is not the address of an app, for example http://127.0.0.1:3000",
+		"--app http://pond/x":                      "APP=http://pond/x is not the address of an app, for example http://127.0.0.1:3000",
+		"--app http://pond:99999":                  "APP=http://pond:99999 is not the address of an app, for example http://127.0.0.1:3000",
+		"--app http://":                            "APP=http:// is not the address of an app, for example http://127.0.0.1:3000",
+		"--app http://p*nd":                        "APP=http://p*nd is not the address of an app, for example http://127.0.0.1:3000",
+	} {
+		var said buffer
+		_, err := parse(strings.Fields(args), &said)
+		if err == nil || err.Error() != want || said.String() != "" {
+			t.Errorf("%s: error %v, said %q, want %s", args, err, &said, want)
+		}
+	}
+	for _, args := range []string{"", "--port 65535", "--port 65534 --app http://127.0.0.1:3000/", "--port 0 --app http://[::1]:3000", "--app http://my_app --access-ttl 10s"} {
+		if _, err := parse(strings.Fields(args), &buffer{}); err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestNoPortIsSuggestedThatThereIsNot(t *testing.T) {
+	for another, want := range map[int]string{8081: "PORT=8081", maxPort - 1: "PORT=65534", maxPort: "PORT=8090", maxPort + 1: "PORT=8090"} {
+		if err := taken(another-1, another, syscall.EADDRINUSE); !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%d: %v", another, err)
+		}
+	}
+}
+
+func TestABadPolicyFileIsReportedBeforeAnythingStarts(t *testing.T) {
+	dir := t.TempDir()
+	// What the sidecar says of the file.
+	const sidecar = "#!/bin/sh\necho \"sidecar: $2: it is bad\" >&2\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(dir, "sidecar"), []byte(sidecar), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := plan{options: options{routes: "/its/own.yaml"}, programs: dir}
+	const want = "ROUTES=/its/own.yaml is not a good policy file:\nsidecar: /its/own.yaml: it is bad"
+	if err := p.checkRoutes(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("error %v", err)
+	}
+	p.routes = ""
+	if err := p.checkRoutes(t.Context()); err != nil {
+		t.Errorf("a policy of our own: %v", err)
+	}
+}
+
+func TestTheWelcomeWaitsForTheLogToSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log buffer
+		g := newGroup(&log)
+		out, in := io.Pipe()
+		go g.copyLines("auth", out)
+		go func() {
+			defer in.Close()
+			for range 3 {
+				time.Sleep(100 * time.Millisecond)
+				_, _ = io.WriteString(in, "line\n")
+			}
+		}()
+		g.settle(t.Context())
+		if got := strings.Count(log.String(), "line"); got != 3 {
+			t.Errorf("after %d lines of 3", got)
+		}
+	})
 }
 
 // Somebody's own app stands where the sample app stood, and neither that nor its API is started.

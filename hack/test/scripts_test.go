@@ -114,8 +114,6 @@ func TestUpFindsOutBeforeSlowWorkThatItsPortCannotBeHad(t *testing.T) {
 		"taken":                  {noCluster, strconv.Itoa(taken), fmt.Sprintf("port %d is in use: choose another one, make up INGRESS_PORT=", taken)},
 		"taken by IPv6":          {noCluster, strconv.Itoa(six), fmt.Sprintf("port %d is in use", six)},
 		"taken, without engine":  {noEngine, strconv.Itoa(taken), fmt.Sprintf("port %d is in use", taken)},
-		"no number":              {noCluster, "http", "INGRESS_PORT is http"},
-		"too large":              {noCluster, "65536", "INGRESS_PORT is 65536"},
 		"another than it has":    {clusterOn(8090, "running"), "8080", "the cluster answers on port 8090: make up INGRESS_PORT=8090"},
 		"taken since it stopped": {clusterOn(taken, "exited"), "", fmt.Sprintf("port %d, on which the cluster answers, is in use by another program", taken)},
 	} {
@@ -125,6 +123,17 @@ func TestUpFindsOutBeforeSlowWorkThatItsPortCannotBeHad(t *testing.T) {
 		}
 		if strings.Contains(said, "slow work") {
 			t.Errorf("%s: says %q after slow work", name, said)
+		}
+	}
+}
+
+func TestUpRefusesWhatIsNoPortBeforeItLooksForACluster(t *testing.T) {
+	for _, port := range []string{"abc", "99999", "65536", "0", "-1", "080", "80 80", "8080x"} {
+		for state, docker := range map[string]string{"no cluster": noCluster, "a cluster": clusterOn(8090, "running"), "no engine": noEngine} {
+			want := "up: INGRESS_PORT=" + port + " is not a port (1 to 65535)\n"
+			if said, ok := newProject(t, docker, "").run(t, "up", "INGRESS_PORT="+port); ok || said != want {
+				t.Errorf("INGRESS_PORT=%s, %s: succeeded %v, says %q, want %q", port, state, ok, said, want)
+			}
 		}
 	}
 }

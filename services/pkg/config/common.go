@@ -1,9 +1,11 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -38,6 +40,19 @@ func CheckURL(setting, value string) error {
 func CheckPositive(setting string, d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("%s: %s is not above zero", setting, d)
+	}
+	return nil
+}
+
+// CheckListen returns an error that names the setting unless address is
+// host:port or :port, as a server listens on.
+func CheckListen(setting, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = new(net.Resolver).LookupPort(context.Background(), "tcp", port) // asks no server
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %q is not an address such as :8080 or 127.0.0.1:8080", setting, address)
 	}
 	return nil
 }

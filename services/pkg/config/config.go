@@ -1,8 +1,8 @@
 // Package config turns a program's flags and environment into its one
 // configuration struct, with kong.
 //
-// Every flag --some-name is also the environment variable LILYPAD_SOME_NAME,
-// and a Secret also the file named by LILYPAD_SOME_NAME_FILE. All faults are
+// Every flag --some-name is also the environment variable LILYPAD_SOME_NAME
+// (unless it has the tag env:"-"), and a Secret also the file named by LILYPAD_SOME_NAME_FILE. All faults are
 // reported at once: values that do not parse, variables that no flag knows,
 // and what the command's own Check finds. It reads the environment; nothing
 // else does.
@@ -17,9 +17,12 @@ import (
 	"os/signal"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -97,6 +100,8 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 		kong.Exit(func(code int) { panic(helpShown(code)) }),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.KindMapper(reflect.Int, number{}), kong.KindMapper(reflect.Int64, number{}),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), duration{}),
 		kong.PostBuild(env.nameFlags), kong.ValueFormatter(describe),
 		kong.Resolvers(env),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(p),
@@ -105,7 +110,7 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 		return err
 	}
 	chosen, err := parser.Parse(p.Args)
-	faults := []error{err, env.faults()}
+	faults := []error{commandError(err), env.faults()}
 	if err == nil {
 		if c, ok := reflect.TypeAssert[Checker](chosen.Selected().Target.Addr()); ok {
 			faults = append(faults, c.Check())
@@ -115,6 +120,32 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 		return err
 	}
 	return chosen.Run()
+}
+
+// commandError is err, worded for a command that is missing or unknown: kong
+// names the first few commands only.
+func commandError(err error) error {
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || len(parse.Context.Path) == 0 {
+		return err
+	}
+	last := parse.Context.Path[len(parse.Context.Path)-1]
+	node, rest := last.Node(), last.Remainder()
+	if node.Leaf() || len(rest) > 0 && strings.HasPrefix(rest[0], "-") {
+		return err
+	}
+	names := make([]string, 0, len(node.Children))
+	for _, child := range node.Children {
+		names = append(names, child.Name)
+	}
+	fault := "a command is missing"
+	switch before := strings.TrimSpace(strings.TrimPrefix(node.Path(), parse.Context.Model.Name)); {
+	case len(rest) > 0:
+		fault = fmt.Sprintf("unknown command %q", strings.TrimSpace(before+" "+rest[0]))
+	case before != "":
+		fault += " after " + before
+	}
+	return fmt.Errorf("%s: use one of %s (see --help)", fault, strings.Join(names, ", "))
 }
 
 // flatten returns the sentences of a joined error; what was wrapped around it
@@ -159,7 +190,12 @@ func lookup(environ []string) map[string]string {
 	return values
 }
 
+// variable returns the name of the flag's variable, or "" for a flag with the
+// tag env:"-", which has none.
 func variable(flag *kong.Flag) string {
+	if slices.Contains(flag.Envs, "-") {
+		return ""
+	}
 	return prefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 }
 
@@ -171,6 +207,9 @@ func describe(value *kong.Value) string {
 		return value.Help
 	}
 	name := variable(value.Flag)
+	if name == "" {
+		return value.Help
+	}
 	if isSecret(value.Flag) {
 		name += ", $" + name + "_FILE"
 	}
@@ -240,6 +279,45 @@ func check(flag *kong.Flag, value string) error {
 	scan := kong.ScanAsType(kong.FlagValueToken, value)
 	scratch := reflect.New(flag.Target.Type()).Elem()
 	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch)
+}
+
+// number reads a whole number.
+type number struct{}
+
+// Decode is part of kong.Mapper.
+func (number) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("number", &text); err != nil {
+		return err
+	}
+	n, err := strconv.ParseInt(text, 10, target.Type().Bits())
+	switch _, fraction := strconv.ParseFloat(text, 64); {
+	case errors.Is(err, strconv.ErrRange):
+		return fmt.Errorf("%s is out of range", text)
+	case err != nil && fraction == nil:
+		return fmt.Errorf("%q is not a whole number", text)
+	case err != nil:
+		return fmt.Errorf("%q is not a number", text)
+	}
+	target.SetInt(n)
+	return nil
+}
+
+// duration reads a time.Duration.
+type duration struct{}
+
+// Decode is part of kong.Mapper.
+func (duration) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration, for example 10s or 5m", text)
+	}
+	target.SetInt(int64(d))
+	return nil
 }
 
 func (e *environment) faults() error {

@@ -130,3 +130,81 @@ func TestHelpShowsVariables(t *testing.T) {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
+
+type other struct {
+	Where string `env:"-" help:"Place."`
+	Count int    `help:"Number."`
+}
+
+func (other) Run() error { return nil }
+
+type many struct {
+	One    other `cmd:"" help:"Other."`
+	Two    other `cmd:"" help:"Other."`
+	Three  other `cmd:"" help:"Other."`
+	Four   other `cmd:"" help:"Other."`
+	Five   other `cmd:"" help:"Other."`
+	Six    other `cmd:"" help:"Other."`
+	Nested struct {
+		Inner other `cmd:"" help:"Inner."`
+		Outer other `cmd:"" help:"Outer."`
+	} `cmd:"" help:"Nested."`
+}
+
+func runMany(t *testing.T, args []string, environ ...string) (code int, said string) {
+	t.Helper()
+	var out bytes.Buffer
+	code = config.Run(t.Context(), new(many), config.Program{Name: "demo", Args: args, Environ: environ, Stdout: &out, Stderr: &out})
+	return code, out.String()
+}
+
+func TestACommandThatIsMissingOrUnknownIsAnsweredWithAllCommands(t *testing.T) {
+	for args, want := range map[string]string{
+		"":             "demo: a command is missing: use one of one, two, three, four, five, six, nested (see --help)\n",
+		"nope":         "demo: unknown command \"nope\": use one of one, two, three, four, five, six, nested (see --help)\n",
+		"sox --count":  "demo: unknown command \"sox\": use one of one, two, three, four, five, six, nested (see --help)\n",
+		"nested":       "demo: a command is missing after nested: use one of inner, outer (see --help)\n",
+		"nested other": "demo: unknown command \"nested other\": use one of inner, outer (see --help)\n",
+		"--nope":       "demo: unknown flag --nope\n",
+		"one more":     "demo: unexpected argument more\n",
+	} {
+		if code, said := runMany(t, strings.Fields(args)); code != 1 || said != want {
+			t.Errorf("%q: %d %s", args, code, said)
+		}
+	}
+}
+
+func TestAFlagMayHaveNoVariable(t *testing.T) {
+	if code, said := runMany(t, []string{"one"}, "LILYPAD_WHERE=here"); code != 1 || !strings.Contains(said, "LILYPAD_WHERE is no setting") {
+		t.Errorf("%d %s", code, said)
+	}
+	if _, said := runMany(t, []string{"one", "--help"}); strings.Contains(said, "LILYPAD_WHERE") || !strings.Contains(said, "LILYPAD_COUNT") {
+		t.Error(said)
+	}
+}
+
+func TestAValueThatIsNoNumberIsSaidToBeNone(t *testing.T) {
+	for value, want := range map[string]string{
+		"two": `"two" is not a number`, "0x10": `"0x10" is not a number`, "1.5": `"1.5" is not a whole number`, "99999999999999999999": "99999999999999999999 is out of range",
+	} {
+		if code, said := runMany(t, []string{"one"}, "LILYPAD_COUNT="+value); code != 1 || said != "demo: LILYPAD_COUNT: "+want+"\n" {
+			t.Errorf("LILYPAD_COUNT=%s: %d %s", value, code, said)
+		}
+		if code, said := runMany(t, []string{"one", "--count=" + value}); code != 1 || said != "demo: --count: "+want+"\n" {
+			t.Errorf("--count=%s: %d %s", value, code, said)
+		}
+	}
+	if _, code, said := run(t, []string{"serve"}, "LILYPAD_TTL=soon"); code != 1 || !strings.Contains(said, `LILYPAD_TTL: "soon" is not a duration, for example 10s or 5m`) {
+		t.Errorf("%d %s", code, said)
+	}
+}
+
+func TestAnAddressToListenOnHasAPort(t *testing.T) {
+	for address, good := range map[string]bool{
+		":8080": true, "127.0.0.1:0": true, "[::1]:65535": true, "8080": false, "localhost": false, ":http": true, ":65536": false, ":-1": false, "::1": false,
+	} {
+		if err := config.CheckListen("LILYPAD_LISTEN", address); (err == nil) != good {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
 	"text/tabwriter"
@@ -18,14 +19,28 @@ import (
 
 type check struct {
 	File   string `arg:"" help:"Policy file."`
-	Method string `arg:"" optional:"" help:"Explain a request: its method,"`
-	Target string `arg:"" optional:"" help:"and its path, as a browser sends it."`
+	Method string `arg:"" optional:"" help:"Method of a request to explain, for example GET."`
+	Target string `arg:"" optional:"" help:"Path of that request, as a browser sends it, for example /account?tab=1."`
+
+	LoginPath    string `default:"/login" help:"Path of the login page."`
+	RegisterPath string `default:"/register" help:"Path of the registration page."`
+}
+
+// Help is the description of the command.
+func (*check) Help() string {
+	return `Reports all faults of a policy file, or warnings about a good one.
+With a method and a path it shows which route applies to that request, and why.
+
+Example: sidecar check routes.yaml GET /account`
 }
 
 // Check returns the faults of the arguments.
 func (c *check) Check() error {
 	if (c.Method == "") != (c.Target == "") {
 		return errors.New("a request has a method and a path: sidecar check routes.yaml GET /account")
+	}
+	if _, err := http1.ReadTarget(c.Method, c.Target); err != nil && c.Method != "" && !strings.HasPrefix(c.Target, "/") {
+		return errors.New("the path must begin with /, for example /admin")
 	}
 	return nil
 }
@@ -34,23 +49,39 @@ func (c *check) Check() error {
 // explains a request.
 func (c *check) Run(p config.Program) error {
 	table, err := app.ReadRoutes(c.File)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return err // it names the file
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	if c.Method == "" {
-		for _, warning := range table.Warnings() {
+		for _, warning := range append(table.Warnings(), c.closedPages(table)...) {
 			_, _ = fmt.Fprintf(p.Stdout, "warning: %s\n", warning)
 		}
 		_, err = fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
 		return err
 	}
 	path, err := http1.ReadTarget(c.Method, c.Target)
-	if err != nil {
-		return fmt.Errorf("%s %s is refused before any route is looked at: %w", c.Method, c.Target, err)
+	if refusal, ok := errors.AsType[*http1.Fault](err); ok {
+		_, err = fmt.Fprintf(p.Stdout, "%s %s gets %d: %s\n", c.Method, c.Target, refusal.Status, refusal.Detail)
+		return err
 	}
 	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 	explain(w, table, c.Method, path)
 	return w.Flush()
+}
+
+// closedPages warns of pages that people need before they are signed in, and
+// that only those who are get to see. A policy without a route for one has none.
+func (c *check) closedPages(table *route.Table) (warnings []string) {
+	for _, page := range []struct{ name, path string }{{"login", c.LoginPath}, {"registration", c.RegisterPath}} {
+		if r := table.Match(http.MethodGet, page.path); r != nil && !table.OpenToStrangers(page.path) {
+			warnings = append(warnings, fmt.Sprintf("route %d (%s) has policy %s: the %s page %s is not open to strangers",
+				r.Number(), r, r.Policy, page.name, page.path))
+		}
+	}
+	return warnings
 }
 
 // explain writes what a request gets from whom, and why. Errors are the

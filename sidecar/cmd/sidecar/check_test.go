@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestAFileThatDependsOnSpellingIsWarnedOf(t *testing.T) {
 
 func TestEachFaultIsALine(t *testing.T) {
 	code, out, faults := run(t, routes+"  - {path: /x, upstream: nowhere, policy: nobody}\n")
-	if code != 1 || out != "" || strings.Count(faults, "  - route 6 (/x)") != 2 {
+	if code != 1 || out != "" || strings.Count(faults, "routes.yaml: route 6 (/x): ") != 2 {
 		t.Errorf("%d %s%s", code, out, faults)
 	}
 }
@@ -177,12 +178,78 @@ func squeeze(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestARequestThatIsNoneIsRefused(t *testing.T) {
+func TestARequestThatIsRefusedBeforeAnyRouteIsExplainedToo(t *testing.T) {
 	for request, want := range map[string]string{
-		"GET /a/../admin": "refused before any route", "TRACE /": "refused before any route", "GET": "a method and a path", "GET admin": "refused before",
+		"GET /a/../b":  "GET /a/../b gets 400: the path has more than one reading\n",
+		"GET /a%2f..":  "GET /a%2f.. gets 400: the path has more than one reading\n",
+		"TRACE /":      "TRACE / gets 501: the method TRACE would show the request to its sender, credentials included\n",
+		"GET /a#b":     "GET /a#b gets 400: the request target contains a fragment, white space, a control or a non-ASCII character\n",
+		"CONNECT /a":   "CONNECT /a gets 400: the request target must be an absolute path, or a URL of this host\n",
+		"G:T /account": "G:T /account gets 400: the request line is not: method, one space, target, one space, version\n",
 	} {
-		if code, _, faults := run(t, routes, strings.Fields(request)...); code != 1 || !strings.Contains(faults, want) {
+		if code, out, faults := run(t, routes, strings.Fields(request)...); code != 0 || out != want || faults != "" {
+			t.Errorf("%s: %d %s%s", request, code, out, faults)
+		}
+	}
+}
+
+func TestARequestHasAMethodAndAPath(t *testing.T) {
+	for request, want := range map[string]string{
+		"GET":                   "a request has a method and a path: sidecar check routes.yaml GET /account",
+		"GET admin":             "the path must begin with /, for example /admin",
+		"GET http://pond/admin": "the path must begin with /, for example /admin",
+	} {
+		if code, _, faults := run(t, routes, strings.Fields(request)...); code != 1 || faults != "sidecar: "+want+"\n" {
 			t.Errorf("%s: %d %s", request, code, faults)
+		}
+	}
+}
+
+func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
+	var stderr bytes.Buffer
+	code := config.Run(t.Context(), new(cli), config.Program{Name: "sidecar", Args: []string{"check", "/nowhere.yaml"}, Stderr: &stderr})
+	if code != 1 || strings.Count(stderr.String(), "/nowhere.yaml") != 1 {
+		t.Errorf("%d %s", code, &stderr)
+	}
+	for text, want := range map[string]string{
+		"routes: []": "routes.yaml: there is no route", "routes: [": "routes.yaml: yaml: line 1", "route: x": `routes.yaml: unknown field "route": did you mean routes?`,
+	} {
+		if code, _, faults := run(t, text); code != 1 || !strings.Contains(faults, want) {
+			t.Errorf("%s: %d %s", text, code, faults)
+		}
+	}
+}
+
+func TestPagesThatPeopleSignInAtAreOpen(t *testing.T) {
+	const policy = "upstreams: {a: \"http://a\"}\nroutes: "
+	for _, c := range []struct {
+		text, flags string
+		want        []string
+	}{
+		{"[{prefix: /, upstream: a, policy: session}]", "", []string{
+			"warning: route 1 (prefix /) has policy session: the login page /login is not open to strangers",
+			"warning: route 1 (prefix /) has policy session: the registration page /register is not open to strangers",
+		}},
+		{"[{prefix: /, upstream: a, policy: session}, {path: /login, upstream: a, policy: public}, {path: /register, upstream: a, policy: optional}]", "", nil},
+		{"[{prefix: /, upstream: a, policy: optional}, {prefix: /in, upstream: a, policy: \"role:x\"}]", "--login-path=/in/here", []string{
+			"warning: route 2 (prefix /in) has policy role:x: the login page /in/here is not open to strangers",
+		}},
+		{"[{prefix: /api, upstream: a, policy: session}]", "", nil},
+	} {
+		code, out, faults := run(t, policy+c.text, strings.Fields(c.flags)...)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		if code != 0 || !slices.Equal(lines[:len(lines)-1], c.want) {
+			t.Errorf("%s %s: %d %s%s", c.text, c.flags, code, out, faults)
+		}
+	}
+}
+
+func TestTheHelpOfCheckShowsARequest(t *testing.T) {
+	var out bytes.Buffer
+	code := config.Run(t.Context(), new(cli), config.Program{Name: "sidecar", Args: []string{"check", "--help"}, Stdout: &out})
+	for _, want := range []string{"Example: sidecar check routes.yaml GET /account", "Method of a request to explain", "Path of that request"} {
+		if code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("%d, no %q in\n%s", code, want, &out)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (r *Route) check() (faults []error) {
 	case (r.Path == "") == (r.Prefix == ""):
 		fault("set exactly one of path and prefix")
 	case !plain(where):
-		fault("%q must begin with / and be a plain, decoded path", where)
+		fault(notPlain, where)
 	case where == "/auth" || strings.HasPrefix(where, "/auth/"):
 		fault("/auth belongs to the sidecar")
 	}
@@ -31,24 +31,30 @@ func (r *Route) check() (faults []error) {
 	if r.plain, err = fold(where); err != nil {
 		fault("%q: %w", where, err)
 	}
-	if r.Policy != Public && r.Policy != Optional && r.Policy != Session && r.Policy.Role() == "" {
-		fault("policy %q is none of public, optional, session, role:NAME", r.Policy)
+	switch {
+	case r.Policy == "":
+		fault("policy is missing: use public, optional, session or role:NAME")
+	case r.Policy != Public && r.Policy != Optional && r.Policy != Session && r.Policy.Role() == "":
+		fault("unknown policy %q: use public, optional, session or role:NAME", r.Policy)
 	}
 	for _, m := range r.Methods {
-		if _, err := http1.ReadTarget(m, "/"); err != nil || strings.ToUpper(m) != m {
-			fault("method %q: no request has it; methods are written in capitals", m)
+		switch _, err := http1.ReadTarget(m, "/"); {
+		case m == http.MethodTrace:
+			fault("method %q is always refused", m)
+		case err != nil || strings.ToUpper(m) != m:
+			fault("unknown method %q: write methods in capitals, for example GET", m)
 		}
 	}
 	if slices.Contains(r.Methods, http.MethodHead) && !slices.Contains(r.Methods, http.MethodGet) {
-		fault("HEAD is judged as GET: write GET")
+		fault("method HEAD has no effect: a HEAD request takes the route for GET, so write GET")
 	}
 	if r.Fresh != "" {
 		age, err := time.ParseDuration(r.Fresh)
 		switch {
 		case err != nil || age < time.Second || age%time.Second != 0:
-			fault("fresh %q is no time in whole seconds such as 15m", r.Fresh)
+			fault("fresh %q is not a duration in whole seconds, for example 15m", r.Fresh)
 		case r.Policy.open():
-			fault("fresh asks who is signed in, and policy %s lets strangers pass", r.Policy)
+			fault("fresh has no effect: policy %s admits everyone", r.Policy)
 		}
 		r.maxAge = age
 	}
@@ -59,10 +65,12 @@ func (r *Route) check() (faults []error) {
 		fault("deny.text must be one line of at most %d characters", maxText)
 	}
 	if r.Deny.Page != "" && !plain(r.Deny.Page) {
-		fault("deny.page %q must begin with / and be a plain, decoded path", r.Deny.Page)
+		fault("deny.page "+notPlain, r.Deny.Page)
 	}
 	return faults
 }
+
+const notPlain = "%q must begin with / and be a plain path: without percent-encoding, query, fragment, backslash, empty segments, . and .."
 
 // plain reports whether path is one that a request can have, written as the
 // sidecar decodes it.
@@ -81,15 +89,21 @@ func (t *Table) checkWhole() error {
 	var faults []error
 	for _, r := range t.routes {
 		if !t.reaches(r) {
-			faults = append(faults, r.fault("it can never match: more specific routes take all of it"))
+			faults = append(faults, r.fault("no request can match it: more specific routes take all of its paths"))
 		}
 		if page := r.Deny.Page; page != "" {
-			if to := t.Match(http.MethodGet, page); to == nil || !to.Policy.open() {
+			if !t.OpenToStrangers(page) {
 				faults = append(faults, r.fault("deny.page %s is not open to strangers", page))
 			}
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// OpenToStrangers reports whether somebody who is not signed in may GET path.
+func (t *Table) OpenToStrangers(path string) bool {
+	r := t.Match(http.MethodGet, path)
+	return r != nil && r.Policy.open()
 }
 
 // reaches reports whether some request comes to r. It tries the path itself and,
@@ -116,11 +130,14 @@ func (t *Table) reaches(r *Route) bool {
 	return false
 }
 
-// Warnings returns where a good policy depends on how a path is spelled, each a
-// sentence.
+// Warnings returns where a good policy depends on how a path is spelled or may
+// not mean what it says, each a sentence.
 func (t *Table) Warnings() []string {
 	var warnings []string
 	for i, r := range t.routes {
+		if strings.Contains(r.where(), "*") {
+			warnings = append(warnings, fmt.Sprintf("route %d (%s): * is no wildcard here and matches only itself; a prefix matches everything below it", r.number, r))
+		}
 		for _, o := range t.routes[i+1:] {
 			if r.plain != o.plain || r.where() == o.where() || !r.sharesMethods(o) {
 				continue

@@ -9,11 +9,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"sigs.k8s.io/yaml"
 
 	"lilypad.example/sidecar/internal/forward"
 )
@@ -129,28 +129,27 @@ type Table struct {
 	odd       []*Route // whose path is not written as it folds, such as /Pond and /static/
 }
 
-type file struct {
-	Upstreams map[string]string `json:"upstreams"`
-	Routes    []*Route          `json:"routes"`
-}
-
 // Parse reads a policy in YAML. It reports all faults, joined, each a sentence.
 func Parse(text []byte) (*Table, error) {
 	var f file
-	if err := yaml.UnmarshalStrict(text, &f); err != nil {
-		return nil, fmt.Errorf("routes: %w", err)
+	faults, whole := decode(text, &f)
+	if !whole {
+		return nil, errors.Join(faults...)
 	}
 	t := &Table{upstreams: make(map[string]string), exact: make(map[string][]*Route)}
-	faults := []error{t.addUpstreams(f.Upstreams)}
+	faults = append(faults, t.addUpstreams(f.Upstreams))
 	if len(f.Routes) == 0 {
-		faults = append(faults, errors.New("routes: there is none"))
+		faults = append(faults, errors.New("there is no route: add at least one to routes"))
 	}
-	for i, r := range f.Routes {
-		if r == nil { // "- " and nothing behind it
-			r = new(Route)
+	for i, text := range f.Routes {
+		r := &Route{number: i + 1}
+		wrong, whole := decode(text, r) // leaves r as it is where nothing stands behind "- "
+		for _, err := range wrong {
+			faults = append(faults, r.fault("%w", err))
 		}
-		r.number = i + 1
-		faults = append(faults, t.add(r)...)
+		if whole {
+			faults = append(faults, t.add(r)...)
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -169,8 +168,8 @@ func (r *Route) fault(format string, args ...any) error {
 
 func (t *Table) addUpstreams(upstreams map[string]string) error {
 	var faults []error
-	for name, address := range upstreams {
-		host, err := forward.ParseAddress(address)
+	for _, name := range slices.Sorted(maps.Keys(upstreams)) {
+		host, err := parseAddress(upstreams[name])
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstream %s: %w", name, err))
 		}
@@ -179,14 +178,38 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 	return errors.Join(faults...)
 }
 
+// parseAddress returns the host and port of an upstream's URL.
+func parseAddress(address string) (string, error) {
+	scheme, _, hasScheme := strings.Cut(address, "://")
+	switch {
+	case address == "":
+		return "", errors.New("it has no address: write for example http://127.0.0.1:3000")
+	case !hasScheme:
+		return "", fmt.Errorf("%q must begin with http://, for example http://%s", address, address)
+	case !strings.EqualFold(scheme, "http"):
+		return "", fmt.Errorf("%q must begin with http://", address)
+	}
+	host, err := forward.ParseAddress(address)
+	if bad, ok := errors.AsType[*url.Error](err); ok {
+		return "", fmt.Errorf("%q is not a URL: %w", address, bad.Err)
+	}
+	if err != nil {
+		return "", errors.New(strings.TrimPrefix(err.Error(), "upstream "))
+	}
+	return host, nil
+}
+
 // add takes one route, or says everything that is wrong with it.
 func (t *Table) add(r *Route) []error {
 	faults := r.check()
-	if _, ok := t.upstreams[r.Upstream]; !ok {
+	switch _, ok := t.upstreams[r.Upstream]; {
+	case r.Upstream == "":
+		faults = append(faults, r.fault("upstream is missing"))
+	case !ok:
 		faults = append(faults, r.fault("upstream %q is not defined", r.Upstream))
 	}
 	if rival := t.rival(r); len(faults) == 0 && rival != nil {
-		faults = append(faults, r.fault("route %d says the same path and methods", rival.number))
+		faults = append(faults, r.fault("route %d has the same path and methods", rival.number))
 	}
 	if len(faults) > 0 {
 		return faults

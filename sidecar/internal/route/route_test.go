@@ -69,6 +69,28 @@ func TestNoRouteIsNil(t *testing.T) {
 	}
 }
 
+func TestWhereStrangersMayGo(t *testing.T) {
+	table, err := route.Parse([]byte(`
+upstreams: {app: "http://app"}
+routes:
+  - {path: /login, upstream: app, policy: public}
+  - {path: /home, upstream: app, policy: optional}
+  - {path: /form, methods: [POST], upstream: app, policy: public}
+  - {path: /account, upstream: app, policy: session}
+  - {path: /admin, upstream: app, policy: "role:admin"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/login": true, "/home": true, "/form": false, "/account": false, "/admin": false, "/nowhere": false, "/.../": false,
+	} {
+		if table.OpenToStrangers(path) != want {
+			t.Errorf("%s is open: %v", path, !want)
+		}
+	}
+}
+
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := route.Parse([]byte(`
 upstreams: {app: "https://app", other: "http://user@x/"}
@@ -85,7 +107,7 @@ routes:
 	}
 	for _, want := range []string{
 		"upstream app", "upstream other", "route 1", "route 2", "nowhere", "nobody", "belongs to the sidecar", `"role:"`, `"get"`, "/%61",
-		"/a/../b", "fresh asks who", "deny has no effect", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
+		"/a/../b", "fresh has no effect", "deny has no effect", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in\n%v", want, err)
@@ -102,6 +124,53 @@ routes:
 		if _, err := route.Parse([]byte(text)); err == nil {
 			t.Errorf("%q passed", text)
 		}
+	}
+}
+
+func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
+	const upstreams = "upstreams: {app: \"http://app\"}\n"
+	for text, want := range map[string][]string{
+		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
+			`route 1 (/a): unknown field "method": did you mean methods?`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
+		},
+		upstreams + "routes: [{path: /a, upstream: app, policy: session, deny: {txt: x}, colour: red}]": {
+			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh or deny`, `route 1 (/a): unknown field "deny.txt": did you mean text?`,
+		},
+		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
+			`unknown field "route": did you mean routes?`, `route 1 (/a): unknown field "Path": did you mean path?`,
+		},
+		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
+			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",
+			"route 3 (?): policy is missing: use public, optional, session or role:NAME", "route 3 (?): upstream is missing", "route 4 (/c): upstream must be text",
+		},
+		upstreams + "routes: {}": {"routes must be a list"},
+		upstreams:                {"there is no route: add at least one to routes"},
+		"[]":                     {"it must be a set of fields"},
+		upstreams + "routes: [{path: /a, path: /b, upstream: app, policy: public}]": {`yaml: unmarshal errors: line 2: key "path" already set in map`},
+		upstreams + "routes: [": {"yaml: line 2: did not find expected node content"},
+		"upstreams: {a: \"127.0.0.1:3000\", b: \"https://b\", c: c, d: \"\", e: \"http://e:x\", f: \"http://f/x\"}\nroutes: [{path: /, upstream: a, policy: public}]": {
+			`upstream a: "127.0.0.1:3000" must begin with http://, for example http://127.0.0.1:3000`, `upstream b: "https://b" must begin with http://`,
+			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: write for example http://127.0.0.1:3000",
+			`upstream e: "http://e:x" is not a URL: invalid port ":x" after host`, `upstream f: "http://f/x": must be http://host:port and nothing else`,
+		},
+	} {
+		_, err := route.Parse([]byte(text))
+		if got, want := fmt.Sprint(err), strings.Join(want, "\n"); got != want {
+			t.Errorf("%s\ngives\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
+func TestANumberIsGoodTextForAField(t *testing.T) {
+	table, err := route.Parse([]byte("upstreams: {1: \"http://app\"}\nroutes: [{path: /a, upstream: 1, policy: session, deny: {text: 404}}, {path: \"/a\\u2028b\", upstream: 1, policy: public}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := table.Match("GET", "/a"); r == nil || r.Deny.Text != "404" {
+		t.Errorf("%+v", r)
+	}
+	if table.Match("GET", "/a\u2028b") == nil {
+		t.Error("a path of a line separator has no route")
 	}
 }
 

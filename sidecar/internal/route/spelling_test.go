@@ -115,7 +115,7 @@ func TestMethodsAreJudgedAsServersReadThem(t *testing.T) {
 		}
 	}
 	_, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [{path: /x, methods: [HEAD, POST], upstream: a, policy: public}, {path: /..., upstream: a, policy: public}]"))
-	if err == nil || !strings.Contains(err.Error(), "HEAD is judged as GET") || !strings.Contains(err.Error(), "dots and spaces") {
+	if err == nil || !strings.Contains(err.Error(), "method HEAD has no effect") || !strings.Contains(err.Error(), "dots and spaces") {
 		t.Errorf("%v", err)
 	}
 }
@@ -130,6 +130,8 @@ func TestAPolicyThatDependsOnSpellingIsWarnedOf(t *testing.T) {
 		`{path: /x, policy: session}, {path: /X, policy: session}, {prefix: /x/, policy: session, upstream: a}`:                           nil,
 		`{prefix: /static/, policy: public}, {prefix: /, policy: session, upstream: a}`:                                                   {"route 1 (prefix /static/) lets pass whom route 2 (prefix /) refuses at /static"},
 		`{path: /SAML/Login, policy: public}, {prefix: /saml, policy: "role:x", upstream: a}`:                                             {"route 1 (path /SAML/Login) lets pass whom route 2 (prefix /saml) refuses at /saml/login"},
+		`{path: "/api/*", policy: session}, {prefix: /, policy: optional, upstream: a}`:                                                   {"route 1 (path /api/*): * is no wildcard"},
+		`{prefix: "/*", policy: session, upstream: a}`:                                                                                    {"route 1 (prefix /*): * is no wildcard"},
 		`{prefix: /static/, policy: public}, {prefix: /, policy: optional, upstream: a}`:                                                  nil,
 		`{prefix: /admin/, policy: session}, {path: /pond, policy: session}, {prefix: /, policy: optional, upstream: a}`:                  nil,
 		`{path: /, policy: public}, {prefix: /, policy: session}, {path: /a, policy: public}, {prefix: /a, policy: session, upstream: a}`: nil,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -24,7 +25,7 @@ type keysCmd struct {
 }
 
 type keysGenerate struct {
-	Dir string `required:"" type:"path" help:"Directory; created if missing."`
+	Dir string `required:"" type:"path" placeholder:"DIR" env:"-" help:"Directory; created if missing."`
 }
 
 // Run never overwrites: keys that are gone log everybody out.
@@ -36,24 +37,50 @@ func (k *keysGenerate) Run(p config.Program) error {
 	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
 		return fmt.Errorf("generate keys: %w", err)
 	}
-	for name, content := range map[string][]byte{"signing.pem": signing, "ring.keys": []byte(session.NewRingLine())} {
-		path := filepath.Join(k.Dir, name)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
+	for _, key := range []struct {
+		name    string
+		content []byte
+	}{{"signing.pem", signing}, {"ring.keys", []byte(session.NewRingLine())}} {
+		path := filepath.Join(k.Dir, key.name)
+		said := path
+		switch err := writeNew(path, key.content); {
+		case errors.Is(err, fs.ErrExist):
+			said += " exists, kept"
+		case err != nil:
 			return fmt.Errorf("generate keys: %w", err)
 		}
-		_, err = f.Write(content)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("generate keys: %w", err)
-		}
-		if _, err := fmt.Fprintln(p.Stdout, path); err != nil {
+		if _, err := fmt.Fprintln(p.Stdout, said); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-type keysShow struct{ app.KeysSecret }
+// writeNew writes a file that does not exist yet, or nothing.
+func writeNew(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path)) // or the next run would keep half a key
+	}
+	return nil
+}
+
+// keysSecret is the Secret that a command changes or shows.
+type keysSecret struct{ app.KeysSecret }
+
+// Check returns what is wrong with the Secret's name.
+func (k *keysSecret) Check() error {
+	if k.KeysSecret.KeysSecret == "" {
+		return errors.New("LILYPAD_KEYS_SECRET is required")
+	}
+	return k.KeysSecret.Check()
+}
+
+type keysShow struct{ keysSecret }
 
 // Run prints ids and times, and never a key.
 func (k *keysShow) Run(ctx context.Context, p config.Program) error {
@@ -84,7 +111,7 @@ func noted(t time.Time) string {
 	return when(t)
 }
 
-type keysRotate struct{ app.KeysSecret }
+type keysRotate struct{ keysSecret }
 
 // Run publishes; the running replicas do the rest.
 func (k *keysRotate) Run(ctx context.Context, p config.Program) error {
@@ -94,7 +121,7 @@ func (k *keysRotate) Run(ctx context.Context, p config.Program) error {
 }
 
 type keysRevoke struct {
-	app.KeysSecret
+	keysSecret
 
 	KID string `arg:"" name:"kid" help:"Key ID, as listed by keys show."`
 }

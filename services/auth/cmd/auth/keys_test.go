@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,7 +18,7 @@ import (
 )
 
 // secretWith answers for a Secret with one signing key, and takes every write.
-func secretWith(t *testing.T, key rollover.Key) (_ app.KeysSecret, held *map[string][]byte) {
+func secretWith(t *testing.T, key rollover.Key) (_ keysSecret, held *map[string][]byte) {
 	t.Helper()
 	text, err := rollover.Encode([]rollover.Key{key})
 	if err != nil {
@@ -31,10 +33,10 @@ func secretWith(t *testing.T, key rollover.Key) (_ app.KeysSecret, held *map[str
 		_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Secret", "apiVersion": "v1", "data": data})
 	}))
 	t.Cleanup(s.Close)
-	return app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: s.URL}}, &data
+	return keysSecret{app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: s.URL}}}, &data
 }
 
-func TestT53_KeysAreShownRotatedAndRevokedByHand(t *testing.T) {
+func TestKeysAreShownRotatedAndRevokedByHand(t *testing.T) {
 	key, err := rollover.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +61,7 @@ func TestT53_KeysAreShownRotatedAndRevokedByHand(t *testing.T) {
 	if text := show(); !strings.Contains(text, "next") {
 		t.Error(text)
 	}
-	if err := (&keysRevoke{KeysSecret: secret, KID: key.ID}).Run(t.Context(), p); err != nil {
+	if err := (&keysRevoke{keysSecret: secret, KID: key.ID}).Run(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	if text := show(); strings.Contains(text, key.ID) || strings.Count(text, "signing") != 1 {
@@ -70,5 +72,68 @@ func TestT53_KeysAreShownRotatedAndRevokedByHand(t *testing.T) {
 	}
 	if keys, err := rollover.Parse((*held)[rollover.SigningEntry]); err != nil || len(keys) != 1 {
 		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+// run runs the program.
+func run(t *testing.T, environ []string, args ...string) (code int, out, faults string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = config.Run(t.Context(), new(cli), config.Program{Name: "auth", Args: args, Environ: environ, Stdout: &stdout, Stderr: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestGeneratingKeysKeepsThoseThatExist(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	generate := func(signing, ring string) {
+		t.Helper()
+		want := filepath.Join(dir, "signing.pem") + signing + "\n" + filepath.Join(dir, "ring.keys") + ring + "\n"
+		if code, out, faults := run(t, nil, "keys", "generate", "--dir", dir); code != 0 || out != want {
+			t.Errorf("exit %d, said %q, want %q; %s", code, out, want, faults)
+		}
+	}
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		must(t, err)
+		return string(text)
+	}
+	generate("", "")
+	signing, ring := read("signing.pem"), read("ring.keys")
+	generate(" exists, kept", " exists, kept")
+	must(t, os.Remove(filepath.Join(dir, "ring.keys")))
+	generate(" exists, kept", "")
+	if read("signing.pem") != signing || read("ring.keys") == ring {
+		t.Error("a key was overwritten, or one that was missing is not new")
+	}
+}
+
+func TestTheDirectoryOfKeysIsAFlagAlone(t *testing.T) {
+	if _, out, _ := run(t, nil, "keys", "generate", "--help"); !strings.Contains(out, "--dir=DIR") || strings.Contains(out, "LILYPAD_DIR") {
+		t.Error(out)
+	}
+}
+
+func TestCommandsAboutKeysNeedTheSecret(t *testing.T) {
+	for _, command := range []string{"show", "rotate", "revoke x"} {
+		code, _, faults := run(t, nil, strings.Fields("keys "+command)...)
+		if code != 1 || faults != "auth: LILYPAD_KEYS_SECRET is required\n" {
+			t.Errorf("%s: exit %d, %s", command, code, faults)
+		}
+	}
+	if _, _, faults := run(t, []string{"LILYPAD_KEYS_SECRET=keyring"}, "keys", "show"); !strings.Contains(faults, `"keyring" is not of the form namespace/name`) {
+		t.Error(faults)
+	}
+}
+
+func TestTheCheckOfSettingsReportsWhatServeWouldFailFor(t *testing.T) {
+	environ := []string{"LILYPAD_REDIS_URL=localhost:6379", "LILYPAD_DATABASE_URL=postgres://host:port/db", "LILYPAD_ISSUER=nowhere"}
+	for _, args := range [][]string{{"config", "check"}, {"serve"}} {
+		code, _, faults := run(t, environ, args...)
+		for _, want := range []string{"LILYPAD_REDIS_URL: redis URL: want redis://", "LILYPAD_DATABASE_URL: ", "LILYPAD_ISSUER", "LILYPAD_SIGNING_KEYS_FILE"} {
+			if code != 1 || !strings.Contains(faults, want) {
+				t.Errorf("%v: exit %d, no word of %q in:\n%s", args, code, want, faults)
+			}
+		}
 	}
 }

@@ -4,13 +4,22 @@
 package app
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"lilypad.example/services/auth/internal/clientauth"
+	"lilypad.example/services/auth/internal/redis"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signer"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/reload"
+	"lilypad.example/services/pkg/storetls"
 )
 
 // Stores says where accounts and sessions are kept.
@@ -36,7 +45,7 @@ type Config struct {
 	IdleTTL             time.Duration `name:"idle-ttl" default:"336h" help:"Lifetime of a session without activity."`
 	AbsoluteTTL         time.Duration `name:"absolute-ttl" default:"720h" help:"Maximum lifetime of a session."`
 	Overlap             time.Duration `default:"10s" help:"How long a rotated refresh token still returns its successor (for concurrent requests and lost responses)."`
-	MinRotationInterval time.Duration `default:"10s" help:"Minimum time between two rotations of a session. Must be at least the overlap."`
+	MinRotationInterval time.Duration `default:"10s" help:"Minimum time between two rotations of a session. Must be at least the overlap; 0s disables it."`
 	MaxSessions         int           `default:"100" help:"Maximum number of sessions per user; a new one ends the oldest. 0 disables it."`
 
 	RebuildSessions bool `default:"true" negatable:"" help:"Restore sessions from Postgres when Redis has lost them. Otherwise users sign in again."`
@@ -51,19 +60,32 @@ type Config struct {
 	EmbeddedUsersFile     string   `placeholder:"FILE" help:"JSON file with initial accounts for the embedded store."`
 }
 
-// Check returns all faults that the settings have by themselves.
+// Check returns all faults of the settings, and of the files that they name,
+// that can be seen without connecting to anything.
 func (c *Config) Check() error {
 	faults := []error{
 		c.Stores.Check(),
+		config.CheckListen("LILYPAD_LISTEN", c.Listen),
+		config.CheckListen("LILYPAD_OPS_LISTEN", c.OpsListen),
 		config.CheckURL("LILYPAD_ISSUER", c.Issuer),
 		config.CheckPositive("LILYPAD_ACCESS_TTL", c.AccessTTL),
 		config.CheckPositive("LILYPAD_IDLE_TTL", c.IdleTTL),
 		config.CheckPositive("LILYPAD_ABSOLUTE_TTL", c.AbsoluteTTL),
 		config.CheckPositive("LILYPAD_OVERLAP", c.Overlap),
 	}
+	faults = append(faults,
+		checkFile("LILYPAD_CLIENT_KEYS_FILE", c.ClientKeysFile, clientauth.ParseKeys),
+		checkFile("LILYPAD_EMBEDDED_USERS_FILE", c.EmbeddedUsersFile, func(text []byte) (users []struct{}, err error) {
+			err = json.Unmarshal(text, &users)
+			return users, err
+		}))
 	managed := c.KeysSecret.KeysSecret != ""
 	if managed {
 		faults = append(faults, c.KeysSecret.Check(), c.checkPolicy(c.AccessTTL))
+	} else {
+		faults = append(faults,
+			checkFile("LILYPAD_SIGNING_KEYS_FILE", c.SigningKeysFile, signer.Parse),
+			checkFile("LILYPAD_RING_KEYS_FILE", c.RingKeysFile, session.ParseRing))
 	}
 	for _, rule := range []struct {
 		bad  bool
@@ -75,6 +97,7 @@ func (c *Config) Check() error {
 		{c.AccessTTL >= c.IdleTTL, "LILYPAD_ACCESS_TTL must be shorter than LILYPAD_IDLE_TTL"},
 		{c.IdleTTL > c.AbsoluteTTL, "LILYPAD_IDLE_TTL must not be longer than LILYPAD_ABSOLUTE_TTL"},
 		{c.MinRotationInterval < 0 || c.MinRotationInterval > c.IdleTTL, "LILYPAD_MIN_ROTATION_INTERVAL must be between 0s and LILYPAD_IDLE_TTL"},
+		{c.MinRotationInterval > 0 && c.MinRotationInterval < c.Overlap, "LILYPAD_MIN_ROTATION_INTERVAL must be at least LILYPAD_OVERLAP, or 0s to disable it"},
 		{!managed && c.SigningKeysFile == "", "LILYPAD_SIGNING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{!managed && c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{c.ClientKeysFile == "" && len(c.ClientServiceAccounts) == 0, "LILYPAD_CLIENT_KEYS_FILE or LILYPAD_CLIENT_SERVICE_ACCOUNTS is required: without a client nobody can sign in"},
@@ -93,10 +116,53 @@ func (c *Config) Check() error {
 	return errors.Join(faults...)
 }
 
-// Check returns what is missing or too much.
+// checkFile returns what is wrong with the file of a setting, if it names one.
+func checkFile[T any](setting, path string, parse func([]byte) (T, error)) error {
+	if path == "" {
+		return nil
+	}
+	_, err := reload.Open(path, parse)
+	return named(setting, err)
+}
+
+// Check returns what is missing, too much or malformed.
 func (s *Stores) Check() error {
-	return errors.Join(
+	faults := []error{
 		config.CheckStore(s.Store, "LILYPAD_DATABASE_URL", s.DatabaseURL),
 		config.CheckStore(s.Store, "LILYPAD_REDIS_URL", s.RedisURL),
-	)
+	}
+	if s.Store == "external" && !s.DatabaseURL.IsZero() {
+		faults = append(faults, s.checkPostgres())
+	}
+	if s.Store == "external" && !s.RedisURL.IsZero() {
+		faults = append(faults, s.checkRedis())
+	}
+	return errors.Join(faults...)
+}
+
+func (s *Stores) checkPostgres() error {
+	_, err := pgxpool.ParseConfig(s.DatabaseURL.Reveal()) // its errors hide the password
+	_, bad := storetls.Roots(s.DatabaseCAFile)
+	if err != nil || bad != nil {
+		return errors.Join(named("LILYPAD_DATABASE_URL", err), named("LILYPAD_DATABASE_CA_FILE", bad))
+	}
+	_, err = s.postgresURL()
+	return err
+}
+
+func (s *Stores) checkRedis() error {
+	roots, bad := storetls.Roots(s.RedisCAFile)
+	client, err := redis.Open(s.RedisURL.Reveal(), roots)
+	if err == nil {
+		err = client.Close()
+	}
+	return errors.Join(named("LILYPAD_REDIS_URL", err), named("LILYPAD_REDIS_CA_FILE", bad))
+}
+
+// named puts the name of a setting before what is wrong with it.
+func named(setting string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", setting, err)
 }

@@ -1,0 +1,115 @@
+package route
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// A file is a policy as it is written. Each route is read by itself, so that a
+// fault says which route it is in and hides none of another route.
+type file struct {
+	Upstreams map[string]string `json:"upstreams"`
+	Routes    []json.RawMessage `json:"routes"`
+}
+
+// decode reads text, in YAML, into the struct that to points to. It reports
+// fields that are given twice or that the struct does not have, and values of
+// another kind. whole is false if the struct is not to be looked at for that.
+func decode(text []byte, to any) (faults []error, whole bool) {
+	plain, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return []error{errors.New(strings.ReplaceAll(err.Error(), "\n ", ""))}, false
+	}
+	faults = unknownFields(plain, reflect.TypeOf(to).Elem(), "")
+	if err := yaml.Unmarshal(text, to); err != nil {
+		return append(faults, kindFault(err)), false
+	}
+	return faults, true
+}
+
+// kindFault says what a value must be that is of another kind.
+func kindFault(err error) error {
+	kind, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err
+	}
+	want := "one value"
+	switch kind.Type.Kind() { //nolint:exhaustive // a file has no others
+	case reflect.String:
+		want = "text"
+	case reflect.Slice:
+		want = "a list"
+	case reflect.Struct, reflect.Map:
+		want = "a set of fields"
+	}
+	if kind.Field == "" {
+		return fmt.Errorf("it must be %s", want)
+	}
+	return fmt.Errorf("%s must be %s", kind.Field, want)
+}
+
+// unknownFields returns the fields of text, in JSON, that the struct t or a
+// struct in it does not have. within is the field that text is the value of.
+func unknownFields(text []byte, t reflect.Type, within string) (faults []error) {
+	var given map[string]json.RawMessage
+	if json.Unmarshal(text, &given) != nil {
+		return nil // it has no fields
+	}
+	known := make(map[string]reflect.Type)
+	var names []string
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			known[name], names = f.Type, append(names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		switch field, ok := known[name]; {
+		case !ok:
+			faults = append(faults, fmt.Errorf("unknown field %q: %s", within+name, suggestion(name, names)))
+		case field.Kind() == reflect.Struct:
+			faults = append(faults, unknownFields(given[name], field, within+name+".")...)
+		}
+	}
+	return faults
+}
+
+// suggestion says which of names was meant by one that is none of them, or
+// names them all.
+func suggestion(name string, names []string) string {
+	far := func(n string) int { return distance(strings.ToLower(name), n) }
+	nearest := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(far(a), far(b)) })
+	if far(nearest) <= 2 {
+		return fmt.Sprintf("did you mean %s?", nearest)
+	}
+	last := len(names) - 1
+	return fmt.Sprintf("use %s or %s", strings.Join(names[:last], ", "), names[last])
+}
+
+// distance is how many bytes must be added, dropped or replaced to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0]++
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
