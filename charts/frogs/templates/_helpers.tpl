@@ -41,11 +41,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ (urlParse .Values.publicURL).host | splitList ":" | first }}
 {{- end }}
 
-{{/* frogs.seconds: a duration such as 1m30s as a number. The schema has checked its form. */}}
-{{- define "frogs.seconds" -}}
-{{ add (regexFind "[0-9]+m" . | trimSuffix "m" | int | mul 60) (regexFind "[0-9]+s" . | trimSuffix "s" | int) }}
-{{- end }}
-
 {{- define "frogs.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532

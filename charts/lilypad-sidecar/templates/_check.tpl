@@ -34,6 +34,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
 {{- /* Names that the library's own objects have. */ -}}
 {{- $name := include "lilypad-sidecar.name" . -}}
 {{- $taken := list (printf "Service %s" $name) (printf "ConfigMap %s-routes" $name) (printf "NetworkPolicy %s-sidecar" $name) -}}
+{{- if .Values.sidecar.serviceAccount.create }}{{ $taken = append $taken (printf "ServiceAccount %s" $name) }}{{ end -}}
 {{- range $objects -}}
   {{- $object := printf "%s %s" .kind .metadata.name -}}
   {{- if and (has $object $taken) (eq (.metadata.namespace | default $.Release.Namespace) $.Release.Namespace) -}}
@@ -64,6 +65,10 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
     {{- if ne (include "lilypad-sidecar.selects" (list (include "lilypad-sidecar.podLabels" $ | fromYaml) $labels)) "true" -}}
       {{- $faults = append $faults (printf "%s: the pod lacks lilypad-sidecar.podLabels, by which NetworkPolicies and the Service find it" $object) -}}
     {{- end -}}
+    {{- $account := $spec.serviceAccountName | default "default" -}}
+    {{- if and $.Values.sidecar.serviceAccount.create (ne $account $name) -}}
+      {{- $faults = append $faults (printf "%s: serviceAccountName is %s, but lilypad-sidecar.resources makes the ServiceAccount %s: use lilypad-sidecar.name, or set sidecar.serviceAccount.create=false" $object $account $name) -}}
+    {{- end -}}
     {{- if $spec.hostNetwork -}}
       {{- $faults = append $faults (printf "%s: with hostNetwork the whole node reaches the app on its loopback address; remove it" $object) -}}
     {{- end -}}
@@ -83,8 +88,13 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
       {{- end -}}
     {{- end -}}
 
+    {{- $delay := include "lilypad-sidecar.seconds" $.Values.sidecar.shutdownDelay | int -}}
     {{- range $container := $containers -}}
       {{- $where := printf "%s, container %s" $object .name -}}
+      {{- $sleep := ((.lifecycle | default dict).preStop | default dict).sleep -}}
+      {{- if and $sleep (le (int $sleep.seconds) $delay) -}}
+        {{- $faults = append $faults (printf "%s: lifecycle.preStop sleeps for %v s, but the sidecar goes on accepting for sidecar.shutdownDelay (%s): sleep longer" $where $sleep.seconds $.Values.sidecar.shutdownDelay) -}}
+      {{- end -}}
       {{- if eq .name "sidecar" -}}
         {{- $faults = append $faults (printf "%s: the name is the sidecar's; choose another" $where) -}}
       {{- end -}}

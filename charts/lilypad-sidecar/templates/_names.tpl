@@ -43,3 +43,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{ tpl (toYaml .Values.sidecar.routes) . }}
 {{- end }}
+
+{{/* lilypad-sidecar.seconds: a duration such as 1m30s as a number. The schema has checked its form. */}}
+{{- define "lilypad-sidecar.seconds" -}}
+{{ add (regexFind "[0-9]+m" . | trimSuffix "m" | int | mul 60) (regexFind "[0-9]+s" . | trimSuffix "s" | int) }}
+{{- end }}

@@ -1,5 +1,5 @@
 {{/*
-The two lines of an app's Deployment:
+What an app's Deployment includes:
 
   initContainers:
     {{- include "lilypad-sidecar.container" . | nindent 8 }}

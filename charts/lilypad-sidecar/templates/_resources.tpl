@@ -1,5 +1,5 @@
 {{/*
-Everything beside the Deployment: routes, Service, NetworkPolicy. One line in a file of the app's chart:
+Everything beside the Deployment: routes, ServiceAccount, Service, NetworkPolicy. One line in a file of the app's chart:
 
   {{ include "lilypad-sidecar.resources" . }}
 */}}
@@ -14,6 +14,16 @@ metadata:
 data:
   routes.yaml: |
     {{- include "lilypad-sidecar.routes" . | nindent 4 }}
+{{- if .Values.sidecar.serviceAccount.create }}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "lilypad-sidecar.name" . }}
+  labels:
+    {{- include "lilypad-sidecar.labels" . | nindent 4 }}
+automountServiceAccountToken: false
+{{- end }}
 ---
 apiVersion: v1
 kind: Service

@@ -23,6 +23,9 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 {{- if ge $overlap $idle -}}
   {{- $faults = append $faults (printf "sessions.overlap (%s) must be shorter than sessions.idleTTL (%s)" .Values.sessions.overlap .Values.sessions.idleTTL) -}}
 {{- end -}}
+{{- if lt (include "lilypad.seconds" .Values.sessions.minRotationInterval | int) $overlap -}}
+  {{- $faults = append $faults (printf "sessions.minRotationInterval (%s) is shorter than sessions.overlap (%s): a token could be replaced twice while its overlap lasts" .Values.sessions.minRotationInterval .Values.sessions.overlap) -}}
+{{- end -}}
 {{- if not .Values.keys.existingSecret -}}
   {{- $ahead := include "lilypad.seconds" .Values.keys.publishAhead | int -}}
   {{- if lt $ahead 160 -}}
