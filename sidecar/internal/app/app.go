@@ -58,7 +58,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
 		Budget: budget,
 	})
-	routing, err3 := openRouting(c.RoutesFile, func(name, address string) *forward.Upstream {
+	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(name, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{
 			Name: name, Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
 		})

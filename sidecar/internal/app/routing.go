@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,14 +36,18 @@ type destinations struct {
 	upstreams map[string]*forward.Upstream
 }
 
-// openRouting reads the policy at path; dial makes an upstream of a name and an
-// address.
-func openRouting(path string, dial func(name, address string) *forward.Upstream) (*routing, error) {
+// openRouting reads the policy at path. dial makes an upstream of a name and an
+// address. A policy that keeps strangers from the login page is refused: they
+// would be sent there again and again.
+func openRouting(path, loginPage string, dial func(name, address string) *forward.Upstream) (*routing, error) {
 	last := &destinations{table: new(route.Table)}
 	file, err := reload.Open(path, func(text []byte) (*destinations, error) {
 		table, err := route.Parse(text)
 		if err != nil {
 			return nil, err
+		}
+		if table.Match(http.MethodGet, loginPage) != nil && !table.OpenToStrangers(loginPage) {
+			return nil, fmt.Errorf("LILYPAD_LOGIN_PATH %s is not open to strangers: its route must have policy public or optional", loginPage)
 		}
 		next := &destinations{table, make(map[string]*forward.Upstream)}
 		for name, address := range table.Upstreams() {

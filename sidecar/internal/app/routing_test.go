@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -106,6 +108,24 @@ func TestThePolicyFollowsItsFile(t *testing.T) {
 	eventually(t, "end of the last connection", func() bool { return before.open.Load() == 0 })
 	if !healthy() || strings.Count(w.logs.String(), "routes not reloaded") != 1 {
 		t.Errorf("healthy %t, log %s", healthy(), w.logs.String())
+	}
+}
+
+// A policy that keeps strangers from the login page would send them there again and again.
+func TestAPolicyWithAClosedLoginPageIsRefused(t *testing.T) {
+	for policy, refused := range map[string]bool{
+		"[{prefix: /, upstream: app, policy: session}]":                                                   true,
+		"[{prefix: /, upstream: app, policy: public}, {path: /login, upstream: app, policy: \"role:x\"}]": true,
+		"[{prefix: /, upstream: app, policy: session}, {path: /login, upstream: app, policy: public}]":    false,
+		"[{prefix: /, upstream: app, policy: optional}]":                                                  false,
+		"[{prefix: /shop, upstream: app, policy: session}]":                                               false, // where nobody is to sign in
+	} {
+		c := &app.Config{RoutesFile: filepath.Join(t.TempDir(), "routes.yaml"), LoginPath: "/login"}
+		write(t, c.RoutesFile, []byte("upstreams: {app: \"http://127.0.0.1:1\"}\nroutes: "+policy))
+		_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
+		if got := err != nil && strings.Contains(err.Error(), "LILYPAD_LOGIN_PATH /login is not open to strangers"); got != refused {
+			t.Errorf("%s: %v, want it refused for that: %t", policy, err, refused)
+		}
 	}
 }
 
