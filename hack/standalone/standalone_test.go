@@ -103,7 +103,7 @@ func TestTheWelcomeWaitsForTheLogToSettle(t *testing.T) {
 		go func() {
 			defer in.Close()
 			for range 3 {
-				time.Sleep(100 * time.Millisecond)
+				<-time.After(100 * time.Millisecond)
 				_, _ = io.WriteString(in, "line\n")
 			}
 		}()
