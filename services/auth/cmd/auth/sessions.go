@@ -111,7 +111,7 @@ func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
 	if err := store.Sessions().Revoke(ctx, session.Which{Family: r.Family}, session.ReasonAdmin, time.Now()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(p.Stdout, "ended; it takes effect everywhere within a second, or within six while a replica of the service is replaced")
+	_, err = fmt.Fprintln(p.Stdout, "ended; it takes effect everywhere within a second, or within five if a replica of the service has just ended")
 	return err
 }
 
