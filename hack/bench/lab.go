@@ -113,7 +113,7 @@ func (l *lab) startAuth(ctx context.Context, name string, more map[string]string
 // startSidecar runs one with everything on and every request in its access log.
 func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mute bool) (service, error) {
 	routes := l.file(name + "-routes.yaml")
-	table := "upstreams: {app: \"http://" + upstream + "\"}\nroutes:\n  - {prefix: /, upstream: app, policy: session}\n"
+	table := "upstreams: {app: \"http://" + upstream + "\"}\nroutes:\n  - {path: /login, upstream: app, policy: public}\n  - {prefix: /, upstream: app, policy: session}\n"
 	if err := os.WriteFile(routes, []byte(table), 0o600); err != nil {
 		return service{}, err
 	}

@@ -53,6 +53,7 @@ func (w *world) writeFiles(programs string) {
   app: %s
   frogs: http://%s
 routes:
+  - {path: /login, upstream: app, policy: public}
   - {prefix: /api/frogs, upstream: frogs, policy: session}
   - {prefix: /, upstream: app, policy: session}
 `, w.upstream.url, w.frogs.address))

@@ -31,7 +31,7 @@ const (
 // settings are what a test wants otherwise than a user gets.
 type settings struct {
 	accessTTL   time.Duration
-	minInterval time.Duration // between two rotations of a session
+	minInterval time.Duration // between two rotations of a session, and the overlap; 0 for none
 	auth        map[string]string
 	sidecar     map[string]string
 }
@@ -108,6 +108,9 @@ func (w *world) configure(s settings) {
 			"ACCESS_TTL": s.accessTTL.String(), "MIN_ROTATION_INTERVAL": s.minInterval.String(),
 			"SIGNING_KEYS_FILE": w.file("signing.pem"), "RING_KEYS_FILE": w.file("ring.keys"), "CLIENT_KEYS_FILE": w.file("clients.json"),
 		}, s.auth)
+		if s.minInterval > 0 { // which the overlap must not exceed
+			p.env = append(p.env, "LILYPAD_OVERLAP="+s.minInterval.String())
+		}
 	}
 	for i, p := range w.sidecars {
 		p.env = w.environment(p, map[string]string{

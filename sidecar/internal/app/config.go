@@ -75,13 +75,14 @@ func (l *Limits) check() error {
 	for _, n := range []struct {
 		setting     string
 		value, most int
+		limit       string
 	}{
-		{"LILYPAD_MAX_CONNECTIONS", l.MaxConnections, math.MaxInt},
-		{"LILYPAD_MAX_HEADER_BYTES", l.MaxHeaderBytes, http1.MaxHeadBytes},
-		{"LILYPAD_MAX_HEADERS", l.MaxHeaders, math.MaxInt},
+		{"LILYPAD_MAX_CONNECTIONS", l.MaxConnections, math.MaxInt, ""},
+		{"LILYPAD_MAX_HEADER_BYTES", l.MaxHeaderBytes, http1.MaxHeadBytes, fmt.Sprintf(" and at most %d", http1.MaxHeadBytes)},
+		{"LILYPAD_MAX_HEADERS", l.MaxHeaders, math.MaxInt, ""},
 	} {
 		if n.value < 1 || n.value > n.most {
-			faults = append(faults, fmt.Errorf("%s: %d is not between 1 and %d", n.setting, n.value, n.most))
+			faults = append(faults, fmt.Errorf("%s: %d must be at least 1%s", n.setting, n.value, n.limit))
 		}
 	}
 	for _, n := range []struct {
