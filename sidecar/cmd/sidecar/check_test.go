@@ -212,7 +212,7 @@ func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
 		t.Errorf("%d %s", code, &stderr)
 	}
 	for text, want := range map[string]string{
-		"routes: []": "routes.yaml: there is no route", "routes: [": "routes.yaml: yaml: line 1", "route: x": `routes.yaml: unknown field "route": did you mean routes?`,
+		"routes: []": "routes.yaml: there is no route", "routes: [": "routes.yaml: yaml: line 1", "route: x": `routes.yaml: unknown field "route": use upstreams or routes`,
 	} {
 		if code, _, faults := run(t, text); code != 1 || !strings.Contains(faults, want) {
 			t.Errorf("%s: %d %s", text, code, faults)

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,7 +72,7 @@ func unknownFields(text []byte, t reflect.Type, within string) (faults []error) 
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		switch field, ok := known[name]; {
 		case !ok:
-			faults = append(faults, fmt.Errorf("unknown field %q: %s", within+name, suggestion(name, names)))
+			faults = append(faults, fmt.Errorf("unknown field %q: use %s", within+name, alternatives(names)))
 		case field.Kind() == reflect.Struct:
 			faults = append(faults, unknownFields(given[name], field, within+name+".")...)
 		}
@@ -81,35 +80,8 @@ func unknownFields(text []byte, t reflect.Type, within string) (faults []error) 
 	return faults
 }
 
-// suggestion says which of names was meant by one that is none of them, or
-// names them all.
-func suggestion(name string, names []string) string {
-	far := func(n string) int { return distance(strings.ToLower(name), n) }
-	nearest := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(far(a), far(b)) })
-	if far(nearest) <= 2 {
-		return fmt.Sprintf("did you mean %s?", nearest)
-	}
+// alternatives lists the fields that there are.
+func alternatives(names []string) string {
 	last := len(names) - 1
-	return fmt.Sprintf("use %s or %s", strings.Join(names[:last], ", "), names[last])
-}
-
-// distance is how many bytes must be added, dropped or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0]++
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

@@ -131,13 +131,13 @@ func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
 	const upstreams = "upstreams: {app: \"http://app\"}\n"
 	for text, want := range map[string][]string{
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
-			`route 1 (/a): unknown field "method": did you mean methods?`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
+			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, policy, fresh or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: session, deny: {txt: x}, colour: red}]": {
-			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh or deny`, `route 1 (/a): unknown field "deny.txt": did you mean text?`,
+			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
 		},
 		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
-			`unknown field "route": did you mean routes?`, `route 1 (/a): unknown field "Path": did you mean path?`,
+			`unknown field "route": use upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, policy, fresh or deny`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
 			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",
