@@ -22,8 +22,7 @@ type check struct {
 	Method string `arg:"" optional:"" help:"Method of a request to explain, for example GET."`
 	Target string `arg:"" optional:"" help:"Path of that request, as a browser sends it, for example /account?tab=1."`
 
-	LoginPath    string `default:"/login" help:"Path of the login page."`
-	RegisterPath string `default:"/register" help:"Path of the registration page."`
+	LoginPath string `default:"/login" help:"Path of the login page."`
 }
 
 // Help is the description of the command.
@@ -48,7 +47,7 @@ func (c *check) Check() error {
 // Run reports all faults of the file, or the warnings about a good one, or
 // explains a request.
 func (c *check) Run(p config.Program) error {
-	table, err := app.ReadRoutes(c.File)
+	table, err := app.ReadRoutes(c.File, c.LoginPath)
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return err // it names the file
 	}
@@ -56,7 +55,7 @@ func (c *check) Run(p config.Program) error {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	if c.Method == "" {
-		for _, warning := range append(table.Warnings(), c.closedPages(table)...) {
+		for _, warning := range table.Warnings() {
 			_, _ = fmt.Fprintf(p.Stdout, "warning: %s\n", warning)
 		}
 		_, err = fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
@@ -70,18 +69,6 @@ func (c *check) Run(p config.Program) error {
 	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
 	explain(w, table, c.Method, path)
 	return w.Flush()
-}
-
-// closedPages warns of pages that people need before they are signed in, and
-// that only those who are get to see. A policy without a route for one has none.
-func (c *check) closedPages(table *route.Table) (warnings []string) {
-	for _, page := range []struct{ name, path string }{{"login", c.LoginPath}, {"registration", c.RegisterPath}} {
-		if r := table.Match(http.MethodGet, page.path); r != nil && !table.OpenToStrangers(page.path) {
-			warnings = append(warnings, fmt.Sprintf("route %d (%s) has policy %s: the %s page %s is not open to strangers",
-				r.Number(), r, r.Policy, page.name, page.path))
-		}
-	}
-	return warnings
 }
 
 // explain writes what a request gets from whom, and why. Errors are the
@@ -132,7 +119,7 @@ func outcomes(w io.Writer, r *route.Route, method string) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", who, outcome(r, v, now, method))
 	}
 	say("a stranger", route.Visitor{})
-	say("who is signed in", user)
+	say("a signed-in user", user)
 	if role := r.Policy.Role(); role != "" {
 		user.Roles = []string{role}
 		say("with role "+role, user)

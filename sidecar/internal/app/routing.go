@@ -14,13 +14,26 @@ import (
 	"lilypad.example/sidecar/internal/route"
 )
 
-// ReadRoutes reads and checks a policy file.
-func ReadRoutes(path string) (*route.Table, error) {
+// ReadRoutes reads and checks a policy file for an application with that login page.
+func ReadRoutes(path, loginPage string) (*route.Table, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	return route.Parse(text)
+	return parseRoutes(text, loginPage)
+}
+
+// parseRoutes refuses a policy that keeps strangers from the login page: they
+// would be sent there again and again.
+func parseRoutes(text []byte, loginPage string) (*route.Table, error) {
+	table, err := route.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if r := table.Match(http.MethodGet, loginPage); r != nil && !table.OpenToStrangers(loginPage) {
+		return nil, fmt.Errorf("LILYPAD_LOGIN_PATH %s is not open to strangers: route %d (%s) must have policy public or optional", loginPage, r.Number(), r)
+	}
+	return table, nil
 }
 
 // routing is the policy in force, which follows its file: a request sees one
@@ -37,17 +50,13 @@ type destinations struct {
 }
 
 // openRouting reads the policy at path. dial makes an upstream of a name and an
-// address. A policy that keeps strangers from the login page is refused: they
-// would be sent there again and again.
+// address.
 func openRouting(path, loginPage string, dial func(name, address string) *forward.Upstream) (*routing, error) {
 	last := &destinations{table: new(route.Table)}
 	file, err := reload.Open(path, func(text []byte) (*destinations, error) {
-		table, err := route.Parse(text)
+		table, err := parseRoutes(text, loginPage)
 		if err != nil {
 			return nil, err
-		}
-		if table.Match(http.MethodGet, loginPage) != nil && !table.OpenToStrangers(loginPage) {
-			return nil, fmt.Errorf("LILYPAD_LOGIN_PATH %s is not open to strangers: its route must have policy public or optional", loginPage)
 		}
 		next := &destinations{table, make(map[string]*forward.Upstream)}
 		for name, address := range table.Upstreams() {
