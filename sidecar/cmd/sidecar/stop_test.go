@@ -46,7 +46,7 @@ func TestStopEndsASidecarAndNothingElse(t *testing.T) {
 		"another one":               {"sh", []string{"-c", "echo ready; read wait"}, 1},
 	} {
 		cmd := exec.CommandContext(t.Context(), c.program, c.args...)
-		cmd.Env = append(os.Environ(), "WAIT_TO_BE_STOPPED=1")
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "WAIT_TO_BE_STOPPED=1"} // what names a setting is not for it
 		in, err1 := cmd.StdinPipe()
 		out, err2 := cmd.StdoutPipe()
 		if err1 != nil || err2 != nil || cmd.Start() != nil {

@@ -35,7 +35,11 @@ func (s *service) useEverywhere(token api.Token, sid string) map[string]answer {
 			if operation.RequestBody != nil { // a changed password is the only one
 				contentType, body = "application/json", `{"current_password":"`+password+`","new_password":"another pond full of newts"}`
 			}
-			answers[method+" "+path] = s.do(s.request(method, strings.ReplaceAll(path, "{sid}", sid), token.AccessToken, contentType, body), false)
+			target := strings.NewReplacer("{sid}", sid, "{claim}", "claim").Replace(path)
+			if operation.Parameters.GetByInAndName("query", "sent") != nil {
+				target += "?sent=true"
+			}
+			answers[method+" "+path] = s.do(s.request(method, target, token.AccessToken, contentType, body), false)
 		}
 	}
 	if len(answers) < 7 {

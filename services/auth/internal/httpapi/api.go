@@ -134,8 +134,8 @@ func (a *API) signedIn(c *gin.Context) {
 		c.Abort()
 		return
 	}
-	p, _ := authn.FromContext(c)
-	if _, err := a.Sessions.Alive(c, session.FamilyID(p.SessionID)); err != nil {
+	p, _ := authn.FromContext(c.Request.Context())
+	if _, err := a.Sessions.Alive(c.Request.Context(), session.FamilyID(p.SessionID)); err != nil {
 		if errors.Is(err, session.ErrInvalidGrant) {
 			err = authn.InvalidToken()
 		}
@@ -176,7 +176,7 @@ func (a *API) clientForm(c *gin.Context) (form url.Values, client string, err er
 		return form, client, oauth(err)
 	}
 	if id, ok := form["client_id"]; ok && id[0] != client { // RFC 7521 section 4.2
-		a.Audit.Record(c, audit.ClientRefused)
+		a.Audit.Record(c.Request.Context(), audit.ClientRefused)
 		return nil, "", oauth(clientauth.ErrInvalid)
 	}
 	return form, client, nil
@@ -185,9 +185,9 @@ func (a *API) clientForm(c *gin.Context) (form url.Values, client string, err er
 // authenticate finds the client of an assertion, and records one that is nobody's.
 // Its source is the other end of the connection: no header is believed.
 func (a *API) authenticate(c *gin.Context, assertion string) (string, error) {
-	client, err := a.Clients.Authenticate(c, assertion, c.RemoteIP())
+	client, err := a.Clients.Authenticate(c.Request.Context(), assertion, c.RemoteIP())
 	if isInvalidClient(err) {
-		a.Audit.Record(c, audit.ClientRefused)
+		a.Audit.Record(c.Request.Context(), audit.ClientRefused)
 	}
 	return client, err
 }

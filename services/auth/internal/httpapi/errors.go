@@ -61,7 +61,7 @@ func (a *API) fail(c *gin.Context, err error) {
 		if httpmw.ClientLeft(c.Writer, c.Request, err) {
 			return
 		}
-		a.Log.ErrorContext(c, "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
+		a.Log.ErrorContext(c.Request.Context(), "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
 	}
 	problem.Write(c.Writer, p)
 	c.Abort()

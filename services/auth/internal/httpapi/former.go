@@ -31,11 +31,11 @@ func (a *API) formerSessions(c *gin.Context, client string, by api.Presenter) fo
 	}
 	var found formerSessions
 	for _, refreshToken := range (*by.Sessions)[:min(len(*by.Sessions), maxFormerSessions)] {
-		r, err := a.Sessions.Owner(c, refreshToken, client)
+		r, err := a.Sessions.Owner(c.Request.Context(), refreshToken, client)
 		if err != nil {
 			continue
 		}
-		owner, err := a.Users.ByID(c, r.Subject)
+		owner, err := a.Users.ByID(c.Request.Context(), r.Subject)
 		if err != nil {
 			continue
 		}

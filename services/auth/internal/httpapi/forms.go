@@ -30,7 +30,7 @@ func (a *API) keepForm(c *gin.Context) error {
 	if len(in.Sealed) > form.MaxBytes {
 		return problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The form is too large.")
 	}
-	owner, err := a.Sessions.Owner(c, in.RefreshToken, client)
+	owner, err := a.Sessions.Owner(c.Request.Context(), in.RefreshToken, client)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (a *API) keepForm(c *gin.Context) error {
 	if err := a.limit(c, ratelimit.FormTotal, "", who...); err != nil {
 		return err
 	}
-	if err := a.Forms.Keep(c, form.Key{Subject: owner.Subject, Session: owner.Family}, in.Sealed); err != nil {
+	if err := a.Forms.Keep(c.Request.Context(), form.Key{Subject: owner.Subject, Session: owner.Family}, in.Sealed); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)
@@ -54,7 +54,7 @@ func (a *API) getForm(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := a.Forms.Get(c, k)
+	sealed, err := a.Forms.Get(c.Request.Context(), k)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (a *API) discardForm(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Forms.Discard(c, k); err != nil {
+	if err := a.Forms.Discard(c.Request.Context(), k); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)
@@ -82,7 +82,7 @@ func (a *API) claimForm(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := a.Forms.Claim(c, k, claim)
+	sealed, err := a.Forms.Claim(c.Request.Context(), k, claim)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (a *API) settleForm(c *gin.Context) error {
 	if err != nil {
 		return problem.New(http.StatusBadRequest, problem.BadRequest, "The parameter sent is true or false.")
 	}
-	if err := a.Forms.Settle(c, k, claim, sent); err != nil {
+	if err := a.Forms.Settle(c.Request.Context(), k, claim, sent); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)
@@ -124,7 +124,7 @@ func formClaim(c *gin.Context) (k form.Key, claim string, err error) {
 // formKey is the form that a request names: of a session that is over, and of
 // the account that asks, whatever it names.
 func formKey(c *gin.Context) (form.Key, error) {
-	p, _ := authn.FromContext(c)
+	p, _ := authn.FromContext(c.Request.Context())
 	family, err := session.ParseFamilyID(c.Param("sid"))
 	if err != nil {
 		return form.Key{}, form.ErrNotFound

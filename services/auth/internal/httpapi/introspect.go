@@ -40,7 +40,7 @@ func (a *API) introspect(c *gin.Context) error {
 }
 
 func (a *API) introspectRefresh(c *gin.Context, text, client string) (api.Introspection, error) {
-	r, err := a.Sessions.Introspect(c, text, client)
+	r, err := a.Sessions.Introspect(c.Request.Context(), text, client)
 	if err != nil {
 		return api.Introspection{}, err
 	}
@@ -50,11 +50,11 @@ func (a *API) introspectRefresh(c *gin.Context, text, client string) (api.Intros
 }
 
 func (a *API) introspectAccess(c *gin.Context, text string) (api.Introspection, error) {
-	p, err := a.Verifier.Verify(c, text)
+	p, err := a.Verifier.Verify(c.Request.Context(), text)
 	if err != nil {
 		return api.Introspection{}, err
 	}
-	r, err := a.Sessions.Alive(c, session.FamilyID(p.SessionID))
+	r, err := a.Sessions.Alive(c.Request.Context(), session.FamilyID(p.SessionID))
 	if err != nil {
 		return api.Introspection{}, err
 	}

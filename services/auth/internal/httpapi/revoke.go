@@ -23,7 +23,7 @@ func (a *API) revoke(c *gin.Context) error {
 	if refresh == "" {
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
-	if err := a.Sessions.Revoke(c, refresh, client); err != nil {
+	if err := a.Sessions.Revoke(c.Request.Context(), refresh, client); err != nil {
 		return err
 	}
 	c.Status(http.StatusOK)

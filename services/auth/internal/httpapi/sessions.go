@@ -51,14 +51,14 @@ func (a *API) createSession(c *gin.Context) error {
 	}
 	for range loginTries {
 		var u user.User
-		if u, err = a.Users.Authenticate(c, in.Email, in.Password); err != nil {
+		if u, err = a.Users.Authenticate(c.Request.Context(), in.Email, in.Password); err != nil {
 			a.auditRefusal(c, err, who)
 			return err
 		}
-		if err := a.Limits.Reset(c, limit, subject); err != nil {
+		if err := a.Limits.Reset(c.Request.Context(), limit, subject); err != nil {
 			return err
 		}
-		a.Audit.Record(c, audit.UserLogin, slices.Concat(who, []audit.Attr{audit.User(u.ID)})...)
+		a.Audit.Record(c.Request.Context(), audit.UserLogin, slices.Concat(who, []audit.Attr{audit.User(u.ID)})...)
 		if err = a.begin(c, u, client, in.Presenter, had); !errors.Is(err, session.ErrAccountChanged) {
 			return err
 		}
@@ -68,6 +68,6 @@ func (a *API) createSession(c *gin.Context) error {
 
 func (a *API) auditRefusal(c *gin.Context, err error, who []audit.Attr) {
 	if refusal, ok := errors.AsType[*user.Refusal](err); ok {
-		a.Audit.Record(c, audit.UserLoginFailed, slices.Concat(who, []audit.Attr{audit.User(refusal.UserID), audit.Reason(refusal.Cause.String())})...)
+		a.Audit.Record(c.Request.Context(), audit.UserLoginFailed, slices.Concat(who, []audit.Attr{audit.User(refusal.UserID), audit.Reason(refusal.Cause.String())})...)
 	}
 }

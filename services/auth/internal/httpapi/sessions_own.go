@@ -18,8 +18,8 @@ import (
 
 // listSessions is GET /v1/sessions: the sessions of who asks.
 func (a *API) listSessions(c *gin.Context) error {
-	p, _ := authn.FromContext(c)
-	records, err := a.Sessions.List(c, p.Subject)
+	p, _ := authn.FromContext(c.Request.Context())
+	records, err := a.Sessions.List(c.Request.Context(), p.Subject)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (a *API) listSessions(c *gin.Context) error {
 
 // endSession is DELETE /v1/sessions/{sid}: ends one session of who asks.
 func (a *API) endSession(c *gin.Context) error {
-	p, _ := authn.FromContext(c)
+	p, _ := authn.FromContext(c.Request.Context())
 	family, err := session.ParseFamilyID(c.Param("sid"))
 	if err != nil {
 		return problem.New(http.StatusNotFound, problem.NotFound, "There is no such session.")
@@ -51,7 +51,7 @@ func (a *API) endSession(c *gin.Context) error {
 // endSessions is DELETE /v1/sessions: ends all sessions of who asks, or with
 // ?others=true all but the one that asks.
 func (a *API) endSessions(c *gin.Context) error {
-	p, _ := authn.FromContext(c)
+	p, _ := authn.FromContext(c.Request.Context())
 	which := session.Which{Subject: p.Subject}
 	if c.Query("others") == "true" {
 		which.Except = session.FamilyID(p.SessionID)
@@ -61,7 +61,7 @@ func (a *API) endSessions(c *gin.Context) error {
 
 // end ends sessions and answers 204: they are over for good, everywhere.
 func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) error {
-	if _, err := a.Sessions.End(c, which, reason); err != nil {
+	if _, err := a.Sessions.End(c.Request.Context(), which, reason); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)
@@ -79,7 +79,7 @@ func (a *API) confirm(c *gin.Context) error {
 		return err
 	}
 	for _, refreshToken := range in.RefreshTokens {
-		if err := a.Sessions.Confirm(c, refreshToken, client); err != nil {
+		if err := a.Sessions.Confirm(c.Request.Context(), refreshToken, client); err != nil {
 			return err
 		}
 	}
@@ -89,7 +89,7 @@ func (a *API) confirm(c *gin.Context) error {
 
 // changePassword is POST /v1/me/password. All other sessions end with it.
 func (a *API) changePassword(c *gin.Context) error {
-	p, _ := authn.FromContext(c)
+	p, _ := authn.FromContext(c.Request.Context())
 	var in api.PasswordChange
 	if err := decode(c, &in); err != nil {
 		return err
@@ -101,20 +101,20 @@ func (a *API) changePassword(c *gin.Context) error {
 	if err := a.limit(c, ratelimit.LoginDevice, device, who...); err != nil {
 		return err
 	}
-	err := a.Users.ChangePassword(c, p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID)
+	err := a.Users.ChangePassword(c.Request.Context(), p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID)
 	switch faults, refused := errors.AsType[user.FieldErrors](err); {
 	case slices.Contains(faults, user.FieldError{Field: user.FieldCurrentPassword, Code: user.CodeWrong}):
-		a.Audit.Record(c, audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword.String()))...)
+		a.Audit.Record(c.Request.Context(), audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword.String()))...)
 	case err == nil || refused:
 		// The current password was right, whatever is wrong with the new one. A
 		// count that stays is no reason to fail what may be done already.
-		_ = a.Limits.Reset(c, ratelimit.LoginDevice, device)
+		_ = a.Limits.Reset(c.Request.Context(), ratelimit.LoginDevice, device)
 	}
 	if err != nil {
 		return err
 	}
-	a.Audit.Record(c, audit.PasswordChanged, audit.User(p.Subject))
-	if err := a.Sessions.Finish(c, p.Subject); err != nil {
+	a.Audit.Record(c.Request.Context(), audit.PasswordChanged, audit.User(p.Subject))
+	if err := a.Sessions.Finish(c.Request.Context(), p.Subject); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)

@@ -35,7 +35,7 @@ func (a *API) token(c *gin.Context) error {
 		}
 		by.Challenge = time.UnixMilli(ms)
 	}
-	s, err := a.Sessions.Refresh(c, refresh, client, by)
+	s, err := a.Sessions.Refresh(c.Request.Context(), refresh, client, by)
 	a.auditRefresh(c, client, form.Get("client_address"), s.Grant)
 	switch {
 	case errors.Is(err, session.ErrInvalidGrant):
@@ -78,7 +78,7 @@ func (a *API) auditRefresh(c *gin.Context, client, from string, g session.Grant)
 	default:
 		return
 	}
-	a.Audit.Record(c, event, audit.Session(string(g.Family)), audit.User(g.Subject), audit.Client(client), audit.Address(address(from)))
+	a.Audit.Record(c.Request.Context(), event, audit.Session(string(g.Family)), audit.User(g.Subject), audit.Client(client), audit.Address(address(from)))
 }
 
 // oauth turns a domain error into what RFC 6749 section 5.2 has for it. An

@@ -31,17 +31,17 @@ func (a *API) createUser(c *gin.Context) error {
 	if err := a.limit(c, ratelimit.RegistrationAddress, from, audit.Client(client), audit.Address(from)); err != nil {
 		return err
 	}
-	u, err := a.Users.Register(c, in.Email, in.Name, in.Password)
+	u, err := a.Users.Register(c.Request.Context(), in.Email, in.Name, in.Password)
 	if err != nil {
 		return err
 	}
-	a.Audit.Record(c, audit.UserRegistered, audit.User(u.ID), audit.Client(client), audit.Address(from))
+	a.Audit.Record(c.Request.Context(), audit.UserRegistered, audit.User(u.ID), audit.Client(client), audit.Address(from))
 	return a.begin(c, u, client, in.Presenter, a.formerSessions(c, client, in.Presenter))
 }
 
 // begin starts a session for u in a browser that had others, and answers with it.
 func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter, had formerSessions) error {
-	s, err := a.Sessions.Begin(c, session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version}, client, device(by.UserAgent))
+	s, err := a.Sessions.Begin(c.Request.Context(), session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version}, client, device(by.UserAgent))
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter
 	if err != nil {
 		return err
 	}
-	a.Audit.Record(c, audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(address(by.ClientAddress)))
+	a.Audit.Record(c.Request.Context(), audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(address(by.ClientAddress)))
 	c.JSON(http.StatusCreated, api.Session{User: person(u), Token: t, OtherSessions: had.ofOthers(u.ID)})
 	return nil
 }
@@ -76,14 +76,14 @@ func person(u user.User) api.User {
 // limit takes one from what a limit leaves to subject. An address that nobody
 // knows is one subject of its own: fewer attempts, never none counted.
 func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who ...audit.Attr) error {
-	d, err := a.Limits.Allow(c, limit, subject)
+	d, err := a.Limits.Allow(c.Request.Context(), limit, subject)
 	if err != nil {
 		return err
 	}
 	if d.Allowed {
 		return nil
 	}
-	a.Audit.Record(c, audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit.String())})...)
+	a.Audit.Record(c.Request.Context(), audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit.String())})...)
 	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = d.RetryAfter
 	return p
@@ -91,8 +91,8 @@ func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who .
 
 // me is GET /v1/me: who the access token speaks for.
 func (a *API) me(c *gin.Context) error {
-	p, _ := authn.FromContext(c)
-	u, err := a.Users.ByID(c, p.Subject)
+	p, _ := authn.FromContext(c.Request.Context())
+	u, err := a.Users.ByID(c.Request.Context(), p.Subject)
 	if err != nil {
 		return err
 	}

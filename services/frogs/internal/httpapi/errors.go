@@ -46,7 +46,7 @@ func (h handler) fail(c *gin.Context, err error) {
 		if httpmw.ClientLeft(c.Writer, c.Request, err) {
 			return
 		}
-		h.Log.ErrorContext(c, "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c))
+		h.Log.ErrorContext(c.Request.Context(), "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c))
 	}
 	problem.Write(c.Writer, p)
 }

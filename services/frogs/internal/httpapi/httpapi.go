@@ -83,7 +83,7 @@ func (h handler) list(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := h.Store.Frogs(c, user)
+	all, err := h.Store.Frogs(c.Request.Context(), user)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (h handler) pet(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := h.Store.Pet(c, user, c.Param("id"), h.Now())
+	f, err := h.Store.Pet(c.Request.Context(), user, c.Param("id"), h.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (h handler) pet(c *gin.Context) (any, error) {
 // subject returns who asks. Require has let nobody else through; should it
 // ever be left out, nobody is served.
 func subject(c *gin.Context) (string, error) {
-	p, ok := authn.FromContext(c)
+	p, ok := authn.FromContext(c.Request.Context())
 	if !ok {
 		return "", problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
 	}

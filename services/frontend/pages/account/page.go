@@ -113,7 +113,7 @@ func (p *Page) sessions(c *gin.Context) (view, error) {
 		return view{}, err
 	}
 	if err != nil {
-		p.log.WarnContext(c, "account without sessions", "error", err)
+		p.log.WarnContext(c.Request.Context(), "account without sessions", "error", err)
 		return view{Down: true}, nil
 	}
 	v := view{Rows: make([]row, 0, len(all))}

@@ -65,7 +65,7 @@ func (p *Page) refused(c *gin.Context, err error) (int, attempt) {
 		return http.StatusTooManyRequests, attempt{Message: "Too many attempts. Please try again later."}
 	}
 	if errors.Is(err, upstream.ErrUnavailable) {
-		p.log.WarnContext(c, "change of password not confirmed", "error", err)
+		p.log.WarnContext(c.Request.Context(), "change of password not confirmed", "error", err)
 		failure.Away().SetHeader(c.Writer.Header())
 		return http.StatusServiceUnavailable, attempt{
 			Message: "The pond did not confirm the change. Please try again shortly; if your current password is wrong then, the new one holds already.",

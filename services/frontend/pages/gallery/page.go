@@ -85,7 +85,7 @@ func (p *Page) Show(c *gin.Context) error {
 	}
 	all, err := p.frogs.List(c.Request.Context())
 	if errors.Is(err, upstream.ErrUnavailable) {
-		p.log.WarnContext(c, "gallery without frogs", "error", err)
+		p.log.WarnContext(c.Request.Context(), "gallery without frogs", "error", err)
 		failure.Away().SetHeader(c.Writer.Header())
 		return p.render(c, http.StatusServiceUnavailable, titleUser, view{Down: true})
 	}
