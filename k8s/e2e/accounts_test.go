@@ -11,16 +11,16 @@ import (
 
 func accountScenarios() []scenario {
 	return []scenario{
-		{"S1_RegisterByJSON", registerByJSON},
-		{"S1_RegisterByForm", registerByForm},
-		{"S1_RegisterRefusesByJSON", registerRefusesByJSON},
-		{"S1_RegisterRefusesByForm", registerRefusesByForm},
-		{"S2_LoginByJSON", loginByJSON},
-		{"S2_LoginByForm", loginByForm},
-		{"S2_LoginRefusesByJSON", loginRefusesByJSON},
-		{"S2_LoginRefusesByForm", loginRefusesByForm},
-		{"S5_LogoutByJSON", logoutByJSON},
-		{"S5_LogoutByForm", logoutByForm},
+		{"RegisterByJSON", registerByJSON},
+		{"RegisterByForm", registerByForm},
+		{"RegisterRefusesByJSON", registerRefusesByJSON},
+		{"RegisterRefusesByForm", registerRefusesByForm},
+		{"LoginByJSON", loginByJSON},
+		{"LoginByForm", loginByForm},
+		{"LoginRefusesByJSON", loginRefusesByJSON},
+		{"LoginRefusesByForm", loginRefusesByForm},
+		{"LogoutByJSON", logoutByJSON},
+		{"LogoutByForm", logoutByForm},
 		{"AKnownDeviceIsNotKeptOut", knownDeviceIsNotKeptOut},
 	}
 }

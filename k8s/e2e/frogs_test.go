@@ -10,9 +10,9 @@ import (
 
 func frogScenarios() []scenario {
 	return []scenario{
-		{"S7_PetAFrog", petAFrog},
-		{"S7_TheGalleryOfAStranger", galleryOfAStranger},
-		{"S8_UnknownFrog", unknownFrog},
+		{"PetAFrog", petAFrog},
+		{"TheGalleryOfAStranger", galleryOfAStranger},
+		{"UnknownFrog", unknownFrog},
 	}
 }
 

@@ -13,10 +13,10 @@ func identityScenarios() []scenario {
 	return []scenario{
 		{"ForgedIdentityHeadersOfAStranger", forgedIdentityOfAStranger},
 		{"ForgedIdentityHeadersOfAUser", forgedIdentityOfAUser},
-		{"T26_HopByHopDeletion", hopByHopDeletion},
-		{"R4_ForgedCookies", forgedCookies},
+		{"HopByHopDeletion", hopByHopDeletion},
+		{"ForgedCookies", forgedCookies},
 		{"CookieOfAnUnknownRingKey", cookieOfAnUnknownRingKey},
-		{"R4_CookieOfAnEndedSession", cookieOfAnEndedSession},
+		{"CookieOfAnEndedSession", cookieOfAnEndedSession},
 		{"AmbiguousCookies", ambiguousCookies},
 	}
 }

@@ -14,9 +14,9 @@ func intentScenarios() []scenario {
 	return []scenario{
 		{"CrossSiteWritesAreRefused", crossSiteWrites},
 		{"CrossSiteLoginIsRefused", crossSiteLogin},
-		{"T14_SafeMethodsChangeNothing", safeMethods},
-		{"T16_ForeignOriginsMayNotRead", foreignOriginsMayNotRead},
-		{"T19_RightKindOfRefusal", rightKindOfRefusal},
+		{"SafeMethodsChangeNothing", safeMethods},
+		{"ForeignOriginsMayNotRead", foreignOriginsMayNotRead},
+		{"RightKindOfRefusal", rightKindOfRefusal},
 	}
 }
 

@@ -12,17 +12,17 @@ func nextApp(t *testing.T, program string) {
 	at := freeAddress(t)
 	e := install(t, program, "nextjs", map[string]string{"127.0.0.1:3000": at})
 	both := []scenario{
-		{"T47_PageOfWhoIsSignedIn", nextPages},
-		{"T19_NavigationOfTheRouter", nextRouter},
-		{"T12_ServerAction", nextAction},
-		{"T40_StreamedRendering", nextStream},
-		{"T74_StaysSignedIn", nextStays},
+		{"PageOfWhoIsSignedIn", nextPages},
+		{"NavigationOfTheRouter", nextRouter},
+		{"ServerAction", nextAction},
+		{"StreamedRendering", nextStream},
+		{"StaysSignedIn", nextStays},
 	}
 	const next = "node_modules/next/dist/bin/next"
 	t.Run("Development", func(t *testing.T) {
 		e.start(t, at, next, "dev", "--turbopack", "--hostname", "127.0.0.1")
 		e.compile(t)
-		e.play(t, append(both, scenario{"T41_HotReload", e.nextHotReload}))
+		e.play(t, append(both, scenario{"HotReload", e.nextHotReload}))
 	})
 	t.Run("Production", func(t *testing.T) {
 		e.run(t, "node", next, "build", "--turbopack")

@@ -10,11 +10,11 @@ import (
 
 func pageScenarios() []scenario {
 	return []scenario{
-		{"T08_PagesOfAUserAreNotStored", pagesAreNotStored},
-		{"T21_PageHeaders", pageHeaders},
-		{"T22_CacheDeception", cacheDeception},
-		{"T23_HostileNamesAreInert", hostileNames},
-		{"S26_NothingFromElsewhere", nothingFromElsewhere},
+		{"PagesOfAUserAreNotStored", pagesAreNotStored},
+		{"PageHeaders", pageHeaders},
+		{"CacheDeception", cacheDeception},
+		{"HostileNamesAreInert", hostileNames},
+		{"NothingFromElsewhere", nothingFromElsewhere},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 func redirectScenarios() []scenario {
-	return []scenario{{"T17_HostileRedirects", hostileRedirects}}
+	return []scenario{{"HostileRedirects", hostileRedirects}}
 }
 
 // hostileNexts reads the corpus: a value a line with Go's escapes, "## " starts a comment.
@@ -49,7 +49,7 @@ func staysHere(location string) bool {
 // path start with two slashes: harmless there, but not behind the next redirect.
 var leavesByDots = regexp.MustCompile(`^/(?:[^/?#]*/)*(?:\.|%2[eE]){1,2}//`)
 
-func TestT17_TheCorpusAndItsJudge(t *testing.T) {
+func TestTheCorpusAndItsJudge(t *testing.T) {
 	values := hostileNexts(t)
 	if len(values) < 200 {
 		t.Errorf("%d lines in the corpus", len(values))

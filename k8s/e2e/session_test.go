@@ -11,11 +11,11 @@ import (
 
 func sessionScenarios() []scenario {
 	return []scenario{
-		{"T01_CookieAttributes", cookieAttributes},
-		{"T02_NoTokenInTheBrowser", noTokenInTheBrowser},
-		{"T03_NewCookieAtEveryLogin", newCookieAtEveryLogin},
-		{"S13_RefreshUnnoticed", refreshUnnoticed},
-		{"S14_TwoUsersAtOnce", twoUsersAtOnce},
+		{"CookieAttributes", cookieAttributes},
+		{"NoTokenInTheBrowser", noTokenInTheBrowser},
+		{"NewCookieAtEveryLogin", newCookieAtEveryLogin},
+		{"RefreshUnnoticed", refreshUnnoticed},
+		{"TwoUsersAtOnce", twoUsersAtOnce},
 	}
 }
 

@@ -13,10 +13,10 @@ func singlePageApp(t *testing.T, program string) {
 	e.start(t, web, "node_modules/sirv-cli/bin.js", "public", "--single", "--quiet", "--host", "127.0.0.1", "--port", port)
 	e.start(t, api, "api.js")
 	e.play(t, []scenario{
-		{"T30_FilesForEverybody", spaFiles},
-		{"T19_ScriptsAreToldNotSent", spaRefusals},
-		{"T74_StaysSignedIn", spaStays},
-		{"T41_EndsWithItsSession", spaEnds},
+		{"FilesForEverybody", spaFiles},
+		{"ScriptsAreToldNotSent", spaRefusals},
+		{"StaysSignedIn", spaStays},
+		{"EndsWithItsSession", spaEnds},
 	})
 }
 

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestT59_OneTokenHasOneSuccessor: 50 callers use one refresh token at three
+// TestOneTokenHasOneSuccessor: 50 callers use one refresh token at three
 // auth services at once, and all are given the same successor.
-func TestT59_OneTokenHasOneSuccessor(t *testing.T) {
+func TestOneTokenHasOneSuccessor(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 50, 20
 	w := newWorld(t, settings{accessTTL: time.Minute})
@@ -40,10 +40,10 @@ func TestT59_OneTokenHasOneSuccessor(t *testing.T) {
 	}
 }
 
-// TestT74_TabsAtExpiry: 30 tabs make 6 requests each, of all sidecars, when the
+// TestTabsAtExpiry: 30 tabs make 6 requests each, of all sidecars, when the
 // session's access token has just expired everywhere. It rotates once, nothing
 // fails, and all are told of one successor.
-func TestT74_TabsAtExpiry(t *testing.T) {
+func TestTabsAtExpiry(t *testing.T) {
 	t.Parallel()
 	const tabs, requests, sessions = 30, 6, 5
 	// A generation outlasts the burst, so that a second rotation in it would be one too many.
@@ -84,11 +84,11 @@ func TestT74_TabsAtExpiry(t *testing.T) {
 	}
 }
 
-// TestR8_ALateAnswerTakesNothingBack: a request rotates the session's cookie
+// TestALateAnswerTakesNothingBack: a request rotates the session's cookie
 // and is answered long after, when the cookie has been rotated twice more at
 // other sidecars. A browser's jar takes whatever comes last: told then of the
 // cookie of back then, it would show a stale one, which is a thief's doing.
-func TestR8_ALateAnswerTakesNothingBack(t *testing.T) {
+func TestALateAnswerTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	const life = time.Second
 	w := newWorld(t, settings{accessTTL: life, minInterval: life})

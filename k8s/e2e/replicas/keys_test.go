@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// TestT52_KeysRotateUnderLoad changes the signing key and the ring key by their
+// TestKeysRotateUnderLoad changes the signing key and the ring key by their
 // files, in the steps of docs/architecture.md and docs/sessions.md, while
 // visitors go on through the sidecars and API clients with the same tokens. No
 // request fails and nobody is signed out. Then it skips a step, and requests
 // fail: so it would have seen it.
-func TestT52_KeysRotateUnderLoad(t *testing.T) {
+func TestKeysRotateUnderLoad(t *testing.T) {
 	t.Parallel()
 	const life = 3 * time.Second
 	w := newWorld(t, settings{accessTTL: life, minInterval: time.Second})

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestT73_KilledAtAnyMoment kills sidecars, auth services and now and then
+// TestKilledAtAnyMoment kills sidecars, auth services and now and then
 // Redis, 500 times in all and each time within the moments around a refresh,
 // while visitors go on. Requests fail meanwhile, and are tried again; but
 // nobody is ever signed out, no family is revoked, and no session is stuck.
@@ -17,7 +17,7 @@ import (
 // session all the time. A generation lives for two: longer than a message of a
 // killed program's is on its way, as five seconds are elsewhere. Without that
 // bound a refresh that was delayed past two others would look like a thief's.
-func TestT73_KilledAtAnyMoment(t *testing.T) {
+func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const kills, visitors, killers = 500, 8, 2
 	seed := rand.Uint64()

@@ -192,10 +192,10 @@ func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
 	}
 }
 
-// TestT89_AuthServiceAway: with all replicas of the auth service gone, a sidecar
+// TestAuthServiceAway: with all replicas of the auth service gone, a sidecar
 // serves until its access tokens are over and then asks for patience. One that
 // restarts meanwhile starts, lives, and asks for patience too.
-func TestT89_AuthServiceAway(t *testing.T) {
+func TestAuthServiceAway(t *testing.T) {
 	t.Parallel()
 	// Tokens live so long that they are used after the service has gone.
 	w := newWorld(t, settings{accessTTL: 10 * time.Second, minInterval: time.Second})
@@ -247,10 +247,10 @@ func TestT89_AuthServiceAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestR8_R9_RedisComesBackEmptyOrOld: under load, Redis is replaced by one that
+// TestRedisComesBackEmptyOrOld: under load, Redis is replaced by one that
 // has nothing, and then by one with a copy from before. Nobody is signed out,
 // and who signed out before stays so.
-func TestR8_R9_RedisComesBackEmptyOrOld(t *testing.T) {
+func TestRedisComesBackEmptyOrOld(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {

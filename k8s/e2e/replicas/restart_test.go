@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestT90_RollingRestart restarts every replica, one after the other, as a
+// TestRollingRestart restarts every replica, one after the other, as a
 // rollout does, while visitors go on: no request fails.
-func TestT90_RollingRestart(t *testing.T) {
+func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Second, minInterval: time.Second})
 	crowd := w.crowd(6, check, "/")

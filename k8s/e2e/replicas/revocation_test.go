@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// TestR9_AnEndIsHeardEverywhere ends a session in each of the ways there are.
+// TestAnEndIsHeardEverywhere ends a session in each of the ways there are.
 // From the answer that says so on, every sidecar and the API refuse it and what
 // it has open ends, within the second that is promised (which the log shows; a
 // busy machine is no reason to fail). Its access tokens would live for ten
 // minutes. Nobody else notices.
-func TestR9_AnEndIsHeardEverywhere(t *testing.T) {
+func TestAnEndIsHeardEverywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: 10 * time.Minute})
 	w.frogs.start()

@@ -109,7 +109,7 @@ func TestSecretFromFile(t *testing.T) {
 	}
 }
 
-func TestR12_SecretNeverPrintsItself(t *testing.T) {
+func TestSecretNeverPrintsItself(t *testing.T) {
 	s := struct{ S config.Secret }{config.NewSecret("tadpole")}
 	var b bytes.Buffer
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "s", s.S, "struct", s)

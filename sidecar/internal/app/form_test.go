@@ -543,7 +543,7 @@ func TestSigningOutAndSigningInOtherwiseForgetTheFormerSession(t *testing.T) {
 	}
 }
 
-func TestT21_ThePageOfAKeptFormIsGuarded(t *testing.T) {
+func TestThePageOfAKeptFormIsGuarded(t *testing.T) {
 	b := keepForm(t, email)
 	r := b.open("/auth/form")
 	for name, want := range map[string]string{

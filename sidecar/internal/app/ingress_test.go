@@ -156,7 +156,7 @@ func TestSettingsOfProxiesAndHeadersAreCheckedAtTheStart(t *testing.T) {
 
 // T35: who is signed in cannot hide a request behind another one either. The
 // parser's own cases are in package http1.
-func TestT35_NoRequestIsHiddenBehindAnother(t *testing.T) {
+func TestNoRequestIsHiddenBehindAnother(t *testing.T) {
 	w := newWorld(t)
 	w.app = func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/canary" {

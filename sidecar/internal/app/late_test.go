@@ -7,9 +7,9 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// TestR8_ALateAnswerSaysNothingOfTheCookie: the browser may have a newer one by
+// TestALateAnswerSaysNothingOfTheCookie: the browser may have a newer one by
 // then. No place in a cache is its answer's all the same.
-func TestR8_ALateAnswerSaysNothingOfTheCookie(t *testing.T) {
+func TestALateAnswerSaysNothingOfTheCookie(t *testing.T) {
 	v := &visitor{setCookies: []string{"successor"}}
 	v.view.Authorization = "Bearer token"
 	for took, told := range map[time.Duration]int{0: 1, tellWithin: 1, tellWithin + 1: 0, time.Hour: 0} {

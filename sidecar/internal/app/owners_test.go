@@ -19,7 +19,7 @@ import (
 // 500 users take turns on a few connections, some leave in the middle of
 // their answer, some before it. Nobody is ever taken for somebody else, and
 // nobody sees a byte of another's answer.
-func TestS14_FiveHundredUsersOnSharedConnections(t *testing.T) {
+func TestFiveHundredUsersOnSharedConnections(t *testing.T) {
 	const users, connections, rounds = 500, 25, 2
 	w := newWorld(t, func(c *app.Config) { c.MaxSessions = users })
 	w.auth.set(func(a *auth) {

@@ -56,7 +56,7 @@ func (w *world) traefik() string {
 	return "http://" + address
 }
 
-func TestW17_BehindARealTraefik(t *testing.T) {
+func TestBehindARealTraefik(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	door := w.traefik()
 	eventually(t, "route through Traefik", func() bool {

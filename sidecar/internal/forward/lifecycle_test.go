@@ -236,7 +236,7 @@ func TestUpstreamStallsInTheBody(t *testing.T) {
 	}
 }
 
-func TestT45_UpstreamDies(t *testing.T) {
+func TestUpstreamDies(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]string{
 		"before the head":   "",

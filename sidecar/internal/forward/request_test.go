@@ -163,7 +163,7 @@ func TestOrdinaryFieldsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestT26_ConnectionCannotDeleteWhatIsInjected(t *testing.T) {
+func TestConnectionCannotDeleteWhatIsInjected(t *testing.T) {
 	t.Parallel()
 	edit := inject
 	edit.Fields = []http1.Field{{Name: "X-Tenant", Value: "ours"}}

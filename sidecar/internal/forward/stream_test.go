@@ -61,7 +61,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 }
 
 // T40 with 1 GiB belongs to the whole sidecar; here 64 MiB show that what streams through is not kept.
-func TestT40_StreamingNeedsNoMemory(t *testing.T) { // alone, because it looks at the memory of all
+func TestStreamingNeedsNoMemory(t *testing.T) { // alone, because it looks at the memory of all
 	const size = 64 << 20
 	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 32<<10)
@@ -101,7 +101,7 @@ func TestT40_StreamingNeedsNoMemory(t *testing.T) { // alone, because it looks a
 }
 
 // Each event is sent when it comes, although nobody says flush, and in one piece.
-func TestT40_EventsAreNotHeldBack(t *testing.T) {
+func TestEventsAreNotHeldBack(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
 	for _, framing := range []string{"Transfer-Encoding: chunked\r\n", ""} {
@@ -176,7 +176,7 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
-func TestT40_ExpectContinue(t *testing.T) {
+func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	post := "POST /%s HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 	upstream := rawUpstream(t, func(p *peer) {

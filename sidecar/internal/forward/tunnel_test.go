@@ -34,7 +34,7 @@ func echoSocket(t *testing.T) string {
 	})
 }
 
-func TestT41_WebSocket(t *testing.T) {
+func TestWebSocket(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t, echoSocket(t), setup{response: forward.ResponseEdit{SetCookie: []string{"new=1"}}})
 	c := dial(t, p.addr)
@@ -64,7 +64,7 @@ func TestT41_WebSocket(t *testing.T) {
 	}
 }
 
-func TestT41_WebSocketEndsWithAbort(t *testing.T) {
+func TestWebSocketEndsWithAbort(t *testing.T) {
 	t.Parallel()
 	handles := make(chan http1.Handle, 1)
 	left := newJournal[bool]()

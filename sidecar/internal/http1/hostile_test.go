@@ -226,7 +226,7 @@ var hostilePaths = []string{
 	"/%c0%ae%c0%ae/a", "/%c0%af", "/%ff", "/%e0%80%af", "/%ed%a0%80", "/%c3",
 }
 
-func TestT35_AmbiguousRequestsAreRefused(t *testing.T) {
+func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	paths := newJournal[string]()
 	refusals := newJournal[http1.Refusal]()
@@ -279,7 +279,7 @@ func TestT35_AmbiguousRequestsAreRefused(t *testing.T) {
 }
 
 // The same requests cut into single bytes: what arrives in which packet must not matter.
-func TestT35_PacketBordersDoNotMatter(t *testing.T) {
+func TestPacketBordersDoNotMatter(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
 		if strings.Contains(x.Request.Path, "canary") {

@@ -142,7 +142,7 @@ func TestAGoodTokenCostsNoCall(t *testing.T) {
 	})
 }
 
-func TestT74_OneRotationHoweverManyWait(t *testing.T) {
+func TestOneRotationHoweverManyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()
 		a.slow = time.Second
@@ -221,7 +221,7 @@ func TestTheSuccessorGoesOutUntilTheBrowserShowsIt(t *testing.T) {
 	})
 }
 
-func TestR8_AnOutageEndsNothing(t *testing.T) {
+func TestAnOutageEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()
 		c := cache(t, a)
@@ -298,7 +298,7 @@ func TestFreshIsWhatMemoryKnows(t *testing.T) {
 // R11: forged cookies that look right cost a call each, and so do those of real
 // sessions that this process has not seen yet. However many come, one address
 // cannot take all the room, and what is in memory is not touched.
-func TestR11_UnknownCookiesWaitInBoundedNumber(t *testing.T) {
+func TestUnknownCookiesWaitInBoundedNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()
 		c := cache(t, a)
@@ -451,7 +451,7 @@ func TestForgetEndsIt(t *testing.T) {
 	})
 }
 
-func TestS14_TwoUsersAtOnceAreNotMixedUp(t *testing.T) {
+func TestTwoUsersAtOnceAreNotMixedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()
 		c := cache(t, a)
@@ -468,7 +468,7 @@ func TestS14_TwoUsersAtOnceAreNotMixedUp(t *testing.T) {
 	})
 }
 
-func TestR9_AnEndedSessionIsOverAtOnce(t *testing.T) {
+func TestAnEndedSessionIsOverAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, f := newAuth(), &feed{ended: map[string]bool{}}
 		c := following(t, a, f)

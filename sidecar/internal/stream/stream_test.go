@@ -15,7 +15,7 @@ func (e exchange) Abort() { e.ended.Store(true) }
 
 func open() exchange { return exchange{new(atomic.Bool)} }
 
-func TestR9_EndTakesDownTheStreamsOfOneSession(t *testing.T) {
+func TestEndTakesDownTheStreamsOfOneSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := stream.New[exchange]()
 		a, b, gone, other := open(), open(), open(), open()
@@ -41,7 +41,7 @@ func TestR9_EndTakesDownTheStreamsOfOneSession(t *testing.T) {
 	})
 }
 
-func TestT07_TheAbsoluteEndTakesItDown(t *testing.T) {
+func TestTheAbsoluteEndTakesItDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := stream.New[exchange]()
 		long, short := open(), open()

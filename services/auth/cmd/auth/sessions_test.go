@@ -87,8 +87,8 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 	}
 }
 
-// TestT10_AnOperatorEndsASession finds it by its user's address.
-func TestT10_AnOperatorEndsASession(t *testing.T) {
+// TestAnOperatorEndsASession finds it by its user's address.
+func TestAnOperatorEndsASession(t *testing.T) {
 	stores := app.Stores{Store: "external", DatabaseURL: config.NewSecret(pgtest.URL(t, nil))}
 	store, err := app.OpenPostgres(t.Context(), stores)
 	must(t, err)

@@ -488,7 +488,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestT81_GuessingIsLimitedByAccount(t *testing.T) {
+func TestGuessingIsLimitedByAccount(t *testing.T) {
 	s := embedded(t)
 	s.register("fred@pond.test")
 	var last answer
@@ -506,7 +506,7 @@ func TestT81_GuessingIsLimitedByAccount(t *testing.T) {
 	}
 }
 
-func TestT55_Metadata(t *testing.T) {
+func TestMetadata(t *testing.T) {
 	s := embedded(t)
 	a := s.do(s.request(http.MethodGet, "/.well-known/oauth-authorization-server", "", "", ""), false)
 	if m := decode[api.Metadata](t, a.body); m.Issuer != "http://auth.test" || m.TokenEndpoint != m.Issuer+"/oauth2/token" || m.IntrospectionEndpoint != m.Issuer+"/oauth2/introspect" {

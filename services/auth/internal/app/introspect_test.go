@@ -24,7 +24,7 @@ func (s *service) mustBeInactive(name, client, token string) {
 	}
 }
 
-func TestT55_IntrospectionTellsTheClientsAboutLiveTokensOnly(t *testing.T) {
+func TestIntrospectionTellsTheClientsAboutLiveTokensOnly(t *testing.T) {
 	s := embedded(t)
 	begun := s.register("fred@pond.test")
 	mustBeActive := func(name, client, token, kind string) {
@@ -64,7 +64,7 @@ func TestT55_IntrospectionTellsTheClientsAboutLiveTokensOnly(t *testing.T) {
 	}
 }
 
-func TestT55_IntrospectionIsForClients(t *testing.T) {
+func TestIntrospectionIsForClients(t *testing.T) {
 	s := embedded(t)
 	token := s.register("fred@pond.test").Token.AccessToken
 	for name, tt := range map[string]struct {

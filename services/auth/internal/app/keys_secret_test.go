@@ -107,7 +107,7 @@ func (s *service) jwks() answer {
 	return s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), true)
 }
 
-func TestT52_ReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
+func TestReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
 	k := newCluster(t)
 	var replicas []*service
 	for range 3 {
@@ -152,7 +152,7 @@ func TestT52_ReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
 	}
 }
 
-func TestT52_AnUpgradeGoesOnWithTheKeysOfFiles(t *testing.T) {
+func TestAnUpgradeGoesOnWithTheKeysOfFiles(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	before := start(t, c, key)
 	begun := before.register("fred@pond.test")

@@ -32,7 +32,7 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-func TestW12_RingKeysAreReplacedWithoutRestartOrLogout(t *testing.T) {
+func TestRingKeysAreReplacedWithoutRestartOrLogout(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	s := start(t, c, key)
 	token := s.register("fred@pond.test").Token
@@ -55,7 +55,7 @@ func TestW12_RingKeysAreReplacedWithoutRestartOrLogout(t *testing.T) {
 	s.mustRefresh(token.RefreshToken)
 }
 
-func TestW13_SigningKeysAreReplacedWithoutOne401(t *testing.T) {
+func TestSigningKeysAreReplacedWithoutOne401(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	s := start(t, c, key)
 	token := s.register("fred@pond.test").Token

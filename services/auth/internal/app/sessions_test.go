@@ -61,7 +61,7 @@ func flush(t *testing.T, redis *goredis.Client) {
 	}
 }
 
-func TestR8_FlushedRedisLogsNobodyOutAndBringsNobodyBack(t *testing.T) {
+func TestFlushedRedisLogsNobodyOutAndBringsNobodyBack(t *testing.T) {
 	s, redis, _ := stores(t, nil)
 	alive, gone := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
 	alive = s.mustRefresh(alive.RefreshToken)
@@ -93,8 +93,8 @@ func TestRebuildingCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// TestR9_AnOldCopyOfRedisBringsNobodyBack restores what Redis held before a logout and a rotation.
-func TestR9_AnOldCopyOfRedisBringsNobodyBack(t *testing.T) {
+// TestAnOldCopyOfRedisBringsNobodyBack restores what Redis held before a logout and a rotation.
+func TestAnOldCopyOfRedisBringsNobodyBack(t *testing.T) {
 	s, redis, _ := stores(t, nil)
 	gone, alive := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
 	dump := map[string]string{}
@@ -144,7 +144,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestT10_OwnSessions(t *testing.T) {
+func TestOwnSessions(t *testing.T) {
 	s := embedded(t)
 	first := s.register("fred@pond.test").Token
 	second := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
@@ -192,7 +192,7 @@ func TestT10_OwnSessions(t *testing.T) {
 	}
 }
 
-func TestT10_AChangedPasswordEndsTheOthers(t *testing.T) {
+func TestAChangedPasswordEndsTheOthers(t *testing.T) {
 	s := embedded(t)
 	other := s.register("fred@pond.test").Token
 	mine := decode[api.Session](t, s.login("fred@pond.test", password).body).Token

@@ -37,7 +37,7 @@ func record(t *testing.T, event audit.Event, attrs ...audit.Attr) (string, map[s
 	return b.String(), fields
 }
 
-func TestT97_ARecordSaysWhenWhoWhatAndTheResult(t *testing.T) {
+func TestARecordSaysWhenWhoWhatAndTheResult(t *testing.T) {
 	_, got := record(t, audit.UserLoginFailed,
 		audit.User(userID), audit.Session("family"), audit.Client("frontend/sidecar"), audit.Address("2001:db8::7"), audit.Reason("wrong_password"))
 	want := map[string]any{
@@ -74,7 +74,7 @@ func TestEmptyAttributesAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestR12_NothingSecretCanBeWritten(t *testing.T) {
+func TestNothingSecretCanBeWritten(t *testing.T) {
 	for name, secret := range map[string]string{
 		"a password":             "walnut quay zephyr",
 		"a password of one word": "walnutquayzephyr",

@@ -23,7 +23,7 @@ func newHasher(t *testing.T, cfg Config) *Hasher {
 	return h
 }
 
-func TestT75_Storage(t *testing.T) {
+func TestStorage(t *testing.T) {
 	h := newHasher(t, Config{})
 	const password = "walnut quay zephyr"
 	first, err := h.Hash(t.Context(), password)
@@ -50,7 +50,7 @@ func TestT75_Storage(t *testing.T) {
 	}
 }
 
-func TestT75_HashOfOlderParametersIsOutdated(t *testing.T) {
+func TestHashOfOlderParametersIsOutdated(t *testing.T) {
 	h := newHasher(t, Config{})
 	old, err := argon2id.CreateHash("walnut quay zephyr", &argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	if err != nil {
@@ -64,7 +64,7 @@ func TestT75_HashOfOlderParametersIsOutdated(t *testing.T) {
 	}
 }
 
-func TestT76_NoTruncation(t *testing.T) {
+func TestNoTruncation(t *testing.T) {
 	h := newHasher(t, Config{})
 	password := strings.Repeat("🐸🌿💧🌞🌙⭐🍀🪷", 16) // 128 characters, 512 bytes
 	hash, err := h.Hash(t.Context(), password)
@@ -77,7 +77,7 @@ func TestT76_NoTruncation(t *testing.T) {
 	}
 }
 
-func TestT76_OnePasswordInTwoNormalForms(t *testing.T) {
+func TestOnePasswordInTwoNormalForms(t *testing.T) {
 	h := newHasher(t, Config{})
 	hash, err := h.Hash(t.Context(), norm.NFD.String("wälnüt quäy zéphyr"))
 	if err != nil {
@@ -89,7 +89,7 @@ func TestT76_OnePasswordInTwoNormalForms(t *testing.T) {
 }
 
 // T77 by structure: whoever asks, one check is made, with the same parameters. Timing follows from that.
-func TestT77_TheSameWorkForAnUnknownUser(t *testing.T) {
+func TestTheSameWorkForAnUnknownUser(t *testing.T) {
 	h := newHasher(t, Config{})
 	hash, err := h.Hash(t.Context(), "walnut quay zephyr")
 	if err != nil {
@@ -158,7 +158,7 @@ func blocking(t *testing.T, cfg Config) (h *Hasher, running, most *atomic.Int64,
 	return h, running, most, release
 }
 
-func TestT79_HashFlood(t *testing.T) {
+func TestHashFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const concurrent, waiting, logins = 4, 16, 300
 		h, running, most, release := blocking(t, Config{Concurrent: concurrent, Waiting: waiting})

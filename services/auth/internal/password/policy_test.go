@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestT76_Length(t *testing.T) {
+func TestLength(t *testing.T) {
 	const varied = "walnut quay zephyr plinth "
 	long := strings.Repeat(varied, 6) // 156 characters of one long phrase, cut below
 	for _, tt := range []struct {
@@ -44,7 +44,7 @@ func TestT76_Length(t *testing.T) {
 	}
 }
 
-func TestT76_NoCompositionRules(t *testing.T) {
+func TestNoCompositionRules(t *testing.T) {
 	for _, password := range []string{
 		"walnutquayzephyr",             // lower case only
 		"WALNUTQUAYZEPHYR",             // capitals only
@@ -67,7 +67,7 @@ func TestT76_NoCompositionRules(t *testing.T) {
 	}
 }
 
-func TestT76_CommonPasswords(t *testing.T) {
+func TestCommonPasswords(t *testing.T) {
 	for name, passwords := range map[string][]string{
 		"one character": {"aaaaaaaaaaaaaaa", "...............", "               ", "蛙蛙蛙蛙蛙蛙蛙蛙蛙蛙蛙蛙蛙蛙蛙"},
 		"repetition": {
@@ -103,7 +103,7 @@ func TestT76_CommonPasswords(t *testing.T) {
 	}
 }
 
-func TestT76_ContextOfOneUserIsNotThatOfAnother(t *testing.T) {
+func TestContextOfOneUserIsNotThatOfAnother(t *testing.T) {
 	const password = "thunderstone2026!"
 	if err := Check(password, "someone@else.example", "Someone Else"); err != nil {
 		t.Fatal(err)

@@ -29,10 +29,10 @@ func pair(t *testing.T) (primary, standby *pgtest.Server) {
 	return primary, standby
 }
 
-// TestT87_AStandbyTakesOverBehindOneAddress: the address of the service leads to
+// TestAStandbyTakesOverBehindOneAddress: the address of the service leads to
 // the promoted standby, while all open connections still go to the old primary,
 // which is there and refuses writes.
-func TestT87_AStandbyTakesOverBehindOneAddress(t *testing.T) {
+func TestAStandbyTakesOverBehindOneAddress(t *testing.T) {
 	primary, standby := pair(t)
 	cable, address := newCable(t, primary.URL())
 	s := openURL(t, address)
@@ -49,8 +49,8 @@ func TestT87_AStandbyTakesOverBehindOneAddress(t *testing.T) {
 	}
 }
 
-// TestT87_SeveralHostsInTheURL: no address moves; the URL names both servers.
-func TestT87_SeveralHostsInTheURL(t *testing.T) {
+// TestSeveralHostsInTheURL: no address moves; the URL names both servers.
+func TestSeveralHostsInTheURL(t *testing.T) {
 	primary, standby := pair(t)
 	u, err := url.Parse(primary.URL())
 	if err != nil {

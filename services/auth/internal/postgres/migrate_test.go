@@ -45,7 +45,7 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 }
 
 // T95 at this level: a rolled back program meets the schema of its successor.
-func TestT95_ANewerSchemaIsLeftAlone(t *testing.T) {
+func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	url := pgtest.URL(t, Migrate)
 	s := openURL(t, url)
 	if _, err := s.pool.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)"); err != nil {

@@ -108,7 +108,7 @@ func await(t *testing.T, try func() error) {
 	}
 }
 
-func TestT86_AnOutageIsUnavailableAndThePoolHealsAlone(t *testing.T) {
+func TestAnOutageIsUnavailableAndThePoolHealsAlone(t *testing.T) {
 	c, url := newCable(t, pgtest.URL(t, Migrate))
 	s := openURL(t, url)
 	u := storetest.NewUser(t, "mina@pond.example")
@@ -158,7 +158,7 @@ func demote(t *testing.T, s *Store) {
 	}
 }
 
-func TestT87_ReadOnlyConnectionsAreDropped(t *testing.T) {
+func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		notice func(*testing.T, *Store) error
@@ -183,7 +183,7 @@ func TestT87_ReadOnlyConnectionsAreDropped(t *testing.T) {
 	}
 }
 
-func TestT87_NoConnectionToAReadOnlyServer(t *testing.T) {
+func TestNoConnectionToAReadOnlyServer(t *testing.T) {
 	base := pgtest.URL(t, Migrate)
 	s := openURL(t, base)
 	u, err := url.Parse(base)
@@ -199,7 +199,7 @@ func TestT87_NoConnectionToAReadOnlyServer(t *testing.T) {
 	}
 }
 
-func TestR11_AHeldLockDelaysNobodyForLong(t *testing.T) {
+func TestAHeldLockDelaysNobodyForLong(t *testing.T) {
 	base := pgtest.URL(t, Migrate)
 	s, holder := openURL(t, base), openURL(t, base)
 	u := storetest.NewUser(t, "mina@pond.example")

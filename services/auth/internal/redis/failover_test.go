@@ -17,9 +17,9 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites: the primary has
+// TestAPromotedReplicaThatMissedTheLastWrites: the primary has
 // acknowledged them and is killed. Nobody is logged out, nobody revoked comes back.
-func TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites(t *testing.T) {
+func TestAPromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 	t.Parallel()
 	primary, replica := redistest.StartTCP(t), redistest.StartTCP(t)
 	replica.Follow(t, primary)
@@ -97,9 +97,9 @@ func TestT66_R8_R9_APromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 	}
 }
 
-// TestT66_T84_R8_SentinelFailover: the primary dies under go-redis's failover
+// TestSentinelFailover: the primary dies under go-redis's failover
 // client. Until another one is chosen there is an outage, and then all goes on.
-func TestT66_T84_R8_SentinelFailover(t *testing.T) {
+func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartSentinels(t, 3)
 	service := newSessions(t).on(connect(t, servers.URL()))
@@ -126,8 +126,8 @@ func TestT66_T84_R8_SentinelFailover(t *testing.T) {
 	signIn(t, service).mustRefresh(t)
 }
 
-// TestT66_T84_R8_AClusterLosesAPrimary that holds the stream, too.
-func TestT66_T84_R8_AClusterLosesAPrimary(t *testing.T) {
+// TestAClusterLosesAPrimary that holds the stream, too.
+func TestAClusterLosesAPrimary(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t)
 	service := newSessions(t).on(connect(t, cluster.URL()))
@@ -224,8 +224,8 @@ func TestALogoutThatAFamilysShardLostStaysDone(t *testing.T) {
 	}
 }
 
-// TestT68_OnACluster: families, stream and check are as on one server.
-func TestT68_OnACluster(t *testing.T) {
+// TestOnACluster: families, stream and check are as on one server.
+func TestOnACluster(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	client := connect(t, cluster.URL())
 	t.Run("families", func(t *testing.T) { conformance(t, client) })

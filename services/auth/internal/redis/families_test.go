@@ -42,7 +42,7 @@ func TestTimeIsTheServers(t *testing.T) {
 	}
 }
 
-func TestT07_IdleAndAbsoluteEnd(t *testing.T) {
+func TestIdleAndAbsoluteEnd(t *testing.T) {
 	client := redistest.New(t)
 	store := redis.NewFamilies(client, session.Policy{Overlap: time.Second, Idle: time.Hour})
 	for name, c := range map[string]struct{ end, want time.Duration }{
@@ -65,8 +65,8 @@ func TestT07_IdleAndAbsoluteEnd(t *testing.T) {
 	}
 }
 
-// TestT69_RedisHoldsNoCredential: who reads all of Redis cannot act as a user.
-func TestT69_RedisHoldsNoCredential(t *testing.T) {
+// TestRedisHoldsNoCredential: who reads all of Redis cannot act as a user.
+func TestRedisHoldsNoCredential(t *testing.T) {
 	client := redistest.New(t)
 	ring, err := session.ParseRing([]byte(session.NewRingLine()))
 	if err != nil {
@@ -92,7 +92,7 @@ func TestT69_RedisHoldsNoCredential(t *testing.T) {
 	}
 }
 
-func TestR10_OutageIsNoLogout(t *testing.T) {
+func TestOutageIsNoLogout(t *testing.T) {
 	server := redistest.Start(t)
 	store := redis.NewFamilies(server.Client(t), session.Policy{Idle: time.Hour})
 	server.Stop()
@@ -141,7 +141,7 @@ func TestNonsenseIsAnOutage(t *testing.T) {
 	}
 }
 
-func TestT68_EvictingRedisIsRefused(t *testing.T) {
+func TestEvictingRedisIsRefused(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
 	_, err := redis.Connect(t.Context(), server.URL(), nil)
 	if err == nil || !strings.Contains(err.Error(), "noeviction") {

@@ -53,7 +53,7 @@ func states(keys []rollover.Key) string {
 	return strings.Join(all, " ")
 }
 
-func TestT52_Plan(t *testing.T) {
+func TestPlan(t *testing.T) {
 	const published, signing, retired = rollover.Published, rollover.Signing, rollover.Retired
 	for name, tt := range map[string]struct {
 		keys       []rollover.Key
@@ -120,7 +120,7 @@ func TestRotateByHand(t *testing.T) {
 	}
 }
 
-func TestT53_Revoke(t *testing.T) {
+func TestRevoke(t *testing.T) {
 	for name, tt := range map[string]struct {
 		stories [][3]int
 		revoke  int

@@ -152,7 +152,7 @@ func simulate(t *rapid.T, schedule rollover.Schedule) (*simulation, error) {
 
 // Whatever the replicas and the API server do: nobody signs with a key that a
 // JWKS lacks which a verifier may hold, and no key goes while a token of it lives.
-func TestT52_NoHistoryRefusesAToken(t *testing.T) {
+func TestNoHistoryRefusesAToken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		schedule := rollover.Schedule{Wait: cached + rollover.Settle, Keep: life + authn.Leeway + rollover.Settle}
 		schedule.Every = schedule.Wait + schedule.Keep
@@ -169,7 +169,7 @@ func TestT52_NoHistoryRefusesAToken(t *testing.T) {
 }
 
 // The controls: each of the two times is needed.
-func TestT52_ShorterTimesRefuseTokens(t *testing.T) {
+func TestShorterTimesRefuseTokens(t *testing.T) {
 	for name, schedule := range map[string]rollover.Schedule{
 		"no wait": {Every: 5 * time.Minute, Keep: life + authn.Leeway + rollover.Settle},
 		"no keep": {Every: 5 * time.Minute, Wait: cached + rollover.Settle},

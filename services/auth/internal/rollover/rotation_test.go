@@ -97,7 +97,7 @@ func (s *service) load(d time.Duration) (refused int) {
 	return refused
 }
 
-func TestT52_RotationsUnderLoadRefuseNothing(t *testing.T) {
+func TestRotationsUnderLoadRefuseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startService(t, brisk())
 		defer s.stop()
@@ -127,7 +127,7 @@ func TestT52_RotationsUnderLoadRefuseNothing(t *testing.T) {
 }
 
 // The control: without the wait, the same load is refused.
-func TestT52_WithoutTheWaitTokensAreRefused(t *testing.T) {
+func TestWithoutTheWaitTokensAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		schedule := brisk()
 		schedule.Wait = 0
@@ -139,7 +139,7 @@ func TestT52_WithoutTheWaitTokensAreRefused(t *testing.T) {
 	})
 }
 
-func TestT52_AColdStartOfManyMakesOneKey(t *testing.T) {
+func TestAColdStartOfManyMakesOneKey(t *testing.T) {
 	for range 20 {
 		store, done := &secret{}, changes{}
 		var all sync.WaitGroup

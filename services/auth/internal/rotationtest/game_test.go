@@ -103,18 +103,18 @@ func play(r rule, at position, m move, epoch time.Time) (position, bool) {
 // shift moves a token back; two behind and older are all the same.
 func shift(token, by uint64) uint64 { return max(token-by, here-2) }
 
-// TestT58_NoThiefElsewhereLives: whatever the order of moves, more than the
+// TestNoThiefElsewhereLives: whatever the order of moves, more than the
 // overlap apart, and whichever of the victim's responses are lost, at most one
 // generation is held by both, so that the second is the end.
-func TestT58_NoThiefElsewhereLives(t *testing.T) {
+func TestNoThiefElsewhereLives(t *testing.T) {
 	if got := mostShared(decide, elsewhere); got != 1 {
 		t.Errorf("victim and thief shared %d generations, want 1", got)
 	}
 }
 
-// TestT58_TheGameFindsWrongRules also holds the residual risk that the
+// TestTheGameFindsWrongRules also holds the residual risk that the
 // documentation states: in the victim's own context a thief is not told apart.
-func TestT58_TheGameFindsWrongRules(t *testing.T) {
+func TestTheGameFindsWrongRules(t *testing.T) {
 	for name, c := range map[string]struct {
 		rule    rule
 		thiefAt string
@@ -138,18 +138,18 @@ type walk struct {
 	at      string
 }
 
-// TestR8_NoScheduleOfLossesLogsOut: a browser that stays where it is may lose
+// TestNoScheduleOfLossesLogsOut: a browser that stays where it is may lose
 // any responses, in any order and at any pace; it may move whenever it waits
 // for nothing; and once in two generations it may, besides, move while a
 // response is lost, or else crash and come back with an older jar to where it
 // refreshed last. All such histories are walked, to any length.
-func TestR8_NoScheduleOfLossesLogsOut(t *testing.T) {
+func TestNoScheduleOfLossesLogsOut(t *testing.T) {
 	if found := firstLogout(decide); found != "" {
 		t.Error(found)
 	}
 }
 
-func TestR8_TheWalkFindsWrongRules(t *testing.T) {
+func TestTheWalkFindsWrongRules(t *testing.T) {
 	for name, r := range map[string]rule{"a plain streak": plainStreak, "no pardon for crashes": noPardonForCrashes} {
 		if firstLogout(r) == "" {
 			t.Errorf("%s logs nobody out", name)

@@ -6,11 +6,11 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// TestT66_HistoriesAreLinearizable: random concurrent begins, refreshes by
+// TestHistoriesAreLinearizable: random concurrent begins, refreshes by
 // honest browsers and thieves, confirmations and revocations, at five replicas
 // with different ring orders and clocks, whose connections to one real Redis
 // are cut before a command, after it, and after its answer.
-func TestT66_HistoriesAreLinearizable(t *testing.T) {
+func TestHistoriesAreLinearizable(t *testing.T) {
 	const histories = 25
 	w := newWorld(t, policy)
 	w.loadScripts(t)
@@ -46,8 +46,8 @@ func TestT66_HistoriesAreLinearizable(t *testing.T) {
 	}
 }
 
-// TestT66_HistoriesFindBrokenStores: each of these must be found, and soon.
-func TestT66_HistoriesFindBrokenStores(t *testing.T) {
+// TestHistoriesFindBrokenStores: each of these must be found, and soon.
+func TestHistoriesFindBrokenStores(t *testing.T) {
 	const histories = 60
 	for name, c := range map[string]struct {
 		spoil spoiler

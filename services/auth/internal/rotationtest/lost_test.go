@@ -19,8 +19,8 @@ func once(f fate) func(string) fate {
 	}
 }
 
-// TestT60_LostResponse: the connection to Redis ends after the commit.
-func TestT60_LostResponse(t *testing.T) {
+// TestLostResponse: the connection to Redis ends after the commit.
+func TestLostResponse(t *testing.T) {
 	for name, c := range map[string]struct {
 		resends int // by go-redis itself; -1 for none, so that the caller gets an error
 		waits   time.Duration

@@ -12,9 +12,9 @@ import (
 // generation rotates.
 var atOnce = session.Policy{Overlap: 10 * time.Second, Idle: 14 * 24 * time.Hour}
 
-// TestT59_FiftyCallersThreeReplicasOneSuccessor: 50 parallel uses of one token
+// TestFiftyCallersThreeReplicasOneSuccessor: 50 parallel uses of one token
 // across 3 replicas, 200 rounds, while the ring is being changed.
-func TestT59_FiftyCallersThreeReplicasOneSuccessor(t *testing.T) {
+func TestFiftyCallersThreeReplicasOneSuccessor(t *testing.T) {
 	const callers, rounds = 50, 200
 	w := newWorld(t, atOnce)
 	var replicas [3]*replica
@@ -57,8 +57,8 @@ func TestT59_FiftyCallersThreeReplicasOneSuccessor(t *testing.T) {
 	}
 }
 
-// TestT57_ChainOfAHundred: a new refresh token each time, nothing else changes.
-func TestT57_ChainOfAHundred(t *testing.T) {
+// TestChainOfAHundred: a new refresh token each time, nothing else changes.
+func TestChainOfAHundred(t *testing.T) {
 	w := newWorld(t, atOnce)
 	r := w.replica(0, w.redis.Client(t), nil, nil)
 	first := r.begin(t)

@@ -27,9 +27,9 @@ func (h *hooked) Begin(ctx context.Context, b session.Beginning) error {
 	return err
 }
 
-// TestT66_RevokedWhileItIsRebuilt: Redis was flushed; a replica is putting a
+// TestRevokedWhileItIsRebuilt: Redis was flushed; a replica is putting a
 // family back when its user logs out at another one.
-func TestT66_RevokedWhileItIsRebuilt(t *testing.T) {
+func TestRevokedWhileItIsRebuilt(t *testing.T) {
 	w := newWorld(t, atOnce)
 	other := w.replica(1, w.redis.Client(t), nil, nil)
 	s := other.begin(t)

@@ -9,10 +9,10 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// TestR7_ASecondTimeChangesNothing: go-redis sends a command again whose
+// TestASecondTimeChangesNothing: go-redis sends a command again whose
 // answer it did not get, so presenting a token twice at the same time must
 // come to the same, whatever the family has been through.
-func TestR7_ASecondTimeChangesNothing(t *testing.T) {
+func TestASecondTimeChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		epoch := time.Unix(1_800_000_000, 0)
 		flag := rapid.Bool()

@@ -10,10 +10,10 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// TestT58_ReuseIsDurableThoughItsAnswerIsLost: Redis has ended the family, and
+// TestReuseIsDurableThoughItsAnswerIsLost: Redis has ended the family, and
 // the connection ends before it says so. The resent command, or the next one,
 // hears only that the family was revoked.
-func TestT58_ReuseIsDurableThoughItsAnswerIsLost(t *testing.T) {
+func TestReuseIsDurableThoughItsAnswerIsLost(t *testing.T) {
 	for name, resends := range map[string]int{"sent again by the client library": 3, "the caller gives up, a victim comes": -1} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, policy)

@@ -187,7 +187,7 @@ func TestForeignTextsAreNoTokens(t *testing.T) {
 	}
 }
 
-func TestT01_FamiliesAreDistinct(t *testing.T) {
+func TestFamiliesAreDistinct(t *testing.T) {
 	seen := make(map[session.FamilyID]bool, 100_000)
 	for range 100_000 {
 		id := session.NewFamilyID()

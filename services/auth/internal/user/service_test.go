@@ -159,7 +159,7 @@ func TestRegisterTakenAddressCostsWhatAFreeOneDoes(t *testing.T) {
 
 // T77 by structure: the same calls in the same order, and the same answer. That the one verification does the same work is shown
 // in package password.
-func TestT77_NoEnumeration(t *testing.T) {
+func TestNoEnumeration(t *testing.T) {
 	f := newFixture()
 	known, err := f.Register(t.Context(), "mina@pond.example", "Mina", goodPassword)
 	if err != nil {
@@ -200,7 +200,7 @@ func TestT77_NoEnumeration(t *testing.T) {
 	}
 }
 
-func TestT75_LoginUpgradesAnOutdatedHash(t *testing.T) {
+func TestLoginUpgradesAnOutdatedHash(t *testing.T) {
 	f := newFixture()
 	before, err := f.Register(t.Context(), "mina@pond.example", "Mina", goodPassword)
 	if err != nil {
@@ -220,7 +220,7 @@ func TestT75_LoginUpgradesAnOutdatedHash(t *testing.T) {
 	}
 }
 
-func TestT75_FailingToUpgradeAHashIsNoReasonToRefuse(t *testing.T) {
+func TestFailingToUpgradeAHashIsNoReasonToRefuse(t *testing.T) {
 	f := newFixture()
 	if _, err := f.Register(t.Context(), "mina@pond.example", "Mina", goodPassword); err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestAuthenticateUpgradesARealHash(t *testing.T) {
 	}
 }
 
-func TestR10_AFailingStoreOrHasherIsNoRefusal(t *testing.T) {
+func TestAFailingStoreOrHasherIsNoRefusal(t *testing.T) {
 	for name, tt := range map[string]struct{ store, hasher, want error }{
 		"store":  {store: user.ErrUnavailable, want: user.ErrUnavailable},
 		"hasher": {hasher: password.ErrBusy, want: password.ErrBusy},
@@ -283,7 +283,7 @@ func TestR10_AFailingStoreOrHasherIsNoRefusal(t *testing.T) {
 	}
 }
 
-func TestR12_AHashHidesItself(t *testing.T) {
+func TestAHashHidesItself(t *testing.T) {
 	u := storetest.NewUser(t, "mina@pond.example")
 	u.PasswordHash = "$argon2id$planted"
 	var log bytes.Buffer

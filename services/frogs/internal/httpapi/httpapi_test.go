@@ -164,7 +164,7 @@ func TestListAndPet(t *testing.T) {
 	}
 }
 
-func TestR1_StrangersGetNothing(t *testing.T) {
+func TestStrangersGetNothing(t *testing.T) {
 	f := newFixture(t, memory.New())
 	other := newFixture(t, memory.New())
 	for name, authorization := range map[string]string{
@@ -195,7 +195,7 @@ func TestR1_StrangersGetNothing(t *testing.T) {
 	}
 }
 
-func TestT14_SafeMethodsChangeNothing(t *testing.T) {
+func TestSafeMethodsChangeNothing(t *testing.T) {
 	f := newFixture(t, memory.New())
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete} {
 		r := httptest.NewRequestWithContext(t.Context(), method, "/api/frogs/glass-frog/pet?_method=POST", nil)
@@ -226,7 +226,7 @@ func TestUnknownFrogsAndPathsAre404(t *testing.T) {
 	}
 }
 
-func TestR11_ALargeBodyIsRefused(t *testing.T) {
+func TestALargeBodyIsRefused(t *testing.T) {
 	f := newFixture(t, memory.New())
 	token := "Bearer " + f.token(t, "ann", "frogs", time.Minute)
 	w := f.do(t, http.MethodPut, "/api/frogs", token, strings.NewReader(strings.Repeat("x", 2<<10)))
@@ -243,7 +243,7 @@ func (a away) Pet(context.Context, string, string, time.Time) (frog.Frog, error)
 	return frog.Frog{}, a.err
 }
 
-func TestT86_StoreAwayIs503WithRetryAfter(t *testing.T) {
+func TestStoreAwayIs503WithRetryAfter(t *testing.T) {
 	f := newFixture(t, away{fmt.Errorf("dial 10.0.0.7: %w", frog.ErrUnavailable)})
 	for _, target := range []string{"GET /api/frogs", "POST /api/frogs/glass-frog/pet"} {
 		method, path, _ := strings.Cut(target, " ")
@@ -284,7 +284,7 @@ func TestAClientThatLeavesIsNoError(t *testing.T) {
 	}
 }
 
-func TestR12_NeitherAnswerNorLogHoldsTheTokenOrTheFault(t *testing.T) {
+func TestNeitherAnswerNorLogHoldsTheTokenOrTheFault(t *testing.T) {
 	f := newFixture(t, away{errors.New("column frogs.pets does not exist")})
 	token := f.token(t, "ann", "frogs", time.Minute)
 	w := f.do(t, http.MethodGet, "/api/frogs?access_token=planted", "Bearer "+token, nil)

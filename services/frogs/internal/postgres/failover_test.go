@@ -11,7 +11,7 @@ import (
 
 // The server of the open connections was demoted and answers 25006; new
 // connections reach the new primary. Played by setting the sessions read-only.
-func TestT87_ReadOnlyConnectionsAreDropped(t *testing.T) {
+func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	s, err := Open(t.Context(), pgtest.URL(t, Migrate))
 	if err != nil {
 		t.Fatal(err)

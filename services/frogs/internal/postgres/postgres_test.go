@@ -100,7 +100,7 @@ func TestMigrateKeepsPettingsAndCorrectsNames(t *testing.T) {
 }
 
 // After a failover the old address may lead to a server that only reads.
-func TestT87_AServerThatDoesNotWriteIsNotUsed(t *testing.T) {
+func TestAServerThatDoesNotWriteIsNotUsed(t *testing.T) {
 	at := pgtest.URL(t, postgres.Migrate)
 	admin := with(t, at, "default_transaction_read_only", "off")
 	exec(t, admin, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
@@ -126,7 +126,7 @@ func with(t *testing.T, at, key, value string) string {
 	return u.String()
 }
 
-func TestT86_DatabaseAwayIsUnavailableAndHeals(t *testing.T) {
+func TestDatabaseAwayIsUnavailableAndHeals(t *testing.T) {
 	at := pgtest.URL(t, postgres.Migrate)
 	u, err := url.Parse(at)
 	if err != nil {

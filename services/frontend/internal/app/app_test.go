@@ -43,7 +43,7 @@ func TestAllFaultsOfTheSettingsAtOnce(t *testing.T) {
 	}
 }
 
-func TestR1_ThePagesListenOnLoopbackOnly(t *testing.T) {
+func TestThePagesListenOnLoopbackOnly(t *testing.T) {
 	for address, want := range map[string]int{
 		"127.0.0.1:8081": 0, "localhost:8081": 0, "[::1]:0": 0,
 		":8081": 1, "0.0.0.0:8081": 1, "10.1.2.3:8081": 1, "[::]:8081": 1, "localhost.evil.test:8081": 1,

@@ -37,7 +37,7 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestT45_AnIllServiceIsUnavailableAndCostsLittle(t *testing.T) {
+func TestAnIllServiceIsUnavailableAndCostsLittle(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"garbage":      func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 		"nothing":      func(http.ResponseWriter, *http.Request) {},

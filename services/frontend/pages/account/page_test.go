@@ -12,7 +12,7 @@ import (
 	"lilypad.example/services/frontend/internal/fakes"
 )
 
-func TestS6_TheProfile(t *testing.T) {
+func TestTheProfile(t *testing.T) {
 	w, err := fakes.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestS6_TheProfile(t *testing.T) {
 	}
 }
 
-func TestT19_AStrangerIsRefusedWithAWayBack(t *testing.T) {
+func TestAStrangerIsRefusedWithAWayBack(t *testing.T) {
 	w, err := fakes.New(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ func change(t *testing.T, w *fakes.World, as, current, next string) (*httptest.R
 	return do(t, w, http.MethodPost, "/account/password", as, fakes.Form(url.Values{"current_password": {current}, "new_password": {next}}))
 }
 
-func TestT76_TheFormToChangeThePassword(t *testing.T) {
+func TestTheFormToChangeThePassword(t *testing.T) {
 	w, ann := open(t)
 	_, d := do(t, w, http.MethodGet, "/account", ann)
 	form := d.Find(`#password form[method=post][action="/account/password"]`)
@@ -56,7 +56,7 @@ func TestChangingThePasswordEndsAllOtherSessions(t *testing.T) {
 	}
 }
 
-func TestS23_AFieldErrorMarksItsFieldAndKeepsNothing(t *testing.T) {
+func TestAFieldErrorMarksItsFieldAndKeepsNothing(t *testing.T) {
 	w, ann := open(t)
 	for name, c := range map[string]struct{ current, next, field, want string }{
 		"wrong":     {"planted-wrong", replacement, "current_password", "not your current password"},

@@ -201,7 +201,7 @@ func TestAnEndThatDidNotComeThroughIsSaid(t *testing.T) {
 	}
 }
 
-func TestT23_AUserAgentOnlyPicksAmongOurNames(t *testing.T) {
+func TestAUserAgentOnlyPicksAmongOurNames(t *testing.T) {
 	apple := "AppleWebKit/605.1.15 (KHTML, like Gecko) "
 	chrome := "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 "
 	w, ann := open(t)

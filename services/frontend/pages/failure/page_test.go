@@ -43,7 +43,7 @@ func ask(t *testing.T, accept string) *http.Request {
 	return r
 }
 
-func TestS8_EachErrorHasItsStatusPageAndProblem(t *testing.T) {
+func TestEachErrorHasItsStatusPageAndProblem(t *testing.T) {
 	f, _ := open(t)
 	for name, c := range map[string]struct {
 		err        error

@@ -40,7 +40,7 @@ func get(t *testing.T, w *fakes.World, path, as string) (*httptest.ResponseRecor
 	return rec, d
 }
 
-func TestS7_AStrangerSeesTheFrogsAndAnInvitation(t *testing.T) {
+func TestAStrangerSeesTheFrogsAndAnInvitation(t *testing.T) {
 	w, _ := open(t)
 	for _, path := range []string{"/", "/frogs", "/?petted=glass-frog"} {
 		rec, d := get(t, w, path, "")
@@ -59,7 +59,7 @@ func TestS7_AStrangerSeesTheFrogsAndAnInvitation(t *testing.T) {
 	}
 }
 
-func TestS7_AUserSeesCountersAndMayPet(t *testing.T) {
+func TestAUserSeesCountersAndMayPet(t *testing.T) {
 	w, ann := open(t)
 	w.SetFrogs(
 		frogs.Frog{ID: "glass-frog", Name: "Glass frog", Latin: "Hyalinobatrachium valerioi", Pets: 1234567, PettedAt: fakes.Noon().Add(-3 * time.Hour)},
@@ -103,7 +103,7 @@ func TestS7_AUserSeesCountersAndMayPet(t *testing.T) {
 	}
 }
 
-func TestS19_PettingIsPostRedirectGetWithAMessage(t *testing.T) {
+func TestPettingIsPostRedirectGetWithAMessage(t *testing.T) {
 	w, ann := open(t)
 	rec := w.Do(t.Context(), http.MethodPost, "/frogs/glass-frog/pet", ann)
 	if to := rec.Header().Get("Location"); rec.Code != http.StatusSeeOther || to != "/?petted=glass-frog#glass-frog" {
@@ -150,7 +150,7 @@ func TestPettingWhatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestS20_NoFrogs(t *testing.T) {
+func TestNoFrogs(t *testing.T) {
 	w, ann := open(t)
 	w.SetFrogs()
 	rec, d := get(t, w, "/", ann)
@@ -159,7 +159,7 @@ func TestS20_NoFrogs(t *testing.T) {
 	}
 }
 
-func TestR10_TheFrogsAPIAwayLeavesTheRestOfThePage(t *testing.T) {
+func TestTheFrogsAPIAwayLeavesTheRestOfThePage(t *testing.T) {
 	for name, breakIt := range map[string]func(*fakes.World){
 		"503":     func(w *fakes.World) { w.FrogsSay(http.StatusServiceUnavailable) },
 		"500":     func(w *fakes.World) { w.FrogsSay(http.StatusInternalServerError) },

@@ -33,7 +33,7 @@ func get(t *testing.T, w *fakes.World, q url.Values) (*httptest.ResponseRecorder
 	return rec, d
 }
 
-func TestS2_TheFormGoesToTheSidecar(t *testing.T) {
+func TestTheFormGoesToTheSidecar(t *testing.T) {
 	rec, d := get(t, open(t), nil)
 	form := d.Find(`form[method=post][action="/auth/login"]`)
 	if rec.Code != http.StatusOK || d.Find("h1").Text() != "Sign In" || form.Length() != 1 {
@@ -59,7 +59,7 @@ func text(want string) func(int, *goquery.Selection) bool {
 	return func(_ int, s *goquery.Selection) bool { return s.Text() == want }
 }
 
-func TestF11_EveryKnownErrorHasItsSentenceAndKeepsTheAddress(t *testing.T) {
+func TestEveryKnownErrorHasItsSentenceAndKeepsTheAddress(t *testing.T) {
 	w := open(t)
 	for code, want := range map[string]string{
 		"invalid_credentials": "do not go together", "rate_limited": "Too many attempts", "unavailable": "cannot be reached", "invalid_fields": "marked fields", "form_kept": "kept for ten minutes",
@@ -82,7 +82,7 @@ func TestF11_EveryKnownErrorHasItsSentenceAndKeepsTheAddress(t *testing.T) {
 	}
 }
 
-func TestT17_NextIsCarriedWhenItIsAPathOfOurs(t *testing.T) {
+func TestNextIsCarriedWhenItIsAPathOfOurs(t *testing.T) {
 	w := open(t)
 	for next, want := range map[string]string{
 		"/account": "/account", "/frogs?petted=a&b=1#x": "/frogs?petted=a&b=1#x", "/%2f%2fevil.test": "/%2f%2fevil.test",
@@ -112,7 +112,7 @@ func unescape(t *testing.T, s string) string {
 	return u.Path + "|" + u.Query().Get("next")
 }
 
-func TestS24_WhoIsSignedInGoesToTheFrogs(t *testing.T) {
+func TestWhoIsSignedInGoesToTheFrogs(t *testing.T) {
 	w := open(t)
 	ann, err := w.Token("ann")
 	if err != nil {

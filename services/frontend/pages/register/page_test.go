@@ -34,7 +34,7 @@ func get(t *testing.T, w *fakes.World, q url.Values) *goquery.Document {
 	return d
 }
 
-func TestS1_TheFormGoesToTheSidecar(t *testing.T) {
+func TestTheFormGoesToTheSidecar(t *testing.T) {
 	d := get(t, open(t), url.Values{"next": {"/account"}})
 	form := d.Find(`form[method=post][action="/auth/register"]`)
 	if d.Find("h1").Text() != "Sign Up" || form.Length() != 1 || form.Find("input[name=next][value='/account']").Length() != 1 {
@@ -56,7 +56,7 @@ func TestS1_TheFormGoesToTheSidecar(t *testing.T) {
 	}
 }
 
-func TestS23_FieldErrorsKeepTheEnteredValues(t *testing.T) {
+func TestFieldErrorsKeepTheEnteredValues(t *testing.T) {
 	w := open(t)
 	for field, want := range map[string]string{
 		"email:required": "Required", "email:invalid": "Provide correct e-mail", "name:required": "Required", "name:too_long": "At most 100",
