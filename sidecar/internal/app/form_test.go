@@ -2,13 +2,9 @@ package app_test
 
 import (
 	"bytes"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,129 +202,6 @@ func TestAFormIsSentOnce(t *testing.T) {
 	}
 	if n := b.hits() - hits; n != 1 {
 		t.Errorf("sent %d times", n)
-	}
-}
-
-// TestAKeptFormStaysUntilTheApplicationHasAnswered, with anything below 500.
-func TestAKeptFormStaysUntilTheApplicationHasAnswered(t *testing.T) {
-	answers := func(status int) func(http.ResponseWriter) {
-		return func(rw http.ResponseWriter) { rw.WriteHeader(status) }
-	}
-	for name, c := range map[string]struct {
-		app    func(http.ResponseWriter)
-		status int
-		stays  bool
-		says   string
-	}{
-		"done":             {answers(http.StatusSeeOther), http.StatusSeeOther, false, ""},
-		"refused":          {answers(http.StatusUnprocessableEntity), http.StatusUnprocessableEntity, false, ""},
-		"its fault":        {answers(http.StatusInternalServerError), http.StatusInternalServerError, true, ""},
-		"overloaded":       {answers(http.StatusServiceUnavailable), http.StatusServiceUnavailable, true, ""},
-		"no whole answer":  {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, http.StatusBadGateway, true, "still kept"},
-		"it starts to end": {answers(http.StatusGatewayTimeout), http.StatusGatewayTimeout, true, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := keepForm(t, email)
-			former := b.jar[cookie.Former]
-			var well atomic.Bool
-			b.app = func(rw http.ResponseWriter, _ *http.Request) bool {
-				if well.Load() {
-					return false
-				}
-				c.app(rw)
-				return true
-			}
-			r := b.confirm("/api/letters")
-			if r.status != c.status || !strings.Contains(r.body, c.says) {
-				t.Fatalf("%d %s", r.status, r.body)
-			}
-			if kept := b.jar[cookie.Former] == former; kept != c.stays {
-				t.Errorf("the browser keeps %v", b.jar)
-			}
-			well.Store(true)
-			b.jar[cookie.Former] = former
-			want := http.StatusGone
-			if c.stays {
-				want = http.StatusOK
-			}
-			if r := b.confirm("/api/letters"); r.status != want || c.stays && r.seen(t).Body != entered {
-				t.Errorf("again: %d %s, want %d", r.status, r.body, want)
-			}
-		})
-	}
-}
-
-func TestAKeptFormIsNotSentTwiceAtOnce(t *testing.T) {
-	b := keepForm(t, email)
-	former, posted := b.jar[cookie.Former], confirmWord+strings.Split(b.jar[cookie.Former], ".")[2]
-	arrived, answer := make(chan struct{}, 2), make(chan struct{})
-	b.app = func(http.ResponseWriter, *http.Request) bool {
-		arrived <- struct{}{}
-		<-answer
-		return false
-	}
-	send := func() reply {
-		return b.send(http.MethodPost, "/api/letters", posted, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate",
-			"Content-Type", form, "Cookie", cookie.Name+"="+b.jar[cookie.Name]+"; "+cookie.Former+"="+former)
-	}
-	first := make(chan reply)
-	go func() { first <- send() }()
-	<-arrived
-	if r := send(); r.status != http.StatusConflict || !strings.Contains(r.body, "being sent") {
-		t.Errorf("meanwhile: %d %s", r.status, r.body)
-	}
-	close(answer)
-	if r := <-first; r.status != http.StatusOK || r.seen(t).Body != entered {
-		t.Errorf("%d %s", r.status, r.body)
-	}
-	if r := send(); r.status != http.StatusGone || len(arrived) != 0 {
-		t.Errorf("afterwards: %d %s", r.status, r.body)
-	}
-}
-
-// TestWhoPressesTheButtonTwiceSendsAKeptFormOnce: a browser gives the first
-// request up for the second one, while the application works on it.
-func TestWhoPressesTheButtonTwiceSendsAKeptFormOnce(t *testing.T) {
-	b := keepForm(t, email)
-	arrived, left := make(chan struct{}), make(chan struct{})
-	b.app = func(_ http.ResponseWriter, r *http.Request) bool {
-		_, _ = io.Copy(io.Discard, r.Body) // only then net/http notices that who asked has left
-		close(arrived)
-		<-r.Context().Done()
-		close(left)
-		return true
-	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	word := confirmWord + strings.Split(b.jar[cookie.Former], ".")[2]
-	_, _ = fmt.Fprintf(conn, "POST /api/letters HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Type: %s\r\nContent-Length: %d\r\nCookie: %s=%s; %s=%s\r\n\r\n%s",
-		form, len(word), cookie.Name, b.jar[cookie.Name], cookie.Former, b.jar[cookie.Former], word)
-	<-arrived
-	_ = conn.Close()
-	<-left
-	if r := b.confirm("/api/letters"); r.status != http.StatusConflict || b.jar[cookie.Former] == "" {
-		t.Errorf("%d %s", r.status, r.body)
-	}
-}
-
-// TestSlowStrangersDoNotKeepFormsFromBeingKept, however many there are.
-func TestSlowStrangersDoNotKeepFormsFromBeingKept(t *testing.T) {
-	b := newBrowser(t)
-	b.signIn(email, "")
-	b.killSession()
-	for range 100 {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		_, _ = fmt.Fprintf(conn, "POST /api/letters HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nContent-Type: %s\r\nContent-Length: 1000\r\nCookie: %s=v1.k1.family9999999999999999.1.x\r\n\r\ntext=",
-			form, cookie.Former)
-	}
-	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
-		t.Errorf("%d %s", r.status, r.body)
 	}
 }
 
