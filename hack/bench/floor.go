@@ -17,7 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
 
-	"lilypad.example/hack/internal/process"
+	"lilypad.example/services/pkg/process"
 )
 
 // redisVariable hands the floor its Redis: an argument would be visible to everybody.
@@ -130,13 +130,13 @@ func (l *lab) startFloor(ctx context.Context) (*server, error) {
 	}
 	return l.start(ctx, program{
 		name: "floor", address: at, path: l.self, args: []string{"floor", at}, env: append(goSettings(), redisVariable+"="+l.stores.RedisURL),
-	}, func() bool { return listens(ctx, at) })
+	}, func(ctx context.Context) error { return listens(ctx, at) })
 }
 
-func listens(ctx context.Context, at string) bool {
+func listens(ctx context.Context, at string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
 	if err != nil {
-		return false
+		return err
 	}
-	return conn.Close() == nil
+	return conn.Close()
 }

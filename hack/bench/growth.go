@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"lilypad.example/hack/internal/debian"
-	"lilypad.example/hack/internal/process"
+	"lilypad.example/services/pkg/process"
 )
 
 // old is a generation that no session reaches in a week, one rotation a minute.
@@ -92,11 +91,10 @@ func (l *lab) psql(ctx context.Context, sql string) (string, error) {
 		return "", errors.New("the URL of PostgreSQL is none") // the error quotes it, with its password
 	}
 	password, _ := at.User.Password()
-	psql := process.Command(ctx, filepath.Join(debian.PostgresBin(), "psql"), "-qXAtv", "ON_ERROR_STOP=1")
-	psql.Env = environment([]string{
-		"PGHOST=" + at.Hostname(), "PGPORT=" + at.Port(), "PGUSER=" + at.User.Username(), "PGPASSWORD=" + password,
-		"PGDATABASE=" + strings.TrimPrefix(at.Path, "/"),
-	})
+	psql := process.Command(ctx, filepath.Join(process.PostgresBin(), "psql"), "-qXAtv", "ON_ERROR_STOP=1")
+	psql.Env = append(process.Environment(nil),
+		"PGHOST="+at.Hostname(), "PGPORT="+at.Port(), "PGUSER="+at.User.Username(), "PGPASSWORD="+password,
+		"PGDATABASE="+strings.TrimPrefix(at.Path, "/"))
 	psql.Stdin = strings.NewReader(sql)
 	out, err := psql.CombinedOutput()
 	if err != nil {

@@ -11,10 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
-	"lilypad.example/hack/internal/process"
 	"lilypad.example/hack/internal/stores"
+	"lilypad.example/services/pkg/process"
 )
 
 // issuer is what the auth service calls itself, wherever it listens.
@@ -61,7 +62,7 @@ func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error
 // close ends everything, the youngest first, and removes the folder.
 func (l *lab) close() error {
 	for _, s := range slices.Backward(l.running) {
-		s.Stop()
+		s.Stop(syscall.SIGINT)
 	}
 	if l.cluster != nil {
 		l.cluster.server.Close()
@@ -80,7 +81,7 @@ func (l *lab) startStores(ctx context.Context) (err error) {
 // writeKeys makes the files that the settings of auth name.
 func (l *lab) writeKeys(ctx context.Context) error {
 	keys := exec.CommandContext(ctx, l.bin("auth"), "keys", "generate", "--dir", l.home.Dir)
-	keys.Env = environment(nil)
+	keys.Env = process.Environment(nil)
 	if out, err := keys.CombinedOutput(); err != nil {
 		return fmt.Errorf("auth keys generate: %w\n%s", err, out)
 	}
@@ -136,21 +137,26 @@ func (l *lab) startService(ctx context.Context, p program, settings map[string]s
 	for k, v := range settings {
 		p.env = append(p.env, "LILYPAD_"+k+"="+v)
 	}
-	started, err := l.start(ctx, p, func() bool { return answers(ctx, "http://"+ops+"/readyz") })
+	started, err := l.start(ctx, p, answers("http://"+ops+"/readyz"))
 	return service{server: started, ops: ops}, err
 }
 
-// answers reports whether url does, and with 200.
-func answers(ctx context.Context, url string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false
-	}
+// answers returns a check that url answers 200.
+func answers(url string) func(context.Context) error {
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s answers %s, want 200", url, resp.Status)
+		}
+		return nil
 	}
-	defer resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
 }

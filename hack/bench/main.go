@@ -144,7 +144,7 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 			return nil, fmt.Errorf("refresh: %w", err)
 		}
 	}
-	eager.Stop()
+	eager.Stop(syscall.SIGINT)
 	auth, err := l.startAuth(ctx, "auth", nil, false)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"text/template"
 
 	"lilypad.example/hack/internal/debian"
+	"lilypad.example/services/pkg/process"
 )
 
 //go:embed page.md
@@ -31,7 +32,7 @@ type machine struct {
 func describe(ctx context.Context) machine {
 	return machine{
 		Cores: runtime.NumCPU(), Model: fact("/proc/cpuinfo", "model name"), Memory: fact("/proc/meminfo", "MemTotal"), Kernel: kernel(),
-		Go: runtime.Version(), Postgres: version(ctx, filepath.Join(debian.PostgresBin(), "postgres"), "--version"),
+		Go: runtime.Version(), Postgres: version(ctx, filepath.Join(process.PostgresBin(), "postgres"), "--version"),
 		Redis: version(ctx, debian.Find("redis-server"), "--version"), Nginx: version(ctx, debian.Find("nginx"), "-v"),
 		HAProxy: version(ctx, debian.Find("haproxy"), "-v"), Wrk: version(ctx, debian.Find("wrk"), "-v"),
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"lilypad.example/hack/internal/debian"
-	"lilypad.example/hack/internal/process"
+	"lilypad.example/services/pkg/process"
 )
 
 // tick is the unit of CPU times in /proc: USER_HZ is 100 on every Linux (proc_pid_stat(5)).
@@ -32,11 +33,7 @@ type program struct {
 	pod           bool // it finds l.cluster around it
 }
 
-func (l *lab) start(ctx context.Context, p program, ready func() bool) (*server, error) {
-	log := l.file(p.name + ".log")
-	if p.mute {
-		log = os.DevNull
-	}
+func (l *lab) start(ctx context.Context, p program, ready func(context.Context) error) (*server, error) {
 	args := append([]string{p.path}, p.args...)
 	if p.pod {
 		args = append([]string{l.self, "pod", l.cluster.dir}, args...)
@@ -45,36 +42,40 @@ func (l *lab) start(ctx context.Context, p program, ready func() bool) (*server,
 	if p.pod {
 		alone(cmd.SysProcAttr)
 	}
-	cmd.Env = environment(p.env)
-	started, err := process.Start(ctx, p.name, cmd, log, ready)
-	return l.keep(started, p.address), err
+	cmd.Env = append(process.Environment(nil), p.env...)
+	log := l.file(p.name + ".log")
+	if p.mute {
+		log = os.DevNull
+	}
+	// A file, not a pipe: reading a pipe would take CPU time from what is measured.
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	s, err := l.run(ctx, p.name, p.address, cmd, ready)
+	if err != nil {
+		text, _ := os.ReadFile(log)
+		err = fmt.Errorf("%w\n%s", err, text)
+	}
+	return s, err
 }
 
-// startForeign starts a proxy of others, which runs as l.home.Who.
+// startForeign starts a proxy of others, which runs as the unprivileged user of l.home.
 func (l *lab) startForeign(ctx context.Context, name, address, program string, args []string) (*server, error) {
-	started, err := l.home.Start(ctx, name, debian.Find(program), args, func() bool { return answers(ctx, "http://"+address+"/") })
-	return l.keep(started, address), err
+	return l.run(ctx, name, address, l.home.Command(ctx, debian.Find(program), args...), answers("http://"+address+"/"))
 }
 
-// keep has p stopped at the end.
-func (l *lab) keep(p *process.Process, address string) *server {
-	if p == nil {
-		return nil
+// run starts a command, has it stopped at the end, and waits until it is ready.
+func (l *lab) run(ctx context.Context, name, address string, cmd *exec.Cmd, ready func(context.Context) error) (*server, error) {
+	started, err := process.Start(name, cmd)
+	if err != nil {
+		return nil, err
 	}
-	s := &server{Process: p, address: address}
+	s := &server{Process: started, address: address}
 	l.running = append(l.running, s)
-	return s
-}
-
-// environment is ours without settings of the product, which a shell may hold for another purpose, and with more.
-func environment(more []string) []string {
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "LILYPAD_") {
-			env = append(env, v)
-		}
-	}
-	return append(env, more...)
+	return s, process.Await(ctx, process.Patience, ready, started)
 }
 
 // cpu is what the whole process group has used so far.
@@ -167,7 +168,7 @@ func members(p *process.Process, f func(dir string, stat []string) error) error 
 		}
 	}
 	if !found {
-		return fmt.Errorf("%s has ended\n%s", p.Name, p.Words())
+		return fmt.Errorf("%s has ended\n%s", p.Name, p.Output.String())
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"lilypad.example/hack/internal/process"
+	"lilypad.example/services/pkg/process"
 )
 
 // connections is how many the load keeps open.
@@ -57,7 +57,7 @@ func (l *lab) startNginxProxy(ctx context.Context, upstream string) (*server, er
 }
 
 func (l *lab) startNginx(ctx context.Context, name, location, more string) (*server, error) {
-	dir, err := l.home.Room(name)
+	dir, err := l.home.Mkdir(name)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (l *lab) startNginx(ctx context.Context, name, location, more string) (*ser
 	text := fmt.Sprintf("daemon off; pid %s/pid; worker_processes %d; error_log stderr;\nevents { worker_connections 1024; }\n"+
 		"http {\n  access_log off; keepalive_requests 100000000;\n%s  %s\n  server { listen %s; %s\n  }\n}\n",
 		dir, runtime.NumCPU(), temp.String(), more, at, location)
-	if err := l.home.Write(conf, text); err != nil {
+	if err := l.home.WriteFile(conf, text); err != nil {
 		return nil, err
 	}
 	return l.startForeign(ctx, name, at, "nginx", []string{"-p", dir, "-e", "stderr", "-c", conf})
@@ -81,7 +81,7 @@ func (l *lab) startNginx(ctx context.Context, name, location, more string) (*ser
 
 // startHAProxy runs HAProxy doing what the sidecar does to a request's headers, and no more.
 func (l *lab) startHAProxy(ctx context.Context, upstream string) (*server, error) {
-	dir, err := l.home.Room("haproxy")
+	dir, err := l.home.Mkdir("haproxy")
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ listen app
   http-request set-header authorization "Bearer %s"
   server app %s
 `, runtime.NumCPU(), at, bearer, upstream)
-	if err := l.home.Write(conf, text); err != nil {
+	if err := l.home.WriteFile(conf, text); err != nil {
 		return nil, err
 	}
 	return l.startForeign(ctx, "haproxy", at, "haproxy", []string{"-db", "-f", conf})
@@ -116,7 +116,7 @@ func (l *lab) startHTTPUtil(ctx context.Context, upstream string) (*server, erro
 		return nil, err
 	}
 	return l.start(ctx, program{name: "httputil", address: at, path: l.self, args: []string{"httputil", at, upstream}},
-		func() bool { return answers(ctx, "http://"+at+"/") })
+		answers("http://"+at+"/"))
 }
 
 // version is the first line of what a program says of itself.

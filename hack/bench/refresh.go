@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -93,7 +94,7 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 		}
 	}
 	found.refresh(wholes, bares)
-	base.Stop()
+	base.Stop(syscall.SIGINT)
 	crowd, err := db.measure(ctx, sessions, "family bytes", found)
 	return errors.Join(err, db.forget(ctx, crowd))
 }

@@ -1,113 +1,92 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
-const (
-	startPatience = 90 * time.Second // until everything must answer
-	stopPatience  = 10 * time.Second // until a child that was asked to end is killed
-)
-
-// A group is the children that run together: when one ends, all do.
+// group is the programs that run together: when one ends, all do.
 type group struct {
 	log      io.Writer
 	mu       sync.Mutex // a log line is written whole
 	lastLine time.Time
-	children []*child
-	died     chan error
+	children []*process.Process
+	ended    chan *process.Process
 }
 
-type child struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-}
-
-// A spec is how a child is started.
+// spec is how a program is started.
 type spec struct {
 	name, path string
 	args, env  []string
 	ops        int // the port that says whether it is ready
 }
 
-func newGroup(log io.Writer) *group { return &group{log: log, died: make(chan error, 8)} }
+func newGroup(log io.Writer) *group { return &group{log: log, ended: make(chan *process.Process, 8)} }
 
-// start starts a child and copies what it logs, its name before each line.
-func (g *group) start(s spec) error {
-	out, in := io.Pipe()
-	cmd := exec.Command(s.path, s.args...) //nolint:noctx // stop ends it, in its turn
+// start starts a program and copies what it logs, its name before each line.
+func (g *group) start(ctx context.Context, s spec) error {
+	cmd := process.Command(context.WithoutCancel(ctx), s.path, s.args...) // stop ends it, in its turn
 	cmd.Env = s.env
-	cmd.Stdout, cmd.Stderr = in, in
-	cmd.SysProcAttr = ownGroup()
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", s.name, err)
+	out := &lines{group: g, name: s.name}
+	cmd.Stdout, cmd.Stderr = out, out
+	child, err := process.Start(s.name, cmd)
+	if err != nil {
+		return err
 	}
-	c := &child{cmd: cmd, ended: make(chan struct{})}
-	g.children = append(g.children, c)
-	copied := make(chan struct{})
+	g.children = append(g.children, child)
 	go func() {
-		defer close(copied)
-		g.copyLines(s.name, out)
-	}()
-	go func() {
-		err := cmd.Wait()
-		_ = in.Close()
-		<-copied
-		if err == nil {
-			err = errors.New("exit status 0")
-		}
-		g.died <- fmt.Errorf("%s ended (%w); its last lines are above, and all the rest ended with it", s.name, err)
-		close(c.ended)
+		<-child.Ended()
+		g.ended <- child
 	}()
 	return nil
 }
 
-func (g *group) copyLines(name string, from io.Reader) {
-	in := bufio.NewReader(from)
+// lines is the output of one program.
+type lines struct {
+	group *group
+	name  string
+	rest  []byte // a line whose end has not come
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.group.mu.Lock()
+	defer l.group.mu.Unlock()
+	l.rest = append(l.rest, p...)
 	for {
-		line, err := in.ReadString('\n')
-		if line != "" {
-			g.mu.Lock()
-			_, _ = fmt.Fprintf(g.log, "%-8s | %s", name, line)
-			g.lastLine = time.Now()
-			g.mu.Unlock()
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
 		}
-		if err != nil {
-			return
-		}
+		_, _ = fmt.Fprintf(l.group.log, "%-8s | %s\n", l.name, line)
+		l.rest, l.group.lastLine = rest, time.Now()
 	}
 }
 
-// await calls probe until it fails no more with errNotYet. It fails when a
-// child ends before that, when ctx does, or when it takes too long.
+// await calls probe until it fails no more with errNotYet. It fails when a program ends before that, when ctx does, or when
+// it takes too long.
 func (g *group) await(ctx context.Context, probe func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	for {
+	var failed error
+	err := process.Await(ctx, process.Patience, func(ctx context.Context) error {
 		err := probe(ctx)
-		if !errors.Is(err, errNotYet) {
+		if errors.Is(err, errNotYet) {
 			return err
 		}
-		select {
-		case err := <-g.died:
-			return err
-		case <-ctx.Done():
-			return fmt.Errorf("not everything answers after %v: %w", startPatience, err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+		failed = err
+		return nil
+	}, g.children...)
+	return errors.Join(err, failed)
 }
 
-// settle returns when the children have logged nothing for quiet, or when ctx
+// settle returns when the programs have logged nothing for quiet, or when ctx
 // ends or they go on for too long: what is written then comes after it all.
 func (g *group) settle(ctx context.Context) {
 	const quiet, patience = 200 * time.Millisecond, 2 * time.Second
@@ -132,25 +111,19 @@ func (g *group) settle(ctx context.Context) {
 	}
 }
 
-// wait returns when a child ends, with its fault, or when ctx does.
+// wait returns when a program ends, with the reason, or when ctx does.
 func (g *group) wait(ctx context.Context) error {
 	select {
-	case err := <-g.died:
-		return err
+	case child := <-g.ended:
+		return fmt.Errorf("%s ended (%w); its last lines are above", child.Name, child.Err())
 	case <-ctx.Done():
 		return nil
 	}
 }
 
-// stop ends the children, the last to start first, so that none misses what it depends on.
+// stop ends the programs, the last to start first, so that none misses what it depends on.
 func (g *group) stop() {
-	for _, c := range slices.Backward(g.children) {
-		_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGTERM)
-		select {
-		case <-c.ended:
-		case <-time.After(stopPatience):
-			_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
-			<-c.ended
-		}
+	for _, child := range slices.Backward(g.children) {
+		child.Stop(syscall.SIGTERM)
 	}
 }

@@ -25,7 +25,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,9 +47,6 @@ Flags:
 func main() { os.Exit(exitCode()) }
 
 func exitCode() int {
-	// The kernel ends a child when the thread that started it ends (see
-	// process_linux.go): start them all from the one that ends last.
-	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not ask
@@ -179,7 +175,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	defer children.stop()
 	commands := p.commands()
 	for _, c := range commands {
-		if err := children.start(c); err != nil {
+		if err := children.start(ctx, c); err != nil {
 			return err
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // A plan is where everything is, and so what each program is told.
@@ -41,7 +41,7 @@ const clientID = "standalone-sidecar"
 func (p plan) prepare(ctx context.Context) (user, error) {
 	guest := user{Email: "newt@lilypad.example", Name: "Newt", Password: rand.Text(), Roles: []string{"admin"}}
 	keys := exec.CommandContext(ctx, filepath.Join(p.programs, "auth"), "keys", "generate", "--dir", p.dir)
-	keys.Env = environment(nil)
+	keys.Env = process.Environment(nil)
 	if out, err := keys.CombinedOutput(); err != nil {
 		return guest, fmt.Errorf("auth keys generate: %w\n%s", err, out)
 	}
@@ -72,7 +72,7 @@ func (p plan) checkRoutes(ctx context.Context) error {
 		return nil
 	}
 	check := exec.CommandContext(ctx, filepath.Join(p.programs, "sidecar"), "check", p.routes)
-	check.Env = environment(nil)
+	check.Env = process.Environment(nil)
 	out, err := check.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ROUTES=%s is not a good policy file:\n%s", p.routes, bytes.TrimSpace(out))
@@ -152,17 +152,7 @@ func (p plan) command(name string, port, opsPort int, settings map[string]string
 	settings["LOG_FORMAT"] = "text"
 	settings["LOG_LEVEL"] = p.logLevel
 	settings["DRAIN"] = "2s"
-	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: environment(settings), ops: opsPort}
-}
-
-// environment is ours without settings of the product, which a shell may hold for another purpose, and with these.
-func environment(settings map[string]string) []string {
-	const prefix = "LILYPAD_"
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, prefix) })
-	for name, value := range settings {
-		env = append(env, prefix+name+"="+value)
-	}
-	return append(env, "GORACE=halt_on_error=1")
+	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: process.Environment(settings), ops: opsPort}
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

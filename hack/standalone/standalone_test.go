@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 func TestPortInUse(t *testing.T) {
@@ -98,13 +100,11 @@ func TestTheWelcomeWaitsForTheLogToSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log buffer
 		g := newGroup(&log)
-		out, in := io.Pipe()
-		go g.copyLines("auth", out)
 		go func() {
-			defer in.Close()
+			out := &lines{group: g, name: "auth"}
 			for range 3 {
 				<-time.After(100 * time.Millisecond)
-				_, _ = io.WriteString(in, "line\n")
+				_, _ = io.WriteString(out, "line\n")
 			}
 		}()
 		g.settle(t.Context())
@@ -149,15 +149,6 @@ func TestPortsDiffer(t *testing.T) {
 	}
 }
 
-func TestForeignSettingsDoNotReachThePrograms(t *testing.T) {
-	t.Setenv("LILYPAD_DATABASE_URL", "postgres://elsewhere")
-	for _, v := range environment(map[string]string{"STORE": "embedded"}) {
-		if strings.HasPrefix(v, "LILYPAD_") && v != "LILYPAD_STORE=embedded" {
-			t.Errorf("passed on: %s", v)
-		}
-	}
-}
-
 // buffer is a bytes.Buffer that several goroutines may use.
 type buffer struct {
 	mu sync.Mutex
@@ -177,7 +168,7 @@ func (b *buffer) String() string {
 }
 
 func shell(name, script string) spec {
-	return spec{name: name, path: "/bin/sh", args: []string{"-c", script}, env: environment(nil)}
+	return spec{name: name, path: "/bin/sh", args: []string{"-c", script}, env: process.Environment(nil)}
 }
 
 func TestWhenOneChildEndsAllDo(t *testing.T) {
@@ -187,7 +178,7 @@ func TestWhenOneChildEndsAllDo(t *testing.T) {
 		shell("lasting", "echo up; exec sleep 1000"),
 		shell("frail", "echo last words; exit 3"),
 	} {
-		if err := g.start(s); err != nil {
+		if err := g.start(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,8 +188,8 @@ func TestWhenOneChildEndsAllDo(t *testing.T) {
 	}
 	g.stop()
 	for _, c := range g.children {
-		if syscall.Kill(-c.cmd.Process.Pid, 0) == nil {
-			t.Errorf("%v still runs", c.cmd.Args)
+		if syscall.Kill(-c.PID, 0) == nil {
+			t.Errorf("%s still runs", c.Name)
 		}
 	}
 	if !strings.Contains(log.String(), "frail    | last words\n") {
@@ -208,7 +199,7 @@ func TestWhenOneChildEndsAllDo(t *testing.T) {
 
 func TestEndedByTheUserIsNoFault(t *testing.T) {
 	g := newGroup(&buffer{})
-	if err := g.start(shell("lasting", "exec sleep 1000")); err != nil {
+	if err := g.start(t.Context(), shell("lasting", "exec sleep 1000")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -24,8 +24,8 @@ import (
 	"time"
 
 	"lilypad.example/hack/internal/debian"
-	"lilypad.example/hack/internal/process"
 	"lilypad.example/hack/internal/stores"
+	"lilypad.example/services/pkg/process"
 )
 
 const usage = `usage: test [--root DIR] [--apps | --cluster] [PACKAGES]

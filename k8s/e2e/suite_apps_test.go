@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // TestApps puts the sidecar before apps that know nothing of it: the examples
@@ -71,13 +73,11 @@ func (s sources) ReadDir(name string) ([]fs.DirEntry, error) {
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "node_modules" || e.Name() == ".next" }), err
 }
 
-// command is one of the example's, which learns of the product where the auth service is.
+// command is a command in the folder of the example, which is told where the auth service is.
 func (e *example) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := process.Command(ctx, name, args...)
 	cmd.Dir = e.dir
 	cmd.Env = append(os.Environ(), "NEXT_TELEMETRY_DISABLED=1", "LILYPAD_AUTH_URL="+e.auth)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 20 * time.Second
 	return cmd
 }
 
@@ -94,52 +94,38 @@ func (e *example) run(t *testing.T, name string, args ...string) {
 // at address, whose port it is told. It runs until the test ends.
 func (e *example) start(t *testing.T, address string, args ...string) {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := e.command(ctx, "node", args...)
+	cmd := e.command(context.WithoutCancel(t.Context()), "node", args...)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd.Env = append(cmd.Env, "PORT="+port)
-	var log lockedBuffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
+	p, err := process.Start(strings.Join(args, " "), cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		stop()
-		<-ended
-		if t.Failed() {
-			t.Logf("%v says:\n%s", args, log.String())
-		}
+		p.Stop(syscall.SIGTERM)
+		showLog(t, p.Name, &p.Output)
 	})
-	patience := time.After(5 * time.Minute)
-	for {
+	err = process.Await(t.Context(), 5*time.Minute, func(ctx context.Context) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err == nil {
-			_ = conn.Close()
-			return
+		if err != nil {
+			return err
 		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("%v ended before it listened: %v", args, err)
-		case <-patience:
-			t.Fatalf("%v does not listen", args)
-		case <-time.After(50 * time.Millisecond):
-		}
+		return conn.Close()
+	}, p)
+	if err != nil {
+		t.Fatalf("%s does not listen: %v", p.Name, err)
 	}
 }
 
 // freeAddress is a loopback address where nobody listened a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := process.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }

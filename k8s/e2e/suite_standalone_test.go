@@ -2,15 +2,17 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
+	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // accessTTL is short, so that scenarios outlive access tokens within seconds.
@@ -52,33 +54,30 @@ type standalone struct{ lines <-chan string }
 // startStandalone starts it, until the test ends.
 func startStandalone(t *testing.T, program string, args ...string) standalone {
 	t.Helper()
-	cmd := exec.Command(program, append([]string{"--root", root(t), "--port", "0", "--access-ttl", accessTTL.String(), "--race"}, args...)...)
-	var log lockedBuffer
-	cmd.Stderr = &log
-	out, err := cmd.StdoutPipe()
+	cmd := process.Command(context.WithoutCancel(t.Context()), program,
+		append([]string{"--root", root(t), "--port", "0", "--access-ttl", accessTTL.String(), "--race"}, args...)...)
+	log := new(process.Log)
+	cmd.Stderr = log
+	out, in := io.Pipe()
+	cmd.Stdout = in
+	p, err := process.Start("standalone", cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var said sync.WaitGroup
 	lines := make(chan string, 16)
-	said.Go(func() {
+	go func() {
 		defer close(lines)
 		for scan := bufio.NewScanner(out); scan.Scan(); {
 			lines <- scan.Text()
 		}
-	})
+	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		said.Wait()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("standalone: %v", err)
+		p.Stop(syscall.SIGTERM)
+		_ = in.Close()
+		if code := p.ExitCode(); code != 0 {
+			t.Errorf("standalone ended with exit code %d, want 0", code)
 		}
-		if t.Failed() {
-			t.Logf("what the programs complained of, and their last lines:\n%s", digest(log.String()))
-		}
+		showLog(t, "standalone", log)
 	})
 	return standalone{lines}
 }
@@ -102,37 +101,18 @@ func (s standalone) says(t *testing.T, prefix string) string {
 	}
 }
 
-// digest is what a log says of faults, and its end.
-func digest(log string) string {
-	const most = 40
-	lines := strings.Split(log, "\n")
-	var kept []string
-	for i, line := range lines {
-		if i >= len(lines)-most || !strings.Contains(line, " level=INFO ") {
-			kept = append(kept, line)
-		}
+// showLog shows the problems in the log of a program if the test has failed, and writes all of it to a file.
+func showLog(t *testing.T, program string, log *process.Log) {
+	t.Helper()
+	if !t.Failed() {
+		return
 	}
-	return strings.Join(kept, "\n")
-}
-
-// lockedBuffer keeps the last of what is written to it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	const most = 1 << 20
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.b.Len() > most {
-		l.b.Reset()
+	file, err := os.CreateTemp("", "lilypad-e2e-*.log") //nolint:usetesting // it is read when the test is over
+	if err != nil {
+		t.Error(err)
+		return
 	}
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	defer file.Close()
+	_, _ = file.WriteString(log.String())
+	t.Logf("log of %s: %s; problems and last lines:\n%s", program, file.Name(), log.Problems())
 }

@@ -10,11 +10,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"lilypad.example/hack/internal/process"
+	"lilypad.example/services/pkg/process"
 )
 
 // A Need is something that must be there, and the Debian packages that bring it.
@@ -30,7 +29,7 @@ type Need struct {
 //nolint:gochecknoglobals // constants in all but the keyword
 var (
 	Redis    = Need{Packages: []string{"redis-server"}, Present: AnyOf("redis-server"), Service: "redis-server"}
-	Postgres = Need{Packages: []string{"postgresql"}, Present: func() bool { return PostgresBin() != "" }, Service: "postgresql"}
+	Postgres = Need{Packages: []string{"postgresql"}, Present: func() bool { return process.PostgresBin() != "" }, Service: "postgresql"}
 )
 
 // AnyOf is met by any of the named programs.
@@ -48,22 +47,6 @@ func Find(name string) string {
 		}
 	}
 	return ""
-}
-
-// PostgresBin is the folder of PostgreSQL's server programs, or "". Debian
-// keeps it out of PATH, a folder for each version.
-func PostgresBin() string {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			return filepath.Dir(path)
-		}
-	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		return ""
-	}
-	slices.SortFunc(found, func(a, b string) int { return len(a) - len(b) + strings.Compare(a, b) })
-	return filepath.Dir(found[len(found)-1])
 }
 
 // Provide sees to it that every need is met: it installs what is missing where

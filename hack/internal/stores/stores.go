@@ -10,10 +10,11 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"lilypad.example/hack/internal/debian"
-	"lilypad.example/hack/internal/process"
+	"lilypad.example/services/pkg/process"
 )
 
 // Stores are the two servers of one run.
@@ -39,24 +40,23 @@ func Start(ctx context.Context, home *process.Home, postgresSettings ...string) 
 func (s *Stores) Stop() {
 	for _, server := range []*process.Process{s.Postgres, s.Redis} {
 		if server != nil {
-			server.Stop()
+			server.Stop(syscall.SIGINT) // to PostgreSQL, SIGTERM means when the last client has left
 		}
 	}
 }
 
 func (s *Stores) startPostgres(ctx context.Context, home *process.Home, settings []string) error {
-	bin := debian.PostgresBin()
-	dir, err := home.Room("postgres")
+	bin := process.PostgresBin()
+	dir, err := home.Mkdir("postgres")
 	if err != nil {
 		return err
 	}
 	password, secret, data := rand.Text(), filepath.Join(dir, "password"), filepath.Join(dir, "data")
-	if err := home.Write(secret, password); err != nil {
+	if err := home.WriteFile(secret, password); err != nil {
 		return err
 	}
-	initdb := home.Server(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres",
+	initdb := home.Command(ctx, filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres",
 		"-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync")
-	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
@@ -70,14 +70,16 @@ func (s *Stores) startPostgres(ctx context.Context, home *process.Home, settings
 		args = append(args, "-c", setting)
 	}
 	s.PostgresURL = "postgres://postgres:" + password + "@" + at + "/postgres?sslmode=disable"
-	s.Postgres, err = home.Start(ctx, "postgres-server", filepath.Join(bin, "postgres"), args, func() bool {
-		return process.Command(ctx, filepath.Join(bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port).Run() == nil
-	})
-	return err
+	if s.Postgres, err = process.Start("postgres", home.Command(ctx, filepath.Join(bin, "postgres"), args...)); err != nil {
+		return err
+	}
+	return process.Await(ctx, process.Patience, func(ctx context.Context) error {
+		return process.Command(ctx, filepath.Join(bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port).Run()
+	}, s.Postgres)
 }
 
 func (s *Stores) startRedis(ctx context.Context, home *process.Home) error {
-	dir, err := home.Room("redis")
+	dir, err := home.Mkdir("redis")
 	if err != nil {
 		return err
 	}
@@ -89,25 +91,29 @@ func (s *Stores) startRedis(ctx context.Context, home *process.Home) error {
 	password, conf := rand.Text(), filepath.Join(dir, "redis.conf") // a file: arguments are visible to everybody
 	settings := "bind 127.0.0.1\nport " + port + "\nrequirepass " + password +
 		"\nsave \"\"\nappendonly no\nmaxmemory-policy noeviction\ndir " + dir + "\n"
-	if err := home.Write(conf, settings); err != nil {
+	if err := home.WriteFile(conf, settings); err != nil {
 		return err
 	}
 	s.RedisURL = "redis://:" + password + "@" + at + "/0"
-	s.Redis, err = home.Start(ctx, "redis-server", debian.Find("redis-server"), []string{conf},
-		func() bool { return redisAnswers(ctx, at, password) })
-	return err
+	if s.Redis, err = process.Start("redis-server", home.Command(ctx, debian.Find("redis-server"), conf)); err != nil {
+		return err
+	}
+	return process.Await(ctx, process.Patience, func(ctx context.Context) error { return ping(ctx, at, password) }, s.Redis)
 }
 
-func redisAnswers(ctx context.Context, at, password string) bool {
+func ping(ctx context.Context, at, password string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
 	if err != nil {
-		return false
+		return err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(conn, "AUTH %s\r\nPING\r\n", password)
 	in := bufio.NewReader(conn)
 	_, _ = in.ReadString('\n')
-	answer, _ := in.ReadString('\n')
-	return strings.HasPrefix(answer, "+PONG")
+	answer, err := in.ReadString('\n')
+	if err == nil && !strings.HasPrefix(answer, "+PONG") {
+		err = fmt.Errorf("redis answers PING with %q", answer)
+	}
+	return err
 }

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 const (
@@ -33,7 +35,7 @@ const (
 func (w *world) writeFiles(programs string) {
 	w.t.Helper()
 	keys := exec.CommandContext(w.t.Context(), filepath.Join(programs, "auth"), "keys", "generate", "--dir", w.dir)
-	keys.Env = environment(nil)
+	keys.Env = process.Environment(nil)
 	if out, err := keys.CombinedOutput(); err != nil {
 		w.t.Fatalf("auth keys generate: %v\n%s", err, out)
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // TestKeysRotateUnderLoad changes the signing key and the ring key by their
@@ -54,7 +56,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	}
 	select {
 	case <-fetched: // verifiers look once a minute
-	case <-time.After(patience):
+	case <-time.After(process.Patience):
 		t.Fatal("the API does not look at the keys")
 	}
 
@@ -113,7 +115,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 func (w *world) makeKeys(folder string) (signing, ring string) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), w.auth[0].path, "keys", "generate", "--dir", w.file(folder))
-	cmd.Env = environment(nil)
+	cmd.Env = process.Environment(nil)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.t.Fatalf("auth keys generate: %v\n%s", err, out)
 	}

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // TestKilledAtAnyMoment kills sidecars, auth services and now and then
@@ -112,7 +114,7 @@ func (w *world) nextVictim(refreshes <-chan refresh, chance *rand.Rand) (refresh
 		var r refresh
 		select {
 		case r = <-refreshes:
-		case <-time.After(patience):
+		case <-time.After(process.Patience):
 			return r, nil
 		}
 		candidates := []*program{r.sidecar, r.auth}

@@ -229,11 +229,8 @@ func TestAuthServiceAway(t *testing.T) {
 	}
 	crowd.awaitLater(t, w)
 	for _, p := range w.sidecars {
-		_, ended := p.process()
-		select {
-		case <-ended:
-			t.Errorf("%s has ended", p.name)
-		default:
+		if err := p.run.Load().Err(); err != nil {
+			t.Errorf("%s ended (%v), want it to run", p.name, err)
 		}
 	}
 	for _, p := range w.auth {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -17,13 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
-
-// patience bounds every wait for something that must come; a busy machine is slow.
-const patience = 90 * time.Second
-
-// again is the pause between two looks at a condition.
-const again = 20 * time.Millisecond
 
 // compile builds the four programs with the race detector, once for all tests,
 // and returns the folder they are in.
@@ -48,99 +43,61 @@ type program struct {
 	env     []string
 	address string                      // where it serves
 	ops     string                      // its operations port, or ""
-	ready   func(context.Context) error // nil: it wants traffic
+	ready   func(context.Context) error // nil: wantsTraffic
 
 	// leaving: visitors choose another one, as an ingress does with a pod that is to end.
 	leaving atomic.Bool
 	// dying is held by who kills it, until it is back.
 	dying sync.Mutex
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when the process has ended
-	log   tail
+	log process.Log                     // of all its processes
+	run atomic.Pointer[process.Process] // the one that was started last; nil before
 }
 
 // start starts the process and returns at once.
 func (p *program) start() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	cmd := exec.Command(p.path, p.args...)
+	cmd := process.Command(context.Background(), p.path, p.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, &p.log, &p.log
-	cmd.SysProcAttr = endWithUs()
-	if err := cmd.Start(); err != nil {
-		panic(fmt.Sprintf("start %s: %v", p.name, err)) // it was compiled, or found on PATH, a moment ago
+	run, err := process.Start(p.name, cmd)
+	if err != nil {
+		panic(err) // it was compiled, or found on PATH, a moment ago
 	}
-	ended := make(chan struct{})
-	p.cmd, p.ended = cmd, ended
+	p.run.Store(run)
 	go func() {
-		defer close(ended)
-		_ = cmd.Wait()
 		// 1 is a program that says what it lacks; 2 is a panic, 66 a data race.
-		if code := cmd.ProcessState.ExitCode(); code > 1 {
-			p.t.Errorf("%s ended with status %d:\n%s", p.name, code, p.log.complaints())
+		if code := run.ExitCode(); code > 1 {
+			p.t.Errorf("%s ended with exit code %d:\n%s", p.name, code, p.log.Problems())
 		}
 	}()
 }
 
-// process is the one that was started last.
-func (p *program) process() (*exec.Cmd, chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.cmd, p.ended
-}
-
-// kill ends the process as a crash does: SIGKILL. It returns when it is gone.
-func (p *program) kill() {
-	cmd, ended := p.process()
-	_ = cmd.Process.Kill()
-	<-ended
-}
+// kill ends the process as a crash does, and returns when it is gone.
+func (p *program) kill() { p.run.Load().Stop(syscall.SIGKILL) }
 
 // stop asks the process to end, as the kubelet does, and returns when it has.
 func (p *program) stop() {
 	p.t.Helper()
-	cmd, ended := p.process()
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		_ = cmd.Process.Kill()
-		<-ended
-	}
-	if code := cmd.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("%s was asked to end and ended with status %d:\n%s", p.name, code, p.log.complaints())
+	run := p.run.Load()
+	run.Stop(syscall.SIGTERM)
+	if code := run.ExitCode(); code != 0 {
+		p.t.Errorf("%s ended with exit code %d after SIGTERM, want 0:\n%s", p.name, code, p.log.Problems())
 	}
 }
 
-// awaitReady returns when the program wants traffic; it must not end before.
+// awaitReady returns when the program is ready; it must not end before.
 func (p *program) awaitReady() {
 	p.t.Helper()
-	_, ended := p.process()
-	await(p.t, p.name+" to be ready", func(ctx context.Context) error {
-		select {
-		case <-ended:
-			p.t.Fatalf("%s ended before it was ready:\n%s", p.name, p.log.complaints())
-		default:
-		}
-		return p.ready(ctx)
-	})
+	if err := process.Await(p.t.Context(), process.Patience, p.ready, p.run.Load()); err != nil {
+		p.t.Fatalf("%s is not ready: %v\n%s", p.name, err, p.log.Problems())
+	}
 }
 
-// revive starts a program that has ended, and returns when it wants traffic.
-// It must wait for what it lacks, and not end.
+// revive starts a program that has ended, and returns when it is ready. It must wait for what it lacks, and not end.
 func (p *program) revive() {
 	p.t.Helper()
 	p.start()
-	_, ended := p.process()
-	err := eventually(p.t.Context(), p.ready)
-	select {
-	case <-ended:
-		p.t.Errorf("%s ended and did not wait:\n%s", p.name, p.log.complaints())
-	default:
-		if err != nil {
-			p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.complaints())
-		}
+	if err := process.Await(p.t.Context(), process.Patience, p.ready, p.run.Load()); err != nil {
+		p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.Problems())
 	}
 }
 
@@ -202,80 +159,12 @@ var direct = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// await returns when ready has no complaint any more. It is for the test's own goroutine.
+// await returns when ready returns nil. It is for the test's own goroutine.
 func await(t *testing.T, what string, ready func(context.Context) error) {
 	t.Helper()
-	if err := eventually(t.Context(), ready); err != nil {
-		t.Fatalf("waited in vain for %s: %v", what, err)
+	if err := process.Await(t.Context(), process.Patience, ready); err != nil {
+		t.Fatalf("waited %v for %s: %v", process.Patience, what, err)
 	}
-}
-
-// eventually returns nil when ready does, and its last complaint after patience.
-func eventually(ctx context.Context, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := ready(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(again):
-		}
-	}
-}
-
-// environment is ours without settings of the product, and with these.
-func environment(settings map[string]string) []string {
-	const prefix = "LILYPAD_"
-	var env []string
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, prefix) {
-			env = append(env, v)
-		}
-	}
-	for name, value := range settings {
-		env = append(env, prefix+name+"="+value)
-	}
-	return append(env, "GORACE=halt_on_error=1")
-}
-
-// tail keeps the last of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (l *tail) Write(p []byte) (int, error) {
-	const most = 1 << 20
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text = append(l.text, p...)
-	if extra := len(l.text) - most; extra > 0 {
-		l.text = l.text[extra:]
-	}
-	return len(p), nil
-}
-
-func (l *tail) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return string(l.text)
-}
-
-// complaints are the lines of faults and warnings, and the last few.
-func (l *tail) complaints() string {
-	const most = 10
-	lines := strings.SplitAfter(l.String(), "\n")
-	var kept strings.Builder
-	for i, line := range lines {
-		if i >= len(lines)-most || !strings.Contains(line, " level=INFO ") {
-			kept.WriteString(line)
-		}
-	}
-	return kept.String()
 }
 
 // redisAnswers speaks to a Redis at an address.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // TestAnEndIsHeardEverywhere ends a session in each of the ways there are.
@@ -44,7 +46,7 @@ func TestAnEndIsHeardEverywhere(t *testing.T) {
 		}},
 		{"disabled user", func(victim, _ *visitor) {
 			cmd := exec.CommandContext(t.Context(), w.auth[0].path, "user", "disable", victim.email)
-			cmd.Env = environment(map[string]string{"DATABASE_URL": w.database})
+			cmd.Env = process.Environment(map[string]string{"DATABASE_URL": w.database})
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("auth user disable: %v\n%s", err, out)
 			}
@@ -83,7 +85,7 @@ func TestAnEndIsHeardEverywhere(t *testing.T) {
 			})
 			select {
 			case <-theirs[i]:
-			case <-time.After(patience):
+			case <-time.After(process.Patience):
 				t.Errorf("%s: the stream goes on", where)
 			}
 		})
@@ -101,7 +103,7 @@ func TestAnEndIsHeardEverywhere(t *testing.T) {
 
 // awaitRefusal returns when ask is answered 401.
 func (w *world) awaitRefusal(what string, ask func(context.Context) (int, error)) {
-	err := eventually(w.t.Context(), func(ctx context.Context) error {
+	err := process.Await(w.t.Context(), process.Patience, func(ctx context.Context) error {
 		status, err := ask(ctx)
 		if err == nil && status != http.StatusUnauthorized {
 			err = fmt.Errorf("status %d", status)

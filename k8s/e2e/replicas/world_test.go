@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // replicas is how many auth services and how many sidecars there are.
@@ -126,7 +128,7 @@ func (w *world) environment(p *program, sets ...map[string]string) []string {
 	for _, set := range sets {
 		maps.Copy(all, set)
 	}
-	return environment(all)
+	return process.Environment(all)
 }
 
 // host is a loopback address that nobody else has.
@@ -153,12 +155,12 @@ func (w *world) program(name, path string) *program {
 // endWithTest kills p when the test has ended, and shows the last lines of its log when that failed.
 func (w *world) endWithTest(p *program) {
 	w.t.Cleanup(func() {
-		if cmd, _ := p.process(); cmd == nil {
+		if p.run.Load() == nil {
 			return
 		}
 		p.kill()
 		if w.t.Failed() {
-			w.t.Logf("what %s complained of, and its last lines:\n%s", p.name, p.log.complaints())
+			w.t.Logf("problems and last lines of %s:\n%s", p.name, p.log.Problems())
 		}
 	})
 }
@@ -202,7 +204,7 @@ func (w *world) openPostgres() {
 // count asks the database, past the door.
 func (w *world) count(query string) int {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), process.Patience)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, w.database)
 	if err != nil {
@@ -219,7 +221,7 @@ func (w *world) count(query string) int {
 // execute runs a statement on the server at url.
 func execute(t *testing.T, url, statement string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), process.Patience)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

@@ -54,24 +54,24 @@ func URL(t testing.TB, migrate Migrate) string {
 	t.Helper()
 	server := serverURL(t)
 	ctx := context.Background()
-	p, err := ofServer(ctx, server)
+	c, err := claimOn(ctx, server)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	template, err := p.template(ctx, migrate)
+	template, err := c.template(ctx, migrate)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	name := p.newName()
-	if err := p.create(ctx, name, template); err != nil {
+	name := c.newName()
+	if err := c.create(ctx, name, template); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := p.drop(context.Background(), name); err != nil {
+		if err := c.drop(context.Background(), name); err != nil {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
-	return p.urlOf(name)
+	return c.urlOf(name)
 }
 
 func serverURL(t testing.TB) string {
@@ -83,8 +83,8 @@ func serverURL(t testing.TB) string {
 	return server
 }
 
-// process is what one test binary holds on one server.
-type process struct {
+// claim is what one test binary holds on one server.
+type claim struct {
 	server *url.URL
 	owner  string    // part of the name of every database this process makes
 	alive  *pgx.Conn // its advisory lock says that the process still runs; the kernel closes it when the process ends
@@ -103,25 +103,25 @@ type template struct {
 //
 //nolint:gochecknoglobals // a process-wide cache, and the testing package offers no other place for one
 var (
-	processesMu sync.Mutex
-	processes   = map[string]*process{}
+	claimsMu sync.Mutex
+	claims   = map[string]*claim{}
 )
 
-func ofServer(ctx context.Context, server string) (*process, error) {
-	processesMu.Lock()
-	defer processesMu.Unlock()
-	if p, ok := processes[server]; ok {
-		return p, nil
+func claimOn(ctx context.Context, server string) (*claim, error) {
+	claimsMu.Lock()
+	defer claimsMu.Unlock()
+	if c, ok := claims[server]; ok {
+		return c, nil
 	}
-	p, err := newProcess(ctx, server)
+	c, err := newClaim(ctx, server)
 	if err != nil {
 		return nil, err
 	}
-	processes[server] = p
-	return p, nil
+	claims[server] = c
+	return c, nil
 }
 
-func newProcess(ctx context.Context, server string) (*process, error) {
+func newClaim(ctx context.Context, server string) (*claim, error) {
 	u, err := url.Parse(server)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return nil, fmt.Errorf("%s is not a postgres:// URL", Env) // the value may hold a password
@@ -134,19 +134,19 @@ func newProcess(ctx context.Context, server string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", Env, err)
 	}
-	p := &process{server: u, owner: randomHex(), alive: conn, templates: map[string]*template{}}
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockOf(p.owner)); err != nil {
+	c := &claim{server: u, owner: randomHex(), alive: conn, templates: map[string]*template{}}
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockOf(c.owner)); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	if err := p.sweep(ctx); err != nil {
+	if err := c.sweep(ctx); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
-	return p, nil
+	return c, nil
 }
 
 // sweep drops the databases of processes whose advisory lock is free, that is, that have ended.
-func (p *process) sweep(ctx context.Context) error {
-	rows, err := p.alive.Query(ctx, "SELECT datname FROM pg_database WHERE datname LIKE $1", namePrefix+"%")
+func (c *claim) sweep(ctx context.Context) error {
+	rows, err := c.alive.Query(ctx, "SELECT datname FROM pg_database WHERE datname LIKE $1", namePrefix+"%")
 	if err != nil {
 		return err
 	}
@@ -156,19 +156,19 @@ func (p *process) sweep(ctx context.Context) error {
 	}
 	for _, name := range names {
 		owner, _, _ := strings.Cut(strings.TrimPrefix(name, namePrefix), "_")
-		if owner == p.owner {
+		if owner == c.owner {
 			continue
 		}
 		var ended bool
-		if err := p.alive.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockOf(owner)).Scan(&ended); err != nil {
+		if err := c.alive.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockOf(owner)).Scan(&ended); err != nil {
 			return err
 		}
 		if !ended {
 			continue
 		}
 		// Two sweepers cannot be here for one owner, since the lock is held until the database is gone.
-		_, dropErr := p.alive.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
-		if _, err := p.alive.Exec(ctx, "SELECT pg_advisory_unlock($1)", lockOf(owner)); err != nil {
+		_, dropErr := c.alive.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+		if _, err := c.alive.Exec(ctx, "SELECT pg_advisory_unlock($1)", lockOf(owner)); err != nil {
 			return err
 		}
 		if dropErr != nil {
@@ -179,44 +179,44 @@ func (p *process) sweep(ctx context.Context) error {
 }
 
 // template returns the name of the database that migrate has prepared, and makes it at the first call.
-func (p *process) template(ctx context.Context, migrate Migrate) (string, error) {
+func (c *claim) template(ctx context.Context, migrate Migrate) (string, error) {
 	if migrate == nil {
 		return "template0", nil
 	}
 	key := runtime.FuncForPC(reflect.ValueOf(migrate).Pointer()).Name()
-	p.mu.Lock()
-	tpl, ok := p.templates[key]
+	c.mu.Lock()
+	tpl, ok := c.templates[key]
 	if !ok {
-		tpl = &template{name: p.newName()}
-		p.templates[key] = tpl
+		tpl = &template{name: c.newName()}
+		c.templates[key] = tpl
 	}
-	p.mu.Unlock()
+	c.mu.Unlock()
 	tpl.once.Do(func() {
-		if tpl.err = p.create(ctx, tpl.name, "template0"); tpl.err != nil {
+		if tpl.err = c.create(ctx, tpl.name, "template0"); tpl.err != nil {
 			return
 		}
-		if err := migrate(ctx, p.urlOf(tpl.name)); err != nil {
+		if err := migrate(ctx, c.urlOf(tpl.name)); err != nil {
 			tpl.err = fmt.Errorf("migrate the template: %w", err)
 		}
 	})
 	return tpl.name, tpl.err
 }
 
-func (p *process) create(ctx context.Context, name, template string) error {
-	return p.exec(ctx, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s",
+func (c *claim) create(ctx context.Context, name, template string) error {
+	return c.exec(ctx, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s",
 		pgx.Identifier{name}.Sanitize(), pgx.Identifier{template}.Sanitize()))
 }
 
-func (p *process) drop(ctx context.Context, name string) error {
-	return p.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+func (c *claim) drop(ctx context.Context, name string) error {
+	return c.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 }
 
 // exec runs one statement on a connection of its own: parallel tests must not wait for each other, and neither statement may
 // run inside a transaction.
-func (p *process) exec(ctx context.Context, sql string) error {
+func (c *claim) exec(ctx context.Context, sql string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, p.server.String())
+	conn, err := pgx.Connect(ctx, c.server.String())
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", Env, err)
 	}
@@ -227,10 +227,10 @@ func (p *process) exec(ctx context.Context, sql string) error {
 	return nil
 }
 
-func (p *process) newName() string { return namePrefix + p.owner + "_" + randomHex() }
+func (c *claim) newName() string { return namePrefix + c.owner + "_" + randomHex() }
 
-func (p *process) urlOf(name string) string {
-	u := *p.server
+func (c *claim) urlOf(name string) string {
+	u := *c.server
 	u.Path = "/" + name
 	return u.String()
 }

@@ -82,7 +82,7 @@ func TestTheDatabaseIsDroppedWithItsTest(t *testing.T) {
 func TestSweepDropsWhatEndedProcessesLeftAndNothingElse(t *testing.T) {
 	ctx := t.Context()
 	server := serverURL(t)
-	dead, err := newProcess(ctx, server)
+	dead, err := newClaim(ctx, server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestSweepDropsWhatEndedProcessesLeftAndNothingElse(t *testing.T) {
 	}
 	// The server notices the closed connection by itself a moment later, so the sweep is repeated until it does.
 	for exists(t, orphan) && ctx.Err() == nil {
-		sweeper, err := newProcess(ctx, server)
+		sweeper, err := newClaim(ctx, server)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestSweepDropsWhatEndedProcessesLeftAndNothingElse(t *testing.T) {
 
 func exists(t *testing.T, name string) bool {
 	t.Helper()
-	p, err := ofServer(t.Context(), serverURL(t))
+	p, err := claimOn(t.Context(), serverURL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestMissingServerFailsAndNeverSkips(t *testing.T) {
 }
 
 func TestFaultyURLIsNotQuoted(t *testing.T) {
-	if _, err := newProcess(t.Context(), "root:hunter2@localhost"); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := newClaim(t.Context(), "root:hunter2@localhost"); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Fatalf("error %v", err)
 	}
 }

@@ -1,25 +1,19 @@
 package pgtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"lilypad.example/services/pkg/process"
 	"lilypad.example/services/pkg/tlstest"
 )
 
@@ -27,25 +21,15 @@ import (
 // takes ports of outgoing connections from.
 const serverPort = "7032"
 
-// startTimeout bounds whatever a server has to do; it is generous because test machines are busy.
-const startTimeout = 60 * time.Second
-
-// watchdog runs a server ($@) as a child and ends it at once when standard input does, as it does with the test binary however
-// that ends.
-const watchdog = `"$@" </dev/null & server=$!; cat >/dev/null; kill -QUIT $server 2>/dev/null; wait $server`
-
-// A Server is a private PostgreSQL server, for what one database of the common server cannot show: that it ends, and that another
-// takes over. Its methods are for the goroutine of the test that started it.
+// Server is a private PostgreSQL server, for what one database of the common server cannot show: that a server ends, and that
+// another takes over. Its methods are for the goroutine of the test that started it.
 type Server struct {
 	bin  string
-	dir  string
+	home *process.Home
 	data string
 	host string
-	who  *syscall.Credential // nil: ourselves
-	args []string            // of TLS
-
-	stdin io.Closer
-	cmd   *exec.Cmd
+	args []string         // for TLS
+	run  *process.Process // nil: stopped
 }
 
 // StartServer starts an empty server that is ready to have standbys, and ends it with the test.
@@ -58,7 +42,7 @@ func StartServer(t testing.TB) *Server {
 
 func (s *Server) init(t testing.TB) {
 	t.Helper()
-	s.run(t, "initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	s.runProgram(t, "initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	s.Start(t)
 }
 
@@ -66,9 +50,10 @@ func (s *Server) init(t testing.TB) {
 func StartServerTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	t.Helper()
 	s := newServer(t)
-	cert, key := ca.Issue(t, s.dir, append(another, s.host)[0])
-	s.give(t, cert)
-	s.give(t, key)
+	cert, key := ca.Issue(t, s.home.Dir, append(another, s.host)[0])
+	if err := errors.Join(s.home.Chown(cert), s.home.Chown(key)); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
 	s.args = []string{"-c", "ssl=on", "-c", "ssl_cert_file=" + cert, "-c", "ssl_key_file=" + key}
 	s.init(t)
 	return s
@@ -78,7 +63,7 @@ func StartServerTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	standby := newServer(t)
-	standby.run(t, "pg_basebackup", "-D", standby.data, "-d", s.URL(), "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
+	standby.runProgram(t, "pg_basebackup", "-D", standby.data, "-d", s.URL(), "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
 	standby.Start(t)
 	return standby
 }
@@ -99,7 +84,7 @@ func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 	var done bool
-	s.query(t, &done, "SELECT pg_promote(true, $1)", int(startTimeout.Seconds()))
+	s.query(t, &done, "SELECT pg_promote(true, $1)", int(process.Patience.Seconds()))
 	if !done {
 		t.Fatal("pgtest: the standby was not promoted")
 	}
@@ -118,14 +103,12 @@ func (s *Server) Demote(t testing.TB) {
 	})
 }
 
-// Stop ends the server as a crash does.
+// Stop ends the server at once, without a checkpoint: what it committed is recovered at the next Start.
 func (s *Server) Stop() {
-	if s.cmd == nil {
-		return
+	if s.run != nil {
+		s.run.Stop(syscall.SIGQUIT)
+		s.run = nil
 	}
-	_ = s.stdin.Close()
-	_ = s.cmd.Wait()
-	s.cmd = nil
 }
 
 // URL is the server's address for a superuser.
@@ -139,102 +122,58 @@ func (s *Server) Addr() string { return net.JoinHostPort(s.host, serverPort) }
 
 func newServer(t testing.TB) *Server {
 	t.Helper()
-	bin, err1 := serverPrograms()
-	who, err2 := unprivileged()
-	dir, err3 := os.MkdirTemp("", "postgres")
-	if err := errors.Join(err1, err2, err3); err != nil {
+	bin := process.PostgresBin()
+	if bin == "" {
+		t.Fatal("pgtest: there are no PostgreSQL server programs: run `make test`, which installs them")
+	}
+	home, err := process.OpenHome("postgres")
+	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	s := &Server{
-		bin: bin, dir: dir, data: filepath.Join(dir, "data"), who: who,
+		bin: bin, home: home,
 		host: fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)), //nolint:gosec // not a secret
 	}
 	t.Cleanup(func() {
 		s.Stop()
-		_ = os.RemoveAll(dir)
+		_ = home.Close()
 	})
-	s.give(t, dir)
-	return s
-}
-
-// give hands a file to whom the server runs as.
-func (s *Server) give(t testing.TB, path string) {
-	t.Helper()
-	if s.who == nil {
-		return
-	}
-	if err := os.Chown(path, int(s.who.Uid), int(s.who.Gid)); err != nil {
+	if s.data, err = home.Mkdir("data"); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-}
-
-// serverPrograms is the folder of initdb and postgres. Debian keeps it out of PATH, a folder for each version.
-func serverPrograms() (string, error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			return filepath.Dir(path), nil
-		}
-	}
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil || len(found) == 0 {
-		return "", errors.New("there are no PostgreSQL server programs: run `make test`, which installs them")
-	}
-	return filepath.Dir(found[len(found)-1]), nil
-}
-
-// unprivileged is who runs the servers when we are root, which PostgreSQL refuses to be.
-func unprivileged() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // nobody else is the answer
-	}
-	who, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, err
-	}
-	uid, err1 := strconv.ParseUint(who.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(who.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
+	return s
 }
 
 // Start starts a stopped server, with all that it had committed, at the same URL.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	args := append([]string{
-		"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data, "-p", serverPort,
-		"-c", "listen_addresses=" + s.host, "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "wal_level=replica",
+		"-D", s.data, "-p", serverPort, "-c", "listen_addresses=" + s.host, "-c", "unix_socket_directories=",
+		"-c", "fsync=off", "-c", "wal_level=replica",
 	}, s.args...)
-	cmd := s.command(context.Background(), "sh", args...)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	stdin, err := cmd.StdinPipe()
+	run, err := process.Start("postgres", s.home.Command(context.Background(), filepath.Join(s.bin, "postgres"), args...))
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	s.cmd, s.stdin = cmd, stdin
-	s.await(t, "answer", func() bool {
-		conn, err := pgx.Connect(t.Context(), s.URL())
+	s.run = run
+	err = process.Await(t.Context(), process.Patience, func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, s.URL())
 		if err != nil {
-			return false
+			return err
 		}
-		return conn.Close(t.Context()) == nil
-	})
+		return conn.Close(ctx)
+	}, run)
+	if err != nil {
+		t.Fatalf("pgtest: the server does not answer: %v", err)
+	}
 }
 
-// run runs one of PostgreSQL's programs to its end.
-func (s *Server) run(t testing.TB, program string, args ...string) {
+// runProgram runs one of PostgreSQL's programs to its end.
+func (s *Server) runProgram(t testing.TB, program string, args ...string) {
 	t.Helper()
-	if out, err := s.command(t.Context(), filepath.Join(s.bin, program), args...).CombinedOutput(); err != nil {
+	if out, err := s.home.Command(t.Context(), filepath.Join(s.bin, program), args...).CombinedOutput(); err != nil {
 		t.Fatalf("pgtest: %s: %v\n%s", program, err, out)
 	}
-}
-
-func (s *Server) command(ctx context.Context, path string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // a test starts programs that it found
-	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.who}
-	return cmd
 }
 
 func (s *Server) query(t testing.TB, to any, sql string, args ...any) {
@@ -264,15 +203,13 @@ func (s *Server) with(t testing.TB, use func(*pgx.Conn) error) {
 
 func (s *Server) await(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("pgtest: the server does not %s", what)
-		case <-again.C:
+	err := process.Await(t.Context(), process.Patience, func(context.Context) error {
+		if done() {
+			return nil
 		}
+		return fmt.Errorf("pgtest: the server does not %s", what)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -154,7 +154,7 @@ func (c *Cluster) LetItFailOver(t testing.TB) {
 func (c *Cluster) setTimeout(t testing.TB, millis string) {
 	t.Helper()
 	for i, client := range c.clients {
-		if c.nodes[i].cmd == nil {
+		if c.nodes[i].run == nil {
 			continue
 		}
 		if err := client.ConfigSet(t.Context(), "cluster-node-timeout", millis).Err(); err != nil {

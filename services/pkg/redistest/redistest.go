@@ -2,7 +2,7 @@
 //
 // A private server a test (found on PATH, listening on a socket file only, writing nothing to disk) starts in milliseconds and
 // is the only isolation that also covers FLUSHALL, scripts, configuration and outages: a Server can be stopped and started.
-// Nothing stays behind, even when the test binary is killed: the server hangs on a pipe that ends with it.
+// Nothing stays behind: on Linux the kernel ends the server when the test binary is killed.
 //
 // For what several servers do together there are StartTCP, Follow and Promote (a primary and its replica), StartSentinels and
 // StartCluster. Those listen on a loopback address of their own each (127.x.y.z, as Linux has them), so that no port is ever taken.
@@ -12,28 +12,22 @@ package redistest
 
 import (
 	"context"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // program is the server's name on PATH.
 const program = "redis-server"
-
-// startTimeout bounds the wait for a server's first answer; it is generous because test machines are busy.
-const startTimeout = 20 * time.Second
-
-// watchdog runs redis-server ($@) as a child and ends it when standard input does, as it does with the test binary however that
-// ends. The exit status of the script is of no interest. The server must not inherit standard input, or the pipe would not close.
-const watchdog = `"$@" </dev/null & server=$!; cat >/dev/null; kill -KILL $server 2>/dev/null; wait $server`
 
 // New returns a client of a private redis-server with Redis's default settings, and ends both with the test.
 func New(t testing.TB) *redis.Client {
@@ -52,13 +46,12 @@ func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 
 // Server is a private redis-server. Its methods are for the goroutine of the test that started it.
 type Server struct {
-	dir   string
-	path  string
-	ip    string    // its own loopback address, "" for a socket file only
-	args  []string  // behind those that every server gets
-	conf  []string  // lines of a configuration file, for Sentinel, which needs one
-	stdin io.Closer // closing it ends the server
-	cmd   *exec.Cmd
+	dir  string
+	path string
+	ip   string           // its own loopback address, "" for a socket file only
+	args []string         // behind those that every server gets
+	conf []string         // lines of a configuration file, for Sentinel, which needs one
+	run  *process.Process // nil: stopped
 }
 
 // Start starts a private redis-server and stops it when the test ends. The arguments are appended to the command line, for
@@ -108,74 +101,55 @@ func (s *Server) Client(t testing.TB) *redis.Client {
 
 // Stop kills the server, as a crash does: nothing it held is kept. Clients stay valid and find it again after Start.
 func (s *Server) Stop() {
-	if s.cmd == nil {
+	if s.run == nil {
 		return
 	}
-	_ = s.stdin.Close()
-	_ = s.cmd.Wait()
-	s.cmd = nil
+	s.run.Stop(syscall.SIGKILL)
+	s.run = nil
 	_ = os.Remove(s.socket())
 }
 
 // Start starts a stopped server, empty, at the same URL.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	if s.cmd != nil {
+	if s.run != nil {
 		t.Fatal("redistest: the server is running")
 	}
-	args := append([]string{"-c", watchdog, "sh", s.path}, s.commandLine(t)...)
-	cmd := exec.CommandContext(context.Background(), "sh", args...) //nolint:gosec // a test starts a server it found on PATH
-	stdin, err := cmd.StdinPipe()
+	run, err := process.Start(program, process.Command(context.Background(), s.path, s.commandLine(t)...))
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("redistest: %v", err)
-	}
-	s.cmd, s.stdin = cmd, stdin
-	if err := s.awaitAnswer(); err != nil {
-		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-		t.Fatalf("redistest: no answer: %v\n%s", err, log)
+	s.run = run
+	// A Redis without data to load answers as soon as it accepts a connection. A client would not do here: its pool pauses
+	// for long after a first failure.
+	err = process.Await(context.Background(), process.Patience, func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}, run)
+	if err != nil {
+		t.Fatalf("redistest: the server does not answer: %v", err)
 	}
 }
 
 // commandLine is what follows the program's name.
 func (s *Server) commandLine(t testing.TB) []string {
 	t.Helper()
-	log := filepath.Join(s.dir, "log")
 	if s.conf != nil {
-		lines := append([]string{"unixsocket " + s.socket(), "dir " + s.dir, "logfile " + log}, s.conf...)
+		lines := append([]string{"unixsocket " + s.socket(), "dir " + s.dir}, s.conf...)
 		file := filepath.Join(s.dir, "conf")
 		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			t.Fatalf("redistest: %v", err)
 		}
 		return []string{file, "--sentinel"}
 	}
-	args := []string{"--unixsocket", s.socket(), "--dir", s.dir, "--save", "", "--appendonly", "no", "--logfile", log}
+	args := []string{"--unixsocket", s.socket(), "--dir", s.dir, "--save", "", "--appendonly", "no"}
 	if s.ip == "" {
 		args = append(args, "--port", "0")
 	}
 	return append(args, s.args...)
-}
-
-// awaitAnswer waits until the server accepts a connection: a Redis without data to load answers from then on. It dials by
-// itself, because a client's pool pauses for long after a first failure.
-func (s *Server) awaitAnswer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-again.C:
-		}
-	}
 }
 
 func (s *Server) socket() string { return filepath.Join(s.dir, "s") }

@@ -9,17 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // port is that of every server with an address of its own; 10 000 more is the cluster bus. Both are below the range that
 // Linux takes ports of outgoing connections from.
 const port = 7007
-
-// takeover bounds the wait for what several servers agree on, which a busy machine makes slow.
-const takeover = 60 * time.Second
 
 // StartTCP starts a private redis-server that other servers can reach too: it listens on a loopback address of its own.
 func StartTCP(t testing.TB, args ...string) *Server {
@@ -103,22 +101,10 @@ func info(ctx context.Context, client *redis.Client, name string) (string, error
 	return "", errors.New("INFO has no " + name)
 }
 
-// await waits until ready has no complaint any more.
+// await waits until ready returns nil.
 func await(t testing.TB, what string, ready func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), takeover)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := ready(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("redistest: %s: %v", what, err)
-		case <-again.C:
-		}
+	if err := process.Await(t.Context(), process.Patience, ready); err != nil {
+		t.Fatalf("redistest: %s: %v", what, err)
 	}
 }

@@ -1,7 +1,0 @@
-//go:build unix && !linux
-
-package replicas
-
-import "syscall"
-
-func endWithUs() *syscall.SysProcAttr { return nil }
