@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -125,6 +126,7 @@ func (t *tally) finish(e event, p *packageRun) {
 	t.failed += len(failed)
 	for _, name := range failed {
 		t.faults = append(t.faults, strings.TrimSuffix(e.Package+"."+name, "."))
+		t.faults = append(t.faults, firstErrors(p.output[name])...)
 	}
 	t.print(e, p, passed, failed)
 }
@@ -173,6 +175,21 @@ func (t *tally) quote(lines []string) {
 			t.printf("      %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
+}
+
+// errorLine is the first line of what t.Error and its like print.
+var errorLine = regexp.MustCompile(`^ +\S+\.go:\d+: `)
+
+// firstErrors returns the first three errors of a test, one line each, so that the summary says what failed, whatever logs
+// the test printed after them.
+func firstErrors(output []string) []string {
+	var found []string
+	for _, line := range output {
+		if errorLine.MatchString(line) && len(found) < 3 {
+			found = append(found, "  "+strings.TrimSpace(line))
+		}
+	}
+	return found
 }
 
 // close prints the sum, the count alone on the last line.

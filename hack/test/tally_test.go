@@ -86,6 +86,19 @@ func TestTally(t *testing.T) {
 	}
 }
 
+func TestTheSummaryNamesTheErrorsOfAFailedTest(t *testing.T) {
+	var out strings.Builder
+	sum := newTally(&out, false)
+	_ = sum.read(strings.NewReader(lines(t, "run p A", "output p A     a_test.go:1: status 500, want 200",
+		"output p A     a_test.go:9: a long log", "output p A         GET / 200", "fail p A", "fail p")))
+	_ = sum.close()
+	_, summary, _ := strings.Cut(out.String(), "\nfailed:\n")
+	const want = "  p.A\n    a_test.go:1: status 500, want 200\n    a_test.go:9: a long log\n0 passed, 1 failed\n"
+	if summary != want {
+		t.Errorf("summary %q, want %q", summary, want)
+	}
+}
+
 func TestTallyShowsTheCompilersWords(t *testing.T) {
 	var out strings.Builder
 	sum := newTally(&out, false)
