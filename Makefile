@@ -52,7 +52,8 @@ lint: bin/golangci-lint ## Static checks and formatting, all modules
 	@hack/lint
 
 test-charts: bin/helm ## Render the charts: every container locked down, wrong values refused
-	@hack/test-charts
+	@$(call outside,test)
+	@exec bin/test --root . --charts
 
 format: bin/golangci-lint ## Rewrite the sources as `make lint` wants them
 	@hack/lint --fix

@@ -1,12 +1,10 @@
 // Command test is what `make test`, `make test-apps` and `make e2e` run.
 //
-// It installs what the tests need and the machine lacks, starts a private
-// PostgreSQL and a private Redis on free ports, runs vet and the tests of all
-// modules with the race detector, the browser tests among them, and ends and
-// removes whatever it started, however it ends itself. The last line it
-// prints is the count, alone: "N passed, N failed".
+// It installs missing programs, starts a private PostgreSQL and a private Redis, runs vet and the tests of all modules with
+// the race detector, and ends what it started. Its last line is the count: "N passed, N failed".
 //
-// It knows the tree's modules and nothing of what the tests test.
+// Neither `go test` nor gotestsum starts the two servers or ends them after an interrupt, spans modules outside the
+// workspace, or counts a skipped test as failed in CI. A script would need the same code and could not be tested.
 package main
 
 import (
@@ -28,18 +26,22 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-const usage = `usage: test [--root DIR] [--apps | --cluster] [PACKAGES]
+const usage = `usage: test [--root DIR] [--apps | --charts | --cluster] [PACKAGES]
 
-Without PACKAGES: vet and test everything that needs no cluster, in every
-module, the browser tests included. With PACKAGES (of the workspace, such as
-./services/auth/...): only those. With --apps: the example apps of docs/guides
-behind the sidecar; their packages come from the npm registry. With --cluster:
-the end-to-end scenarios against a cluster at E2E_URL; hack/e2e finds it.
+Vets and tests everything that needs no cluster, in every module, browser tests
+included. PACKAGES, such as ./services/auth/..., limits it to packages of the
+workspace.
+
+  --apps      test the example apps of docs/guides behind the sidecar; needs the
+              npm registry
+  --charts    render the charts and check the result; needs bin/helm
+  --cluster   run the end-to-end scenarios against the cluster at E2E_URL, which
+              hack/e2e sets
 
 Environment:
-  CI=true           a test that skips itself counts as failed
-  E2E_URL           where --cluster finds the product; required
-  E2E_SCREENSHOTS   a folder that receives the browser tests' pictures
+  CI=true           count a skipped test as failed
+  E2E_URL           address of the product, for --cluster
+  E2E_SCREENSHOTS   folder for the browser tests' screenshots
 
 Flags:
 `
@@ -69,8 +71,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		flags.PrintDefaults()
 	}
 	root := flags.String("root", ".", "the project's top folder")
-	cluster := flags.Bool("cluster", false, "run the end-to-end scenarios against the cluster")
-	apps := flags.Bool("apps", false, "run the example apps behind the sidecar")
+	cluster := flags.Bool("cluster", false, "run the end-to-end scenarios against the cluster at E2E_URL")
+	apps := flags.Bool("apps", false, "test the example apps behind the sidecar")
+	charts := flags.Bool("charts", false, "render the charts and check the result")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -81,10 +84,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r := &runner{root: top, stderr: stderr, tally: newTally(stdout, os.Getenv("CI") == "true")}
 	switch {
 	case *apps:
-		err = r.suite(ctx, "TestApps", 20*time.Minute, compiler, browser, emoji, node)
+		err = r.suite(ctx, "k8s/e2e", "TestApps", 20*time.Minute, compiler, browser, emoji, node)
 	case *cluster:
 		// It outlives access tokens several times, and they may live for ten minutes.
-		err = r.suite(ctx, "TestCluster", time.Hour, compiler, browser, emoji)
+		err = r.suite(ctx, "k8s/e2e", "TestCluster", time.Hour, compiler, browser, emoji)
+	case *charts:
+		err = r.suite(ctx, "hack/charts", "TestCharts", 20*time.Minute, compiler)
 	default:
 		err = r.local(ctx, flags.Args())
 	}
@@ -135,7 +140,7 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 		for _, module := range modules {
 			// These drive processes that were built just now: a cached result would prove nothing. One package at a time:
 			// each starts the whole product.
-			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^Test(Apps|Cluster)$", "./..."); err != nil {
+			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^Test(Apps|Charts|Cluster)$", "./..."); err != nil {
 				return err
 			}
 		}
@@ -178,12 +183,12 @@ func withServers(ctx context.Context, tests func(env []string) error) (err error
 	return tests([]string{"LILYPAD_TEST_POSTGRES=" + s.PostgresURL, "LILYPAD_TEST_REDIS=" + s.RedisURL})
 }
 
-// suite runs one suite of the end-to-end tests.
-func (r *runner) suite(ctx context.Context, name string, timeout time.Duration, needs ...debian.Need) error {
+// suite runs one test, whose subtests are the suite, of a folder outside the workspace.
+func (r *runner) suite(ctx context.Context, dir, name string, timeout time.Duration, needs ...debian.Need) error {
 	if err := debian.Provide(ctx, r.stderr, needs); err != nil {
 		return err
 	}
-	return r.test(ctx, "k8s/e2e", nil, "-count=1", "-run=^"+name+"$", "-timeout="+timeout.String(), ".")
+	return r.test(ctx, dir, nil, "-count=1", "-run=^"+name+"$", "-timeout="+timeout.String(), ".")
 }
 
 // vet counts as one failed test when it finds something.
