@@ -50,7 +50,7 @@ func newShop(t *testing.T) shop {
 	if _, err := helm(t, "create", s.dir); err != nil {
 		t.Fatal(err)
 	}
-	s.add("Chart.yaml", "dependencies:\n  - {name: lilypad-sidecar, alias: sidecar, version: 0.1.0, repository: \"file://"+library+"\"}\n")
+	s.add("Chart.yaml", "dependencies:\n  - {name: lilypad-sidecar, alias: sidecar, version: \"*\", repository: \"file://"+library+"\"}\n")
 	s.replace("values.yaml", `(?m)^(liveness|readiness)Probe:\n(  .*\n)*`, "")
 	s.add("values.yaml", shopValues)
 	s.add("templates/sidecar.yaml", "{{ include \"lilypad-sidecar.resources\" . }}\n")
