@@ -1,9 +1,9 @@
 {{/*
-lilypad-sidecar.check: fails if an object of the app's chart leads requests to the app without the sidecar, and names all of them.
+lilypad-sidecar.check: fails with a list of all objects of the app's chart that let requests bypass the sidecar.
 
-A template does not see what stands around it. So this one renders the file that is being rendered a second time, and with it the
-files that are named in sidecar.templates, and looks at their objects. The second rendering carries `sidecarInspects`, which keeps it
-from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
+A template cannot see the file that includes it. This one therefore renders that file again, together with the files in
+sidecar.templates, and examines the objects. `sidecarInspects` in the context of the second rendering prevents recursion and
+omits the objects of lilypad-sidecar.resources.
 */}}
 {{- define "lilypad-sidecar.check" -}}
 {{- $faults := list -}}
@@ -18,7 +18,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
   {{- end -}}
 {{- end -}}
 
-{{- /* The ports of the app: where the sidecar's upstreams on the loopback address are. */ -}}
+{{- /* The ports of the app: those of upstreams on the loopback address. */ -}}
 {{- $appPorts := list -}}
 {{- range $name, $address := (include "lilypad-sidecar.routes" . | fromYaml).upstreams -}}
   {{- $url := urlParse $address -}}
@@ -31,7 +31,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
   {{- end -}}
 {{- end -}}
 
-{{- /* Names that the library's own objects have. */ -}}
+{{- /* Objects of the library. */ -}}
 {{- $name := include "lilypad-sidecar.name" . -}}
 {{- $taken := list (printf "Service %s" $name) (printf "ConfigMap %s-routes" $name) (printf "NetworkPolicy %s-sidecar" $name) -}}
 {{- if .Values.sidecar.serviceAccount.create }}{{ $taken = append $taken (printf "ServiceAccount %s" $name) }}{{ end -}}
@@ -63,7 +63,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
     {{- $pods = add1 $pods -}}
     {{- $labels := dig "metadata" "labels" dict $pod -}}
     {{- if ne (include "lilypad-sidecar.selects" (list (include "lilypad-sidecar.podLabels" $ | fromYaml) $labels)) "true" -}}
-      {{- $faults = append $faults (printf "%s: the pod lacks lilypad-sidecar.podLabels, by which NetworkPolicies and the Service find it" $object) -}}
+      {{- $faults = append $faults (printf "%s: the pod lacks lilypad-sidecar.podLabels, which NetworkPolicies and the Service select" $object) -}}
     {{- end -}}
     {{- $account := $spec.serviceAccountName | default "default" -}}
     {{- if and $.Values.sidecar.serviceAccount.create (ne $account $name) -}}
@@ -80,7 +80,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
       {{- $set = append $set .name -}}
     {{- end -}}
 
-    {{- /* As Kubernetes resolves the name of a port: the first container that has it. */ -}}
+    {{- /* Kubernetes resolves the name of a port to the first container that has it. */ -}}
     {{- $named := dict -}}
     {{- range append $containers $sidecar -}}
       {{- range .ports -}}
@@ -93,7 +93,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
       {{- $where := printf "%s, container %s" $object .name -}}
       {{- $sleep := ((.lifecycle | default dict).preStop | default dict).sleep -}}
       {{- if and $sleep (le (int $sleep.seconds) $delay) -}}
-        {{- $faults = append $faults (printf "%s: lifecycle.preStop sleeps for %v s, but the sidecar goes on accepting for sidecar.shutdownDelay (%s): sleep longer" $where $sleep.seconds $.Values.sidecar.shutdownDelay) -}}
+        {{- $faults = append $faults (printf "%s: lifecycle.preStop sleeps for %v s, but the sidecar accepts requests for sidecar.shutdownDelay (%s): sleep longer" $where $sleep.seconds $.Values.sidecar.shutdownDelay) -}}
       {{- end -}}
       {{- if eq .name "sidecar" -}}
         {{- $faults = append $faults (printf "%s: the name is the sidecar's; choose another" $where) -}}
@@ -107,7 +107,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
         {{- if has (int .containerPort) (list 8080 9090) -}}
           {{- $faults = append $faults (printf "%s: port %d is the sidecar's; choose another" $where (int .containerPort)) -}}
         {{- else if has (int .containerPort) $appPorts -}}
-          {{- $faults = append $faults (printf "%s: port %d is declared, so that Services and probes lead to it, but only the sidecar may reach it; remove it, and have the app listen on 127.0.0.1" $where (int .containerPort)) -}}
+          {{- $faults = append $faults (printf "%s: port %d is declared, which lets Services and probes bypass the sidecar; remove it, and let the app listen on 127.0.0.1" $where (int .containerPort)) -}}
         {{- end -}}
       {{- end -}}
       {{- range $kind := list "startupProbe" "livenessProbe" "readinessProbe" "lifecycle.postStart" "lifecycle.preStop" -}}
@@ -144,7 +144,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
             {{- $first := get $named (toString .port) | default .port | default 1 | int -}}
             {{- $last := .endPort | default (ternary $first 65535 (hasKey . "port")) | int -}}
             {{- if and (le $first $appPort) (le $appPort $last) -}}
-              {{- $faults = append $faults (printf "%s: leads to port %d of the app's pods, round the sidecar; have it lead to the sidecar (lilypad-http), or remove it" $object $appPort) -}}
+              {{- $faults = append $faults (printf "%s: leads to port %d of the app's pods, past the sidecar; use the port lilypad-http, or remove it" $object $appPort) -}}
             {{- end -}}
           {{- end -}}
         {{- end -}}
@@ -160,11 +160,11 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
 {{- end -}}
 {{- end }}
 
-{{/* lilypad-sidecar.objects: takes [file, context], gives the file's objects as a JSON array, none if the file is missing. */}}
+{{/* lilypad-sidecar.objects [file, context]: the objects of a file as a JSON array, empty if the file is missing. */}}
 {{- define "lilypad-sidecar.objects" -}}
 {{- $path := index . 0 -}}
 {{- $objects := list -}}
-{{- /* An empty definition replaces no other: it only makes sure that there is one. */ -}}
+{{- /* An empty definition does not replace an existing one; without it, a missing file would be an error. */ -}}
 {{- $text := tpl (printf "{{ define %q }}{{ end }}{{ include %q . }}" $path $path) (index . 1) -}}
 {{- range regexSplit "(?m)^---" $text -1 -}}
   {{- $object := fromYaml . -}}
@@ -180,7 +180,7 @@ from inspecting in its turn and leaves out what lilypad-sidecar.resources makes.
 {{- $objects | toJson -}}
 {{- end }}
 
-{{/* lilypad-sidecar.selects: takes [selector, labels], says true if the labels have all that the selector asks for. */}}
+{{/* lilypad-sidecar.selects [selector, labels]: "true" if the selector matches the labels. */}}
 {{- define "lilypad-sidecar.selects" -}}
 {{- $labels := index . 1 -}}
 {{- $selects := true -}}

@@ -1,6 +1,6 @@
 {{/*
-The names that the sidecar and the app's chart share. Every template takes the app chart's root context; the library's values
-are found under its alias `sidecar`.
+Names shared by the sidecar and the app's chart. Each template takes the root context of the app's chart; the values of the
+library are under its alias `sidecar`.
 */}}
 {{- define "lilypad-sidecar.name" -}}
 {{ .Release.Name }}-{{ .Values.sidecar.app }}
@@ -12,7 +12,7 @@ app.kubernetes.io/name: {{ .Values.sidecar.app }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Labels for the app's pods: the second one lets them through the auth service's NetworkPolicy. */}}
+{{/* Labels of the app's pods. The NetworkPolicy of the auth service admits pods with the second one. */}}
 {{- define "lilypad-sidecar.podLabels" -}}
 {{ include "lilypad-sidecar.selectorLabels" . }}
 lilypad.example/auth-client: "true"
@@ -44,7 +44,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ tpl (toYaml .Values.sidecar.routes) . }}
 {{- end }}
 
-{{/* lilypad-sidecar.seconds: a duration such as 1m30s as a number. The schema has checked its form. */}}
+{{/* lilypad-sidecar.seconds: a duration such as 1m30s in seconds. The schema has checked its syntax. */}}
 {{- define "lilypad-sidecar.seconds" -}}
 {{ add (regexFind "[0-9]+m" . | trimSuffix "m" | int | mul 60) (regexFind "[0-9]+s" . | trimSuffix "s" | int) }}
 {{- end }}

@@ -1,20 +1,20 @@
 {{/*
-What an app's Deployment includes:
+What the Deployment of an app includes:
 
   initContainers:
     {{- include "lilypad-sidecar.container" . | nindent 8 }}
   volumes:
     {{- include "lilypad-sidecar.volumes" . | nindent 8 }}
 
-The app itself listens on 127.0.0.1 only, and sleeps in `preStop`, for longer than the sidecar's `shutdownDelay`: it must outlive
-what the sidecar accepts.
+The app must listen on 127.0.0.1 only, and its `preStop` hook must sleep longer than the sidecar's `shutdownDelay`: the sidecar
+forwards requests until then.
 */}}
 {{- define "lilypad-sidecar.container" -}}
 {{- if not (hasKey . "sidecarInspects") }}{{ include "lilypad-sidecar.check" . }}{{ end -}}
 - name: sidecar
   image: {{ include "lilypad-sidecar.image" . }}
   imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
-  restartPolicy: Always # what makes an init container a native sidecar: it starts before the app and ends after it
+  restartPolicy: Always # a native sidecar: it starts before the app and ends after it
   args: [serve]
   env:
     - {name: LILYPAD_LISTEN, value: ":8080"}
@@ -31,7 +31,7 @@ what the sidecar accepts.
     - {name: LILYPAD_CLIENT_ASSERTION_FILE, value: /var/run/secrets/lilypad/token}
     {{- with .Values.sidecar }}
     {{- if and (gt (int .trustedHops) 0) (not .trustedProxies) (not (and .networkPolicy.enabled .networkPolicy.clients)) }}
-    {{- fail "sidecar.trustedHops: whoever reaches the sidecar could forge the client's address: name the ingress controller in sidecar.networkPolicy.clients, or its addresses in sidecar.trustedProxies" }}
+    {{- fail "sidecar.trustedHops: whoever reaches the sidecar could forge the client's address: list the ingress controller in sidecar.networkPolicy.clients, or its addresses in sidecar.trustedProxies" }}
     {{- end }}
     {{- with .trustedHops }}
     - {name: LILYPAD_TRUSTED_HOPS, value: {{ . | int64 | quote }}}
@@ -59,7 +59,7 @@ what the sidecar accepts.
     - {name: LILYPAD_WRITE_TIMEOUT, value: {{ .writeTimeout | quote }}}
     - {name: LILYPAD_IDLE_TIMEOUT, value: {{ .idleTimeout | quote }}}
     {{- end }}
-    # What the sidecar derives its limits from: those of the garbage collector and of the memory of clients.
+    # Limits the garbage collector, and the memory of clients.
     - name: GOMEMLIMIT
       valueFrom: {resourceFieldRef: {containerName: sidecar, resource: limits.memory}}
     - {name: LILYPAD_ACCESS_LOG, value: {{ .Values.sidecar.log.access | quote }}}
@@ -72,7 +72,7 @@ what the sidecar accepts.
     - {name: {{ .name }}, value: {{ .value | quote }}}
     {{- end }}
   ports:
-    # Names that no other container has: a Service finds the port by its name.
+    # No other container may use these names: the Service finds the port by its name.
     - {name: lilypad-http, containerPort: 8080}
     - {name: lilypad-ops, containerPort: 9090}
   startupProbe:
@@ -88,7 +88,8 @@ what the sidecar accepts.
     periodSeconds: 3
     timeoutSeconds: 3
   lifecycle:
-    # The kubelet tells a native sidecar to end after the app has: too late to tell clients. The hook runs when the pod begins to end.
+    # The kubelet sends SIGTERM to a native sidecar only after the app has ended: too late to close connections gracefully.
+    # The hook runs when the pod begins to end.
     preStop:
       exec: {command: [/sidecar, stop]}
   securityContext:
@@ -110,11 +111,11 @@ what the sidecar accepts.
 {{- end }}
 
 {{- define "lilypad-sidecar.volumes" -}}
-# Changed routes need no new pod: the sidecar follows the file. (A subPath mount would never change.)
+# No subPath: the kubelet would not update it, and the sidecar reloads the file when it changes.
 - name: lilypad-routes
   configMap:
     name: {{ include "lilypad-sidecar.name" . }}-routes
-# The sidecar's own proof of who it is: good for the auth service only, renewed by the kubelet, mounted into no other container.
+# A ServiceAccount token for the auth service alone. The kubelet renews it, and only the sidecar mounts it.
 - name: lilypad-token
   projected:
     sources:

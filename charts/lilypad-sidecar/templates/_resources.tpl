@@ -1,5 +1,5 @@
 {{/*
-Everything beside the Deployment: routes, ServiceAccount, Service, NetworkPolicy. One line in a file of the app's chart:
+All objects but the Deployment: ConfigMap, ServiceAccount, Service, NetworkPolicy. The app's chart includes them:
 
   {{ include "lilypad-sidecar.resources" . }}
 */}}
@@ -34,12 +34,12 @@ metadata:
 spec:
   selector:
     {{- include "lilypad-sidecar.selectorLabels" . | nindent 4 }}
-  # By name: only a pod with the sidecar has such a port.
+  # By name: only pods with the sidecar have this port.
   ports:
     - {name: http, port: 8080, targetPort: lilypad-http, appProtocol: http}
 {{- if .Values.sidecar.networkPolicy.enabled }}
 ---
-# Policies add up: this one lets the sidecar work and denies the rest; what the app itself needs, its own chart allows.
+# Allows what the sidecar needs and denies the rest. NetworkPolicies add up: the app's chart allows what the app needs.
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:

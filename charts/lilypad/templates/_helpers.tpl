@@ -27,12 +27,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.issuer | default (printf "http://%s.%s.svc:8080" (include "lilypad.name" .) .Release.Namespace) }}
 {{- end }}
 
-{{/* lilypad.keyring: the Secret in which the service keeps its keys. */}}
+{{/* lilypad.keyring: name of the Secret with the service's keys. */}}
 {{- define "lilypad.keyring" -}}
 {{ include "lilypad.name" . }}-keyring
 {{- end }}
 
-{{/* lilypad.seconds: a duration such as 1h30m as a number, for comparing. The schema has checked its form. */}}
+{{/* lilypad.seconds: a duration such as 1h30m in seconds. The schema has checked its syntax. */}}
 {{- define "lilypad.seconds" -}}
 {{- $hours := regexFind "[0-9]+h" . | trimSuffix "h" | int -}}
 {{- $minutes := regexFind "[0-9]+m" . | trimSuffix "m" | int -}}
@@ -40,7 +40,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ add (mul $hours 3600) (mul $minutes 60) $seconds }}
 {{- end }}
 
-{{/* lilypad.authority: takes {name, ca}, gives the source of a projected volume with the certificates as the file <name>.pem. */}}
+{{/* lilypad.authority {name, ca}: source of a projected volume that has the certificates as <name>.pem. */}}
 {{- define "lilypad.authority" -}}
 - {{ ternary "configMap" "secret" (not .ca.secret) }}:
     name: {{ .ca.configMap | default .ca.secret }}

@@ -1,6 +1,6 @@
 {{/*
-What the schema cannot say: values that contradict each other, and Secrets that exist but cannot work. All faults at once.
-Secrets can be looked at only where a cluster answers (install, upgrade, --dry-run=server); `helm template` skips that.
+Checks that the schema cannot express: values that contradict each other, and Secrets with missing or malformed keys. All errors
+are reported at once. Secrets are checked only with access to a cluster (install, upgrade, --dry-run=server).
 */}}
 {{- define "lilypad.validate" -}}
 {{- $faults := list -}}
@@ -12,7 +12,7 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
   {{- $faults = append $faults "tokens.accessTTL must be longer than 0s" -}}
 {{- end -}}
 {{- if gt $access 600 -}}
-  {{- $faults = append $faults (printf "tokens.accessTTL is %s: at most 10m, since a revoked session stays good for so long at verifiers that do not follow the feed" .Values.tokens.accessTTL) -}}
+  {{- $faults = append $faults (printf "tokens.accessTTL is %s: at most 10m, because verifiers that do not follow the revocation feed accept tokens of a revoked session that long" .Values.tokens.accessTTL) -}}
 {{- end -}}
 {{- if ge $access $idle -}}
   {{- $faults = append $faults (printf "tokens.accessTTL (%s) must be shorter than sessions.idleTTL (%s)" .Values.tokens.accessTTL .Values.sessions.idleTTL) -}}
@@ -29,11 +29,11 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
 {{- if not .Values.keys.existingSecret -}}
   {{- $ahead := include "lilypad.seconds" .Values.keys.publishAhead | int -}}
   {{- if lt $ahead 160 -}}
-    {{- $faults = append $faults (printf "keys.publishAhead is %s: at least 2m40s, until every verifier has a new key" .Values.keys.publishAhead) -}}
+    {{- $faults = append $faults (printf "keys.publishAhead is %s: at least 2m40s, so that every verifier has fetched the new key" .Values.keys.publishAhead) -}}
   {{- end -}}
-  {{- /* 70 s: the leeway of verifiers, and until every replica has read the Secret. */ -}}
+  {{- /* 70 s: the clock skew that verifiers allow, and the time until every replica has read the Secret. */ -}}
   {{- if lt (include "lilypad.seconds" .Values.keys.rotateEvery | int) (add $ahead $access 70 | int) -}}
-    {{- $faults = append $faults (printf "keys.rotateEvery (%s) is too short: bringing a key in and the old one out takes keys.publishAhead (%s), tokens.accessTTL (%s) and 70s" .Values.keys.rotateEvery .Values.keys.publishAhead .Values.tokens.accessTTL) -}}
+    {{- $faults = append $faults (printf "keys.rotateEvery (%s) is too short: a rotation takes keys.publishAhead (%s), tokens.accessTTL (%s) and 70s" .Values.keys.rotateEvery .Values.keys.publishAhead .Values.tokens.accessTTL) -}}
   {{- end -}}
 {{- end -}}
 {{- if lookup "v1" "Namespace" "" "kube-system" -}}
@@ -53,7 +53,7 @@ Secrets can be looked at only where a cluster answers (install, upgrade, --dry-r
   {{- end -}}
 {{- end -}}
 {{- with $faults -}}
-  {{- fail (printf "wrong values:\n  - %s\n" (join "\n  - " .)) -}}
+  {{- fail (printf "invalid values:\n  - %s\n" (join "\n  - " .)) -}}
 {{- end -}}
 {{- end }}
 
