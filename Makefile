@@ -1,5 +1,5 @@
-# What a developer types. The logic lives in hack/; a target is a name for it.
-# go.work spans several modules, so "./..." means nothing at the root: `go test work` and `go vet work` do.
+# Commands for developers. The logic is in hack/.
+# The root is not a module: use `go test work` and `go vet work` instead of "./...".
 
 SHELL        := /bin/bash
 .SHELLFLAGS  := -euo pipefail -c
@@ -16,83 +16,83 @@ PKG          ?=
 export PATH := $(CURDIR)/bin:$(PATH)
 export INGRESS_PORT ACCESS_TTL
 
-# A program of the hack module, outside the workspace, compiled into bin/ so that signals reach it and not a wrapper.
+# Compiles a program of the module hack into bin/. Unlike `go run`, it then receives signals itself.
 outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
 
 ##@ Use
 
-run: ## The whole product as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE]
+run: ## Run everything as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE]
 	@$(call outside,standalone)
 	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES))
 
-up: ## The whole product in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=30s] [KIND_NODE_IMAGE=…]
+up: ## Run everything in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=30s] [KIND_NODE_IMAGE=…]
 	@hack/up
 
-down: ## Remove what `make up` made
+down: ## Remove the cluster and the images of `make up`
 	@hack/down
 
 ##@ Develop
 
-test: ## Everything that needs no cluster: make test [PKG=./services/auth/...]
+test: ## Vet and test everything that needs no cluster: make test [PKG=./services/auth/...]
 	@$(call outside,test)
 	@exec bin/test --root . $(PKG)
 
-test-apps: ## Next.js, Express and a single-page app behind the sidecar; their packages come from the npm registry
+test-apps: ## Test Next.js, Express and a single-page app behind the sidecar; needs the npm registry
 	@$(call outside,test)
 	@exec bin/test --root . --apps
 
-test-forward-auth: ## Forward auth with a real Traefik in between: make test-forward-auth [TRAEFIK=/path/to/traefik]
+test-forward-auth: ## Test forward auth with Traefik: make test-forward-auth [TRAEFIK=/path/to/traefik]
 	@TRAEFIK=$(TRAEFIK) hack/test-forward-auth
 
-e2e: ## The same scenarios against the cluster of `make up`
+e2e: ## Run the end-to-end scenarios against the cluster of `make up`
 	@$(call outside,test)
 	@exec hack/e2e
 
-lint: bin/golangci-lint ## Static checks and formatting, all modules
+lint: bin/golangci-lint ## Lint all modules and check their formatting
 	@hack/lint
 
-test-charts: bin/helm ## Render the charts: every container locked down, wrong values refused
+test-charts: bin/helm ## Render the charts and check the result
 	@$(call outside,test)
 	@exec bin/test --root . --charts
 
-format: bin/golangci-lint ## Rewrite the sources as `make lint` wants them
+format: bin/golangci-lint ## Apply the fixes and the formatting of `make lint`
 	@hack/lint --fix
 
-fuzz: ## Every fuzz target in turn: make fuzz [FUZZTIME=60s]
+fuzz: ## Run every fuzz target in turn: make fuzz [FUZZTIME=60s]
 	@hack/fuzz
 
-bench: ## What it costs beside what it is compared with; writes docs/benchmarks.md
+bench: ## Measure performance; writes docs/benchmarks.md
 	@$(call outside,bench)
 	@exec bin/bench --root . --doc docs/benchmarks.md
 
-build: ## The four programs, static, into bin/
+build: ## Compile the four programs, statically linked, into bin/
 	@hack/build
 
 ##@ Generate
 
-generate: bin/sqlc bin/oapi-codegen ## Regenerate what is generated
+generate: bin/sqlc bin/oapi-codegen ## Regenerate code
 	@hack/generate
 
-verify: generate ## Fail when generated code is not what is committed
+verify: generate ## Fail if the committed generated code is out of date
 	@git diff --exit-code --stat
 
-tidy: ## go mod tidy in every module, then go work sync
+tidy: ## Run go work sync, then go mod tidy in every module
 	@hack/tidy
 
-##@ House
+##@ Other
 
 clean: ## Remove bin/
 	@rm -rf bin
 
-help: ## This list
+help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  \033[36m%-17s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run up down test test-apps test-charts test-forward-auth e2e lint format fuzz bench build generate verify tidy clean help
 
-# Tools, at the versions of hack/tools/go.mod, built when missing or when that file changes.
-# CGO is off: with it, sqlc compiles the whole PostgreSQL parser in C.
+# Tools at the versions of hack/tools/go.mod, built when they are missing or when that file changes.
+# With CGO, sqlc would compile the PostgreSQL parser in C, which is slow.
 define tool
 bin/$(1): hack/tools/go.mod
 	@echo "building $(1) (once)" >&2

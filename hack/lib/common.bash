@@ -1,5 +1,5 @@
-# Shared by the scripts of this folder: where the project is, what they say while they work, and what they need installed.
-# Sourced, never run. Progress goes to standard error; standard output belongs to a script's result.
+# Functions of the scripts in this folder, which source it. Progress goes to standard error; standard output is the result
+# of a script.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -14,10 +14,10 @@ die() {
   exit 1
 }
 
-# usage: prints the script's own head comment, which is its manual.
+# usage: prints the comment at the head of the script.
 usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
 
-# step TITLE COMMAND...: runs the command and says how long it took.
+# step TITLE COMMAND...: runs a command and reports its duration.
 step() {
   local title=$1 started=$SECONDS
   shift
@@ -26,7 +26,7 @@ step() {
   say "$title: done in $((SECONDS - started)) s"
 }
 
-# quiet COMMAND...: what a command says is shown only if it fails.
+# quiet COMMAND...: shows the output of a command only if it fails.
 quiet() {
   local said
   said=$("$@" 2>&1) || {
@@ -36,7 +36,7 @@ quiet() {
   }
 }
 
-# retry SECONDS COMMAND...: repeats a command until it succeeds or the time is over; then it shows what the last attempt said.
+# retry SECONDS COMMAND...: repeats a command until it succeeds. After SECONDS it shows the output of the last attempt and fails.
 retry() {
   local deadline=$((SECONDS + $1)) said
   shift
@@ -51,7 +51,7 @@ retry() {
 
 have() { command -v "$1" >/dev/null; }
 
-# packages NAME...: installs Debian packages, or says which ones are needed.
+# packages NAME...: installs Debian packages, or reports that they are missing.
 packages() {
   if ! have apt-get || ((EUID != 0)); then
     die "please install: $* (as root on Debian this script does it itself)"
@@ -61,11 +61,10 @@ packages() {
   quiet env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "$@"
 }
 
-# debian_mirror: where this machine gets Debian's packages from.
+# debian_mirror: prints the URL of this machine's Debian mirror.
 debian_mirror() { apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Label: Debian' | head -n 1; }
 
-# go_tool NAME PACKAGE: builds a tool at the version that hack/tools pins into bin/, unless that version is there.
-# The version is asked of the built tool and of the module file: both answer without compiling anything.
+# go_tool NAME PACKAGE: builds a tool into bin/, at the version of hack/tools/go.mod, unless bin/ has that version.
 go_tool() {
   local name=$1 package=$2 wanted built=
   have go || die "Go is missing: install the version named in go.work from https://go.dev/dl"
@@ -76,20 +75,20 @@ go_tool() {
   fi
 }
 
-# build_image ARGUMENT...: docker build, silent unless it fails; a client without buildx complains at length of its own builder.
+# build_image ARGUMENT...: docker build that is silent unless it fails. Clients without buildx print a long warning otherwise.
 build_image() {
   local output
   output=$(docker build --quiet "$@" 2>&1) || die "docker build: $output"
 }
 
-# random: 32 characters of a password, nothing that a URL or a shell would need to quote.
+# random: prints a password of 32 characters that need no quoting in URLs and shells.
 random() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
 
 kind() { "$root/bin/kind" "$@"; }
 helm() { "$root/bin/helm" --kube-context "kind-$cluster" "$@"; }
 kubectl() { "$kubectl_path" --context "kind-$cluster" "$@"; }
 
-# find_kubectl: the node carries the kubectl of exactly its own version; on another system than Linux it must be installed.
+# find_kubectl: sets kubectl_path. On Linux it copies kubectl from the node; elsewhere kubectl must be installed.
 find_kubectl() {
   kubectl_path=$root/bin/kubectl
   if [[ $(uname -s) != Linux ]]; then
@@ -104,11 +103,11 @@ find_kubectl() {
   fi
 }
 
-# node_has IMAGE: is the image in the node's own store?
+# node_has IMAGE: whether the image is in the image store of the node.
 node_has() { [[ -n $(docker exec "$node" ctr --namespace k8s.io images list --quiet "name==$1") ]]; }
 
-# cluster_state: running, exited and so on; nothing without a cluster, or without an engine that could have one.
+# cluster_state: prints running, exited and so on, or nothing if there is no cluster or no Docker engine.
 cluster_state() { if have docker; then docker ps --all --filter "name=^$node\$" --format '{{.State}}' 2>/dev/null || true; fi; }
 
-# cluster_port: the port of this machine on which the ingress of the cluster answers, whether it runs or not.
+# cluster_port: prints the port of the cluster's ingress, also if the cluster is stopped.
 cluster_port() { docker inspect --format '{{(index (index .HostConfig.PortBindings "80/tcp") 0).HostPort}}' "$node"; }

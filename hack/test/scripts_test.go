@@ -111,11 +111,11 @@ func freePort(t *testing.T) int {
 func TestUpFindsOutBeforeSlowWorkThatItsPortCannotBeHad(t *testing.T) {
 	taken, six := takenPort(t, "127.0.0.1"), takenPort(t, "::1")
 	for name, c := range map[string]struct{ docker, port, want string }{
-		"taken":                  {noCluster, strconv.Itoa(taken), fmt.Sprintf("port %d is in use: choose another one, make up INGRESS_PORT=", taken)},
+		"taken":                  {noCluster, strconv.Itoa(taken), fmt.Sprintf("port %d is in use: choose another one: make up INGRESS_PORT=", taken)},
 		"taken by IPv6":          {noCluster, strconv.Itoa(six), fmt.Sprintf("port %d is in use", six)},
 		"taken, without engine":  {noEngine, strconv.Itoa(taken), fmt.Sprintf("port %d is in use", taken)},
-		"another than it has":    {clusterOn(8090, "running"), "8080", "the cluster answers on port 8090: make up INGRESS_PORT=8090"},
-		"taken since it stopped": {clusterOn(taken, "exited"), "", fmt.Sprintf("port %d, on which the cluster answers, is in use by another program", taken)},
+		"another than it has":    {clusterOn(8090, "running"), "8080", "the cluster uses port 8090: run make up INGRESS_PORT=8090"},
+		"taken since it stopped": {clusterOn(taken, "exited"), "", fmt.Sprintf("port %d of the cluster is in use by another program", taken)},
 	} {
 		said, ok := newProject(t, c.docker, "").run(t, "up", "INGRESS_PORT="+c.port)
 		if ok || !strings.Contains(said, c.want) {
@@ -179,7 +179,7 @@ func TestE2EGoesWhereTheClusterAnswers(t *testing.T) {
 		t.Errorf("another cluster: succeeded %v, says %q", ok, said)
 	}
 	for _, docker := range []string{noCluster, clusterOn(8080, "exited")} {
-		if said, ok := newProject(t, docker, "").run(t, "e2e"); ok || !strings.Contains(said, "the cluster does not run: make up") {
+		if said, ok := newProject(t, docker, "").run(t, "e2e"); ok || !strings.Contains(said, "the cluster is not running: run make up") {
 			t.Errorf("no cluster: succeeded %v, says %q", ok, said)
 		}
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts Postgres; makes the cluster first when the volume is empty: one database and one owner for each service.
-# The superuser has no password, so that it can sign in through the socket inside this container only.
+# Starts Postgres. If the volume is empty, first initializes it with a database and an owner for each service.
+# The superuser has no password and can therefore connect only through the socket inside this container.
 set -eu
 
 data=/data/postgres
@@ -14,7 +14,7 @@ if [ ! -d "$data" ]; then
     echo "CREATE DATABASE $service OWNER $service;"
     echo "REVOKE ALL ON DATABASE $service FROM PUBLIC;"
   done | postgres --single -D "$data.part" postgres >/dev/null
-  # Last, so that a pod killed half way begins again.
+  # Last: if the pod is killed before, the next one starts over.
   mv "$data.part" "$data"
 fi
 
