@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// build compiles the four programs and returns the folder they are in.
+// build compiles the four programs and returns their folder.
 func build(ctx context.Context, o options, stderr io.Writer) (string, error) {
-	_, _ = fmt.Fprintln(stderr, "compiling auth, frogs, frontend and sidecar (the first time takes minutes)")
+	_, _ = fmt.Fprintln(stderr, "compiling auth, frogs, frontend and sidecar (takes minutes the first time)")
 	dir, args := filepath.Join(o.root, "bin"), []string(nil)
 	if o.race {
 		dir, args = filepath.Join(dir, "race"), []string{"--race"}
@@ -26,7 +26,7 @@ func build(ctx context.Context, o options, stderr io.Writer) (string, error) {
 	return dir, nil
 }
 
-// ports are where the programs listen: for their purpose, and for operations.
+// ports are the ports of the programs, and their ops ports.
 type ports struct {
 	sidecar, sidecarOps   int
 	frontend, frontendOps int
@@ -34,10 +34,9 @@ type ports struct {
 	auth, authOps         int
 }
 
-// choosePorts takes the port that was asked for (0: a free one) for the sidecar,
-// and free ports for all else; but the auth service of somebody's own app gets
-// the one after the sidecar's, which the app can know beforehand. It holds them
-// all until the last is chosen, so that none is chosen twice.
+// choosePorts takes the wanted port for the sidecar (0: a free one), and free ports for all else. With the user's own app, the
+// auth service gets the port after the sidecar's, so that the app can be configured beforehand. All ports are held until the
+// last one is chosen, so that none is chosen twice.
 func choosePorts(ctx context.Context, o options) (ports, error) {
 	var held []net.Listener
 	defer func() {
@@ -60,7 +59,7 @@ func choosePorts(ctx context.Context, o options) (ports, error) {
 		auth = o.port + 1
 	}
 	if p.sidecar, err = listen("127.0.0.1", o.port); err == nil {
-		// A browser may try localhost by IPv6 first and must not meet a stranger there.
+		// Browsers may try IPv6 first: another program must not listen there.
 		if _, six := listen("::1", p.sidecar); errors.Is(six, syscall.EADDRINUSE) {
 			err = six
 		}
@@ -79,9 +78,9 @@ func choosePorts(ctx context.Context, o options) (ports, error) {
 	return p, nil
 }
 
-// taken words why a port could not be had, and which other one to ask for.
+// taken is the error for a port that is not available. It suggests another one.
 func taken(port, another int, err error) error {
-	if another >= maxPort { // or none is left for the auth service
+	if another >= maxPort { // the auth service needs the next one
 		another = 8090
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {

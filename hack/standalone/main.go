@@ -1,16 +1,12 @@
-// Command standalone is what `make run` runs: the whole product as local
-// processes on embedded stores, with no Docker and no cluster.
+// Command standalone runs everything as local processes with embedded stores, for `make run`: no Docker, no cluster.
 //
-// It compiles the four programs, gives them fresh keys, a routes file and one
-// user with a random password in a temporary folder, starts them on free
-// loopback ports with the sidecar on the port that was asked for, signs in
-// through it once to see that everything answers, and prints the address.
-// However it ends, its children end first and the folder is gone.
+// It compiles the four programs, generates keys, a policy file and an account with a random password in a temporary folder,
+// starts the programs on free loopback ports, signs in once through the sidecar, and prints the address. When it ends, it
+// ends the programs and removes the folder.
 //
-// With --app or --routes the sample app stays away, and the sidecar stands
-// before an app that somebody else runs.
+// With --app or --routes it does not start the sample app: the sidecar is the proxy of an app that the user runs.
 //
-// It knows the programs by their command lines and settings alone.
+// It uses the programs through their command lines and settings only.
 package main
 
 import (
@@ -33,13 +29,13 @@ import (
 
 const usage = `usage: standalone [flags]
 
-Runs the whole product as local processes on embedded stores. When everything
-answers it prints "ready http://localhost:PORT" on standard output, then how to
-sign in. What the programs log goes to standard error. Ctrl-C ends all of it.
+Run everything as local processes with embedded stores. When everything is
+ready, print "ready http://localhost:PORT" and an account on standard output.
+The log of the programs goes to standard error. Ctrl-C ends everything.
 
-With --app or --routes it stands before your own app, which may start later. The
-auth service then listens on the port after the sidecar's, so that the app can
-know where its tokens' keys are.
+With --app or --routes, run the sidecar in front of your own app, which may start
+later. The auth service then listens on the port after the sidecar's, so that the
+app can be configured with the URL of the JWKS.
 
 Flags:
 `
@@ -49,7 +45,7 @@ func main() { os.Exit(exitCode()) }
 func exitCode() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not ask
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 
 	opts, err := parse(os.Args[1:], os.Stderr)
 	if err == nil {
@@ -76,14 +72,14 @@ type options struct {
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // what is wrong with a flag is one line, which the caller writes
-	flags.StringVar(&o.root, "root", ".", "the project's top folder")
-	port := flags.String("port", "8080", "the port of the sidecar, which is the product's door; 0 takes a free one")
-	accessTTL := flags.String("access-ttl", "5m", "life of an access token; short, to watch the refresh")
-	flags.StringVar(&o.app, "app", "", "the address of your own app: everybody passes, and who is signed in with a token")
-	flags.StringVar(&o.routes, "routes", "", "your own policy file, which names the addresses of your apps")
-	flags.StringVar(&o.logLevel, "log-level", "info", "what the programs log: debug, info, warn or error")
-	flags.BoolVar(&o.race, "race", false, "compile the programs with the race detector; one that finds a race ends")
+	flags.SetOutput(io.Discard) // the caller prints the error
+	flags.StringVar(&o.root, "root", ".", "root folder of the project")
+	port := flags.String("port", "8080", "port of the sidecar; 0 for any free port")
+	accessTTL := flags.String("access-ttl", "5m", "lifetime of access tokens")
+	flags.StringVar(&o.app, "app", "", "URL of your own app; the sidecar forwards all requests to it, with a token for signed-in users")
+	flags.StringVar(&o.routes, "routes", "", "your own policy file")
+	flags.StringVar(&o.logLevel, "log-level", "info", "log level of the programs: debug, info, warn or error")
+	flags.BoolVar(&o.race, "race", false, "compile the programs with the race detector; a program exits at its first data race")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			_, _ = io.WriteString(stderr, usage)
@@ -106,11 +102,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	switch {
 	case o.app != "" && o.routes != "":
-		err3 = errors.New("APP and ROUTES exclude each other: a policy file names its apps itself")
+		err3 = errors.New("set either APP or ROUTES: a policy file names its own upstreams")
 	case o.app != "" && !isApp(o.app):
-		err3 = fmt.Errorf("APP=%s is not the address of an app, for example http://127.0.0.1:3000", o.app)
+		err3 = fmt.Errorf("APP=%s is not the URL of an app, for example http://127.0.0.1:3000", o.app)
 	case !o.sample() && o.port == maxPort:
-		err3 = fmt.Errorf("PORT=%d leaves no port for the auth service, which takes the one after it: choose a smaller one", o.port)
+		err3 = fmt.Errorf("PORT=%d leaves no port for the auth service, which uses the next one: choose a lower port", o.port)
 	}
 	root, err4 := filepath.Abs(o.root)
 	o.root = root
@@ -119,7 +115,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 
 const maxPort = 65535
 
-// oneLine joins what is wrong.
+// oneLine joins the messages of errors into one line, or returns nil if there are none.
 func oneLine(errs ...error) error {
 	var said []string
 	for _, err := range errs {
@@ -133,7 +129,7 @@ func oneLine(errs ...error) error {
 	return errors.New(strings.Join(said, "; "))
 }
 
-// isApp reports whether the sidecar takes address for an upstream.
+// isApp reports whether the sidecar accepts address as an upstream.
 func isApp(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
@@ -145,7 +141,7 @@ func isApp(address string) bool {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9._:-]+$`) // a name or an IP address
 
-// sample reports whether the sample app runs, and not somebody's own.
+// sample reports whether the sample app runs, and not the user's own.
 func (o options) sample() bool { return o.app == "" && o.routes == "" }
 
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
@@ -192,7 +188,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	return ended(ctx, children.wait(ctx))
 }
 
-// welcome is what a person, or their app, needs to know.
+// welcome returns the lines for standard output: the address, the account, and the claims that an app must verify.
 func (p plan) welcome(guest user) string {
 	text := fmt.Sprintf("ready http://localhost:%d\nsign in as %s with the password %s\n", p.sidecar, guest.Email, guest.Password)
 	if !p.sample() {
@@ -201,7 +197,7 @@ func (p plan) welcome(guest user) string {
 	return text
 }
 
-// ended is err, unless the user ended it all: that is no fault.
+// ended returns err, or nil if the user ended the program.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err

@@ -19,14 +19,14 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// A plan is where everything is, and so what each program is told.
+// plan is where everything is, from which the settings of each program follow.
 type plan struct {
 	options
 	ports
 	dir, programs string
 }
 
-// A user is one that the auth service knows from the start.
+// user is an account that the auth service has from the start.
 type user struct {
 	Email    string   `json:"email"`
 	Name     string   `json:"name"`
@@ -34,10 +34,10 @@ type user struct {
 	Roles    []string `json:"roles"`
 }
 
-// clientID is what the sidecar calls itself before the auth service.
+// clientID is the OAuth client ID of the sidecar.
 const clientID = "standalone-sidecar"
 
-// prepare writes the files that the settings name and returns the one user there is.
+// prepare writes the files that the settings name and returns the only account.
 func (p plan) prepare(ctx context.Context) (user, error) {
 	guest := user{Email: "newt@lilypad.example", Name: "Newt", Password: rand.Text(), Roles: []string{"admin"}}
 	keys := exec.CommandContext(ctx, filepath.Join(p.programs, "auth"), "keys", "generate", "--dir", p.dir)
@@ -53,7 +53,7 @@ func (p plan) prepare(ctx context.Context) (user, error) {
 	if err != nil {
 		return guest, err
 	}
-	users, err := json.Marshal([]user{guest}) //nolint:gosec // the auth service hashes it; the file is ours alone and goes with us
+	users, err := json.Marshal([]user{guest}) //nolint:gosec // the auth service hashes it; only we can read the file, and it is removed
 	if err != nil {
 		return guest, err
 	}
@@ -65,8 +65,7 @@ func (p plan) prepare(ctx context.Context) (user, error) {
 	)
 }
 
-// checkRoutes asks the sidecar about somebody's own policy file before anything
-// starts that its faults would end.
+// checkRoutes validates the user's own policy file before anything starts.
 func (p plan) checkRoutes(ctx context.Context) error {
 	if p.routes == "" {
 		return nil
@@ -75,7 +74,7 @@ func (p plan) checkRoutes(ctx context.Context) error {
 	check.Env = process.Environment(nil)
 	out, err := check.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("ROUTES=%s is not a good policy file:\n%s", p.routes, bytes.TrimSpace(out))
+		return fmt.Errorf("ROUTES=%s is not a valid policy file:\n%s", p.routes, bytes.TrimSpace(out))
 	}
 	return nil
 }
@@ -102,10 +101,10 @@ func clientKey() (private, public string, err error) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: open})), nil
 }
 
-// policyFile is the file of somebody's own, where they gave one: they may edit it while we run.
+// policyFile returns the user's own file, which they may edit meanwhile, or the generated one.
 func (p plan) policyFile() string { return cmp.Or(p.routes, p.file("routes.yaml")) }
 
-// policy is what we write where nobody gave one: for the sample app the same as the frogs chart installs.
+// policy returns the generated policy file. For the sample app it is the same as in charts/frogs/values.yaml.
 func (p plan) policy() string {
 	if p.app != "" {
 		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: optional}]\n", p.app)
@@ -123,7 +122,7 @@ routes:
 `, local(p.frontend), local(p.frogs))
 }
 
-// commands are the programs, each after those it depends on.
+// commands returns the programs, each after those it depends on.
 func (p plan) commands() []spec {
 	auth := local(p.auth)
 	commands := []spec{
@@ -145,7 +144,7 @@ func (p plan) commands() []spec {
 	}))
 }
 
-// command is a program with the settings that all have and those that only it has.
+// command returns a program with the common settings and its own.
 func (p plan) command(name string, port, opsPort int, settings map[string]string) spec {
 	settings["LISTEN"] = loopback(port)
 	settings["OPS_LISTEN"] = loopback(opsPort)

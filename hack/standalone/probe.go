@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// steps are what must succeed, one after the other, before we say that we are
-// ready. Somebody's own app is not asked for: it may start later.
+// steps returns the checks that must succeed, in order, before everything is ready. The user's own app is not among them: it
+// may start later.
 func (p plan) steps(commands []spec, guest user) []func(context.Context) error {
 	v := visit{door: local(p.sidecar), guest: guest}
 	steps := []func(context.Context) error{func(ctx context.Context) error { return answer(ctx, commands) }}
@@ -23,7 +23,7 @@ func (p plan) steps(commands []spec, guest user) []func(context.Context) error {
 	return append(steps, v.arrive, v.signIn, v.look, v.signOut)
 }
 
-// answer says which program does not answer yet.
+// answer checks that all programs are ready.
 func answer(ctx context.Context, commands []spec) error {
 	for _, c := range commands {
 		if _, err := call(ctx, http.MethodGet, local(c.ops)+"/readyz", nil, "", http.StatusOK); err != nil {
@@ -33,9 +33,8 @@ func answer(ctx context.Context, commands []spec) error {
 	return nil
 }
 
-// A visit goes the whole way once, as a browser would: it signs in, looks at
-// the frogs and signs out. A step that was answered is not done again: a second
-// login would count as a guess at a password.
+// visit makes the requests of a browser: it signs in, gets the frogs and signs out. A step that was answered is not repeated:
+// logins are rate-limited.
 type visit struct {
 	door   string
 	guest  user
@@ -66,10 +65,10 @@ func (v *visit) signOut(ctx context.Context) error {
 	return err
 }
 
-// errNotYet says that a program does not listen yet, or has not found another one.
+// errNotYet means that a program does not listen yet, or has not reached another one.
 var errNotYet = errors.New("standalone: not yet")
 
-// call makes one request as a script does, with a JSON body and a cookie where there is one, and returns the cookie of the answer.
+// call makes a request like a script of a page, with an optional JSON body and cookie, and returns the response's cookies.
 func call(ctx context.Context, method, url string, body []byte, cookie string, want int) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
@@ -98,7 +97,7 @@ func call(ctx context.Context, method, url string, body []byte, cookie string, w
 		return "", fmt.Errorf("%w: %w", errNotYet, err)
 	}
 	if resp.StatusCode != want {
-		err := fmt.Errorf("%s %s answers %s, not %d: %s", method, url, resp.Status, want, strings.TrimSpace(string(said)))
+		err := fmt.Errorf("%s %s answers %s, want %d: %s", method, url, resp.Status, want, strings.TrimSpace(string(said)))
 		if resp.StatusCode >= http.StatusInternalServerError {
 			err = fmt.Errorf("%w: %w", errNotYet, err)
 		}

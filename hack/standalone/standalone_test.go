@@ -29,15 +29,15 @@ func TestPortInUse(t *testing.T) {
 	// The second wants it for the auth service.
 	for _, o := range []options{{port: used}, {port: used - 1, app: "http://127.0.0.1:3000"}} {
 		if _, err = choosePorts(t.Context(), o); err == nil || !strings.Contains(err.Error(), "is in use; choose another one: make run PORT=") {
-			t.Errorf("%+v: error %v", o, err)
+			t.Errorf("%+v: error %v, want one that suggests another port", o, err)
 		}
 	}
 }
 
-func TestOneSourceOfAPolicy(t *testing.T) {
+func TestAppAndRoutesExcludeEachOther(t *testing.T) {
 	var said buffer
 	if _, err := parse([]string{"--app", "http://127.0.0.1:3000", "--routes", "routes.yaml"}, &said); err == nil {
-		t.Error("an app and a policy file are taken together")
+		t.Error("--app with --routes is accepted, want an error")
 	}
 }
 
@@ -48,51 +48,51 @@ func TestBadSettingsAreOneLineThatNamesThem(t *testing.T) {
 		"--port -1":                 "PORT=-1 is not a port (1 to 65535)",
 		"--access-ttl foo":          "ACCESS_TTL=foo is not a duration, for example 10s",
 		"--port abc --access-ttl 5": "PORT=abc is not a port (1 to 65535); ACCESS_TTL=5 is not a duration, for example 10s",
-		"--port 65535 --app http://127.0.0.1:3000": "PORT=65535 leaves no port for the auth service, which takes the one after it: choose a smaller one",
-		"--port 65535 --routes routes.yaml":        "PORT=65535 leaves no port for the auth service, which takes the one after it: choose a smaller one",
-		"--app 127.0.0.1:3000":                     "APP=127.0.0.1:3000 is not the address of an app, for example http://127.0.0.1:3000",
-		"--app https://pond":                       "APP=https://pond is not the address of an app, for example http://127.0.0.1:3000",
-		"--app http://pond/x":                      "APP=http://pond/x is not the address of an app, for example http://127.0.0.1:3000",
-		"--app http://pond:99999":                  "APP=http://pond:99999 is not the address of an app, for example http://127.0.0.1:3000",
-		"--app http://":                            "APP=http:// is not the address of an app, for example http://127.0.0.1:3000",
-		"--app http://p*nd":                        "APP=http://p*nd is not the address of an app, for example http://127.0.0.1:3000",
+		"--port 65535 --app http://127.0.0.1:3000": "PORT=65535 leaves no port for the auth service, which uses the next one: choose a lower port",
+		"--port 65535 --routes routes.yaml":        "PORT=65535 leaves no port for the auth service, which uses the next one: choose a lower port",
+		"--app 127.0.0.1:3000":                     "APP=127.0.0.1:3000 is not the URL of an app, for example http://127.0.0.1:3000",
+		"--app https://pond":                       "APP=https://pond is not the URL of an app, for example http://127.0.0.1:3000",
+		"--app http://pond/x":                      "APP=http://pond/x is not the URL of an app, for example http://127.0.0.1:3000",
+		"--app http://pond:99999":                  "APP=http://pond:99999 is not the URL of an app, for example http://127.0.0.1:3000",
+		"--app http://":                            "APP=http:// is not the URL of an app, for example http://127.0.0.1:3000",
+		"--app http://p*nd":                        "APP=http://p*nd is not the URL of an app, for example http://127.0.0.1:3000",
 	} {
 		var said buffer
 		_, err := parse(strings.Fields(args), &said)
 		if err == nil || err.Error() != want || said.String() != "" {
-			t.Errorf("%s: error %v, said %q, want %s", args, err, &said, want)
+			t.Errorf("%s: error %v and output %q, want error %s and no output", args, err, &said, want)
 		}
 	}
 	for _, args := range []string{"", "--port 65535", "--port 65534 --app http://127.0.0.1:3000/", "--port 0 --app http://[::1]:3000", "--app http://my_app --access-ttl 10s"} {
 		if _, err := parse(strings.Fields(args), &buffer{}); err != nil {
-			t.Errorf("%s: %v", args, err)
+			t.Errorf("%s: error %v, want none", args, err)
 		}
 	}
 }
 
-func TestNoPortIsSuggestedThatThereIsNot(t *testing.T) {
+func TestSuggestedPortsExist(t *testing.T) {
 	for another, want := range map[int]string{8081: "PORT=8081", maxPort - 1: "PORT=65534", maxPort: "PORT=8090", maxPort + 1: "PORT=8090"} {
 		if err := taken(another-1, another, syscall.EADDRINUSE); !strings.HasSuffix(err.Error(), want) {
-			t.Errorf("%d: %v", another, err)
+			t.Errorf("port after %d in use: error %v, want a suggestion of %s", another-1, err, want)
 		}
 	}
 }
 
 func TestABadPolicyFileIsReportedBeforeAnythingStarts(t *testing.T) {
 	dir := t.TempDir()
-	// What the sidecar says of the file.
+	// Stands for the sidecar, which rejects the file.
 	const sidecar = "#!/bin/sh\necho \"sidecar: $2: it is bad\" >&2\nexit 1\n"
 	if err := os.WriteFile(filepath.Join(dir, "sidecar"), []byte(sidecar), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	p := plan{options: options{routes: "/its/own.yaml"}, programs: dir}
-	const want = "ROUTES=/its/own.yaml is not a good policy file:\nsidecar: /its/own.yaml: it is bad"
+	const want = "ROUTES=/its/own.yaml is not a valid policy file:\nsidecar: /its/own.yaml: it is bad"
 	if err := p.checkRoutes(t.Context()); err == nil || err.Error() != want {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want %s", err, want)
 	}
 	p.routes = ""
 	if err := p.checkRoutes(t.Context()); err != nil {
-		t.Errorf("a policy of our own: %v", err)
+		t.Errorf("generated policy file: error %v, want none", err)
 	}
 }
 
@@ -109,28 +109,28 @@ func TestTheWelcomeWaitsForTheLogToSettle(t *testing.T) {
 		}()
 		g.settle(t.Context())
 		if got := strings.Count(log.String(), "line"); got != 3 {
-			t.Errorf("after %d lines of 3", got)
+			t.Errorf("settled after %d lines, want 3", got)
 		}
 	})
 }
 
-// Somebody's own app stands where the sample app stood, and neither that nor its API is started.
+// With the user's own app, neither the sample app nor its API is started.
 func TestOwnApp(t *testing.T) {
 	for _, o := range []options{{app: "http://127.0.0.1:3000"}, {routes: "/its/own.yaml"}} {
 		p := plan{options: o, dir: "/ours"}
 		if o.app != "" && !strings.Contains(p.policy(), o.app) {
-			t.Errorf("%+v: policy %q", o, p.policy())
+			t.Errorf("%+v: policy %q, want the address of the app in it", o, p.policy())
 		}
 		var names []string
 		for _, c := range p.commands() {
 			names = append(names, c.name)
 			file := "LILYPAD_ROUTES_FILE=" + cmp.Or(o.routes, "/ours/routes.yaml")
 			if c.name == "sidecar" && !slices.Contains(c.env, file) {
-				t.Errorf("%+v: the sidecar does not read %s", o, file)
+				t.Errorf("%+v: the sidecar is started without %s", o, file)
 			}
 		}
 		if !slices.Equal(names, []string{"auth", "sidecar"}) {
-			t.Errorf("%+v starts %v", o, names)
+			t.Errorf("%+v starts %v, want auth and sidecar", o, names)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func TestPortsDiffer(t *testing.T) {
 	seen := map[int]bool{}
 	for _, port := range []int{p.sidecar, p.sidecarOps, p.frontend, p.frontendOps, p.frogs, p.frogsOps, p.auth, p.authOps} {
 		if port == 0 || seen[port] {
-			t.Errorf("ports %+v", p)
+			t.Errorf("ports %+v, want different ones", p)
 		}
 		seen[port] = true
 	}
@@ -171,7 +171,7 @@ func shell(name, script string) spec {
 	return spec{name: name, path: "/bin/sh", args: []string{"-c", script}, env: process.Environment(nil)}
 }
 
-func TestWhenOneChildEndsAllDo(t *testing.T) {
+func TestAwaitFailsWhenAProgramEnds(t *testing.T) {
 	var log buffer
 	g := newGroup(&log)
 	for _, s := range []spec{
@@ -184,7 +184,7 @@ func TestWhenOneChildEndsAllDo(t *testing.T) {
 	}
 	err := g.await(t.Context(), func(context.Context) error { return errNotYet })
 	if err == nil || !strings.Contains(err.Error(), "frail ended (exit status 3)") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v, want frail ended (exit status 3)", err)
 	}
 	g.stop()
 	for _, c := range g.children {
@@ -193,11 +193,11 @@ func TestWhenOneChildEndsAllDo(t *testing.T) {
 		}
 	}
 	if !strings.Contains(log.String(), "frail    | last words\n") {
-		t.Errorf("log:\n%s", &log)
+		t.Errorf("the log lacks the last words of the program:\n%s", &log)
 	}
 }
 
-func TestEndedByTheUserIsNoFault(t *testing.T) {
+func TestInterruptIsNoError(t *testing.T) {
 	g := newGroup(&buffer{})
 	if err := g.start(t.Context(), shell("lasting", "exec sleep 1000")); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestEndedByTheUserIsNoFault(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := ended(ctx, g.wait(ctx)); err != nil {
-		t.Error(err)
+		t.Errorf("error %v after an interrupt, want none", err)
 	}
 	g.stop()
 }

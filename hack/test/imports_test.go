@@ -9,15 +9,14 @@ import (
 	"testing"
 )
 
-// These tests hold the table "who may import whom" of docs/architecture.md over
-// what the go command knows, so that an import by way of another package counts.
+// These tests check the import rules of docs/architecture.md, transitive imports included.
 
 const (
 	ours           = "lilypad.example/"
 	processPackage = ours + "services/pkg/process"
 )
 
-// A listed is a package as `go list -json` describes it.
+// listed is a package as `go list -json` describes it.
 type listed struct {
 	ImportPath   string
 	Name         string
@@ -33,7 +32,7 @@ func list(t *testing.T, dir string, workspace bool, pattern string) []listed {
 	cmd.Dir = filepath.Join("..", "..", dir)
 	cmd.Env = append(cmd.Environ(), "GOWORK=off")
 	if workspace {
-		cmd.Env = append(cmd.Env, "GOWORK=") // as in a shell: the go.work that is found
+		cmd.Env = append(cmd.Env, "GOWORK=") // use go.work
 	}
 	out, err := cmd.Output()
 	if err != nil {
@@ -56,13 +55,13 @@ func list(t *testing.T, dir string, workspace bool, pattern string) []listed {
 	return packages
 }
 
-// in says whether path is a package of one of the trees.
+// in reports whether path is a package in one of the trees.
 func in(path string, trees ...string) bool {
 	return slices.ContainsFunc(trees, func(tree string) bool { return path == tree || strings.HasPrefix(path, tree+"/") })
 }
 
-// TestModulesKnowEachOtherByContractOnly: a service sees of another its api, and everybody sees services/pkg.
-func TestModulesKnowEachOtherByContractOnly(t *testing.T) {
+// TestModulesImportOnlyContracts: of another service, a module imports the api only. All modules may import services/pkg.
+func TestModulesImportOnlyContracts(t *testing.T) {
 	const (
 		pkg     = ours + "services/pkg"
 		authAPI = ours + "services/auth/api"
@@ -71,7 +70,7 @@ func TestModulesKnowEachOtherByContractOnly(t *testing.T) {
 		module string
 		sees   []string
 	}{
-		{authAPI, nil}, // before services/auth, which it lies in
+		{authAPI, nil}, // before services/auth, whose prefix it has
 		{pkg, nil},
 		{ours + "services/auth", []string{pkg}},
 		{ours + "services/frogs", []string{pkg, authAPI}},
@@ -87,7 +86,7 @@ func TestModulesKnowEachOtherByContractOnly(t *testing.T) {
 			return in(p.ImportPath, a.module)
 		})
 		if i < 0 {
-			t.Errorf("%s belongs to no module that is known here", p.ImportPath)
+			t.Errorf("%s is in an unknown module: add it to this test", p.ImportPath)
 			continue
 		}
 		sees := append([]string{allowed[i].module}, allowed[i].sees...)
@@ -99,7 +98,7 @@ func TestModulesKnowEachOtherByContractOnly(t *testing.T) {
 	}
 }
 
-// TestLayers: the domain knows nobody, adapters know the domain, only app knows them all, and main knows app.
+// TestLayers: the domain imports no adapter, adapters import the domain, only app imports them all.
 func TestLayers(t *testing.T) {
 	adapters := []string{"app", "httpapi", "postgres", "redis", "memory", "kubernetes"}
 	technology := []string{"github.com/gin-gonic/gin", "github.com/jackc/pgx", "github.com/redis/go-redis", "k8s.io", "net/http"}
@@ -134,8 +133,8 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestWhatProgramsHold: what is linked into a program, by whatever way.
-func TestWhatProgramsHold(t *testing.T) {
+// TestProgramsLinkNoUnwantedPackages checks transitive imports.
+func TestProgramsLinkNoUnwantedPackages(t *testing.T) {
 	mayNot := map[string][]string{
 		"auth": nil, "frogs": {"github.com/redis/go-redis"},
 		"frontend": {"github.com/redis/go-redis", "github.com/jackc/pgx", "k8s.io"},
@@ -149,18 +148,18 @@ func TestWhatProgramsHold(t *testing.T) {
 		program := p.ImportPath[strings.LastIndex(p.ImportPath, "/")+1:]
 		unwanted, known := mayNot[program]
 		if !known {
-			t.Errorf("%s is a program that is not known here", p.ImportPath)
+			t.Errorf("%s is an unknown program: add it to this test", p.ImportPath)
 		}
 		seen++
 		unwanted = append(unwanted, ours+"services/pkg/pgtest", ours+"services/pkg/redistest", ours+"services/pkg/tlstest", processPackage)
 		for _, dep := range p.Deps {
 			if dep == "testing" || in(dep, unwanted...) {
-				t.Errorf("%s holds %s", program, dep)
+				t.Errorf("%s links %s", program, dep)
 			}
 		}
 	}
 	if seen != len(mayNot) {
-		t.Errorf("%d programs", seen)
+		t.Errorf("%d programs, want %d", seen, len(mayNot))
 	}
 }
 
@@ -168,7 +167,7 @@ func TestWhatProgramsHold(t *testing.T) {
 func TestToolsImportNothingOfTheProduct(t *testing.T) {
 	modules, err := outside(filepath.Join("..", ".."))
 	if err != nil || len(modules) < 2 {
-		t.Fatal(modules, err)
+		t.Fatalf("modules %v, error %v; want at least two", modules, err)
 	}
 	for _, module := range modules {
 		for _, p := range list(t, module, false, "./...") {

@@ -55,7 +55,7 @@ func exitCode() int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	if !errors.Is(err, errTestsFailed) { // the tally has said that
+	if !errors.Is(err, errTestsFailed) { // the tally has reported that
 		_, _ = fmt.Fprintln(os.Stderr, "test:", err)
 	}
 	return 1
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		_, _ = io.WriteString(stderr, usage)
 		flags.PrintDefaults()
 	}
-	root := flags.String("root", ".", "the project's top folder")
+	root := flags.String("root", ".", "root folder of the project")
 	cluster := flags.Bool("cluster", false, "run the end-to-end scenarios against the cluster at E2E_URL")
 	apps := flags.Bool("apps", false, "test the example apps behind the sidecar")
 	charts := flags.Bool("charts", false, "render the charts and check the result")
@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case *apps:
 		err = r.suite(ctx, "k8s/e2e", "TestApps", 20*time.Minute, compiler, browser, emoji, node)
 	case *cluster:
-		// It outlives access tokens several times, and they may live for ten minutes.
+		// It waits for several access tokens to expire, which may take ten minutes each.
 		err = r.suite(ctx, "k8s/e2e", "TestCluster", time.Hour, compiler, browser, emoji)
 	case *charts:
 		err = r.suite(ctx, "hack/charts", "TestCharts", 20*time.Minute, compiler)
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		err = r.local(ctx, flags.Args())
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted; everything it started has ended")
+		return errors.New("interrupted")
 	}
 	if err != nil {
 		return err
@@ -102,14 +102,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return r.tally.close()
 }
 
-// A runner runs the go command in the tree and adds up what its tests say.
+// runner runs the go command and counts the results of tests.
 type runner struct {
 	root   string
 	stderr io.Writer
 	tally  *tally
 }
 
-// local runs everything that needs no cluster, or just the named packages.
+// local runs everything that needs no cluster, or only the named packages.
 func (r *runner) local(ctx context.Context, packages []string) error {
 	needs := []debian.Need{compiler, debian.Redis, debian.Postgres}
 	if len(packages) == 0 {
@@ -138,8 +138,7 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 			return err
 		}
 		for _, module := range modules {
-			// These drive processes that were built just now: a cached result would prove nothing. One package at a time:
-			// each starts the whole product.
+			// Not cached: they run programs that were compiled just now. One package at a time: each starts many processes.
 			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^Test(Apps|Charts|Cluster)$", "./..."); err != nil {
 				return err
 			}
@@ -148,8 +147,7 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 	})
 }
 
-// outside are the modules that the workspace leaves out: what people run by
-// hand, and the end-to-end tests.
+// outside returns the folders of the modules outside the workspace: hack and the end-to-end tests.
 func outside(root string) ([]string, error) {
 	var modules []string
 	for _, pattern := range []string{"hack/go.mod", "k8s/*/go.mod"} {
@@ -168,7 +166,7 @@ func outside(root string) ([]string, error) {
 	return modules, nil
 }
 
-// withServers runs tests beside a private PostgreSQL and Redis, which env names.
+// withServers runs tests with a private PostgreSQL and Redis, whose URLs are in env.
 func withServers(ctx context.Context, tests func(env []string) error) (err error) {
 	home, err := process.OpenHome("lilypad-test-")
 	if err != nil {
@@ -191,7 +189,7 @@ func (r *runner) suite(ctx context.Context, dir, name string, timeout time.Durat
 	return r.test(ctx, dir, nil, "-count=1", "-run=^"+name+"$", "-timeout="+timeout.String(), ".")
 }
 
-// vet counts as one failed test when it finds something.
+// vet runs go vet. Findings count as one failed test.
 func (r *runner) vet(ctx context.Context, module string, packages ...string) {
 	cmd := r.goCommand(ctx, module, append([]string{"vet"}, packages...)...)
 	cmd.Stdout, cmd.Stderr = r.stderr, r.stderr
@@ -200,7 +198,7 @@ func (r *runner) vet(ctx context.Context, module string, packages ...string) {
 	}
 }
 
-// test runs `go test` in module, or in the workspace when module is empty, and adds its results to the tally.
+// test runs `go test` in module, or in the workspace if module is empty, and adds the results to the tally.
 func (r *runner) test(ctx context.Context, module string, env []string, args ...string) error {
 	cmd := r.goCommand(ctx, module, append([]string{"test", "-race", "-json", "-timeout=20m"}, args...)...)
 	cmd.Env = append(cmd.Env, env...)
@@ -213,19 +211,19 @@ func (r *runner) test(ctx context.Context, module string, env []string, args ...
 		return err
 	}
 	readErr := r.tally.read(out)
-	_, _ = io.Copy(io.Discard, out) // what could not be read must not block the command
+	_, _ = io.Copy(io.Discard, out) // an unread pipe would block the command
 	failed := cmd.Wait()
 	process.EndGroup(cmd.Process.Pid, syscall.SIGTERM)
 	if readErr != nil {
 		return fmt.Errorf("read the results of %v: %w", cmd.Args, readErr)
 	}
 	if failed != nil && ctx.Err() == nil && r.tally.failed == 0 {
-		r.tally.fail(fmt.Sprintf("%v: %v", cmd.Args, failed)) // it ended badly and no test said so
+		r.tally.fail(fmt.Sprintf("%v: %v", cmd.Args, failed)) // it failed and no test did
 	}
 	return nil
 }
 
-// goCommand is the go command in a module outside the workspace, or in the workspace when module is empty.
+// goCommand returns a go command in a module outside the workspace, or in the workspace if module is empty.
 func (r *runner) goCommand(ctx context.Context, module string, args ...string) *exec.Cmd {
 	cmd := process.Command(ctx, "go", args...)
 	cmd.Dir = filepath.Join(r.root, module)

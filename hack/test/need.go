@@ -8,10 +8,10 @@ import (
 
 //nolint:gochecknoglobals // constants in all but the keyword
 var (
-	compiler = debian.Need{Packages: []string{"gcc", "libc6-dev"}, Present: debian.AnyOf("gcc", "clang", "cc")} // the race detector links with C
+	compiler = debian.Need{Packages: []string{"gcc", "libc6-dev"}, Present: debian.AnyOf("gcc", "clang", "cc")} // the race detector needs cgo
 	browser  = debian.Need{Packages: []string{"chromium"}, Present: debian.AnyOf("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")}
 	node     = debian.Need{Packages: []string{"nodejs", "npm"}, Present: func() bool { return debian.Find("node") != "" && debian.Find("npm") != "" }}
-	emoji    = debian.Need{Packages: []string{"fonts-noto-color-emoji"}, Present: emojiFont, Optional: true} // only the pictures are poorer without
+	emoji    = debian.Need{Packages: []string{"fonts-noto-color-emoji"}, Present: emojiFont, Optional: true} // for screenshots only
 )
 
 func emojiFont() bool {

@@ -12,15 +12,13 @@ import (
 	"testing"
 )
 
-// A project is a copy of the scripts that handle the cluster, among tools that
-// only say what they are asked for.
+// project is a copy of the scripts for the cluster, with stubs for the tools that they call.
 type project struct {
 	root string
 	env  []string
 }
 
-// newProject makes one. docker is the text of a shell script in place of that
-// tool, and kind in place of that one.
+// newProject makes a project. docker and kind are the shell scripts that replace those tools.
 func newProject(t *testing.T, docker, kind string) *project {
 	t.Helper()
 	p := &project{root: t.TempDir()}
@@ -34,7 +32,7 @@ func newProject(t *testing.T, docker, kind string) *project {
 	const tool = "#!/bin/sh\n"
 	p.write(t, "tools/docker", tool+docker)
 	p.write(t, "tools/curl", tool+"exit 1\n")
-	// What go_tool asks: the version that is wanted, and the one that is there.
+	// go_tool asks for the wanted version and for the installed one.
 	p.write(t, "tools/go", tool+`case "$*" in *list*) echo v1 ;; *version*) echo "mod x v1" ;; *) echo "slow work: go $*"; exit 1 ;; esac`+"\n")
 	for _, name := range []string{"helm", "kubectl"} {
 		p.write(t, "bin/"+name, tool)
@@ -67,7 +65,7 @@ func (p *project) write(t *testing.T, name, text string) {
 	}
 }
 
-// run runs a script and returns all it said, and whether it succeeded.
+// run runs a script and returns its output and whether it succeeded.
 func (p *project) run(t *testing.T, script string, env ...string) (string, bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(p.root, "hack", script))
@@ -76,7 +74,7 @@ func (p *project) run(t *testing.T, script string, env ...string) (string, bool)
 	return string(out), err == nil
 }
 
-// Answers of docker: an engine that runs and has no cluster, or one whose ingress has a port.
+// Stubs of docker: an engine without a cluster, no engine, and an engine with a cluster on a port.
 const (
 	noCluster = "exit 0\n"
 	noEngine  = "echo 'no such socket' >&2; exit 1\n"
@@ -86,7 +84,7 @@ func clusterOn(port int, state string) string {
 	return fmt.Sprintf(`case "$*" in ps*) echo %s ;; *PortBindings*) echo %d ;; *.Image*) echo node ;; esac`+"\n", state, port)
 }
 
-// takenPort is a port on which somebody listens.
+// takenPort returns a port that is in use.
 func takenPort(t *testing.T, host string) int {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
@@ -97,7 +95,7 @@ func takenPort(t *testing.T, host string) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// freePort is a port on which nobody listened a moment ago.
+// freePort returns a port that was free a moment ago.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -108,7 +106,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func TestUpFindsOutBeforeSlowWorkThatItsPortCannotBeHad(t *testing.T) {
+func TestUpReportsAPortInUseBeforeSlowSteps(t *testing.T) {
 	taken, six := takenPort(t, "127.0.0.1"), takenPort(t, "::1")
 	for name, c := range map[string]struct{ docker, port, want string }{
 		"taken":                  {noCluster, strconv.Itoa(taken), fmt.Sprintf("port %d is in use: choose another one: make up INGRESS_PORT=", taken)},
@@ -119,35 +117,35 @@ func TestUpFindsOutBeforeSlowWorkThatItsPortCannotBeHad(t *testing.T) {
 	} {
 		said, ok := newProject(t, c.docker, "").run(t, "up", "INGRESS_PORT="+c.port)
 		if ok || !strings.Contains(said, c.want) {
-			t.Errorf("%s: succeeded %v, says %q, want %q", name, ok, said, c.want)
+			t.Errorf("%s: success %v, output %q, want failure with %q", name, ok, said, c.want)
 		}
 		if strings.Contains(said, "slow work") {
-			t.Errorf("%s: says %q after slow work", name, said)
+			t.Errorf("%s: output %q, want no slow step before the error", name, said)
 		}
 	}
 }
 
-func TestUpRefusesWhatIsNoPortBeforeItLooksForACluster(t *testing.T) {
+func TestUpRejectsInvalidPorts(t *testing.T) {
 	for _, port := range []string{"abc", "99999", "65536", "0", "-1", "080", "80 80", "8080x"} {
 		for state, docker := range map[string]string{"no cluster": noCluster, "a cluster": clusterOn(8090, "running"), "no engine": noEngine} {
 			want := "up: INGRESS_PORT=" + port + " is not a port (1 to 65535)\n"
 			if said, ok := newProject(t, docker, "").run(t, "up", "INGRESS_PORT="+port); ok || said != want {
-				t.Errorf("INGRESS_PORT=%s, %s: succeeded %v, says %q, want %q", port, state, ok, said, want)
+				t.Errorf("INGRESS_PORT=%s, %s: success %v, output %q, want failure with %q", port, state, ok, said, want)
 			}
 		}
 	}
 }
 
-func TestUpGoesOnWithThePortThatItsClusterHas(t *testing.T) {
+func TestUpKeepsThePortOfItsCluster(t *testing.T) {
 	running := takenPort(t, "127.0.0.1") // by the cluster itself
 	said, _ := newProject(t, clusterOn(running, "running"), "").run(t, "up")
 	if !strings.Contains(said, "building the images") || strings.Contains(said, "in use") {
-		t.Errorf("says %q, want it to reach the images", said)
+		t.Errorf("output %q, want it to get as far as building images", said)
 	}
 }
 
-func TestWhatKindComplainsOfIsShown(t *testing.T) {
-	// As kind itself: --quiet keeps errors quiet too.
+func TestErrorsOfKindAreShown(t *testing.T) {
+	// Like kind: --quiet hides errors too.
 	const kind = `case "$*" in *--quiet*) ;; *) echo "kind: no room for $2" >&2 ;; esac; exit 1` + "\n"
 	for script, c := range map[string]struct{ docker, want string }{
 		"up":   {noCluster, "kind: no room for cluster"},
@@ -155,32 +153,32 @@ func TestWhatKindComplainsOfIsShown(t *testing.T) {
 	} {
 		said, ok := newProject(t, c.docker, kind).run(t, script, fmt.Sprintf("INGRESS_PORT=%d", freePort(t)))
 		if ok || !strings.Contains(said, c.want) {
-			t.Errorf("%s: succeeded %v, says %q, want %q", script, ok, said, c.want)
+			t.Errorf("%s: success %v, output %q, want failure with %q", script, ok, said, c.want)
 		}
 	}
 	said, ok := newProject(t, clusterOn(freePort(t), "exited"), kind).run(t, "up")
 	if ok || !strings.Contains(said, "kind: no room for kubeconfig") {
-		t.Errorf("a cluster that was stopped: succeeded %v, says %q, want what kind complains of", ok, said)
+		t.Errorf("stopped cluster: success %v, output %q, want failure with the error of kind", ok, said)
 	}
 	said, ok = newProject(t, noEngine, kind).run(t, "down")
 	if ok || !strings.Contains(said, "no such socket") {
-		t.Errorf("down without an engine: succeeded %v, says %q, want what docker complains of", ok, said)
+		t.Errorf("down without an engine: success %v, output %q, want failure with the error of docker", ok, said)
 	}
 }
 
-func TestE2EGoesWhereTheClusterAnswers(t *testing.T) {
+func TestE2EUsesThePortOfTheCluster(t *testing.T) {
 	for _, port := range []int{8080, 8093} {
 		want := fmt.Sprintf("tests against http://frogs.localhost:%d\n", port)
 		if said, ok := newProject(t, clusterOn(port, "running"), "").run(t, "e2e"); !ok || !strings.HasSuffix(said, want) {
-			t.Errorf("succeeded %v, says %q, want %q", ok, said, want)
+			t.Errorf("success %v, output %q, want success with %q", ok, said, want)
 		}
 	}
 	if said, ok := newProject(t, noEngine, "").run(t, "e2e", "E2E_URL=https://pond.example"); !ok || !strings.HasSuffix(said, "tests against https://pond.example\n") {
-		t.Errorf("another cluster: succeeded %v, says %q", ok, said)
+		t.Errorf("with E2E_URL: success %v, output %q, want success with that URL", ok, said)
 	}
 	for _, docker := range []string{noCluster, clusterOn(8080, "exited")} {
 		if said, ok := newProject(t, docker, "").run(t, "e2e"); ok || !strings.Contains(said, "the cluster is not running: run make up") {
-			t.Errorf("no cluster: succeeded %v, says %q", ok, said)
+			t.Errorf("no cluster: success %v, output %q, want failure that names make up", ok, said)
 		}
 	}
 }

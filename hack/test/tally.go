@@ -10,29 +10,27 @@ import (
 	"strings"
 )
 
-// A tally adds up streams of `go test -json` and prints them for people: a
-// line for each package, and all that a failing test said.
+// tally counts the results of `go test -json` and prints a line for each package and the output of failed tests.
 //
-// What it counts are leaves: a test with subtests is its subtests, unless it
-// fails by itself; a fuzz target is one test however many seeds it has; a
-// package that fails without a failing test is one failure.
+// It counts leaves: a test with subtests counts only if it fails without a failing subtest; a fuzz target counts once, whatever
+// its seeds; a package that fails without a failing test counts as one failure.
 type tally struct {
 	out             io.Writer
 	skipIsFailure   bool
 	passed, failed  int
 	skipped, faults []string
-	builds          map[string][]string // the compiler's words, by the import path it spoke of
+	builds          map[string][]string // output of the compiler, by import path
 	packages        map[string]*packageRun
 }
 
-// A packageRun is what is known of a package whose tests still run.
+// packageRun is the state of a package whose tests still run.
 type packageRun struct {
 	order  []string
 	result map[string]string
-	output map[string][]string // by test; "" holds what the package said itself
+	output map[string][]string // by test; "" for the package itself
 }
 
-// An event is a line of `go test -json` (go doc test2json).
+// event is a line of `go test -json` (go doc test2json).
 type event struct {
 	Action, Package, Test, Output string
 	ImportPath, FailedBuild       string
@@ -43,14 +41,14 @@ func newTally(out io.Writer, skipIsFailure bool) *tally {
 	return &tally{out: out, skipIsFailure: skipIsFailure, builds: map[string][]string{}, packages: map[string]*packageRun{}}
 }
 
-// fail counts a check that is no test of Go's.
+// fail counts a failed check that is not a Go test.
 func (t *tally) fail(what string) {
 	t.failed++
 	t.faults = append(t.faults, what)
 	t.printf("FAIL  %s\n", what)
 }
 
-// read adds a stream.
+// read adds the events of a stream.
 func (t *tally) read(r io.Reader) error {
 	in := bufio.NewReader(r)
 	for {
@@ -70,7 +68,7 @@ func (t *tally) read(r io.Reader) error {
 func (t *tally) line(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil {
-		t.printf("%s", line) // go itself spoke, outside of any package
+		t.printf("%s", line) // output of the go command itself
 		return
 	}
 	if e.Action == "build-output" {
@@ -100,7 +98,7 @@ func (t *tally) line(line []byte) {
 	}
 }
 
-// finish counts and prints a package.
+// finish counts and prints the results of a package.
 func (t *tally) finish(e event, p *packageRun) {
 	var passed int
 	var failed []string
@@ -116,7 +114,7 @@ func (t *tally) finish(e event, p *packageRun) {
 				passed++
 			}
 		case !p.childFailed(name):
-			failed = append(failed, name) // "fail", or no result at all: the process died under it
+			failed = append(failed, name) // "fail", or no result because the process died
 		}
 	}
 	if e.Action == "fail" && len(failed) == 0 {
@@ -131,7 +129,7 @@ func (t *tally) finish(e event, p *packageRun) {
 	t.print(e, p, passed, failed)
 }
 
-// counts says whether a passed test is one to count: no parent, no fuzz seed.
+// counts reports whether to count a passed test: parents and fuzz seeds are not counted.
 func (p *packageRun) counts(name string) bool {
 	if strings.HasPrefix(name, "Fuzz") {
 		return !strings.Contains(name, "/")
@@ -164,7 +162,7 @@ func (t *tally) print(e event, p *packageRun, passed int, failed []string) {
 	t.quote(p.output[""])
 }
 
-// quote prints what a test said, indented, without the lines by which Go frames it.
+// quote prints the output of a test, indented, without the lines that `go test` adds.
 func (t *tally) quote(lines []string) {
 	for _, line := range lines {
 		switch strings.TrimSpace(line) {
@@ -192,7 +190,7 @@ func firstErrors(output []string) []string {
 	return found
 }
 
-// close prints the sum, the count alone on the last line.
+// close prints skipped and failed tests, and the count on the last line.
 func (t *tally) close() error {
 	t.list("skipped", t.skipped)
 	t.list("failed", t.faults)

@@ -77,7 +77,7 @@ func TestTally(t *testing.T) {
 				t.Errorf("%d passed, %d failed; want %d, %d\n%s", sum.passed, sum.failed, test.passed, test.failed, &out)
 			}
 			if errors.Is(err, errTestsFailed) != (test.failed > 0) {
-				t.Errorf("close: %v", err)
+				t.Errorf("close returns %v, want errTestsFailed if a test failed", err)
 			}
 			if !strings.Contains(out.String(), test.says) {
 				t.Errorf("output lacks %q:\n%s", test.says, &out)
@@ -99,7 +99,7 @@ func TestTheSummaryNamesTheErrorsOfAFailedTest(t *testing.T) {
 	}
 }
 
-func TestTallyShowsTheCompilersWords(t *testing.T) {
+func TestTallyShowsCompilerErrors(t *testing.T) {
 	var out strings.Builder
 	sum := newTally(&out, false)
 	_ = sum.read(strings.NewReader(`{"ImportPath":"p [p.test]","Action":"build-output","Output":"a.go:1: undefined: x\n"}
@@ -108,6 +108,6 @@ func TestTallyShowsTheCompilersWords(t *testing.T) {
 {"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}
 `))
 	if sum.failed != 1 || !strings.Contains(out.String(), "undefined: x") {
-		t.Errorf("%d failed\n%s", sum.failed, &out)
+		t.Errorf("%d failed, want 1 with the compiler error:\n%s", sum.failed, &out)
 	}
 }

@@ -1,5 +1,4 @@
-// Package debian brings the programs that the tests and the bench run beside
-// the product: it finds them, and installs what is missing where it may.
+// Package debian finds the programs that tests and benchmarks need, and installs missing ones as root on Debian.
 package debian
 
 import (
@@ -16,15 +15,15 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// A Need is something that must be there, and the Debian packages that bring it.
+// Need is a program or file that must be present, and the Debian packages that contain it.
 type Need struct {
 	Packages []string
 	Present  func() bool
-	Optional bool   // without it things are poorer, but go on
+	Optional bool   // not an error if it cannot be installed
 	Service  string // the system service that the packages would start
 }
 
-// The stores, which several programs need.
+// The servers that several programs need.
 //
 //nolint:gochecknoglobals // constants in all but the keyword
 var (
@@ -32,14 +31,14 @@ var (
 	Postgres = Need{Packages: []string{"postgresql"}, Present: func() bool { return process.PostgresBin() != "" }, Service: "postgresql"}
 )
 
-// AnyOf is met by any of the named programs.
+// AnyOf returns a check that at least one of the programs is present.
 func AnyOf(names ...string) func() bool {
 	return func() bool {
 		return slices.ContainsFunc(names, func(name string) bool { return Find(name) != "" })
 	}
 }
 
-// Find returns where a program is, also where a user's PATH does not reach; "" if there is none.
+// Find returns the path of a program, which may be outside PATH in /usr/sbin, or "".
 func Find(name string) string {
 	for _, path := range []string{name, "/usr/sbin/" + name} {
 		if found, err := exec.LookPath(path); err == nil {
@@ -49,8 +48,7 @@ func Find(name string) string {
 	return ""
 }
 
-// Provide sees to it that every need is met: it installs what is missing where
-// it may, and says in one sentence what to install where it may not.
+// Provide installs what is missing, or returns an error with the command that does.
 func Provide(ctx context.Context, log io.Writer, needs []Need) error {
 	var packages, services []string
 	required := false
@@ -72,14 +70,14 @@ func Provide(ctx context.Context, log io.Writer, needs []Need) error {
 		if !required {
 			return nil
 		}
-		return fmt.Errorf("programs are missing here; on Debian: sudo apt-get install --no-install-recommends %s", strings.Join(packages, " "))
+		return fmt.Errorf("programs are missing; on Debian, run: sudo apt-get install --no-install-recommends %s", strings.Join(packages, " "))
 	}
 	_, _ = fmt.Fprintf(log, "installing %s\n", strings.Join(packages, " "))
 	return install(ctx, packages, services)
 }
 
-// install uses apt without letting Debian start, now or at the next boot, the
-// services that come with the packages: who needs them runs private ones.
+// install installs packages and prevents their services from starting, now and at the next boot: callers start servers of their
+// own.
 func install(ctx context.Context, packages, services []string) (err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // invoke-rc.d executes it
@@ -90,7 +88,7 @@ func install(ctx context.Context, packages, services []string) (err error) {
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
-	case !errors.Is(err, os.ErrExist): // whoever has a policy already decides
+	case !errors.Is(err, os.ErrExist): // keep an existing policy
 		return err
 	}
 	if err := aptGet(ctx, "update", "-q"); err != nil {

@@ -1,5 +1,4 @@
-// Package stores runs a private PostgreSQL and a private Redis. Both listen on
-// a free loopback port behind a random password, and nothing outlives them.
+// Package stores starts a private PostgreSQL and a private Redis, on free loopback ports and with random passwords.
 package stores
 
 import (
@@ -17,14 +16,14 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// Stores are the two servers of one run.
+// Stores are the two servers.
 type Stores struct {
 	Postgres, Redis       *process.Process
 	PostgresURL, RedisURL string
 }
 
-// Start starts both in home; postgresSettings are more of PostgreSQL's, such as
-// "fsync=off". Stop must be called, also after an error.
+// Start starts both in home. postgresSettings are additional settings such as "fsync=off". Stop must be called, also after an
+// error.
 func Start(ctx context.Context, home *process.Home, postgresSettings ...string) (*Stores, error) {
 	s := &Stores{}
 	if err := s.startPostgres(ctx, home, postgresSettings); err != nil {
@@ -40,7 +39,7 @@ func Start(ctx context.Context, home *process.Home, postgresSettings ...string) 
 func (s *Stores) Stop() {
 	for _, server := range []*process.Process{s.Postgres, s.Redis} {
 		if server != nil {
-			server.Stop(syscall.SIGINT) // to PostgreSQL, SIGTERM means when the last client has left
+			server.Stop(syscall.SIGINT) // on SIGTERM, PostgreSQL waits for its clients to disconnect
 		}
 	}
 }
@@ -88,7 +87,7 @@ func (s *Stores) startRedis(ctx context.Context, home *process.Home) error {
 		return err
 	}
 	_, port, _ := strings.Cut(at, ":")
-	password, conf := rand.Text(), filepath.Join(dir, "redis.conf") // a file: arguments are visible to everybody
+	password, conf := rand.Text(), filepath.Join(dir, "redis.conf") // a file, because arguments are visible to all users
 	settings := "bind 127.0.0.1\nport " + port + "\nrequirepass " + password +
 		"\nsave \"\"\nappendonly no\nmaxmemory-policy noeviction\ndir " + dir + "\n"
 	if err := home.WriteFile(conf, settings); err != nil {
