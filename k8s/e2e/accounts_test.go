@@ -21,7 +21,7 @@ func accountScenarios() []scenario {
 		{"LoginRefusesByForm", loginRefusesByForm},
 		{"LogoutByJSON", logoutByJSON},
 		{"LogoutByForm", logoutByForm},
-		{"AKnownDeviceIsNotKeptOut", knownDeviceIsNotKeptOut},
+		{"AKnownDeviceIsNotLockedOut", knownDeviceIsNotLockedOut},
 	}
 }
 
@@ -37,10 +37,10 @@ func wantUser(t *testing.T, v *visitor, who account) session {
 	t.Helper()
 	s := v.session(t)
 	if s.User.Email != who.Email || s.User.Name != who.Name {
-		t.Errorf("the session is of %+v, not of %s", s.User, who.Email)
+		t.Errorf("session of %+v, want %s", s.User, who.Email)
 	}
 	if s.SID == "" || s.ExpiresAt == "" {
-		t.Errorf("sid %q, expires_at %q", s.SID, s.ExpiresAt)
+		t.Errorf("sid %q, expires_at %q; want both", s.SID, s.ExpiresAt)
 	}
 	return s
 }
@@ -55,7 +55,7 @@ func registerByJSON(t *testing.T, w *World) {
 func registerByForm(t *testing.T, w *World) {
 	v, who := w.visitor(t), newAccount()
 	if to := v.submit(t, "/auth/register", who.form()).wantRedirect(t); to.String() != "/" {
-		t.Errorf("redirected to %q", to)
+		t.Errorf("redirected to %q, want /", to)
 	}
 	wantUser(t, v, who)
 }
@@ -67,11 +67,11 @@ func registerRefusesByJSON(t *testing.T, w *World) {
 
 	p := stranger.sendJSON(t, "/auth/register", taken.json()).wantProblem(t, http.StatusConflict)
 	if p.Code != "email_taken" {
-		t.Errorf("code %q of a taken address", p.Code)
+		t.Errorf("code %q for a taken address, want email_taken", p.Code)
 	}
 	p = stranger.sendJSON(t, "/auth/register", map[string]string{"email": "frog", "name": "", "password": "short"}).wantProblem(t, http.StatusUnprocessableEntity)
 	if len(p.Errors) != 3 {
-		t.Errorf("errors %s of three bad fields", p.Errors)
+		t.Errorf("errors %s, want one for each of three invalid fields", p.Errors)
 	}
 	stranger.do(t, http.MethodPost, "/auth/register", "application/json", `{"email":`, script()).wantProblem(t, http.StatusBadRequest)
 	stranger.wantStranger(t)
@@ -83,20 +83,20 @@ func registerRefusesByForm(t *testing.T, w *World) {
 	to := v.submit(t, "/auth/register", who.form()).wantRedirect(t)
 	q := to.Query()
 	if to.Path != "/register" || q.Get("error") != "invalid_fields" || q.Get("field") != "password:too_short" {
-		t.Errorf("redirected to %q", to)
+		t.Errorf("redirected to %q, want /register with error=invalid_fields and field=password:too_short", to)
 	}
 	if q.Get("email") != who.Email || q.Get("name") != who.Name || strings.Contains(to.String(), who.Password) {
-		t.Errorf("entered values: %q", to)
+		t.Errorf("redirected to %q, want e-mail and name in the query, and not the password", to)
 	}
 	page := v.navigate(t, to.String()).want(t, http.StatusOK)
 	if !strings.Contains(page.body, who.Email) || !strings.Contains(page.body, who.Name) {
-		t.Errorf("the page does not keep what was entered")
+		t.Errorf("the form does not show the entered e-mail and name")
 	}
 	v.wantStranger(t)
 
 	taken := w.visitor(t).register(t)
 	if to := v.submit(t, "/auth/register", taken.form()).wantRedirect(t); to.Path != "/register" || to.Query().Get("error") != "email_taken" {
-		t.Errorf("redirected to %q for a taken address", to)
+		t.Errorf("redirected to %q for a taken address, want /register with error=email_taken", to)
 	}
 }
 
@@ -114,7 +114,7 @@ func loginByForm(t *testing.T, w *World) {
 		form.Del("name")
 		form.Set("next", next)
 		if to := v.submit(t, "/auth/login", form).wantRedirect(t); to.String() != want {
-			t.Errorf("next %q: redirected to %q", next, to)
+			t.Errorf("next %q: redirected to %q, want %q", next, to, want)
 		}
 		wantUser(t, v, who)
 	}
@@ -126,17 +126,17 @@ func loginRefusesByJSON(t *testing.T, w *World) {
 	wrong := v.sendJSON(t, "/auth/login", map[string]string{"email": who.Email, "password": who.Password + "x"})
 	unknown := v.sendJSON(t, "/auth/login", map[string]string{"email": newAccount().Email, "password": who.Password})
 	if p := wrong.wantProblem(t, http.StatusUnauthorized); p.Code != "invalid_credentials" {
-		t.Errorf("code %q", p.Code)
+		t.Errorf("code %q, want invalid_credentials", p.Code)
 	}
 	unknown.wantProblem(t, http.StatusUnauthorized)
 	if withoutInstance(t, wrong) != withoutInstance(t, unknown) {
-		t.Errorf("a wrong password and an unknown address are told apart:\n%s\n%s", wrong.body, unknown.body)
+		t.Errorf("responses to a wrong password and to an unknown address differ:\n%s\n%s", wrong.body, unknown.body)
 	}
 	v.do(t, http.MethodPost, "/auth/login", "application/json", `nonsense`, script()).wantProblem(t, http.StatusBadRequest)
 	v.wantStranger(t)
 }
 
-// withoutInstance is a problem's body without what names the single occurrence (RFC 9457 section 3.1.5).
+// withoutInstance returns the body of a problem without its instance (RFC 9457 section 3.1.5).
 func withoutInstance(t *testing.T, a *answer) string {
 	t.Helper()
 	var doc map[string]any
@@ -157,14 +157,14 @@ func loginRefusesByForm(t *testing.T, w *World) {
 	to := v.submit(t, "/auth/login", form).wantRedirect(t)
 	q := to.Query()
 	if to.Path != "/login" || q.Get("error") != "invalid_credentials" || q.Get("email") != who.Email || q.Get("next") != "/account" {
-		t.Errorf("redirected to %q", to)
+		t.Errorf("redirected to %q, want /login with error=invalid_credentials, email and next", to)
 	}
 	if strings.Contains(to.RawQuery, "wrong") {
-		t.Errorf("the password is in the address: %q", to)
+		t.Errorf("the password is in the URL: %q", to)
 	}
 	page := v.navigate(t, to.String()).want(t, http.StatusOK)
 	if !strings.Contains(page.body, who.Email) {
-		t.Error("the page does not keep the e-mail address")
+		t.Error("the form does not show the entered e-mail address")
 	}
 	v.wantStranger(t)
 }
@@ -175,7 +175,7 @@ func logoutByJSON(t *testing.T, w *World) {
 	kept := v.jar.cookie
 	out := v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
 	if !out.clearsCookie(t) {
-		t.Error("the cookie is not cleared")
+		t.Error("the response to the logout does not clear the cookie")
 	}
 	w.awaitEnd(t, kept)
 }
@@ -186,21 +186,21 @@ func logoutByForm(t *testing.T, w *World) {
 	kept := v.jar.cookie
 	out := v.submit(t, "/auth/logout", url.Values{})
 	if to := out.wantRedirect(t); to.String() != "/login" {
-		t.Errorf("redirected to %q", to)
+		t.Errorf("redirected to %q, want /login", to)
 	}
 	if !out.clearsCookie(t) {
-		t.Error("the cookie is not cleared")
+		t.Error("the response to the logout does not clear the cookie")
 	}
 	if out.header.Get("Clear-Site-Data") == "" {
-		t.Error("no Clear-Site-Data")
+		t.Error("no header Clear-Site-Data after a logout")
 	}
 	w.awaitEnd(t, kept)
-	w.visitor(t).submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // a stranger may log out too
+	w.visitor(t).submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // logging out without a session is no error
 }
 
-// knownDeviceIsNotKeptOut: somebody guesses at a password until strangers are
-// refused, and its owner, who has signed out here, signs in all the same.
-func knownDeviceIsNotKeptOut(t *testing.T, w *World) {
+// knownDeviceIsNotLockedOut: after an attacker guessed passwords until logins are refused, the user can
+// still sign in from a browser in which they were signed in before.
+func knownDeviceIsNotLockedOut(t *testing.T, w *World) {
 	v := w.visitor(t)
 	who := v.register(t)
 	known := ""
@@ -209,7 +209,7 @@ func knownDeviceIsNotKeptOut(t *testing.T, w *World) {
 			known = c.Value
 		}
 	}
-	// Not by do, which has the limits forgotten and tries again.
+	// Not with do, which resets the limits and tries again.
 	login := func(v *visitor, password string) *answer {
 		text, err := json.Marshal(map[string]string{"email": who.Email, "password": password})
 		if err != nil {
@@ -225,7 +225,7 @@ func knownDeviceIsNotKeptOut(t *testing.T, w *World) {
 	}
 	a := login(w.visitor(t), who.Password).want(t, http.StatusTooManyRequests)
 	if wait, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || wait < 1 || wait > 60 {
-		t.Errorf("Retry-After %q, want the minute at most until the next attempt", a.header.Get("Retry-After"))
+		t.Errorf("Retry-After %q, want 1 to 60 seconds", a.header.Get("Retry-After"))
 	}
 	login(v.with("Cookie", knownName+"="+known), who.Password).want(t, http.StatusOK)
 }

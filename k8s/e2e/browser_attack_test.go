@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// attackPage is another site. Its script tries on target what a page there can.
+// attackPage is a page of another site. Its script attacks target.
 const attackPage = `<!doctype html><title>evil</title><script>
 const settled = p => p.then(r => "read " + r, e => "blocked");
 const read = (target, init) => settled(fetch(target, {credentials: "include", ...init}).then(r => r.text()));
@@ -17,7 +17,7 @@ const load = (kind, target) => new Promise(done => {
 	e.onload = () => done("loaded"); e.onerror = () => done("blocked");
 	e.src = target; document.documentElement.append(e);
 });
-// post submits a form into a frame, as a page that wants to stay unnoticed does, and waits for the answer.
+// post submits a form into a frame, unnoticed by the user, and waits for the response.
 const post = target => new Promise(done => {
 	const frame = document.createElement("iframe"), form = document.createElement("form");
 	frame.name = "into" + Math.random(); form.target = frame.name; form.method = "post"; form.action = target;
@@ -44,8 +44,7 @@ const attack = async (base, writes) => {
 };
 </script>`
 
-// attackFromAnotherSite: a page of another site that a user of ours visits can
-// neither write nor read.
+// attackFromAnotherSite: a page of another site can neither write nor read in the session of a visitor.
 func attackFromAnotherSite(t *testing.T, w *World) {
 	evil := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -62,11 +61,11 @@ func attackFromAnotherSite(t *testing.T, w *World) {
 	}
 	b.open(evil.URL)
 	if got := b.eval(fmt.Sprintf("attack(%q, %s)", w.BaseURL, writes)); got != "[]" {
-		t.Errorf("another site got through: %s", got)
+		t.Errorf("attack from another site succeeded: %s", got)
 	}
 	b.visit("/")
 	b.want(who.Name)
 	if n := b.pettedFrogs(); n != 0 {
-		t.Errorf("another site petted %d frogs", n)
+		t.Errorf("another site petted %d frogs, want 0", n)
 	}
 }

@@ -15,7 +15,7 @@ const (
 	discardButton = `form[action="/auth/form/discard"] button`
 )
 
-// signIn fills the login page in.
+// signIn submits the login form.
 func (b *browser) signIn(who account) {
 	b.t.Helper()
 	b.fill(map[string]string{"email": who.Email, "password": who.Password})
@@ -34,13 +34,13 @@ func petTooLate(t *testing.T, w *World) (*browser, account) {
 	w.awaitEnd(t, b.cookie())
 	b.press(petButton)
 	if b.path() != "/login" {
-		t.Fatalf("petted too late, and now at %s", b.where())
+		t.Fatalf("after a late submission at %s, want the login page", b.where())
 	}
 	b.want("what you entered is kept for ten minutes")
 	return b, who
 }
 
-// cookies are the names of the browser's cookies.
+// cookies returns the names of the browser's cookies.
 func (b *browser) cookies() string {
 	b.t.Helper()
 	return strings.Join(slices.Sorted(maps.Keys(b.jar())), " ")
@@ -54,7 +54,7 @@ func lateFormIsSent(t *testing.T, w *World) {
 	b.press(mainButton)
 	b.scripts(true)
 	if b.path() != "/auth/form" {
-		t.Fatalf("signed in, and now at %s", b.where())
+		t.Fatalf("after sign-in at %s, want the page that offers the form", b.where())
 	}
 	b.want("Send it now?")
 	b.want(who.Name)
@@ -63,17 +63,17 @@ func lateFormIsSent(t *testing.T, w *World) {
 	b.visit("/auth/form") // looking at it sends nothing
 	b.press(sendButton)
 	if b.path() != "/" {
-		t.Fatalf("sent, and now at %s", b.where())
+		t.Fatalf("after sending the form at %s, want the page that it leads to", b.where())
 	}
 	b.want("You petted the")
 	if names := b.cookies(); names != cookieName {
-		t.Errorf("the browser keeps %q", names)
+		t.Errorf("cookies %q, want %s only", names, cookieName)
 	}
 	run(b, "go back", chromedp.NavigateBack())
 	b.visit("/auth/form")
 	b.want("Nothing that you entered is kept here for you")
 	if n := b.pettedFrogs(); n != 1 {
-		t.Errorf("%d frogs petted", n)
+		t.Errorf("%d frogs petted, want 1", n)
 	}
 }
 
@@ -82,10 +82,10 @@ func lateFormIsDiscarded(t *testing.T, w *World) {
 	b.signIn(who)
 	b.press(discardButton)
 	if names := b.cookies(); b.path() != "/" || names != cookieName {
-		t.Errorf("cookies %q, at %s", names, b.where())
+		t.Errorf("cookies %q, at %s; want %s only, on the front page", names, b.where(), cookieName)
 	}
 	if n := b.pettedFrogs(); n != 0 {
-		t.Errorf("%d frogs petted", n)
+		t.Errorf("%d frogs petted, want 0", n)
 	}
 }
 
@@ -96,14 +96,14 @@ func lateFormIsNobodyElses(t *testing.T, w *World) {
 	b.want("Nothing that you entered is kept here for you")
 	b.picture("form-gone")
 	if b.has(sendButton) {
-		t.Errorf("offered to another user, at %s", b.where())
+		t.Errorf("the form is offered to another user, at %s", b.where())
 	}
 	if n := b.pettedFrogs(); n != 0 {
-		t.Errorf("%d frogs petted", n)
+		t.Errorf("%d frogs petted, want 0", n)
 	}
 	v := w.visitor(t)
 	v.login(t, who)
 	if a := v.navigate(t, "/auth/form"); strings.Contains(a.body, "/pet") {
-		t.Error("its user is offered it in a browser that has no key to it")
+		t.Error("the form is offered in a browser that does not have its key")
 	}
 }

@@ -43,7 +43,7 @@ func (b *browser) register() account {
 	return who
 }
 
-// frogs goes and looks at what the API says.
+// frogs returns the list of the API.
 func (b *browser) frogs() []frog {
 	b.t.Helper()
 	var list struct{ Frogs []frog }
@@ -54,7 +54,7 @@ func (b *browser) frogs() []frog {
 	return list.Frogs
 }
 
-// pettedFrogs is how many frogs the signed-in user has petted.
+// pettedFrogs returns how many frogs the signed-in user has petted.
 func (b *browser) pettedFrogs() int {
 	b.t.Helper()
 	n := 0
@@ -66,25 +66,25 @@ func (b *browser) pettedFrogs() int {
 	return n
 }
 
-// aUsersDay is what the product is for: register, pet, come back later, pet again, log out, and nothing is left behind.
+// aUsersDay: register, pet a frog, return after the access token has expired, pet again, log out; nothing remains.
 func aUsersDay(t *testing.T, w *World) {
 	b := newBrowser(t, w)
 	b.visit("/")
 	b.want("Login to pet the phrog 👀")
 	who := b.register()
 	if b.path() != "/" {
-		t.Fatalf("registered, and now at %s", b.where())
+		t.Fatalf("after registration at %s, want the gallery", b.where())
 	}
 	b.want(who.Name)
 	b.want("You may pet the phrog 🐸")
 	b.wantNoToken()
 	if n := b.count(petButton); n < 12 {
-		t.Fatalf("%d frogs to pet", n)
+		t.Fatalf("%d frogs to pet, want at least 12", n)
 	}
 	b.press(petButton)
 	b.wantNoToken()
 	if n := b.pettedFrogs(); n != 1 {
-		t.Fatalf("%d frogs petted after the first click, at %s", n, b.where())
+		t.Fatalf("%d frogs petted after the first click, want 1, at %s", n, b.where())
 	}
 
 	for range 2 {
@@ -94,7 +94,7 @@ func aUsersDay(t *testing.T, w *World) {
 	b.press(lastPetButton)
 	b.want(who.Name)
 	if n := b.pettedFrogs(); n != 2 {
-		t.Fatalf("%d frogs petted after the second click, at %s", n, b.where())
+		t.Fatalf("%d frogs petted after the second click, want 2, at %s", n, b.where())
 	}
 
 	b.visit("/account")
@@ -102,20 +102,19 @@ func aUsersDay(t *testing.T, w *World) {
 	b.wantNoToken()
 	b.press(logoutButton)
 	if b.path() != "/login" || b.cookie() != "" {
-		t.Errorf("logged out, cookie %q, at %s", b.cookie(), b.where())
+		t.Errorf("after logout: cookie %q, at %s; want no cookie and the login page", b.cookie(), b.where())
 	}
 	for range 3 {
 		run(b, "go back", chromedp.NavigateBack())
 		if text := b.eval(`document.documentElement.outerHTML`); strings.Contains(text, who.Email) || strings.Contains(text, who.Name) {
-			t.Errorf("Back shows what is the user's, at %s", b.where())
+			t.Errorf("Back shows a page of the user after logout, at %s", b.where())
 		}
 	}
 	b.visit("/")
 	b.want("Login to pet the phrog 👀")
 }
 
-// outliveTheAccessToken looks at the page again and again until the cookie has
-// rotated, and checks that this is all that happens.
+// outliveTheAccessToken reloads the page until the cookie has rotated, and checks that the user stays signed in.
 func (b *browser) outliveTheAccessToken() {
 	b.t.Helper()
 	before := b.cookie()
@@ -123,7 +122,7 @@ func (b *browser) outliveTheAccessToken() {
 		b.visit("/frogs")
 		now := b.cookie()
 		if now == "" {
-			b.t.Fatalf("signed out, at %s", b.where())
+			b.t.Fatalf("signed out at %s, want signed in", b.where())
 		}
 		return now != before
 	})
@@ -139,16 +138,16 @@ func wrongPasswordKeepsTheAddress(t *testing.T, w *World) {
 		t.Fatalf("at %s", b.where())
 	}
 	if kept := b.eval(`document.querySelector('main input[name="email"]').value`); kept != who.Email {
-		t.Errorf("the e-mail field holds %q", kept)
+		t.Errorf("e-mail field %q, want the entered address", kept)
 	}
 	if kept := b.eval(`document.querySelector('main input[name="password"]').value`); kept != "" {
-		t.Errorf("the password field holds %q", kept)
+		t.Errorf("password field %q, want it empty", kept)
 	}
 	if !b.has(`[role="alert"]`) {
-		t.Errorf("no message, at %s", b.where())
+		t.Errorf("no error message at %s", b.where())
 	}
 	if b.cookie() != "" {
-		t.Error("a cookie")
+		t.Error("a cookie is set, want none")
 	}
 	b.picture("login-wrong-password")
 	b.fill(map[string]string{"password": who.Password})
@@ -161,17 +160,17 @@ func loginReturns(t *testing.T, w *World) {
 	b := newBrowser(t, w)
 	b.visit("/account")
 	if b.path() != "/login" {
-		t.Fatalf("a stranger's account page is %s", b.where())
+		t.Fatalf("/account without a session leads to %s, want the login page", b.where())
 	}
 	b.fill(map[string]string{"email": who.Email, "password": who.Password})
 	b.press(mainButton)
 	if b.path() != "/account" {
-		t.Errorf("asked for /account, signed in, and at %s", b.where())
+		t.Errorf("after sign-in at %s, want /account", b.where())
 	}
 	b.want(who.Email)
 	b.visit("/login") // somebody who is signed in has nothing to do there
 	if b.path() != "/" {
-		t.Errorf("/login of a user is %s", b.where())
+		t.Errorf("/login of a signed-in user leads to %s, want the front page", b.where())
 	}
 }
 
@@ -184,12 +183,12 @@ func withoutJavaScript(t *testing.T, w *World) {
 	b.scripts(true)
 	b.want(who.Email)
 	if n := b.pettedFrogs(); n != 1 {
-		t.Errorf("%d frogs petted", n)
+		t.Errorf("%d frogs petted, want 1", n)
 	}
 }
 
-// redirectsAsABrowserReadsThem has Chromium's own parser judge the paths to
-// which a login was redirected: the judge in redirect_test.go is ours.
+// redirectsAsABrowserReadsThem parses the targets of login redirects with Chromium's URL parser, independently of
+// redirect_test.go.
 func redirectsAsABrowserReadsThem(t *testing.T, w *World) {
 	who := w.visitor(t).register(t)
 	locations := map[string]string{}
@@ -212,7 +211,7 @@ func redirectsAsABrowserReadsThem(t *testing.T, w *World) {
 		return JSON.stringify(Object.entries(list).filter(([, to]) => !here(to) || !on(to)));
 	})()`)
 	if left != "[]" {
-		t.Errorf("these lead away: %s", left)
+		t.Errorf("redirects to another origin: %s", left)
 	}
 }
 
@@ -247,6 +246,6 @@ func restartOfAuth(t *testing.T, w *World) {
 	b.press(petButton)
 	b.want(who.Name)
 	if n := b.pettedFrogs(); n != 1 {
-		t.Errorf("%d frogs petted", n)
+		t.Errorf("%d frogs petted, want 1", n)
 	}
 }

@@ -15,8 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A browser is a Chromium with a fresh profile. Its methods fail the test
-// when the page is not as they expect it; each waits no longer than a minute.
+// browser is a Chromium with a new profile. Its methods fail the test if the page is not as expected after a minute.
 type browser struct {
 	t   *testing.T
 	w   *World
@@ -32,7 +31,7 @@ func newBrowser(t *testing.T, w *World) *browser {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses to be root
 	}
-	// The test's own context ends before its cleanups run, and the browser is to end in order.
+	// Not the test's context, which ends before the cleanups: the browser must shut down in order.
 	allocated, release := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	tab, closeTab := chromedp.NewContext(allocated)
 	t.Cleanup(func() {
@@ -70,13 +69,13 @@ func call[P, R any](b *browser, command cdp.Command[P, R], params P) R {
 	return out
 }
 
-// eval is what a script in the page says.
+// eval returns the result of a script in the page.
 func (b *browser) eval(script string) string {
 	b.t.Helper()
 	return run(b, "evaluate "+script, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
 }
 
-// where is the page's address and text, for a failure's message.
+// where returns URL and text of the page, for failure messages.
 func (b *browser) where() string {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
@@ -87,19 +86,19 @@ func (b *browser) where() string {
 	return shorten(at)
 }
 
-// open types an address.
+// open navigates to a URL.
 func (b *browser) open(url string) {
 	b.t.Helper()
 	run(b, "open "+url, chromedp.Navigate(url))
 }
 
-// visit opens a page of the product.
+// visit opens a path of the product.
 func (b *browser) visit(path string) {
 	b.t.Helper()
 	b.open(b.w.BaseURL + path)
 }
 
-// fill types into the empty fields of the page's form, by their names.
+// fill types into empty fields of a form, by their names.
 func (b *browser) fill(fields map[string]string) {
 	b.t.Helper()
 	for name, value := range fields {
@@ -107,7 +106,7 @@ func (b *browser) fill(fields map[string]string) {
 	}
 }
 
-// press clicks what loads another page, found by CSS or XPath, and waits for that page.
+// press clicks an element, found by CSS or XPath, that loads another page, and waits for that page.
 func (b *browser) press(selector string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
@@ -126,17 +125,17 @@ func (b *browser) path() string {
 func (b *browser) want(text string) {
 	b.t.Helper()
 	if !strings.Contains(b.eval(`document.body.innerText`), text) {
-		b.t.Fatalf("the page does not say %q\nat %s", text, b.where())
+		b.t.Fatalf("the page lacks %q, at %s", text, b.where())
 	}
 }
 
-// has says whether the page has an element.
+// has reports whether the page has an element.
 func (b *browser) has(selector string) bool {
 	b.t.Helper()
 	return b.count(selector) > 0
 }
 
-// count is how many elements match.
+// count returns the number of matching elements.
 func (b *browser) count(selector string) int {
 	b.t.Helper()
 	quoted, err := json.Marshal(selector)
@@ -146,19 +145,19 @@ func (b *browser) count(selector string) int {
 	return run(b, "count "+selector, chromedp.Evaluate[int](`document.querySelectorAll(`+string(quoted)+`).length`))
 }
 
-// cookie is the value of our cookie, which no script can read. There must be no other.
+// cookie returns the value of the session cookie, which scripts cannot read. There must be no other cookie.
 func (b *browser) cookie() string {
 	b.t.Helper()
 	jar := b.jar()
 	for name := range jar {
 		if name != cookieName && (name != knownName || jar[cookieName] != "") {
-			b.t.Errorf("a cookie of another name: %s", name)
+			b.t.Errorf("cookie %s, want only the session cookie", name)
 		}
 	}
 	return jar[cookieName]
 }
 
-// jar is all cookies, values by name.
+// jar returns all cookies, values by name.
 func (b *browser) jar() map[string]string {
 	b.t.Helper()
 	jar := make(map[string]string)
@@ -168,7 +167,7 @@ func (b *browser) jar() map[string]string {
 	return jar
 }
 
-// wantNoToken checks that neither the page nor anything a script can reach holds a token.
+// wantNoToken checks that neither the page nor anything that scripts can read contains a token.
 func (b *browser) wantNoToken() {
 	b.t.Helper()
 	seen := b.eval(`JSON.stringify([document.documentElement.outerHTML, document.cookie, {...localStorage}, {...sessionStorage}, location.href, window.name])`)
@@ -178,13 +177,13 @@ func (b *browser) wantNoToken() {
 	}
 }
 
-// scripts switches the page's JavaScript on or off, from the next page on.
+// scripts enables or disables JavaScript from the next page on.
 func (b *browser) scripts(on bool) {
 	b.t.Helper()
 	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
 }
 
-// A screen is a size to look at pages in.
+// screen is the size of a viewport.
 type screen struct {
 	name    string
 	metrics emulation.SetDeviceMetricsOverrideParams
@@ -197,14 +196,14 @@ func screens() []screen {
 	}
 }
 
-// picture writes what the page looks like on every screen, where somebody wants
-// to see it, and checks that none has to be scrolled sideways.
+// picture takes a screenshot for each screen, if a folder for them is set, and checks that the page does not scroll
+// horizontally.
 func (b *browser) picture(name string) {
 	b.t.Helper()
 	for _, s := range screens() {
 		call(b, emulation.SetDeviceMetricsOverride, s.metrics)
 		if b.eval(`String(document.documentElement.scrollWidth > document.documentElement.clientWidth)`) == "true" {
-			b.t.Errorf("%s is wider than a %s's screen", name, s.name)
+			b.t.Errorf("%s scrolls horizontally on a %s", name, s.name)
 		}
 		if b.w.Screenshots != "" {
 			png := run(b, "take a picture", chromedp.FullScreenshot(100))

@@ -15,18 +15,18 @@ func expressApp(t *testing.T, program string) {
 	e := install(t, program, "express", map[string]string{"127.0.0.1:3000": at})
 	e.start(t, at, "server.js")
 	e.play(t, []scenario{
-		{"PageOfWhoIsSignedIn", expressPages},
-		{"NobodyIsSomebodyByHeader", expressForgery},
+		{"PagesOfSignedInUsers", expressPages},
+		{"ForgedIdentityHeaders", expressForgery},
 		{"TrustProxy", expressTrustsSidecar},
 		{"CookiesOfItsOwn", expressCookies},
-		{"AddressesAsBrowsersWriteThem", expressAddresses},
+		{"URLsArriveUnchanged", expressAddresses},
 		{"ServerSentEvents", expressEvents},
 		{"Upload", expressUpload},
 		{"WebSocket", expressWebSocket},
 	})
 }
 
-// play runs the scenarios of one app.
+// play runs the scenarios of an app.
 func (e *example) play(t *testing.T, scenarios []scenario) {
 	t.Helper()
 	for _, s := range scenarios {
@@ -34,7 +34,7 @@ func (e *example) play(t *testing.T, scenarios []scenario) {
 	}
 }
 
-// resident is a browser in which a new account has signed in through the app's own login page.
+// resident returns a browser in which a new account has signed in on the login page of the app.
 func (w *World) resident(t *testing.T) (*browser, account) {
 	t.Helper()
 	v := w.visitor(t)
@@ -45,13 +45,13 @@ func (w *World) resident(t *testing.T) (*browser, account) {
 	return b, who
 }
 
-// act runs a script in the page for what it does.
+// act runs a script in the page and ignores its result.
 func (b *browser) act(script string) {
 	b.t.Helper()
 	b.eval(`(() => { ` + script + `; return "" })()`)
 }
 
-// shows waits until the page shows a text, which a script may still be putting there.
+// shows waits until the page contains a text.
 func (b *browser) shows(text string) {
 	b.t.Helper()
 	quoted := strconv.Quote(text)
@@ -60,7 +60,7 @@ func (b *browser) shows(text string) {
 	})
 }
 
-// arrives waits until the page has an address, without the origin.
+// arrives waits until the page has a URL, given without its origin.
 func (b *browser) arrives(at string) {
 	b.t.Helper()
 	b.w.awaitWithinTokenLife(b.t, "a page at "+at, func() bool {
@@ -68,14 +68,13 @@ func (b *browser) arrives(at string) {
 	})
 }
 
-// stays has a script of the page ask for an address until the cookie has been
-// rotated: nothing may fail meanwhile.
+// stays fetches a URL in the page until the cookie has rotated. No request may fail.
 func (b *browser) stays(path string) {
 	b.t.Helper()
 	first := b.jar()[cookieName]
 	b.w.awaitRotation(b.t, func() bool {
 		if status := b.eval(`fetch("` + path + `").then((answer) => String(answer.status))`); status != "200" {
-			b.t.Fatalf("%s answers %s to a script", path, status)
+			b.t.Fatalf("fetch of %s: status %s, want 200", path, status)
 		}
 		return b.jar()[cookieName] != first
 	})
@@ -84,10 +83,10 @@ func (b *browser) stays(path string) {
 func expressPages(t *testing.T, w *World) {
 	v := w.visitor(t)
 	if page := v.navigate(t, "/").want(t, http.StatusOK).body; !strings.Contains(page, "Hello, stranger") {
-		t.Errorf("a stranger sees %s", page)
+		t.Errorf("page without a session, want a greeting for strangers: %s", page)
 	}
 	if to := v.navigate(t, "/pond").wantRedirect(t); to.String() != "/login?next=%2Fpond" {
-		t.Errorf("a stranger is sent to %s", to)
+		t.Errorf("redirected to %s, want /login?next=%%2Fpond", to)
 	}
 	v.fetch(t, http.MethodGet, "/pond").wantProblem(t, http.StatusUnauthorized)
 	v.submit(t, "/pond/notes", url.Values{"text": {"x"}}).want(t, http.StatusUnauthorized)
@@ -110,7 +109,7 @@ func expressPages(t *testing.T, w *World) {
 	b.arrives("/pond") // where the stranger wanted to go
 }
 
-// A whoami is what the example says of a request.
+// whoami is what the example app reports about a request.
 type whoami struct {
 	Sub, IP, Origin, URL, Cookie string
 }
@@ -125,7 +124,7 @@ func (v *visitor) whoami(t *testing.T, rest string) whoami {
 func expressForgery(t *testing.T, w *World) {
 	v := w.visitor(t).with("Authorization", "Bearer x.y.z").with("X-User", "admin")
 	if says := v.whoami(t, ""); says.Sub != "" {
-		t.Errorf("a stranger is %s", says.Sub)
+		t.Errorf("subject %s of a request without a session, want none", says.Sub)
 	}
 }
 
@@ -133,7 +132,7 @@ func expressTrustsSidecar(t *testing.T, w *World) {
 	v := w.visitor(t).with("X-Forwarded-For", "203.0.113.9").with("X-Forwarded-Host", "elsewhere.example").with("X-Forwarded-Proto", "gopher")
 	says := v.whoami(t, "")
 	if says.Origin != w.BaseURL || !strings.HasPrefix(says.IP, "127.") {
-		t.Errorf("the app believes to be %s, asked by %s", says.Origin, says.IP)
+		t.Errorf("the app sees origin %s and client %s, want those of the browser", says.Origin, says.IP)
 	}
 }
 
@@ -149,11 +148,11 @@ func expressCookies(t *testing.T, w *World) {
 		t.Fatal(err)
 	}
 	if says.Cookie != "seen=yes" || says.Sub == "" {
-		t.Errorf("the app sees the cookies %q of user %q", says.Cookie, says.Sub)
+		t.Errorf("the app sees cookies %q and subject %q, want its own cookie and no session cookie", says.Cookie, says.Sub)
 	}
 }
 
-// What Chromium leaves as it is in an address, and what it encodes, arrives at the app letter by letter.
+// The app receives URLs exactly as Chromium sends them, encoded or not.
 func expressAddresses(t *testing.T, w *World) {
 	b := newBrowser(t, w)
 	b.visit("/login")
@@ -172,7 +171,7 @@ func expressAddresses(t *testing.T, w *World) {
 			const text = await answer.text()
 			return answer.ok && location.origin + JSON.parse(text).url === to.href ? "" : to.href + " answers " + answer.status + ": " + text
 		})()`); got != "" {
-			t.Errorf("%s: %s", rest, got)
+			t.Errorf("%s arrives as %s, want it unchanged", rest, got)
 		}
 	}
 }
@@ -190,13 +189,13 @@ func expressEvents(t *testing.T, w *World) {
 	stream.end(t)
 }
 
-// An opened is an answer that is read as it comes.
+// opened is a response that is read while it arrives.
 type opened struct {
 	body *bufio.Reader
 	seen strings.Builder
 }
 
-// open asks for what does not end by itself.
+// open requests a stream.
 func (v *visitor) open(t *testing.T, path string, header http.Header) *opened {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.w.BaseURL+path, nil)
@@ -213,12 +212,12 @@ func (v *visitor) open(t *testing.T, path string, header http.Header) *opened {
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s answers %s", path, resp.Status)
+		t.Fatalf("GET %s: status %s, want 200", path, resp.Status)
 	}
 	return &opened{body: bufio.NewReader(resp.Body)}
 }
 
-// until reads until the answer has said text.
+// until reads until the response contains text.
 func (o *opened) until(t *testing.T, text string) {
 	t.Helper()
 	for !strings.Contains(o.seen.String(), text) {
@@ -230,13 +229,13 @@ func (o *opened) until(t *testing.T, text string) {
 	}
 }
 
-// end reads until the connection breaks or the answer is whole.
+// end reads until the response ends or the connection breaks.
 func (o *opened) end(t *testing.T) {
 	t.Helper()
 	for {
 		if _, err := o.body.ReadByte(); err != nil {
 			if t.Context().Err() != nil {
-				t.Fatal("the answer outlives its session")
+				t.Fatal("the stream is still open after its session ended")
 			}
 			return
 		}
@@ -254,7 +253,7 @@ func expressUpload(t *testing.T, w *World) {
 		const hex = Array.from(sum, (b) => b.toString(16).padStart(2, "0")).join("")
 		return answer.size === bytes.length && answer.sha256 === hex ? "" : JSON.stringify(answer)
 	})()`); got != "" {
-		t.Errorf("another file arrives than was sent: %s", got)
+		t.Errorf("the uploaded file arrives changed: %s", got)
 	}
 }
 
@@ -268,14 +267,14 @@ func expressWebSocket(t *testing.T, w *World) {
 		socket.onerror = () => done("refused")
 	})`)
 	if !strings.HasSuffix(got, " said ribbit") {
-		t.Fatalf("the WebSocket says %q", got)
+		t.Fatalf("first message of the WebSocket %q, want one that ends with \" said ribbit\"", got)
 	}
 	b.stays("/pond")
 	if state := b.eval(`String(socket.readyState === WebSocket.OPEN)`); state != "true" {
-		t.Error("a refresh ends the WebSocket")
+		t.Error("the refresh closed the WebSocket, want it open")
 	}
 	w.holder(t, b.jar()[cookieName]).sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
 	if got := b.eval(`ended`); got != "closed" {
-		t.Errorf("after the logout: %s", got)
+		t.Errorf("WebSocket after the logout: %s, want it closed", got)
 	}
 }

@@ -21,7 +21,7 @@ func identityScenarios() []scenario {
 	}
 }
 
-// forged is what a client may try to be somebody by, in the spellings that some server reads alike.
+// forged are headers by which a client may try to assume an identity, in spellings that some servers treat alike.
 func forged(victim account) map[string]string {
 	const token = "Bearer eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJ2aWN0aW0iLCJyb2xlcyI6WyJhZG1pbiJdfQ."
 	headers := map[string]string{
@@ -48,15 +48,15 @@ func forgedIdentityOfAStranger(t *testing.T, w *World) {
 		v := w.visitor(t).with(name, value)
 		for _, path := range []string{"/auth/session", "/api/frogs"} {
 			if a := v.fetch(t, http.MethodGet, path); a.status != http.StatusUnauthorized && a.status != http.StatusBadRequest {
-				t.Errorf("%s with %s: %s answers %d", a.request, name, value, a.status)
+				t.Errorf("%s with %s: %s: status %d, want 401 or 400", a.request, name, value, a.status)
 			}
 		}
 		a := v.navigate(t, "/")
 		if strings.Contains(a.body, victim.Email) || strings.Contains(a.body, victim.Name) || strings.Contains(a.body, "evil.example") {
-			t.Errorf("%s with %s is about the victim", a.request, name)
+			t.Errorf("%s with %s shows the victim", a.request, name)
 		}
 		if to := v.navigate(t, "/account").header.Get("Location"); strings.Contains(to, "evil.example") {
-			t.Errorf("%s: redirected to %s", name, to)
+			t.Errorf("%s: redirected to %s, want no foreign host", name, to)
 		}
 	}
 }
@@ -69,18 +69,18 @@ func forgedIdentityOfAUser(t *testing.T, w *World) {
 		user := v.with(name, value)
 		a := user.fetch(t, http.MethodGet, "/auth/session")
 		if a.status == http.StatusBadRequest {
-			continue // an ambiguous request is refused whole
+			continue // ambiguous requests are rejected
 		}
 		if a.want(t, http.StatusOK); !strings.Contains(a.body, who.Email) {
-			t.Errorf("%s with %s: %s", a.request, name, a.body)
+			t.Errorf("%s with %s, want the user of the session: %s", a.request, name, a.body)
 		}
 		user.fetch(t, http.MethodGet, "/api/frogs").want(t, http.StatusOK)
 		page := user.navigate(t, "/account").want(t, http.StatusOK).body
 		if !strings.Contains(page, who.Email) || strings.Contains(page, victim.Email) {
-			t.Errorf("with %s the account page is of somebody else", name)
+			t.Errorf("with %s the account page shows another user", name)
 		}
 		if a := user.navigate(t, "/admin"); a.status != http.StatusForbidden {
-			t.Errorf("%s with %s answers %d", a.request, name, a.status)
+			t.Errorf("%s with %s: status %d, want 403", a.request, name, a.status)
 		}
 	}
 }
@@ -91,22 +91,22 @@ func hopByHopDeletion(t *testing.T, w *World) {
 	for _, list := range []string{"close, Authorization, X-User-Id, X-Request-Id", "Authorization", "keep-alive, AUTHORIZATION"} {
 		user := v.with("Connection", list)
 		if a := user.fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusOK {
-			t.Errorf("Connection: %s: %s answers %d", list, a.request, a.status)
+			t.Errorf("Connection: %s: %s: status %d, want 200", list, a.request, a.status)
 		}
 		if page := user.navigate(t, "/account").body; !strings.Contains(page, who.Email) {
-			t.Errorf("Connection: %s: the account page is of nobody", list)
+			t.Errorf("Connection: %s: the account page does not show the user", list)
 		}
 	}
 }
 
-// forgedCookies: whatever the cookie holds, a stranger is a stranger, is rid of it, and sees no error page.
+// forgedCookies: a request with a forged cookie is treated as one without, and the response clears the cookie.
 func forgedCookies(t *testing.T, w *World) {
 	v := w.visitor(t)
 	v.register(t)
 	genuine := v.jar.cookie
 	parts := strings.Split(genuine, ".")
 	if len(parts) != 5 {
-		t.Fatalf("a cookie of %d parts", len(parts))
+		t.Fatalf("cookie of %d parts, want 5", len(parts))
 	}
 	changed := func(i int, to string) string {
 		other := append([]string(nil), parts...)
@@ -133,21 +133,20 @@ func forgedCookies(t *testing.T, w *World) {
 	} {
 		page := w.holder(t, value).navigate(t, "/")
 		if page.status != http.StatusOK || !page.clearsCookie(t) {
-			t.Errorf("%s: the front page answers %d, Set-Cookie %q", what, page.status, page.header["Set-Cookie"])
+			t.Errorf("%s: front page status %d, Set-Cookie %q; want 200 and a cleared cookie", what, page.status, page.header["Set-Cookie"])
 		}
 		if a := w.holder(t, value).fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusUnauthorized || !a.clearsCookie(t) {
-			t.Errorf("%s: %s answers %d, Set-Cookie %q", what, a.request, a.status, a.header["Set-Cookie"])
+			t.Errorf("%s: %s: status %d, Set-Cookie %q; want 401 and a cleared cookie", what, a.request, a.status, a.header["Set-Cookie"])
 		}
 		if a := w.holder(t, value).navigate(t, "/account"); a.status != http.StatusSeeOther {
-			t.Errorf("%s: %s answers %d", what, a.request, a.status)
+			t.Errorf("%s: %s: status %d, want 303", what, a.request, a.status)
 		}
 		w.holder(t, value).wantStranger(t)
 	}
-	w.holder(t, genuine).session(t) // the forgeries did the real one no harm
+	w.holder(t, genuine).session(t) // the genuine cookie still works
 }
 
-// cookieOfAnUnknownRingKey: another replica may have signed it, so the cookie
-// stays until the ring was read again.
+// cookieOfAnUnknownRingKey: another replica may know the key, so the cookie is kept until the ring was reloaded.
 func cookieOfAnUnknownRingKey(t *testing.T, w *World) {
 	v := w.visitor(t)
 	v.register(t)
@@ -155,14 +154,14 @@ func cookieOfAnUnknownRingKey(t *testing.T, w *World) {
 	parts[1] = strconv.FormatInt(time.Now().UnixNano(), 36) // nobody has shown it before
 	forged := strings.Join(parts, ".")
 	if page := w.holder(t, forged).navigate(t, "/"); page.status != http.StatusServiceUnavailable || len(page.cookies) > 0 {
-		t.Errorf("the front page answers %d, Set-Cookie %q", page.status, page.header["Set-Cookie"])
+		t.Errorf("front page status %d, Set-Cookie %q; want 503 without a cookie", page.status, page.header["Set-Cookie"])
 	}
 	if !w.RingInSecret {
 		return
 	}
 	w.awaitEnd(t, forged)
 	if page := w.holder(t, forged).navigate(t, "/"); page.status != http.StatusOK || !page.clearsCookie(t) {
-		t.Errorf("when the ring was read again, the front page answers %d, Set-Cookie %q", page.status, page.header["Set-Cookie"])
+		t.Errorf("after the reload of the ring: front page status %d, Set-Cookie %q; want 200 and a cleared cookie", page.status, page.header["Set-Cookie"])
 	}
 	v.session(t)
 }
@@ -174,10 +173,10 @@ func cookieOfAnEndedSession(t *testing.T, w *World) {
 	v.sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
 	w.awaitEnd(t, kept)
 	if page := w.holder(t, kept).navigate(t, "/"); page.status != http.StatusOK || !page.clearsCookie(t) {
-		t.Errorf("the front page answers %d, Set-Cookie %q", page.status, page.header["Set-Cookie"])
+		t.Errorf("front page status %d, Set-Cookie %q; want 200 and a cleared cookie", page.status, page.header["Set-Cookie"])
 	}
 	if to := w.holder(t, kept).navigate(t, "/account").wantRedirect(t); to.Path != "/login" {
-		t.Errorf("redirected to %q", to)
+		t.Errorf("redirected to %q, want the login page", to)
 	}
 	w.holder(t, kept).fetch(t, http.MethodGet, "/api/frogs").wantProblem(t, http.StatusUnauthorized)
 }

@@ -24,7 +24,7 @@ var postForm = regexp.MustCompile(`(?is)<form\b[^>]*>`)
 
 var attribute = regexp.MustCompile(`(?is)\b(action|method)="([^"]*)"`)
 
-// writeRoutes is where a signed-in page posts to, and what the API offers besides.
+// writeRoutes returns the actions of all forms that a signed-in user sees, and the endpoint of the API.
 func writeRoutes(t *testing.T, v *visitor) []string {
 	t.Helper()
 	routes := []string{"/auth/logout", "/auth/login", "/auth/register", "/api/frogs/" + v.frogs(t)[0].ID + "/pet"}
@@ -43,7 +43,7 @@ func writeRoutes(t *testing.T, v *visitor) []string {
 	return routes
 }
 
-// crossSite are the ways in which a browser says that another site asks.
+// crossSite are the headers of a browser for requests by another site.
 var crossSite = []map[string]string{
 	{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
 	{"Sec-Fetch-Site": "cross-site", "Origin": "null"},
@@ -72,7 +72,7 @@ func crossSiteWrites(t *testing.T, w *World) {
 				}
 				a := attacker.do(t, method, route, "application/x-www-form-urlencoded", "", navigation())
 				if a.status != http.StatusForbidden {
-					t.Errorf("%s with %v answers %d", a.request, headers, a.status)
+					t.Errorf("%s with %v: status %d, want 403", a.request, headers, a.status)
 				}
 				if a.ourCookie(t) != nil && a.clearsCookie(t) {
 					t.Fatalf("%s with %v clears the cookie", a.request, headers)
@@ -81,12 +81,12 @@ func crossSiteWrites(t *testing.T, w *World) {
 		}
 	}
 	if s := wantUser(t, v, who); s.SID != sid {
-		t.Error("another session")
+		t.Error("the session changed, want the same")
 	}
 	v.wantPets(t, pets)
 }
 
-// crossSiteLogin: signing a victim in as the attacker is an attack too.
+// crossSiteLogin: login CSRF, which signs the victim in as the attacker.
 func crossSiteLogin(t *testing.T, w *World) {
 	who := w.visitor(t).register(t)
 	for _, headers := range crossSite {
@@ -96,12 +96,12 @@ func crossSiteLogin(t *testing.T, w *World) {
 			attacker = attacker.with(name, value)
 		}
 		if a := attacker.submit(t, "/auth/login", who.form()); a.status != http.StatusForbidden || len(a.cookies) > 0 {
-			t.Errorf("%v: %s answers %d with cookies %v", headers, a.request, a.status, a.cookies)
+			t.Errorf("%v: %s: status %d with cookies %v, want 403 without cookies", headers, a.request, a.status, a.cookies)
 		}
 		newcomer := newAccount()
 		attacker.submit(t, "/auth/register", newcomer.form()).want(t, http.StatusForbidden)
 		if a := v.sendJSON(t, "/auth/login", newcomer.json()); a.status != http.StatusUnauthorized {
-			t.Errorf("%v: the account was made: %d", headers, a.status)
+			t.Errorf("%v: login after a cross-site registration: status %d, want 401", headers, a.status)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func safeMethods(t *testing.T, w *World) {
 		}
 	}
 	if s := wantUser(t, v, who); s.SID != sid {
-		t.Error("another session")
+		t.Error("the session changed, want the same")
 	}
 	v.wantPets(t, pets)
 }
@@ -137,7 +137,7 @@ func foreignOriginsMayNotRead(t *testing.T, w *World) {
 		for _, a := range []*answer{foreign.fetch(t, http.MethodGet, path), preflight.do(t, http.MethodOptions, path, "", "", script())} {
 			for name := range a.header {
 				if strings.HasPrefix(name, "Access-Control-Allow") {
-					t.Errorf("%s: %s: %s", a.request, name, a.header.Get(name))
+					t.Errorf("%s: header %s: %s, want none", a.request, name, a.header.Get(name))
 				}
 			}
 		}
@@ -149,7 +149,7 @@ func rightKindOfRefusal(t *testing.T, w *World) {
 	for path, next := range map[string]string{"/account": "/account", "/account?tab=sessions": "/account?tab=sessions"} {
 		to := v.navigate(t, path).wantRedirect(t)
 		if to.Path != "/login" || to.Query().Get("next") != next {
-			t.Errorf("%s: redirected to %q", path, to)
+			t.Errorf("%s: redirected to %q, want /login with next=%s", path, to, next)
 		}
 	}
 	refused := []*answer{
@@ -162,13 +162,13 @@ func rightKindOfRefusal(t *testing.T, w *World) {
 	for _, a := range refused {
 		a.wantProblem(t, http.StatusUnauthorized)
 		if a.header.Get("Location") != "" {
-			t.Errorf("%s: Location of a 401", a.request)
+			t.Errorf("%s: 401 with Location, want none", a.request)
 		}
 	}
 	for _, path := range []string{"/account", "/api/frogs/tree-frog/pet"} {
 		a := v.submit(t, path, url.Values{})
 		if a.status != http.StatusUnauthorized || a.header.Get("Location") != "" {
-			t.Errorf("%s answers %d, Location %q: a POST must not become a GET", a.request, a.status, a.header.Get("Location"))
+			t.Errorf("%s: status %d, Location %q; want 401 without Location, so that a POST does not become a GET", a.request, a.status, a.header.Get("Location"))
 		}
 	}
 	v.fetch(t, http.MethodGet, "/auth/session").wantProblem(t, http.StatusUnauthorized)
@@ -176,7 +176,7 @@ func rightKindOfRefusal(t *testing.T, w *World) {
 	user := w.visitor(t)
 	user.register(t)
 	if a := user.navigate(t, "/admin"); a.status != http.StatusForbidden {
-		t.Errorf("%s without the role answers %d", a.request, a.status)
+		t.Errorf("%s without the role: status %d, want 403", a.request, a.status)
 	}
 	var p json.RawMessage
 	user.fetch(t, http.MethodGet, "/admin").want(t, http.StatusForbidden).decode(t, &p)

@@ -12,7 +12,7 @@ func nextApp(t *testing.T, program string) {
 	at := freeAddress(t)
 	e := install(t, program, "nextjs", map[string]string{"127.0.0.1:3000": at})
 	both := []scenario{
-		{"PageOfWhoIsSignedIn", nextPages},
+		{"PagesOfSignedInUsers", nextPages},
 		{"NavigationOfTheRouter", nextRouter},
 		{"ServerAction", nextAction},
 		{"StreamedRendering", nextStream},
@@ -31,8 +31,8 @@ func nextApp(t *testing.T, program string) {
 	})
 }
 
-// compile has the development server compile what the scenarios ask for, in
-// its own time: on a busy machine it does not answer before the sidecar gives up.
+// compile makes the development server compile the pages of the scenarios: on a busy machine that takes longer than the timeout
+// of the sidecar.
 func (e *example) compile(t *testing.T) {
 	t.Helper()
 	v := e.visitor(t)
@@ -46,26 +46,26 @@ func (e *example) compile(t *testing.T) {
 func nextPages(t *testing.T, w *World) {
 	v := w.visitor(t)
 	if page := v.navigate(t, "/").want(t, http.StatusOK).body; !strings.Contains(page, "Hello, stranger") {
-		t.Errorf("a stranger sees %s", shorten(page))
+		t.Errorf("page without a session, want a greeting for strangers: %s", shorten(page))
 	}
 	v.fetch(t, http.MethodGet, "/api/me").want(t, http.StatusUnauthorized)
 	who := v.register(t)
 	a := v.navigate(t, "/").want(t, http.StatusOK)
-	if !strings.Contains(a.body, "Hello, "+who.Name) { // rendered on the server: no script ran
-		t.Errorf("%s sees %s", who.Name, shorten(a.body))
+	if !strings.Contains(a.body, "Hello, "+who.Name) { // rendered on the server, without a script
+		t.Errorf("page of a session, want a greeting for %s: %s", who.Name, shorten(a.body))
 	}
 	if !strings.Contains(a.header.Get("Cache-Control"), "no-store") {
-		t.Errorf("a user's page has Cache-Control %q", a.header.Get("Cache-Control"))
+		t.Errorf("page of a session with Cache-Control %q, want no-store", a.header.Get("Cache-Control"))
 	}
 	var me struct{ Sub string }
 	v.fetch(t, http.MethodGet, "/api/me").want(t, http.StatusOK).decode(t, &me)
 	if me.Sub == "" {
-		t.Error("the route handler does not know who asks")
+		t.Error("the route handler returns no subject")
 	}
 }
 
-// nextRouter: the client's router fetches pages by script; the sidecar's 401
-// makes it navigate, and so the stranger gets to the login page and back.
+// nextRouter: the router of the client fetches pages. On the 401 of the sidecar it navigates instead, which leads to the login
+// page and back.
 func nextRouter(t *testing.T, w *World) {
 	who := w.visitor(t).register(t)
 	b := newBrowser(t, w)
@@ -79,8 +79,7 @@ func nextRouter(t *testing.T, w *World) {
 	b.arrives("/login")
 }
 
-// nextAction: Next compares the Origin of a server action with the host it is
-// reached at, which is the sidecar's.
+// nextAction: Next.js compares the Origin of a server action with the request's host, which is that of the sidecar.
 func nextAction(t *testing.T, w *World) {
 	b, who := w.resident(t)
 	b.fill(map[string]string{"text": "ribbit"})
@@ -94,7 +93,7 @@ func nextAction(t *testing.T, w *World) {
 	b.want(who.Name + ": quark")
 }
 
-// nextStream: the page comes before what it waits for has happened.
+// nextStream: the page arrives in parts, before the event that it waits for.
 func nextStream(t *testing.T, w *World) {
 	v := w.visitor(t)
 	who := v.register(t)
@@ -104,7 +103,7 @@ func nextStream(t *testing.T, w *World) {
 	page.until(t, "at last")
 	page.until(t, "</html>")
 	if !strings.Contains(page.seen.String(), who.Name) {
-		t.Errorf("who croaked? %s", page.seen.String())
+		t.Errorf("streamed page lacks %s: %s", who.Name, page.seen.String())
 	}
 }
 
@@ -116,8 +115,8 @@ func nextStays(t *testing.T, w *World) {
 	b.shows(who.Email)
 }
 
-// nextHotReload: an edited source changes the page that is open, by way of the
-// development server's WebSocket, and the page is not loaded again.
+// nextHotReload: after a change of a source file, the open page changes without a reload, through the WebSocket of the
+// development server.
 func (e *example) nextHotReload(t *testing.T, w *World) {
 	b, who := w.resident(t)
 	b.shows("Hello, " + who.Name)

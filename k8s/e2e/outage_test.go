@@ -11,17 +11,15 @@ func outageScenarios(w *World) []scenario {
 	if w.WithoutPostgres == nil {
 		return nil
 	}
-	return []scenario{{"WithoutPostgresSessionsGoOn", sessionsGoOnWithoutPostgres}}
+	return []scenario{{"SessionsContinueWithoutPostgres", sessionsContinueWithoutPostgres}}
 }
 
-// outage is longer than Kubernetes takes to withdraw an endpoint whose
-// readiness probe fails: three probes, three seconds apart.
+// outage is longer than Kubernetes takes to remove an endpoint after its readiness probe fails: three probes, 3 s apart.
 const outage = 30 * time.Second
 
-// sessionsGoOnWithoutPostgres: all requests go through the cluster's Services.
-// They would find no endpoint of the auth service if its readiness fell with
-// Postgres, and whoever is signed in would be asked to come back later.
-func sessionsGoOnWithoutPostgres(t *testing.T, w *World) {
+// sessionsContinueWithoutPostgres: if the readiness of the auth service depended on Postgres, its Service would have no endpoints,
+// and signed-in users would get 503.
+func sessionsContinueWithoutPostgres(t *testing.T, w *World) {
 	v := w.visitor(t)
 	who := v.register(t)
 	w.WithoutPostgres(t, func() {
@@ -52,12 +50,11 @@ func sessionsGoOnWithoutPostgres(t *testing.T, w *World) {
 	wantUser(t, v, who)
 }
 
-// wantSignedIn checks that pages which need no database know the visitor as
-// signed in: the login page leads on, and one that is not there is still a page.
+// wantSignedIn checks pages that need no database: the login page redirects a signed-in user, and an unknown page shows them.
 func wantSignedIn(t *testing.T, v *visitor) {
 	t.Helper()
 	v.navigate(t, "/login").wantRedirect(t)
 	if page := v.navigate(t, "/no/such/page").want(t, http.StatusNotFound); !strings.Contains(page.body, `action="/auth/logout"`) {
-		t.Errorf("%s: a page for a stranger: %s", page.request, shorten(page.body))
+		t.Errorf("%s: the page does not show the user: %s", page.request, shorten(page.body))
 	}
 }

@@ -24,7 +24,7 @@ func pagesAreNotStored(t *testing.T, w *World) {
 	for _, path := range []string{"/", "/frogs", "/account", "/api/frogs", "/auth/session"} {
 		a := v.navigate(t, path).want(t, http.StatusOK)
 		if cc := a.header.Get("Cache-Control"); !strings.Contains(cc, "no-store") {
-			t.Errorf("%s: Cache-Control %q", a.request, cc)
+			t.Errorf("%s: Cache-Control %q, want no-store", a.request, cc)
 		}
 	}
 }
@@ -43,31 +43,31 @@ func pageHeaders(t *testing.T, w *World) {
 		}
 		for _, name := range []string{"object-src", "base-uri", "frame-ancestors"} {
 			if csp[name] != "'none'" {
-				t.Errorf("%s: CSP %s %q", a.request, name, csp[name])
+				t.Errorf("%s: CSP %s %q, want 'none'", a.request, name, csp[name])
 			}
 		}
 		if csp["default-src"] == "" || strings.Contains(h.Get("Content-Security-Policy"), "'unsafe-") || strings.Contains(h.Get("Content-Security-Policy"), "*") {
-			t.Errorf("%s: CSP %q", a.request, h.Get("Content-Security-Policy"))
+			t.Errorf("%s: CSP %q, want default-src, and neither 'unsafe-…' nor *", a.request, h.Get("Content-Security-Policy"))
 		}
 		age := maxAge.FindStringSubmatch(h.Get("Strict-Transport-Security"))
 		if age == nil {
 			t.Errorf("%s: no Strict-Transport-Security", a.request)
 		} else if seconds, _ := strconv.Atoi(age[1]); seconds < 365*24*3600 {
-			t.Errorf("%s: Strict-Transport-Security %q", a.request, h.Get("Strict-Transport-Security"))
+			t.Errorf("%s: Strict-Transport-Security %q, want max-age of at least a year", a.request, h.Get("Strict-Transport-Security"))
 		}
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Cross-Origin-Opener-Policy": "same-origin", "Content-Type": "text/html; charset=utf-8",
 		} {
 			if got := h.Values(name); len(got) != 1 || !strings.EqualFold(got[0], want) {
-				t.Errorf("%s: %s %q", a.request, name, got)
+				t.Errorf("%s: %s %q, want %q once", a.request, name, got, want)
 			}
 		}
 		if p := h.Get("Referrer-Policy"); p == "" || p == "unsafe-url" || p == "no-referrer-when-downgrade" {
-			t.Errorf("%s: Referrer-Policy %q", a.request, p)
+			t.Errorf("%s: Referrer-Policy %q, want one that hides the URL from other sites", a.request, p)
 		}
 		for _, name := range []string{"Server", "X-Powered-By", "Via"} {
 			if h.Get(name) != "" {
-				t.Errorf("%s tells %s: %s", a.request, name, h.Get(name))
+				t.Errorf("%s: header %s: %s, want none", a.request, name, h.Get(name))
 			}
 		}
 	}
@@ -91,10 +91,10 @@ func cacheDeception(t *testing.T, w *World) {
 		a := v.navigate(t, path)
 		stored := !strings.Contains(a.header.Get("Cache-Control"), "no-store")
 		if stored && a.status != http.StatusNotFound && a.status != http.StatusBadRequest {
-			t.Errorf("%s answers %d with Cache-Control %q", a.request, a.status, a.header.Get("Cache-Control"))
+			t.Errorf("%s: status %d with Cache-Control %q, want no-store, 404 or 400", a.request, a.status, a.header.Get("Cache-Control"))
 		}
 		if stored && strings.Contains(a.body, who.Email) {
-			t.Errorf("%s: a user's page that a cache may keep", a.request)
+			t.Errorf("%s: a cacheable response shows the user", a.request)
 		}
 	}
 }
@@ -109,13 +109,13 @@ func hostileNames(t *testing.T, w *World) {
 		for _, path := range []string{"/", "/account"} {
 			page := v.navigate(t, path).want(t, http.StatusOK).body
 			if strings.ContainsAny(name, "<>'\"") && strings.Contains(page, name) {
-				t.Errorf("%s shows the name %q as it is", path, name)
+				t.Errorf("%s shows the name %q unescaped", path, name)
 			}
 		}
 		who.Password = "wrong"
 		to := w.visitor(t).submit(t, "/auth/register", who.form()).wantRedirect(t)
 		if page := w.visitor(t).navigate(t, to.String()).want(t, http.StatusOK).body; strings.ContainsAny(name, "<>'\"") && strings.Contains(page, name) {
-			t.Errorf("the form shows the name %q as it is", name)
+			t.Errorf("the form shows the name %q unescaped", name)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func nothingFromElsewhere(t *testing.T, w *World) {
 	v.register(t)
 	crawl(t, v, func(a *answer) {
 		if found := elsewhere.FindString(a.body); found != "" && !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
-			t.Errorf("%s leads to another host: %s", a.request, found)
+			t.Errorf("%s refers to another host: %s", a.request, found)
 		}
 	})
 }

@@ -12,7 +12,7 @@ func redirectScenarios() []scenario {
 	return []scenario{{"HostileRedirects", hostileRedirects}}
 }
 
-// hostileNexts reads the corpus: a value a line with Go's escapes, "## " starts a comment.
+// hostileNexts reads the corpus: one value per line, with Go escapes; "## " starts a comment.
 func hostileNexts(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/redirects.txt")
@@ -34,25 +34,24 @@ func hostileNexts(t *testing.T) []string {
 	return values
 }
 
-// stripped is what a browser leaves out of an address before it looks at it
-// (WHATWG URL, "basic URL parser": C0 controls and blanks around it, tabs and
-// line ends anywhere in it).
+// stripped is what a browser removes from a URL before it parses it (WHATWG URL, basic URL parser): C0 controls and spaces at
+// both ends, tabs and line breaks anywhere.
 var stripped = regexp.MustCompile(`^[\x00-\x20]+|[\x00-\x20]+$|[\t\r\n]`)
 
-// staysHere says whether a browser takes location for a path on the origin it came from.
+// staysHere reports whether a browser resolves location to a path on the same origin.
 func staysHere(location string) bool {
 	read := strings.ReplaceAll(stripped.ReplaceAllString(location, ""), `\`, "/")
 	return location == stripped.ReplaceAllString(location, "") && strings.HasPrefix(read, "/") && !strings.HasPrefix(read, "//")
 }
 
-// leavesByDots says whether removing dot segments, as a browser does, makes the
-// path start with two slashes: harmless there, but not behind the next redirect.
+// leavesByDots reports whether the path begins with two slashes after dot segments are removed, as a browser does. A second
+// redirect to such a path would leave the origin.
 var leavesByDots = regexp.MustCompile(`^/(?:[^/?#]*/)*(?:\.|%2[eE]){1,2}//`)
 
-func TestTheCorpusAndItsJudge(t *testing.T) {
+func TestCorpusOfHostileRedirects(t *testing.T) {
 	values := hostileNexts(t)
 	if len(values) < 200 {
-		t.Errorf("%d lines in the corpus", len(values))
+		t.Errorf("%d values in the corpus, want at least 200", len(values))
 	}
 	hostile := 0
 	for _, v := range values {
@@ -61,16 +60,16 @@ func TestTheCorpusAndItsJudge(t *testing.T) {
 		}
 	}
 	if hostile < 200 {
-		t.Errorf("only %d of the corpus would leave the origin", hostile)
+		t.Errorf("%d values leave the origin, want at least 200", hostile)
 	}
 	for _, good := range []string{"/", "/frogs", "/account?x=//y", "/a//b", "/%2f/x"} {
 		if !staysHere(good) || leavesByDots.MatchString(good) {
-			t.Errorf("%q is taken for hostile", good)
+			t.Errorf("%q is classified as hostile", good)
 		}
 	}
 	for _, bad := range []string{"", "frogs", "//x", `/\x`, "/\t/x", "\t/x", " /x", "https:/x", "/x\r\ny: z"} {
 		if staysHere(bad) {
-			t.Errorf("%q is taken for a path here", bad)
+			t.Errorf("%q is classified as harmless", bad)
 		}
 	}
 }
@@ -85,10 +84,10 @@ func hostileRedirects(t *testing.T, w *World) {
 		a.wantRedirect(t)
 		location := a.header.Get("Location")
 		if !staysHere(location) || leavesByDots.MatchString(location) {
-			t.Errorf("next %q: Location %q", next, location)
+			t.Errorf("next %q: Location %q, want a path on the same origin", next, location)
 		}
 		if len(a.cookies) != 1 {
-			t.Errorf("next %q: not signed in, Location %q", next, location)
+			t.Errorf("next %q: no cookie is set, Location %q", next, location)
 		}
 	}
 }

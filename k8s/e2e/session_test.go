@@ -23,32 +23,32 @@ func cookieAttributes(t *testing.T, w *World) {
 	who := newAccount()
 	a := w.visitor(t).sendJSON(t, "/auth/register", who.json()).want(t, http.StatusCreated)
 	if len(a.cookies) != 1 {
-		t.Fatalf("cookies %v", a.header["Set-Cookie"])
+		t.Fatalf("Set-Cookie %v, want one cookie", a.header["Set-Cookie"])
 	}
 	c := a.cookies[0]
 	if c.Name != cookieName || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode && c.SameSite != http.SameSiteStrictMode {
-		t.Errorf("Set-Cookie: %s", c.Raw)
+		t.Errorf("Set-Cookie %s, want %s; Secure; HttpOnly; Path=/; SameSite=Lax or Strict; no Domain", c.Raw, cookieName)
 	}
 	if len(c.Value) > 200 {
-		t.Errorf("%d bytes of cookie", len(c.Value))
+		t.Errorf("cookie of %d bytes, want at most 200", len(c.Value))
 	}
 }
 
-// jwt is what a signed token looks like wherever it stands: eyJ is base64 of {".
+// jwt matches a signed token: eyJ is {" in base64.
 var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
 
-// encoded is text that base64 may hide something in.
+// encoded matches text that may be base64.
 var encoded = regexp.MustCompile(`[A-Za-z0-9_+/-]{24,}={0,2}`)
 
-// wantNoToken searches a text, and what is base64 in it, for tokens.
+// wantNoToken searches a text, and decoded base64 in it, for tokens and the cookie.
 func wantNoToken(t *testing.T, where, text, cookie string) {
 	t.Helper()
 	search := func(how, s string) {
 		if found := jwt.FindString(s); found != "" {
-			t.Errorf("%s%s: a JWT: %s", where, how, shorten(found))
+			t.Errorf("%s%s contains a JWT: %s", where, how, shorten(found))
 		}
 		if cookie != "" && strings.Contains(s, cookie) {
-			t.Errorf("%s%s: the cookie's value", where, how)
+			t.Errorf("%s%s contains the value of the cookie", where, how)
 		}
 	}
 	search("", text)
@@ -62,7 +62,7 @@ func wantNoToken(t *testing.T, where, text, cookie string) {
 
 var link = regexp.MustCompile(`(?:href|src)="(/[^"#]*)"`)
 
-// crawl visits what a page leads to, from the front page on, and hands on every answer.
+// crawl follows all links from the front page and calls visit with every response.
 func crawl(t *testing.T, v *visitor, visit func(*answer)) {
 	t.Helper()
 	queue, seen := []string{"/", "/frogs", "/login", "/register", "/account", "/auth/session", "/api/frogs", "/no/such/page"}, map[string]bool{}
@@ -98,9 +98,9 @@ func noTokenInTheBrowser(t *testing.T, w *World) {
 		}
 	})
 	if answers < 20 {
-		t.Errorf("the crawl saw %d answers only", answers)
+		t.Errorf("%d responses, want at least 20", answers)
 	}
-	v.session(t) // and it ended signed in
+	v.session(t) // still signed in
 }
 
 func newCookieAtEveryLogin(t *testing.T, w *World) {
@@ -110,13 +110,13 @@ func newCookieAtEveryLogin(t *testing.T, w *World) {
 	v.login(t, who)
 	second := v.jar.cookie
 	if first == second {
-		t.Error("the second login kept the cookie")
+		t.Error("the second login did not set a new cookie")
 	}
 	w.awaitEnd(t, first)
 	wantUser(t, v, who)
 }
 
-// refreshUnnoticed watches the cookie rotate while 20 requests at a time go on.
+// refreshUnnoticed rotates the cookie during 20 concurrent requests.
 func refreshUnnoticed(t *testing.T, w *World) {
 	v := w.visitor(t)
 	who := v.register(t)
@@ -130,7 +130,7 @@ func refreshUnnoticed(t *testing.T, w *World) {
 				tabs[i] = v.tab()
 				wg.Go(func() {
 					if a := tabs[i].fetch(t, http.MethodGet, "/api/frogs"); a.status != http.StatusOK {
-						t.Errorf("%s answers %d: %s", a.request, a.status, shorten(a.body))
+						t.Errorf("%s: status %d, want 200: %s", a.request, a.status, shorten(a.body))
 					}
 				})
 			}
@@ -148,11 +148,11 @@ func refreshUnnoticed(t *testing.T, w *World) {
 		})
 	}
 	if now := wantUser(t, v, who); now.SID != first.SID {
-		t.Errorf("another session: %+v, was %+v", now, first)
+		t.Errorf("session %+v after the rotation, want the same as before, %+v", now, first)
 	}
 }
 
-// twoUsersAtOnce looks for one user's name in the other's page.
+// twoUsersAtOnce checks that no user sees the page of the other.
 func twoUsersAtOnce(t *testing.T, w *World) {
 	visitors := []*visitor{w.visitor(t), w.visitor(t)}
 	accounts := []account{visitors[0].register(t), visitors[1].register(t)}
@@ -164,7 +164,7 @@ func twoUsersAtOnce(t *testing.T, w *World) {
 				for range 15 {
 					page := tab.navigate(t, "/account").body
 					if !strings.Contains(page, accounts[i].Email) || strings.Contains(page, accounts[1-i].Email) {
-						t.Errorf("%s is not shown, or the other is: %s", accounts[i].Email, shorten(page))
+						t.Errorf("account page, want %s and not %s: %s", accounts[i].Email, accounts[1-i].Email, shorten(page))
 						return
 					}
 				}

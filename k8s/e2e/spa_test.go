@@ -13,21 +13,21 @@ func singlePageApp(t *testing.T, program string) {
 	e.start(t, web, "node_modules/sirv-cli/bin.js", "public", "--single", "--quiet", "--host", "127.0.0.1", "--port", port)
 	e.start(t, api, "api.js")
 	e.play(t, []scenario{
-		{"FilesForEverybody", spaFiles},
-		{"ScriptsAreToldNotSent", spaRefusals},
+		{"StaticFiles", spaFiles},
+		{"ScriptsGetProblems", spaRefusals},
 		{"StaysSignedIn", spaStays},
 		{"EndsWithItsSession", spaEnds},
 	})
 }
 
-// spaFiles: the pages are the same for everybody, so no session is looked up and a cache may keep them.
+// spaFiles: static files are on public routes: no session is looked up, and caches may store them.
 func spaFiles(t *testing.T, w *World) {
 	v := w.visitor(t)
 	v.register(t)
 	for _, path := range []string{"/", "/app.js", "/style.css", "/frogs/42"} {
 		a := v.navigate(t, path).want(t, http.StatusOK)
 		if strings.Contains(a.header.Get("Cache-Control"), "no-store") || a.ourCookie(t) != nil {
-			t.Errorf("%s: Cache-Control %q, cookie %v", a.request, a.header.Get("Cache-Control"), a.ourCookie(t))
+			t.Errorf("%s: Cache-Control %q, cookie %v; want a cacheable response without a cookie", a.request, a.header.Get("Cache-Control"), a.ourCookie(t))
 		}
 	}
 }
@@ -41,7 +41,7 @@ func spaRefusals(t *testing.T, w *World) {
 	v.with("Sec-Fetch-Site", "cross-site").with("Origin", "https://elsewhere.example").sendJSON(t, "/api/pets", struct{}{}).wantProblem(t, http.StatusForbidden)
 }
 
-// enter signs in with the page's own form, whose script asks the sidecar in JSON.
+// enter signs in with the form of the page, whose script sends JSON to the sidecar.
 func (w *World) enter(t *testing.T) (*browser, account) {
 	t.Helper()
 	who := w.visitor(t).register(t)
@@ -68,24 +68,24 @@ func spaStays(t *testing.T, w *World) {
 	b.visit("/")
 	b.shows("Hello, " + who.Name)
 	b.shows("petted the phrog 1 times")
-	// Another tab pets, and this one hears of it.
+	// A request of another tab is reported through the WebSocket.
 	w.holder(t, b.cookie()).sendJSON(t, "/api/pets", struct{}{}).want(t, http.StatusOK)
 	b.shows("petted the phrog 2 times")
 	b.act(`document.querySelector("#logout").click()`)
 	b.shows("Sign in")
 	if c := b.cookie(); c != "" {
-		t.Error("signed out, and the cookie is still there")
+		t.Error("the cookie remains after logout, want none")
 	}
 	b.visit("/")
 	b.shows("Sign in")
 }
 
-// spaEnds: a logout elsewhere closes the WebSocket, and so the page knows.
+// spaEnds: a logout in another browser closes the WebSocket, and the page shows the login form.
 func spaEnds(t *testing.T, w *World) {
 	b, _ := w.enter(t)
 	w.holder(t, b.cookie()).sendJSON(t, "/auth/logout", struct{}{}).want(t, http.StatusNoContent)
 	b.shows("Sign in")
 	if status := b.eval(`fetch("/api/pets").then((answer) => String(answer.status))`); status != "401" {
-		t.Errorf("after the logout a script gets %s", status)
+		t.Errorf("fetch after the logout: status %s, want 401", status)
 	}
 }

@@ -16,8 +16,7 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestApps puts the sidecar before apps that know nothing of it: the examples
-// of docs/guides, installed from the npm registry and unchanged.
+// TestApps runs the example apps of docs/guides behind the sidecar, unchanged, with packages of the npm registry.
 func TestApps(t *testing.T) {
 	program := compileStandalone(t)
 	t.Run("Express", func(t *testing.T) { expressApp(t, program) })
@@ -25,17 +24,15 @@ func TestApps(t *testing.T) {
 	t.Run("Next", func(t *testing.T) { nextApp(t, program) })
 }
 
-// An example is a copy of an app of docs/guides/examples, its packages
-// installed, with the product before it.
+// example is a copy of an app of docs/guides/examples with its packages, and a running sidecar and auth service.
 type example struct {
 	*World
 	dir  string
-	auth string // the address of the auth service, which the app is told
+	auth string // URL of the auth service, for the app
 }
 
-// install copies an example, installs its packages as its lock file says, and
-// starts the product with its policy file. The addresses of that file are
-// given their real ports.
+// install copies an example, installs the packages of its lock file, and starts the product with its policy file, in which it
+// replaces addresses.
 func install(t *testing.T, program, name string, addresses map[string]string) *example {
 	t.Helper()
 	e := &example{dir: filepath.Join(t.TempDir(), name)}
@@ -65,7 +62,7 @@ func install(t *testing.T, program, name string, addresses map[string]string) *e
 	return e
 }
 
-// sources is a folder without what was installed or built in it.
+// sources hides installed packages and build results.
 type sources struct{ fs.FS }
 
 func (s sources) ReadDir(name string) ([]fs.DirEntry, error) {
@@ -81,7 +78,7 @@ func (e *example) command(ctx context.Context, name string, args ...string) *exe
 	return cmd
 }
 
-// run runs a command to its end.
+// run runs a command until it ends.
 func (e *example) run(t *testing.T, name string, args ...string) {
 	t.Helper()
 	cmd := e.command(t.Context(), name, args...)
@@ -90,8 +87,7 @@ func (e *example) run(t *testing.T, name string, args ...string) {
 	}
 }
 
-// start starts a program of the example's packages and waits until it listens
-// at address, whose port it is told. It runs until the test ends.
+// start runs a Node.js program until the test ends, with the port of address in its environment, and waits until it listens.
 func (e *example) start(t *testing.T, address string, args ...string) {
 	t.Helper()
 	cmd := e.command(context.WithoutCancel(t.Context()), "node", args...)
@@ -120,7 +116,7 @@ func (e *example) start(t *testing.T, address string, args ...string) {
 	}
 }
 
-// freeAddress is a loopback address where nobody listened a moment ago.
+// freeAddress returns a loopback address whose port was free a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	address, err := process.FreeAddress(t.Context())

@@ -9,18 +9,17 @@ import (
 	"time"
 )
 
-// TestCluster plays the scenarios on the cluster of `make up`, through its
-// ingress. E2E_URL says where that is; E2E_CONTEXT names the cluster in KUBECONFIG,
-// which says how long access tokens live, and where something is restarted or stopped.
+// TestCluster runs the scenarios through the ingress of a cluster at E2E_URL. E2E_CONTEXT is its context in KUBECONFIG, through
+// which the test reads the lifetime of access tokens, and restarts and stops pods.
 func TestCluster(t *testing.T) {
 	w := &World{BaseURL: os.Getenv("E2E_URL"), Screenshots: os.Getenv("E2E_SCREENSHOTS"), RingInSecret: true}
 	if w.BaseURL == "" {
-		t.Fatal("E2E_URL is not set: run `make e2e`, which asks the cluster")
+		t.Fatal("E2E_URL is not set: run `make e2e`, which sets it")
 	}
 	var err error
 	if w.AccessTTL, err = time.ParseDuration(kubectl(t, "--namespace=lilypad", "get", "deployment/lilypad-auth",
 		`--output=jsonpath={.spec.template.spec.containers[0].env[?(@.name=="LILYPAD_ACCESS_TTL")].value}`)); err != nil {
-		t.Fatalf("how long access tokens live: %v", err)
+		t.Fatalf("read the lifetime of access tokens: %v", err)
 	}
 	w.RestartAuth = func(t *testing.T) {
 		t.Helper()
@@ -30,14 +29,14 @@ func TestCluster(t *testing.T) {
 	w.WithoutPostgres = func(t *testing.T, do func()) {
 		t.Helper()
 		kubectl(t, "--namespace=stores", "scale", "statefulset/postgres", "--replicas=0")
-		defer func() { // also when the scenario has failed
+		defer func() { // also if the scenario fails
 			kubectl(t, "--namespace=stores", "scale", "statefulset/postgres", "--replicas=1")
 			kubectl(t, "--namespace=stores", "rollout", "status", "statefulset/postgres", "--timeout=180s")
 		}()
 		kubectl(t, "--namespace=stores", "wait", "--for=delete", "pod/postgres-0", "--timeout=120s")
 		do()
 	}
-	// The ingress sees the cluster's own gateway as everybody's address.
+	// The ingress sees the gateway of the cluster as the address of all clients.
 	w.ForgetLimits = func(t *testing.T) {
 		t.Helper()
 		const forget = `for _, key in ipairs(redis.call("KEYS", "rate:*")) do redis.call("DEL", key) end`
@@ -47,7 +46,7 @@ func TestCluster(t *testing.T) {
 	play(t, w)
 }
 
-// kubectl returns what it writes.
+// kubectl returns the output of a command.
 func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append([]string{"--context", cmp.Or(os.Getenv("E2E_CONTEXT"), "kind-lilypad")}, args...)

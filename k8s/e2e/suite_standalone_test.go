@@ -15,17 +15,16 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// accessTTL is short, so that scenarios outlive access tokens within seconds.
+// accessTTL is short, so that access tokens expire during a scenario.
 const accessTTL = 4 * time.Second
 
-// TestStandalone plays the scenarios on local processes, as `make run` starts
-// them, compiled with the race detector.
+// TestStandalone runs the scenarios against the processes of `make run`, compiled with the race detector.
 func TestStandalone(t *testing.T) {
 	p := startStandalone(t, compileStandalone(t))
 	play(t, &World{BaseURL: p.says(t, "ready "), AccessTTL: accessTTL, Screenshots: os.Getenv("E2E_SCREENSHOTS")})
 }
 
-// compileStandalone returns the program that `make run` runs.
+// compileStandalone compiles the program of `make run` and returns its path.
 func compileStandalone(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "standalone")
@@ -38,7 +37,7 @@ func compileStandalone(t *testing.T) string {
 	return program
 }
 
-// root is the project's top folder.
+// root returns the root folder of the project.
 func root(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../..")
@@ -48,10 +47,10 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// A standalone is the product as `make run` runs it.
+// standalone is the program of `make run`, with the lines of its standard output.
 type standalone struct{ lines <-chan string }
 
-// startStandalone starts it, until the test ends.
+// startStandalone runs it until the test ends.
 func startStandalone(t *testing.T, program string, args ...string) standalone {
 	t.Helper()
 	cmd := process.Command(context.WithoutCancel(t.Context()), program,
@@ -82,7 +81,7 @@ func startStandalone(t *testing.T, program string, args ...string) standalone {
 	return standalone{lines}
 }
 
-// says waits for a line that begins so, and returns the rest of it.
+// says waits for a line with a prefix, and returns the rest of the line.
 func (s standalone) says(t *testing.T, prefix string) string {
 	t.Helper()
 	patience := time.After(15 * time.Minute) // a cold compiler
@@ -90,13 +89,13 @@ func (s standalone) says(t *testing.T, prefix string) string {
 		select {
 		case line, ok := <-s.lines:
 			if !ok {
-				t.Fatalf("standalone ended before it said %q", prefix)
+				t.Fatalf("standalone ended before it printed %q", prefix)
 			}
 			if rest, ok := strings.CutPrefix(line, prefix); ok {
 				return rest
 			}
 		case <-patience:
-			t.Fatalf("standalone has not said %q after 15 minutes", prefix)
+			t.Fatalf("standalone has not printed %q after 15 minutes", prefix)
 		}
 	}
 }

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// A visitor is a browser as far as HTTP shows one: it has an address, keeps our
-// cookie (Go's cookie jar would not send a Secure one over plain http), follows
-// no redirect by itself, and says where its requests come from (Fetch Metadata).
+// visitor is the HTTP client of a browser: it has an address, keeps the session cookie (Go's cookie jar does not send Secure
+// cookies over http), does not follow redirects, and sends Fetch Metadata.
 type visitor struct {
 	w      *World
 	client *http.Client
@@ -21,34 +20,34 @@ type visitor struct {
 	extra  http.Header // sent with every request, spelled as it is here
 }
 
-// A jar holds the value of our cookie; empty: none.
+// jar holds the value of the session cookie, or is empty.
 type jar struct{ cookie string }
 
-// visitor is somebody who was never here before.
+// visitor returns a new visitor.
 func (w *World) visitor(t *testing.T) *visitor {
 	t.Helper()
 	return w.holder(t, "")
 }
 
-// holder is somebody who holds a value of our cookie, come by it how they may.
+// holder returns a visitor with a value of the session cookie.
 func (w *World) holder(t *testing.T, cookie string) *visitor {
 	t.Helper()
 	return &visitor{w: w, client: w.client(t, w.address()), jar: &jar{cookie}, extra: http.Header{}}
 }
 
-// tab is the same visitor, with a jar that what happens elsewhere does not reach.
+// tab returns the same visitor with a copy of the jar.
 func (v *visitor) tab() *visitor {
 	return &visitor{w: v.w, client: v.client, jar: &jar{v.jar.cookie}, extra: maps.Clone(v.extra)}
 }
 
-// with is the same visitor sending a header more; an empty value leaves one out.
+// with returns the same visitor with an additional header; an empty value removes a header.
 func (v *visitor) with(name, value string) *visitor {
 	other := &visitor{w: v.w, client: v.client, jar: v.jar, extra: maps.Clone(v.extra)}
 	other.extra[name] = []string{value}
 	return other
 }
 
-// An answer is a response that was read to its end.
+// answer is a complete response.
 type answer struct {
 	request string
 	status  int
@@ -57,19 +56,19 @@ type answer struct {
 	body    string
 }
 
-// navigate asks for a page, as following a link does.
+// navigate requests a page like a link.
 func (v *visitor) navigate(t *testing.T, path string) *answer {
 	t.Helper()
 	return v.do(t, http.MethodGet, path, "", "", navigation())
 }
 
-// fetch asks as a script's fetch() does.
+// fetch requests like fetch() in a script.
 func (v *visitor) fetch(t *testing.T, method, path string) *answer {
 	t.Helper()
 	return v.do(t, method, path, "", "", script())
 }
 
-// sendJSON posts a JSON document, as a script does.
+// sendJSON posts JSON like a script.
 func (v *visitor) sendJSON(t *testing.T, path string, body any) *answer {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -79,7 +78,7 @@ func (v *visitor) sendJSON(t *testing.T, path string, body any) *answer {
 	return v.do(t, http.MethodPost, path, "application/json", string(text), script())
 }
 
-// submit posts a form, as a page without JavaScript does.
+// submit posts a form like a page without JavaScript.
 func (v *visitor) submit(t *testing.T, path string, form url.Values) *answer {
 	t.Helper()
 	return v.do(t, http.MethodPost, path, "application/x-www-form-urlencoded", form.Encode(), navigation())
@@ -106,7 +105,7 @@ func (v *visitor) do(t *testing.T, method, path, contentType, body string, heade
 		v.w.ForgetLimits(t)
 		a = v.ask(t, method, path, contentType, body, header)
 	}
-	// Hashing passwords sheds load on a busy machine, and a person tries again.
+	// Logins are shed under load (503); try again.
 	for range 3 {
 		if path == "/auth/login" && a.isRefused("unavailable", http.StatusServiceUnavailable) {
 			a = v.ask(t, method, path, contentType, body, header)
@@ -121,7 +120,7 @@ func (v *visitor) do(t *testing.T, method, path, contentType, body string, heade
 	return a
 }
 
-// ask makes one request.
+// ask makes one request, without retries.
 func (v *visitor) ask(t *testing.T, method, path, contentType, body string, header http.Header) *answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, v.w.BaseURL+path, strings.NewReader(body))
@@ -157,19 +156,19 @@ func (v *visitor) ask(t *testing.T, method, path, contentType, body string, head
 	return &answer{request: method + " " + path, status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies(), body: string(text)}
 }
 
-// isRefused says whether a request was refused so, as a form or as a document.
+// isRefused reports whether a request was refused with an error code, to a form or in a problem document.
 func (a *answer) isRefused(code string, status int) bool {
 	return a.status == status || strings.Contains(a.header.Get("Location"), "error="+code)
 }
 
-// ourCookie is the answer's Set-Cookie of our name, if any.
+// ourCookie returns the session cookie that the response sets, or nil.
 func (a *answer) ourCookie(t *testing.T) *http.Cookie {
 	t.Helper()
 	var ours *http.Cookie
 	for _, c := range a.cookies {
 		if c.Name == cookieName {
 			if ours != nil {
-				t.Errorf("%s sets our cookie twice", a.request)
+				t.Errorf("%s sets the session cookie twice", a.request)
 			}
 			ours = c
 		}
@@ -177,23 +176,23 @@ func (a *answer) ourCookie(t *testing.T) *http.Cookie {
 	return ours
 }
 
-// clearsCookie says whether the answer makes a browser forget our cookie.
+// clearsCookie reports whether the response clears the session cookie.
 func (a *answer) clearsCookie(t *testing.T) bool {
 	t.Helper()
 	c := a.ourCookie(t)
 	return c != nil && (c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(time.Now()))
 }
 
-// want checks the status and gives the answer back.
+// want checks the status and returns the response.
 func (a *answer) want(t *testing.T, status int) *answer {
 	t.Helper()
 	if a.status != status {
-		t.Fatalf("%s answers %d, not %d: %s", a.request, a.status, status, shorten(a.body))
+		t.Fatalf("%s: status %d, want %d: %s", a.request, a.status, status, shorten(a.body))
 	}
 	return a
 }
 
-// wantRedirect checks for a 303 and returns where it goes.
+// wantRedirect checks for a 303 and returns its Location.
 func (a *answer) wantRedirect(t *testing.T) *url.URL {
 	t.Helper()
 	a.want(t, http.StatusSeeOther)
@@ -204,17 +203,17 @@ func (a *answer) wantRedirect(t *testing.T) *url.URL {
 	return location
 }
 
-// wantProblem checks for an RFC 9457 document and returns it.
+// wantProblem checks for a problem document (RFC 9457) and returns it.
 func (a *answer) wantProblem(t *testing.T, status int) problem {
 	t.Helper()
 	a.want(t, status)
 	if ct := a.header.Get("Content-Type"); !strings.HasPrefix(ct, "application/problem+json") {
-		t.Errorf("%s: Content-Type %q of a problem", a.request, ct)
+		t.Errorf("%s: Content-Type %q, want that of a problem document", a.request, ct)
 	}
 	var p problem
 	a.decode(t, &p)
 	if p.Status != status {
-		t.Errorf("%s: status %d in the body of a %d", a.request, p.Status, status)
+		t.Errorf("%s: status %d in the body, want %d", a.request, p.Status, status)
 	}
 	return p
 }
@@ -239,7 +238,7 @@ func shorten(s string) string {
 	return s
 }
 
-// register makes an account and signs the visitor in.
+// register creates an account and signs the visitor in.
 func (v *visitor) register(t *testing.T) account {
 	t.Helper()
 	who := newAccount()
@@ -253,7 +252,7 @@ func (v *visitor) login(t *testing.T, who account) {
 	v.sendJSON(t, "/auth/login", map[string]string{"email": who.Email, "password": who.Password}).want(t, http.StatusOK)
 }
 
-// A session is what GET /auth/session says.
+// session is the response of GET /auth/session.
 type session struct {
 	User struct {
 		Email string   `json:"email"`
@@ -264,7 +263,7 @@ type session struct {
 	ExpiresAt string `json:"expires_at"`
 }
 
-// session asks who the visitor is; it must be somebody.
+// session returns the session of the visitor, who must be signed in.
 func (v *visitor) session(t *testing.T) session {
 	t.Helper()
 	var s session
@@ -272,7 +271,7 @@ func (v *visitor) session(t *testing.T) session {
 	return s
 }
 
-// wantStranger checks that the visitor is nobody.
+// wantStranger checks that the visitor is not signed in.
 func (v *visitor) wantStranger(t *testing.T) {
 	t.Helper()
 	v.fetch(t, http.MethodGet, "/auth/session").want(t, http.StatusUnauthorized)

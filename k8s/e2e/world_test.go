@@ -12,45 +12,38 @@ import (
 	"time"
 )
 
-// cookieName is the one cookie that the product sets while somebody is signed
-// in; knownName is what is left of it when they have signed out.
+// cookieName is the session cookie. knownName is the cookie that remains after logout and marks a known device.
 const (
 	cookieName = "__Host-Http-lilypad"
 	knownName  = cookieName + "-known"
 )
 
-// A World is a running product.
+// World is a running product.
 type World struct {
 	BaseURL     string // without a slash at the end
 	Screenshots string // a folder, or empty
 	AccessTTL   time.Duration
 
-	// RingInSecret says that the auth service reads its ring from a Secret every
-	// few seconds, and not from a file, which may be minutes behind.
+	// RingInSecret: the auth service reads ring keys from a Secret, every few seconds, and not from a file.
 	RingInSecret bool
 
-	// RestartAuth restarts the auth service and waits until it answers; nil
-	// where its state would be gone with it.
+	// RestartAuth restarts the auth service and waits until it is ready. Nil if it would lose its state.
 	RestartAuth func(*testing.T)
-	// WithoutPostgres stops Postgres, runs a function, and starts Postgres again;
-	// nil where there is none.
+	// WithoutPostgres stops Postgres, calls a function, and starts Postgres again. Nil without Postgres.
 	WithoutPostgres func(*testing.T, func())
-	// ForgetLimits makes the product forget who tried how often, for where all
-	// visitors come from one address. Nil where each has its own.
+	// ForgetLimits resets rate limits, for worlds where all visitors have the same address. Nil otherwise.
 	ForgetLimits func(*testing.T)
 
 	visitors atomic.Uint32
 }
 
-// address is a loopback address that no visitor came from before: the limits
-// of logins and registrations are kept by address, as for people at home.
+// address returns an unused loopback address: logins and registrations are rate-limited by address.
 func (w *World) address() net.IP {
 	n := w.visitors.Add(1)
 	return net.IPv4(127, 100+byte(n>>16), byte(n>>8), byte(n))
 }
 
-// client is an HTTP client at an address, which a host with one loopback
-// address only (that is not Linux) does not have.
+// client returns an HTTP client that connects from an address. Systems other than Linux have one loopback address only.
 func (w *World) client(t *testing.T, address net.IP) *http.Client {
 	t.Helper()
 	from := &net.TCPAddr{IP: address}
@@ -71,8 +64,7 @@ func (w *World) client(t *testing.T, address net.IP) *http.Client {
 	}
 }
 
-// resolve has every name under localhost mean the loopback address, as
-// browsers do (RFC 6761 section 6.3), whatever the system's resolver says.
+// resolve maps names under localhost to the loopback address, like browsers (RFC 6761 section 6.3) and unlike some resolvers.
 func resolve(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil && (host == "localhost" || strings.HasSuffix(host, ".localhost")) {
@@ -81,7 +73,7 @@ func resolve(address string) string {
 	return address
 }
 
-// local is from, when it is to the loopback address that the connection goes: no other can be reached from there.
+// local returns from if to is a loopback address; other addresses cannot be reached from there.
 func local(from *net.TCPAddr, to string) net.Addr {
 	if from == nil || !strings.HasPrefix(resolve(to), "127.0.0.1:") {
 		return nil
@@ -89,7 +81,7 @@ func local(from *net.TCPAddr, to string) net.Addr {
 	return from
 }
 
-// An account is what a person knows of theirs.
+// account is what a user enters.
 type account struct{ Email, Name, Password string }
 
 func newAccount() account {
@@ -97,13 +89,13 @@ func newAccount() account {
 	return account{Email: id + "@pond.example", Name: "Frog " + id[:6], Password: "croak-" + rand.Text()}
 }
 
-// scenario is a behavior by its name, which carries the requirement it shows.
+// scenario is a test of one behavior, which its name describes.
 type scenario struct {
 	name string
 	run  func(*testing.T, *World)
 }
 
-// play runs every scenario that the world allows, one after the other.
+// play runs all scenarios that the world supports, in order.
 func play(t *testing.T, w *World) {
 	t.Helper()
 	for _, list := range [][]scenario{accountScenarios(), sessionScenarios(), intentScenarios(), redirectScenarios(), pageScenarios(), identityScenarios(), frogScenarios(), browserScenarios(w), outageScenarios(w)} {
@@ -113,18 +105,17 @@ func play(t *testing.T, w *World) {
 	}
 }
 
-// awaitRotation returns when done does: when the cookie has changed. How long
-// that takes is the access token's life.
+// awaitRotation waits until done returns true, because the cookie has changed. That takes as long as an access token lives.
 func (w *World) awaitRotation(t *testing.T, done func() bool) {
 	t.Helper()
 	w.awaitWithinTokenLife(t, "another cookie", done)
 }
 
-// awaitEnd returns when a cookie's session has ended everywhere. A sidecar that
-// did not hear of it itself may serve until the access token's end.
+// awaitEnd waits until the session of a cookie has ended at all replicas. A sidecar that missed the event may serve it until the
+// access token expires.
 func (w *World) awaitEnd(t *testing.T, cookie string) {
 	t.Helper()
-	const replicas = 4 // more than there are, so that each was asked
+	const replicas = 4 // more than there are, so that each is asked
 	thief := w.holder(t, cookie)
 	w.awaitWithinTokenLife(t, "the session's end", func() bool {
 		for range 3 * replicas {
@@ -136,8 +127,7 @@ func (w *World) awaitEnd(t *testing.T, cookie string) {
 	})
 }
 
-// awaitWithinTokenLife waits for an access token's life, and as long as a busy
-// machine may need for the rest.
+// awaitWithinTokenLife waits for the lifetime of an access token plus five minutes, for busy machines.
 func (w *World) awaitWithinTokenLife(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), w.AccessTTL+5*time.Minute)
@@ -145,7 +135,7 @@ func (w *World) awaitWithinTokenLife(t *testing.T, what string, done func() bool
 	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timeout waiting for %s", what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
