@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// A crowd is visitors who go on asking.
+// crowd is a group of visitors who send requests continuously.
 type crowd struct {
 	visitors []*visitor
 	answered atomic.Int64 // with 200
 	leave    func()       // ends it and returns when all have left
 }
 
-// crowd has visitors with two tabs each ask any sidecar for the paths in turn,
-// until it leaves. What judge makes of an answer, if anything, fails the test.
+// crowd starts visitors with two tabs each, which request the paths in turn from any sidecar until leave is called. An error of
+// judge fails the test.
 func (w *world) crowd(size int, judge func(answer) error, paths ...string) *crowd {
 	w.t.Helper()
 	const tabs = 2
@@ -33,7 +33,7 @@ func (w *world) crowd(size int, judge func(answer) error, paths ...string) *crow
 		for range tabs {
 			all.Go(func() {
 				for i := 0; ctx.Err() == nil; i++ {
-					// Whoever leaves waits for the answer first.
+					// Requests in flight are completed.
 					a := v.get(context.WithoutCancel(ctx), paths[i%len(paths)])
 					if err := judge(a); err != nil {
 						w.t.Error(err)
@@ -57,10 +57,10 @@ func (w *world) crowd(size int, judge func(answer) error, paths ...string) *crow
 
 var errTooFew = errors.New("too few answers")
 
-// think is a tab's pause between two requests.
+// think is the pause of a tab between two requests.
 const think = 100 * time.Millisecond
 
-// awaitRequests returns when the crowd has been answered as often as it has tabs, and more.
+// awaitRequests waits until there have been more responses than there are tabs.
 func (c *crowd) awaitRequests(t *testing.T) {
 	t.Helper()
 	enough := c.answered.Load() + int64(10*len(c.visitors))
@@ -72,7 +72,7 @@ func (c *crowd) awaitRequests(t *testing.T) {
 	})
 }
 
-// check makes an error of an answer that is not 200.
+// check returns an error if the response is not 200.
 func check(a answer) error {
 	if a.err != nil || a.status != http.StatusOK {
 		return fmt.Errorf("%s", a)

@@ -10,9 +10,8 @@ import (
 
 var dialer = &net.Dialer{Timeout: 2 * time.Second}
 
-// A door is an address that stays, before one server or several that do not: a
-// Kubernetes Service, in the small. Each connection goes to the next server,
-// and to the one after it when that refuses.
+// door is a TCP proxy with a fixed address in front of one or more servers, like a Kubernetes Service. Each connection goes to the
+// next server, or to the one after it if that refuses.
 type door struct {
 	t       *testing.T
 	address string
@@ -26,11 +25,11 @@ type door struct {
 	carrying sync.WaitGroup
 }
 
-// A watcher is told of a piece that a client sends: to which server, and what
-// is closed when that next answers.
+// watcher is called when a client sends data: with the address of the server, and a channel that is closed when the server
+// responds.
 type watcher func(server string, piece []byte, answered <-chan struct{})
 
-// newDoor opens a door at address.
+// newDoor starts a door at address.
 func newDoor(t *testing.T, address string, servers ...string) *door {
 	t.Helper()
 	d := &door{t: t, address: address, seen: func(string, []byte, <-chan struct{}) {}, servers: servers, open: make(map[net.Conn]struct{})}
@@ -42,14 +41,14 @@ func newDoor(t *testing.T, address string, servers ...string) *door {
 	return d
 }
 
-// lead has new connections go to these servers. Those that are open stay.
+// lead sets the servers for new connections. Open connections remain.
 func (d *door) lead(servers ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.servers = servers
 }
 
-// shut cuts all connections and refuses new ones, until unlock.
+// shut closes all connections and refuses new ones until unlock.
 func (d *door) shut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -62,7 +61,7 @@ func (d *door) shut() {
 	}
 }
 
-// unlock lets connections through again.
+// unlock accepts connections again.
 func (d *door) unlock() {
 	d.t.Helper()
 	d.mu.Lock()
@@ -86,7 +85,7 @@ func (d *door) unlock() {
 	})
 }
 
-// carry takes one connection through.
+// carry proxies one connection.
 func (d *door) carry(client net.Conn) {
 	defer client.Close()
 	server, name := d.dial()
@@ -119,7 +118,7 @@ func (d *door) carry(client net.Conn) {
 	<-back
 }
 
-// relay copies until one side ends, and ends the other.
+// relay copies until one side is closed, and closes the other.
 func relay(to, from net.Conn, each func(piece []byte)) {
 	defer to.Close()
 	piece := make([]byte, 32<<10)
@@ -137,7 +136,7 @@ func relay(to, from net.Conn, each func(piece []byte)) {
 	}
 }
 
-// watch has f told of what clients send from now on.
+// watch calls f for all data that clients send from now on.
 func (d *door) watch(f watcher) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -150,7 +149,7 @@ func (d *door) watcher() watcher {
 	return d.seen
 }
 
-// dial connects to the server whose turn it is, or the next that does not refuse.
+// dial connects to the next server that does not refuse.
 func (d *door) dial() (net.Conn, string) {
 	d.mu.Lock()
 	servers, turn := d.servers, d.turn
@@ -165,7 +164,7 @@ func (d *door) dial() (net.Conn, string) {
 	return nil, ""
 }
 
-// keep notes connections that shut is to end; false: it is shut.
+// keep records connections for shut. It returns false if the door is shut.
 func (d *door) keep(conns ...net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

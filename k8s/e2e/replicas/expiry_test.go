@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// TestOneTokenHasOneSuccessor: 50 callers use one refresh token at three
-// auth services at once, and all are given the same successor.
+// TestOneTokenHasOneSuccessor: 50 concurrent uses of a refresh token at three auth services return the same successor.
 func TestOneTokenHasOneSuccessor(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 50, 20
@@ -28,25 +27,24 @@ func TestOneTokenHasOneSuccessor(t *testing.T) {
 		token = grants[0].RefreshToken
 		for _, g := range grants {
 			if g.status != http.StatusOK || g.RefreshToken != token {
-				t.Fatalf("round %d: status %d (%s), and not everybody's successor", round, g.status, g.Error)
+				t.Fatalf("round %d: status %d (%s), want 200 with the same successor for all", round, g.status, g.Error)
 			}
 		}
 	}
 	if n := metric(w.auth, `refresh_total{outcome="rotated"}`); n != rounds {
-		t.Errorf("%v rotations in %d rounds", n, rounds)
+		t.Errorf("%v rotations, want %d", n, rounds)
 	}
 	if n := metric(w.auth, "family_revoked_total"); n != 0 {
-		t.Errorf("%v families revoked", n)
+		t.Errorf("%v families revoked, want 0", n)
 	}
 }
 
-// TestTabsAtExpiry: 30 tabs make 6 requests each, of all sidecars, when the
-// session's access token has just expired everywhere. It rotates once, nothing
-// fails, and all are told of one successor.
+// TestTabsAtExpiry: 30 tabs send 6 requests each to all sidecars when the access token has just expired. The session rotates once,
+// no request fails, and all responses set the same cookie.
 func TestTabsAtExpiry(t *testing.T) {
 	t.Parallel()
 	const tabs, requests, sessions = 30, 6, 5
-	// A generation outlasts the burst, so that a second rotation in it would be one too many.
+	// The rotation interval is longer than the burst: a second rotation would be an error.
 	const life = 6 * time.Second
 	w := newWorld(t, settings{accessTTL: life, minInterval: life})
 	var visitors []*visitor
@@ -76,19 +74,17 @@ func TestTabsAtExpiry(t *testing.T) {
 			}
 		})
 		if rotated := metric(w.auth, `refresh_total{outcome="rotated"}`) - before; rotated != 1 || len(successors) != 1 {
-			t.Errorf("%v rotations, %d successors", rotated, len(successors))
+			t.Errorf("%v rotations, %d successors; want one of each", rotated, len(successors))
 		}
 	}
 	if n := metric(w.auth, "family_revoked_total"); n != 0 {
-		t.Errorf("%v families revoked", n)
+		t.Errorf("%v families revoked, want 0", n)
 	}
 }
 
-// TestALateAnswerTakesNothingBack: a request rotates the session's cookie
-// and is answered long after, when the cookie has been rotated twice more at
-// other sidecars. A browser's jar takes whatever comes last: told then of the
-// cookie of back then, it would show a stale one, which is a thief's doing.
-func TestALateAnswerTakesNothingBack(t *testing.T) {
+// TestALateResponseSetsNoCookie: a request rotates the cookie, and its response arrives after two more rotations at other
+// sidecars. Browsers keep the cookie of the last response: an old one would be reported as reuse with the next request.
+func TestALateResponseSetsNoCookie(t *testing.T) {
 	t.Parallel()
 	const life = time.Second
 	w := newWorld(t, settings{accessTTL: life, minInterval: life})
@@ -120,10 +116,10 @@ func TestALateAnswerTakesNothingBack(t *testing.T) {
 	v.wantOK(t)
 }
 
-// lateness is when an answer is late, and some: no cookie is told with it.
+// lateness is longer than the time after which a response sets no cookie.
 const lateness = 6 * time.Second
 
-// together calls f n times at once, and returns when all have returned.
+// together calls f n times concurrently and waits for all calls.
 func together(n int, f func(int)) {
 	begin := make(chan struct{})
 	var all sync.WaitGroup

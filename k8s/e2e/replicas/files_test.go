@@ -24,14 +24,13 @@ import (
 )
 
 const (
-	// issuer is a name only: everybody reaches the auth service by a door.
+	// issuer is not an address: clients reach the auth service through a door.
 	issuer = "http://auth.lilypad.test"
-	// clientID is what the sidecars, and the test itself, call themselves before the auth service.
+	// clientID is the OAuth client ID of the sidecars and of the test.
 	clientID = "sidecar"
 )
 
-// writeFiles makes the files that the programs' settings name: keys, the
-// client's key and its public half, and the sidecars' routes.
+// writeFiles writes the files of the programs' settings: keys, the client's private and public key, and the policy file.
 func (w *world) writeFiles(programs string) {
 	w.t.Helper()
 	keys := exec.CommandContext(w.t.Context(), filepath.Join(programs, "auth"), "keys", "generate", "--dir", w.dir)
@@ -63,7 +62,7 @@ routes:
 
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 
-// write replaces a file as the kubelet does: whoever reads it sees the old one or the new one.
+// write replaces a file atomically, as the kubelet does.
 func (w *world) write(name, text string) {
 	w.t.Helper()
 	fresh := w.file(name) + ".new"
@@ -75,7 +74,7 @@ func (w *world) write(name, text string) {
 	}
 }
 
-// assertion proves that we are the client: RFC 7523, signed with ES256.
+// assertion returns a client assertion (RFC 7523) signed with ES256.
 func (w *world) assertion() string {
 	encode := base64.RawURLEncoding.EncodeToString
 	claims := fmt.Sprintf(`{"iss":%q,"sub":%q,"aud":%q,"exp":%d,"jti":%q}`, clientID, clientID, issuer, time.Now().Add(time.Minute).Unix(), rand.Text())
@@ -92,7 +91,7 @@ func (w *world) assertion() string {
 	return text + "." + encode(signature[:])
 }
 
-// A grant is what a refresh token came to.
+// grant is the response to a refresh.
 type grant struct {
 	status       int
 	RefreshToken string `json:"refresh_token"`
@@ -100,8 +99,7 @@ type grant struct {
 	Error        string `json:"error"`
 }
 
-// use presents a refresh token to one auth service, as a sidecar does for a
-// browser with this user agent and address.
+// use sends a refresh token to an auth service, as a sidecar does for a browser with this user agent and address.
 func (w *world) use(ctx context.Context, auth *program, refreshToken, userAgent, address string) (grant, error) {
 	form := url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {refreshToken},
@@ -123,7 +121,7 @@ func (w *world) use(ctx context.Context, auth *program, refreshToken, userAgent,
 	return g, err
 }
 
-// claims is what an access token says, unverified.
+// claims returns the claims of an access token without verifying it.
 func claims(authorization string) (c struct {
 	SessionID string `json:"sid"`
 	Expires   int64  `json:"exp"`
@@ -142,8 +140,7 @@ func claims(authorization string) (c struct {
 	return c, err
 }
 
-// newDatabase makes a database on the server of LILYPAD_TEST_POSTGRES and
-// drops it with the test. It returns its URL.
+// newDatabase creates a database on the server of LILYPAD_TEST_POSTGRES, drops it when the test ends, and returns its URL.
 func newDatabase(t *testing.T) *url.URL {
 	t.Helper()
 	const env = "LILYPAD_TEST_POSTGRES"
@@ -153,7 +150,7 @@ func newDatabase(t *testing.T) *url.URL {
 	}
 	u, err := url.Parse(server)
 	if err != nil {
-		t.Fatalf("%s is no URL", env) // the value may hold a password
+		t.Fatalf("%s is not a URL", env) // the value may hold a password
 	}
 	name := "replicas_" + strings.ToLower(rand.Text()[:12])
 	execute(t, server, "CREATE DATABASE "+name)

@@ -19,11 +19,9 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestKeysRotateUnderLoad changes the signing key and the ring key by their
-// files, in the steps of docs/architecture.md and docs/sessions.md, while
-// visitors go on through the sidecars and API clients with the same tokens. No
-// request fails and nobody is signed out. Then it skips a step, and requests
-// fail: so it would have seen it.
+// TestKeysRotateUnderLoad replaces the signing key and the ring key in their files, in the steps of docs/architecture.md and
+// docs/sessions.md, while visitors and API clients send requests. No request fails, and nobody is signed out. Then it skips a
+// step, and requests fail, which proves that the test detects errors.
 func TestKeysRotateUnderLoad(t *testing.T) {
 	t.Parallel()
 	const life = 3 * time.Second
@@ -57,7 +55,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	select {
 	case <-fetched: // verifiers look once a minute
 	case <-time.After(process.Patience):
-		t.Fatal("the API does not look at the keys")
+		t.Fatal("the API does not fetch the keys again")
 	}
 
 	w.write("signing.pem", newSigning+oldSigning)
@@ -94,11 +92,10 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	stopAPIClients()
 	t.Logf("%d requests of visitors", crowd.answered.Load())
 	if n := w.count("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL"); n != 0 {
-		t.Errorf("%d sessions were ended", n)
+		t.Errorf("%d sessions ended, want 0", n)
 	}
 
-	// Control. A verifier that has just begun has just fetched the keys, and
-	// does so again for an unknown one after half a minute at the soonest.
+	// Control: a verifier that has just started fetches the keys again for an unknown key after 30 s at the earliest.
 	w.frogs.kill()
 	w.frogs.revive()
 	unpublished, _ := w.makeKeys("unpublished")
@@ -111,7 +108,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 	})
 }
 
-// makeKeys generates keys into a folder and returns them.
+// makeKeys generates keys in a folder and returns them.
 func (w *world) makeKeys(folder string) (signing, ring string) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), w.auth[0].path, "keys", "generate", "--dir", w.file(folder))
@@ -135,7 +132,7 @@ func (w *world) readKeys(folder string) (signing, ring string) {
 	return texts[0], texts[1]
 }
 
-// published are the ids of the keys in the JWKS of one auth service.
+// published returns the key IDs in the JWKS of an auth service.
 func (w *world) published(ctx context.Context, auth *program) []string {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+auth.address+"/.well-known/jwks.json", http.NoBody)
@@ -162,8 +159,7 @@ func (w *world) published(ctx context.Context, auth *program) []string {
 	return ids
 }
 
-// awaitReloads returns when every auth service has read both files anew that
-// often. It says so in its log: the ring is published nowhere.
+// awaitReloads waits until every auth service has reloaded both files that often, according to its log.
 func (w *world) awaitReloads(times int) {
 	w.t.Helper()
 	for _, p := range w.auth {
@@ -176,7 +172,7 @@ func (w *world) awaitReloads(times int) {
 	}
 }
 
-// nextFetchOfKeys is closed when frogs has fetched the keys once more.
+// nextFetchOfKeys returns a channel that is closed when frogs fetches the keys again.
 func (w *world) nextFetchOfKeys() <-chan struct{} {
 	fetched := make(chan struct{})
 	once := sync.OnceFunc(func() { close(fetched) })
@@ -191,17 +187,16 @@ func (w *world) nextFetchOfKeys() <-chan struct{} {
 	return fetched
 }
 
-// callAPI has each visitor's access token used at the API itself, which must
-// accept it, until stop.
+// callAPI sends each visitor's access token to the API, which must accept it, until stop is called.
 func (w *world) callAPI(visitors []*visitor) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var all sync.WaitGroup
 	for _, v := range visitors {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				// Who stops waits for the answer first.
+				// Requests in flight are completed.
 				if status, err := w.call(context.WithoutCancel(ctx), w.frogs, http.MethodGet, "/api/frogs", w.upstream.authorization(v.sid), ""); err != nil || status != http.StatusOK {
-					w.t.Errorf("the API answers %d: %v", status, err)
+					w.t.Errorf("response of the API: status %d, error %v; want 200", status, err)
 					return
 				}
 				select {
@@ -217,7 +212,7 @@ func (w *world) callAPI(visitors []*visitor) (stop func()) {
 	}
 }
 
-// keyID is the id of the key that signed an access token.
+// keyID returns the ID of the key that signed an access token.
 func keyID(authorization string) string {
 	token, _, _ := strings.Cut(strings.TrimPrefix(authorization, "Bearer "), ".")
 	var header struct {
@@ -229,7 +224,7 @@ func keyID(authorization string) string {
 	return header.ID
 }
 
-// ringID is the id of a ring's first key.
+// ringID returns the ID of the first ring key.
 func ringID(ring string) string {
 	id, _, _ := strings.Cut(ring, " ")
 	return id

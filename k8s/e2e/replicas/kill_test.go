@@ -10,15 +10,11 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestKilledAtAnyMoment kills sidecars, auth services and now and then
-// Redis, 500 times in all and each time within the moments around a refresh,
-// while visitors go on. Requests fail meanwhile, and are tried again; but
-// nobody is ever signed out, no family is revoked, and no session is stuck.
+// TestKilledAtAnyMoment kills sidecars, auth services and Redis, 500 times in all, each time during a refresh, while visitors send
+// requests. Requests may fail and are repeated, but nobody is signed out, no family is revoked, and every session recovers.
 //
-// Access tokens live for a second, so that every sidecar refreshes every
-// session all the time. A generation lives for two: longer than a message of a
-// killed program's is on its way, as five seconds are elsewhere. Without that
-// bound a refresh that was delayed past two others would look like a thief's.
+// Access tokens live for one second, so that every sidecar refreshes every session continuously. The rotation interval is two
+// seconds, longer than a message of a killed program can be delayed: a refresh that arrives after two rotations is reuse.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const kills, visitors, killers = 500, 8, 2
@@ -35,7 +31,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		for begun.Add(1) <= kills && !t.Failed() {
 			r, victim := w.nextVictim(refreshes, chance)
 			if victim == nil {
-				t.Error("nobody refreshes any more")
+				t.Error("no refresh arrives any more")
 				return
 			}
 			r.awaitMoment(chance)
@@ -64,16 +60,14 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A refresh has just been sent by a sidecar to an auth service.
+// refresh is a refresh that a sidecar has just sent to an auth service.
 type refresh struct {
 	sidecar, auth *program
 	answered      <-chan struct{}
 }
 
-// awaitMoment returns at some moment after a refresh was sent: half the times
-// without a look at whether it is done, so that who asked and who answers die
-// before Redis has decided, or after it; else when the answer is on its way to
-// the sidecar, or from there to the visitor.
+// awaitMoment returns at a random moment after a refresh was sent: before or after Redis has decided, or while the response is on
+// its way to the sidecar or to the visitor.
 func (r refresh) awaitMoment(chance *rand.Rand) {
 	const moments, atMost = 10 * time.Millisecond, time.Second
 	if chance.IntN(2) == 0 {
@@ -85,7 +79,7 @@ func (r refresh) awaitMoment(chance *rand.Rand) {
 	<-time.After(time.Duration(chance.Int64N(int64(moments))))
 }
 
-// refreshes hands out the next refresh to whoever waits for one.
+// refreshes passes the next refresh to a waiting goroutine.
 func (w *world) refreshes() <-chan refresh {
 	out := make(chan refresh)
 	auth := make(map[string]*program)
@@ -106,9 +100,8 @@ func (w *world) refreshes() <-chan refresh {
 	return out
 }
 
-// nextVictim waits for a refresh that goes through a program which nobody else
-// is killing, and returns that program, locked; now and then Redis. Nil: there
-// are no refreshes any more.
+// nextVictim waits for a refresh through a program that is not being killed, and returns that program, locked, or sometimes Redis.
+// It returns nil if there are no more refreshes.
 func (w *world) nextVictim(refreshes <-chan refresh, chance *rand.Rand) (refresh, *program) {
 	for {
 		var r refresh

@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// outageEnv names the variable with the length of an outage, such as 60s; the
-// suite's own is short.
+// outageEnv names the variable with the length of outages, such as 60s. The default is short.
 const outageEnv = "LILYPAD_TEST_OUTAGE"
 
-// outage is how long something is away: several lives of an access token.
+// outage returns the length of outages: several lifetimes of an access token.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv(outageEnv)
@@ -30,12 +29,10 @@ func outage(t *testing.T) time.Duration {
 	return d
 }
 
-// shortLived has every session refreshed all the time, and a token in memory
-// soon over.
+// shortLived: sessions are refreshed continuously, and access tokens expire soon.
 var shortLived = settings{accessTTL: 2 * time.Second, minInterval: time.Second}
 
-// patient is the judgement of who may be asked to come back later, and never to
-// sign in: 503 with Retry-After, and the cookie stays.
+// patient accepts 200, and 503 with Retry-After that keeps the cookie. A visitor must never be asked to sign in.
 func patient(a answer) error {
 	if err := a.signedOut(); err != nil {
 		return err
@@ -50,7 +47,7 @@ func isLater(a answer) bool {
 	return a.err == nil && a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
 }
 
-// awaitLater returns when every sidecar asks every visitor to come back later.
+// awaitLater waits until every sidecar answers 503 to every visitor.
 func (c *crowd) awaitLater(t *testing.T, w *world) {
 	t.Helper()
 	for _, v := range c.visitors {
@@ -69,7 +66,7 @@ func (c *crowd) awaitLater(t *testing.T, w *world) {
 	}
 }
 
-// awaitBack returns when every sidecar serves every visitor again, and says how long that took.
+// awaitBack waits until every sidecar serves every visitor again, and logs the duration.
 func (c *crowd) awaitBack(t *testing.T) {
 	t.Helper()
 	began := time.Now()
@@ -79,12 +76,11 @@ func (c *crowd) awaitBack(t *testing.T) {
 	took := time.Since(began)
 	t.Logf("everybody is served by every sidecar %v after the outage", took.Round(time.Millisecond))
 	if os.Getenv(outageEnv) != "" && took > 10*time.Second {
-		t.Error("that is more than 10 s")
+		t.Error("recovery took more than 10 s")
 	}
 }
 
-// awaitUp waits until every auth service reports a store as reachable (1) or
-// not (0). Each must want traffic all the same.
+// awaitUp waits until every auth service reports a store as reachable (1) or unreachable (0). Each must be ready in both cases.
 func (w *world) awaitUp(t *testing.T, store string, up float64) {
 	t.Helper()
 	want := fmt.Sprintf("dependency_up{dependency=%q} %v\n", store, up)
@@ -92,32 +88,32 @@ func (w *world) awaitUp(t *testing.T, store string, up float64) {
 		await(t, fmt.Sprintf("%s to report %s as %v", p.name, store, up), func(ctx context.Context) error {
 			text, err := p.ask(ctx, "/metrics")
 			if err == nil && !strings.Contains(text, want) {
-				err = fmt.Errorf("no %s", want)
+				err = fmt.Errorf("metrics lack %s", want)
 			}
 			return err
 		})
 		if err := p.wantsTraffic(t.Context()); err != nil {
-			t.Errorf("%s, dependency_up of %s being %v: %v", p.name, store, up, err)
+			t.Errorf("%s is not ready with dependency_up of %s = %v: %v", p.name, store, up, err)
 		}
 	}
 }
 
-// wantNobodyOut fails if any session was ended or any cookie cleared.
+// wantNobodyOut checks that no session ended and no cookie was cleared.
 func (w *world) wantNobodyOut(t *testing.T) {
 	t.Helper()
 	if n := w.count("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL"); n != 0 {
-		t.Errorf("%d sessions were ended", n)
+		t.Errorf("%d sessions ended, want 0", n)
 	}
 	if n := metric(w.auth, "family_revoked_total"); n != 0 {
-		t.Errorf("%v families revoked", n)
+		t.Errorf("%v families revoked, want 0", n)
 	}
 	if n := metric(w.sidecars, "session_end_total"); n != 0 {
-		t.Errorf("%v cookies cleared", n)
+		t.Errorf("%v cookies cleared, want 0", n)
 	}
 }
 
-// TestRedisAway: under load, Redis is away for several lives of an access
-// token. Nobody is signed out, and all recovers by itself.
+// TestRedisAway: under load, Redis is unreachable for several lifetimes of an access token. Nobody is signed out, and service
+// recovers without intervention.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortLived)
@@ -136,8 +132,7 @@ func TestRedisAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestPostgresAway: nobody can sign in, and whoever is signed in notices
-// nothing: no request fails, and sessions are refreshed.
+// TestPostgresAway: nobody can sign in, but no request of a signed-in user fails, and sessions are refreshed.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortLived)
@@ -147,24 +142,24 @@ func TestPostgresAway(t *testing.T) {
 	stranger := w.stranger()
 	const credentials = `{"email":"fred@pond.example","password":"a pond full of tadpoles"}`
 	if a := stranger.do(t.Context(), w.anySidecar(), http.MethodPost, "/auth/login", credentials); !isLater(a) {
-		t.Errorf("login: %s", a)
+		t.Errorf("login: %s, want 503", a)
 	}
 	w.awaitUp(t, "postgres", 0)
 	before := metric(w.auth, `refresh_total{outcome="rotated"}`)
 	<-over
 	if n := metric(w.auth, `refresh_total{outcome="rotated"}`) - before; n < float64(len(crowd.visitors)) {
-		t.Errorf("%v rotations without Postgres, of %d sessions", n, len(crowd.visitors))
+		t.Errorf("%v rotations without Postgres, want at least %d", n, len(crowd.visitors))
 	}
 	w.toPostgres.unlock()
 	w.awaitUp(t, "postgres", 1)
-	w.visitor().wantOK(t) // the pool heals by itself: a new account, signed in
+	w.visitor().wantOK(t) // the pool has reconnected: a new account can sign in
 	crowd.awaitRequests(t)
 	crowd.leave()
 	w.wantNobodyOut(t)
 }
 
-// TestAnAuthServiceThatFindsNoStoreWaits: it lives, wants no traffic, ends when
-// it is told to, and serves when the stores have come.
+// TestAnAuthServiceThatFindsNoStoreWaits: without its stores it is live but not ready, ends on SIGTERM, and serves when the stores
+// become reachable.
 func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Minute, minInterval: 5 * time.Second})
@@ -173,7 +168,7 @@ func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
 		p.start()
 		await(t, p.name+" to live", func(ctx context.Context) error { _, err := p.ask(ctx, "/livez"); return err })
 		if err := p.wantsTraffic(t.Context()); err == nil {
-			t.Errorf("%s wants traffic without its stores", p.name)
+			t.Errorf("%s is ready without its stores", p.name)
 		}
 	}
 	for _, missing := range [][]*door{{w.toRedis}, {w.toPostgres}, {w.toRedis, w.toPostgres}} {
@@ -192,12 +187,11 @@ func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
 	}
 }
 
-// TestAuthServiceAway: with all replicas of the auth service gone, a sidecar
-// serves until its access tokens are over and then asks for patience. One that
-// restarts meanwhile starts, lives, and asks for patience too.
+// TestAuthServiceAway: without any auth service, a sidecar serves until its access tokens expire, and then answers 503. A sidecar
+// that restarts meanwhile becomes ready and answers 503.
 func TestAuthServiceAway(t *testing.T) {
 	t.Parallel()
-	// Tokens live so long that they are used after the service has gone.
+	// Tokens live long enough to be used after the service has ended.
 	w := newWorld(t, settings{accessTTL: 10 * time.Second, minInterval: time.Second})
 	crowd := w.crowd(4, patient, "/")
 	for _, v := range crowd.visitors {
@@ -224,7 +218,7 @@ func TestAuthServiceAway(t *testing.T) {
 			t.Errorf("%s: %v", p.name, err)
 		}
 		if a := w.stranger().do(t.Context(), p, http.MethodGet, "/", ""); a.status != http.StatusUnauthorized {
-			t.Errorf("a stranger: %s", a)
+			t.Errorf("without a session: %s, want 401", a)
 		}
 	}
 	crowd.awaitLater(t, w)
@@ -244,9 +238,8 @@ func TestAuthServiceAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestRedisComesBackEmptyOrOld: under load, Redis is replaced by one that
-// has nothing, and then by one with a copy from before. Nobody is signed out,
-// and who signed out before stays so.
+// TestRedisComesBackEmptyOrOld: under load, Redis is replaced by an empty one, and then by one with an old copy. Nobody is signed
+// out, and a session that ended before stays ended.
 func TestRedisComesBackEmptyOrOld(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("redis-server")
@@ -258,7 +251,7 @@ func TestRedisComesBackEmptyOrOld(t *testing.T) {
 	gone := w.visitor()
 	stolen := gone.held()
 	if answer, err := redisCommand(t.Context(), w.redis.address, "SAVE"); err != nil || answer != "+OK" {
-		t.Fatalf("%s, %v", answer, err)
+		t.Fatalf("SAVE: %s, %v; want +OK", answer, err)
 	}
 	if a := gone.do(t.Context(), w.anySidecar(), http.MethodPost, "/auth/logout", "{}"); a.status != http.StatusNoContent {
 		t.Fatalf("%s", a)
@@ -283,7 +276,7 @@ func TestRedisComesBackEmptyOrOld(t *testing.T) {
 		await(t, next.name+" to know who signed out", func(ctx context.Context) error {
 			g, err := w.use(ctx, w.auth[0], stolen, "lilypad-replicas", gone.address)
 			if err == nil && g.status == http.StatusOK {
-				t.Fatalf("%s: who signed out is back", next.name)
+				t.Fatalf("%s: the ended session is accepted", next.name)
 			}
 			if err == nil && g.Error != "invalid_grant" {
 				err = errors.New(g.Error)
@@ -293,9 +286,9 @@ func TestRedisComesBackEmptyOrOld(t *testing.T) {
 	}
 	crowd.leave()
 	if n := w.count("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL"); n != 1 {
-		t.Errorf("%d sessions were ended, and one visitor signed out", n)
+		t.Errorf("%d sessions ended, want 1", n)
 	}
 	if n := metric(w.sidecars, "session_end_total"); n != 1 {
-		t.Errorf("%v cookies cleared", n)
+		t.Errorf("%v cookies cleared, want 1", n)
 	}
 }

@@ -20,8 +20,7 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// compile builds the four programs with the race detector, once for all tests,
-// and returns the folder they are in.
+// compile compiles the four programs with the race detector, once, and returns their folder.
 var compile = sync.OnceValues(func() (string, error) {
 	root, err := filepath.Abs("../../..")
 	if err != nil {
@@ -33,8 +32,7 @@ var compile = sync.OnceValues(func() (string, error) {
 	return filepath.Join(root, "bin", "race"), nil
 })
 
-// A program is a process that can end and come back, with the same settings
-// under the same address.
+// program is a process that can be restarted with the same settings at the same address.
 type program struct {
 	t       *testing.T
 	name    string
@@ -45,16 +43,16 @@ type program struct {
 	ops     string                      // its operations port, or ""
 	ready   func(context.Context) error // nil: wantsTraffic
 
-	// leaving: visitors choose another one, as an ingress does with a pod that is to end.
+	// leaving: visitors choose another one, as an ingress does for a terminating pod.
 	leaving atomic.Bool
-	// dying is held by who kills it, until it is back.
+	// dying is held by the goroutine that kills the program, until it is ready again.
 	dying sync.Mutex
 
 	log process.Log                     // of all its processes
 	run atomic.Pointer[process.Process] // the one that was started last; nil before
 }
 
-// start starts the process and returns at once.
+// start starts the process and does not wait for it.
 func (p *program) start() {
 	cmd := process.Command(context.Background(), p.path, p.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, &p.log, &p.log
@@ -64,7 +62,7 @@ func (p *program) start() {
 	}
 	p.run.Store(run)
 	go func() {
-		// 1 is a program that says what it lacks; 2 is a panic, 66 a data race.
+		// 1 is an ordinary error, 2 a panic, 66 a data race.
 		if code := run.ExitCode(); code > 1 {
 			p.t.Errorf("%s ended with exit code %d:\n%s", p.name, code, p.log.Problems())
 		}
@@ -92,23 +90,22 @@ func (p *program) awaitReady() {
 	}
 }
 
-// revive starts a program that has ended, and returns when it is ready. It must wait for what it lacks, and not end.
+// revive starts a program again and waits until it is ready. It must wait for its dependencies and not end.
 func (p *program) revive() {
 	p.t.Helper()
 	p.start()
 	if err := process.Await(p.t.Context(), process.Patience, p.ready, p.run.Load()); err != nil {
-		p.t.Errorf("%s does not come back: %v\n%s", p.name, err, p.log.Problems())
+		p.t.Errorf("%s is not ready after a restart: %v\n%s", p.name, err, p.log.Problems())
 	}
 }
 
-// wantsTraffic asks /readyz.
+// wantsTraffic requests /readyz.
 func (p *program) wantsTraffic(ctx context.Context) error {
 	_, err := p.ask(ctx, "/readyz")
 	return err
 }
 
-// metric is the sum of all series whose name and labels begin with prefix, as
-// refresh_total{outcome="rotated"}; 0 when there is none.
+// metric returns the sum of all series that begin with prefix, such as refresh_total{outcome="rotated"}, or 0.
 func (p *program) metric(prefix string) float64 {
 	p.t.Helper()
 	text, err := p.ask(p.t.Context(), "/metrics")
@@ -130,7 +127,7 @@ func (p *program) metric(prefix string) float64 {
 	return sum
 }
 
-// ask gets a document of the operations port.
+// ask requests a path of the ops port.
 func (p *program) ask(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -153,13 +150,13 @@ func (p *program) ask(ctx context.Context, path string) (string, error) {
 	return body.String(), nil
 }
 
-// direct is the test's own client; it keeps no connection to what may be killed.
+// direct is the HTTP client of the test. It keeps no connections, because programs are killed.
 var direct = &http.Client{
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// await returns when ready returns nil. It is for the test's own goroutine.
+// await waits until ready returns nil. Only the goroutine of the test may call it.
 func await(t *testing.T, what string, ready func(context.Context) error) {
 	t.Helper()
 	if err := process.Await(t.Context(), process.Patience, ready); err != nil {
@@ -167,7 +164,7 @@ func await(t *testing.T, what string, ready func(context.Context) error) {
 	}
 }
 
-// redisAnswers speaks to a Redis at an address.
+// redisAnswers returns a check that Redis answers at an address.
 func redisAnswers(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		answer, err := redisCommand(ctx, address, "PING")

@@ -5,14 +5,13 @@ import (
 	"time"
 )
 
-// TestRollingRestart restarts every replica, one after the other, as a
-// rollout does, while visitors go on: no request fails.
+// TestRollingRestart restarts all replicas in turn, like a rollout, under load: no request fails.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Second, minInterval: time.Second})
 	crowd := w.crowd(6, check, "/")
 	for i, p := range w.auth {
-		// An endpoint that is to end leaves its Service first, and is given no new connection.
+		// A terminating endpoint is removed from its Service first and gets no new connections.
 		var others []string
 		for j, other := range w.auth {
 			if j != i {
@@ -43,6 +42,6 @@ func TestRollingRestart(t *testing.T) {
 	crowd.leave()
 	t.Logf("%d requests", crowd.answered.Load())
 	if n := w.count("SELECT count(*) FROM sessions WHERE revoked_at IS NOT NULL"); n != 0 {
-		t.Errorf("%d sessions were ended", n)
+		t.Errorf("%d sessions ended, want 0", n)
 	}
 }

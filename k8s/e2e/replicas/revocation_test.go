@@ -14,12 +14,10 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestAnEndIsHeardEverywhere ends a session in each of the ways there are.
-// From the answer that says so on, every sidecar and the API refuse it and what
-// it has open ends, within the second that is promised (which the log shows; a
-// busy machine is no reason to fail). Its access tokens would live for ten
-// minutes. Nobody else notices.
-func TestAnEndIsHeardEverywhere(t *testing.T) {
+// TestARevocationReachesAllReplicas ends a session in every possible way. Every sidecar and the API must then reject it and close
+// its streams, although its access tokens would live for ten minutes. The log shows the delay, which should be below a second but
+// may be longer on a busy machine. Other sessions are not affected.
+func TestARevocationReachesAllReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: 10 * time.Minute})
 	w.frogs.start()
@@ -57,7 +55,7 @@ func TestAnEndIsHeardEverywhere(t *testing.T) {
 			next := w.mustUse(victim, stolen)
 			w.mustUse(victim, next)
 			if g, err := w.use(t.Context(), w.auth[2], stolen, "thief", thief); err != nil || g.Error != "invalid_grant" {
-				t.Errorf("a stale token: status %d (%s), %v", g.status, g.Error, err)
+				t.Errorf("reuse of an old token: status %d (%s), error %v; want 400 invalid_grant", g.status, g.Error, err)
 			}
 		}},
 	} {
@@ -86,7 +84,7 @@ func TestAnEndIsHeardEverywhere(t *testing.T) {
 			select {
 			case <-theirs[i]:
 			case <-time.After(process.Patience):
-				t.Errorf("%s: the stream goes on", where)
+				t.Errorf("%s: the stream is still open", where)
 			}
 		})
 		t.Logf("%s: refused everywhere after %v", way.name, time.Since(ended).Round(time.Millisecond))
@@ -95,13 +93,13 @@ func TestAnEndIsHeardEverywhere(t *testing.T) {
 	for i, over := range open {
 		select {
 		case <-over:
-			t.Errorf("somebody else's stream at %s ended too", w.sidecars[i].name)
+			t.Errorf("the stream of another session at %s was closed too", w.sidecars[i].name)
 		default:
 		}
 	}
 }
 
-// awaitRefusal returns when ask is answered 401.
+// awaitRefusal waits until ask returns 401.
 func (w *world) awaitRefusal(what string, ask func(context.Context) (int, error)) {
 	err := process.Await(w.t.Context(), process.Patience, func(ctx context.Context) error {
 		status, err := ask(ctx)
@@ -111,12 +109,11 @@ func (w *world) awaitRefusal(what string, ask func(context.Context) (int, error)
 		return err
 	})
 	if err != nil {
-		w.t.Errorf("%s: not refused: %v", what, err)
+		w.t.Errorf("%s: %v, want 401", what, err)
 	}
 }
 
-// streams opens an event stream at every sidecar and reads its first event.
-// Each channel is closed when that stream has ended.
+// streams opens an event stream at every sidecar and reads its first event. A channel is closed when its stream ends.
 func (w *world) streams(v *visitor) []<-chan struct{} {
 	w.t.Helper()
 	var all []<-chan struct{}
@@ -145,7 +142,7 @@ func (w *world) streams(v *visitor) []<-chan struct{} {
 	return all
 }
 
-// call makes one request of a service with an access token, and returns the status.
+// call sends a request with an access token to a service and returns the status.
 func (w *world) call(ctx context.Context, p *program, method, path, authorization, body string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.address+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -164,28 +161,28 @@ func (w *world) call(ctx context.Context, p *program, method, path, authorizatio
 	return resp.StatusCode, err
 }
 
-// asks has the auth service do something for v, who may.
+// asks sends a request of v to the auth service, which must succeed.
 func (w *world) asks(v *visitor, method, path, body string) {
 	w.t.Helper()
 	if status, err := w.call(w.t.Context(), w.auth[1], method, path, w.upstream.authorization(v.sid), body); err != nil || status != http.StatusNoContent {
-		w.t.Errorf("%s %s answers %d: %v", method, path, status, err)
+		w.t.Errorf("%s %s: status %d, error %v; want success", method, path, status, err)
 	}
 }
 
-// mustUse presents v's refresh token as v's sidecar would, and returns its successor.
+// mustUse refreshes the session of v, like its sidecar, and returns the new refresh token.
 func (w *world) mustUse(v *visitor, refreshToken string) string {
 	w.t.Helper()
 	g, err := w.use(w.t.Context(), w.auth[0], refreshToken, userAgent, v.address)
 	if err != nil || g.RefreshToken == refreshToken || g.RefreshToken == "" {
-		w.t.Errorf("refresh: status %d (%s), %v", g.status, g.Error, err)
+		w.t.Errorf("refresh: status %d (%s), error %v; want 200", g.status, g.Error, err)
 	}
 	return g.RefreshToken
 }
 
-// wantStatus checks what a request came to.
+// wantStatus checks the status of a response.
 func (w *world) wantStatus(a answer, status int) {
 	w.t.Helper()
 	if a.err != nil || a.status != status {
-		w.t.Errorf("%s", a)
+		w.t.Errorf("%s, want %d", a, status)
 	}
 }

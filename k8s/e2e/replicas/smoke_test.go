@@ -7,30 +7,28 @@ import (
 	"time"
 )
 
-// TestAllReplicasServeOneSession: whoever signs in at one sidecar is signed in
-// at all, and signed out at all.
+// TestAllReplicasServeOneSession: login and logout at one sidecar apply to all.
 func TestAllReplicasServeOneSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Minute, minInterval: 5 * time.Second})
 	v := w.visitor()
 	v.wantOK(t)
 	if n := w.count("SELECT count(*) FROM sessions WHERE revoked_at IS NULL"); n != 1 {
-		t.Errorf("%d sessions", n)
+		t.Errorf("%d sessions, want 1", n)
 	}
 	if n := metric(w.sidecars, "http_requests_total"); n != 4 {
-		t.Errorf("the sidecars counted %v requests", n)
+		t.Errorf("the sidecars counted %v requests, want 4", n)
 	}
 	if a := v.do(t.Context(), w.sidecars[0], http.MethodPost, "/auth/logout", "{}"); a.status != http.StatusNoContent || v.held() != "" {
-		t.Errorf("%s, and the jar holds %q", a, v.held())
+		t.Errorf("logout: %s, cookie %q; want 204 and no cookie", a, v.held())
 	}
 	if a := v.get(t.Context(), "/"); a.status != http.StatusUnauthorized {
-		t.Errorf("signed out, and yet %s", a)
+		t.Errorf("after logout: %s, want 401", a)
 	}
 }
 
-// TestWhatIsKilledComesBack kills one program of each kind at once, in an order
-// that has each start while another one it needs is away.
-func TestWhatIsKilledComesBack(t *testing.T) {
+// TestKilledProgramsRecover kills an auth service, a sidecar and Redis at once, and restarts each while others are still down.
+func TestKilledProgramsRecover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Second, minInterval: time.Second})
 	v := w.visitor()

@@ -10,13 +10,11 @@ import (
 	"time"
 )
 
-// upstream is the app behind the sidecars. It trusts them as an app does, and
-// reports a test as failed that lets somebody through without a token, or with
-// one that is over.
+// upstream is the app behind the sidecars. It fails the test if a request arrives without a token or with an expired one.
 type upstream struct {
 	t   *testing.T
 	url string
-	// slow takes what a request for /slow waits for; it is answered when that is closed.
+	// slow receives a channel for each request of /slow. The request is answered when the channel is closed.
 	slow chan (<-chan struct{})
 
 	mu     sync.Mutex
@@ -24,7 +22,7 @@ type upstream struct {
 	faults int
 }
 
-// expiredLeeway is how long a token may have been over when it arrives; verifiers allow half a minute.
+// expiredLeeway is how long ago a token may have expired when it arrives. Verifiers allow 30 s.
 const expiredLeeway = 5 * time.Second
 
 func newUpstream(t *testing.T) *upstream {
@@ -46,13 +44,13 @@ func newUpstream(t *testing.T) *upstream {
 	return u
 }
 
-// admit looks at the token, says in a header whose it is, and goes on.
+// admit checks the token, sets a response header with its session, and calls next.
 func (u *upstream) admit(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		authorization := r.Header.Get("Authorization")
 		c, err := claims(authorization)
 		if late := time.Since(time.Unix(c.Expires, 0)); err == nil && late > expiredLeeway {
-			err = fmt.Errorf("a token that was over for %v", late)
+			err = fmt.Errorf("token expired %v ago", late)
 		}
 		if err != nil {
 			u.fault(err)
@@ -67,10 +65,10 @@ func (u *upstream) admit(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// sessionHeader is how the upstream tells the test whom it takes the visitor for.
+// sessionHeader is the response header with the session of the token.
 const sessionHeader = "X-Session"
 
-// stream sends an event now and ten a second until the sidecar ends it.
+// stream sends ten events per second until the sidecar closes the stream.
 func stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
@@ -85,16 +83,16 @@ func stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fault reports the first of many.
+// fault reports the first error only.
 func (u *upstream) fault(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.faults++; u.faults == 1 {
-		u.t.Errorf("the upstream was sent a request: %v", err)
+		u.t.Errorf("request at the upstream: %v", err)
 	}
 }
 
-// authorization is the last one that a session's requests carried.
+// authorization returns the last Authorization header of a session.
 func (u *upstream) authorization(sessionID string) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -15,17 +15,16 @@ import (
 	"time"
 )
 
-// cookieName is the one cookie that the product sets.
+// cookieName is the session cookie.
 const cookieName = "__Host-Http-lilypad"
 
-// userAgent is every visitor's.
+// userAgent is the User-Agent of all visitors.
 const userAgent = "lilypad-replicas"
 
-// impatience is when a visitor gives a request up.
+// impatience is the timeout of a visitor's request.
 const impatience = time.Minute
 
-// A visitor is a person with one browser: one cookie jar, however many tabs,
-// and an address of their own.
+// visitor is a browser with an address of its own and one cookie jar for all tabs.
 type visitor struct {
 	w               *world
 	client          *http.Client
@@ -37,7 +36,7 @@ type visitor struct {
 	cookie string // what the jar holds; "": nothing
 }
 
-// stranger has never been here.
+// stranger returns a visitor without a session.
 func (w *world) stranger() *visitor {
 	n := w.visitors.Add(1)
 	from := &net.TCPAddr{IP: net.IPv4(127, 100+w.subnet[0], w.subnet[1], byte(n))}
@@ -54,7 +53,7 @@ func (w *world) stranger() *visitor {
 	}}
 }
 
-// visitor is somebody new who has registered, and so is signed in.
+// visitor returns a visitor with a new account, signed in.
 func (w *world) visitor() *visitor {
 	w.t.Helper()
 	v := w.stranger()
@@ -64,7 +63,7 @@ func (w *world) visitor() *visitor {
 	return v
 }
 
-// again is the same person in another browser, signed in there too.
+// again returns another browser in which the same user has signed in.
 func (v *visitor) again() *visitor {
 	v.w.t.Helper()
 	other := v.w.stranger()
@@ -73,12 +72,12 @@ func (v *visitor) again() *visitor {
 	return other
 }
 
-// copy is somebody with a copy of v's cookie, as it was.
+// copy returns a visitor with a copy of v's cookie.
 func (v *visitor) copy(cookie string) *visitor {
 	return &visitor{w: v.w, client: v.client, address: v.address, sid: v.sid, cookie: cookie}
 }
 
-// begin signs in. Hashing passwords sheds load on a busy machine, and a person tries again.
+// begin signs in. Logins are shed under load, so it retries.
 func (v *visitor) begin(path string, form map[string]string) {
 	v.w.t.Helper()
 	body, err := json.Marshal(form)
@@ -104,7 +103,7 @@ func (v *visitor) begin(path string, form map[string]string) {
 	})
 }
 
-// anySidecar is one that is not about to end: the ingress.
+// anySidecar returns a sidecar that is not leaving, like an ingress.
 func (w *world) anySidecar() *program {
 	for _, i := range rand.Perm(len(w.sidecars)) {
 		if !w.sidecars[i].leaving.Load() {
@@ -114,7 +113,7 @@ func (w *world) anySidecar() *program {
 	return w.sidecars[0]
 }
 
-// An answer is what a request came to.
+// answer is the result of a request.
 type answer struct {
 	request string
 	err     error // there was no whole answer
@@ -131,24 +130,23 @@ func (a answer) String() string {
 	return fmt.Sprintf("%s answers %d: %.300s", a.request, a.status, a.body)
 }
 
-// signedOut says what tells a visitor that they are signed out; nil: nothing does.
+// signedOut returns an error if the response signs the visitor out.
 func (a answer) signedOut() error {
 	switch {
 	case a.cookie != nil && (a.cookie.Value == "" || a.cookie.MaxAge < 0):
-		return fmt.Errorf("%s: the cookie is taken away", a)
+		return fmt.Errorf("%s clears the cookie", a)
 	case a.err == nil && (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden || a.status/100 == 3):
 		return fmt.Errorf("%s", a)
 	}
 	return nil
 }
 
-// get asks any sidecar, as a tab does for what a page needs.
+// get sends a request to any sidecar, like a script of a page.
 func (v *visitor) get(ctx context.Context, path string) answer {
 	return v.do(ctx, v.w.anySidecar(), http.MethodGet, path, "")
 }
 
-// do makes one request of one sidecar. The jar keeps what the answer's head
-// says, also when its body is cut off, as a browser's does.
+// do sends a request to a sidecar. Like a browser, it stores the cookie even if the body of the response is cut off.
 func (v *visitor) do(ctx context.Context, sidecar *program, method, path, body string) answer {
 	a := answer{request: method + " " + path + " at " + sidecar.name}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+sidecar.address+path, strings.NewReader(body))
@@ -177,19 +175,19 @@ func (v *visitor) do(ctx context.Context, sidecar *program, method, path, body s
 	text, err := io.ReadAll(resp.Body)
 	a.body, a.err = string(text), err
 	if whose := resp.Header.Get(sessionHeader); whose != "" && whose != v.sid {
-		v.w.t.Errorf("%s is for session %s, not %s", a, whose, v.sid)
+		v.w.t.Errorf("%s is of session %s, want %s", a, whose, v.sid)
 	}
 	return a
 }
 
-// held is what the jar holds.
+// held returns the cookie in the jar.
 func (v *visitor) held() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.cookie
 }
 
-// take puts what the answer sets into the jar.
+// take stores the cookie of a response.
 func (v *visitor) take(a *answer, resp *http.Response) {
 	for _, c := range resp.Cookies() {
 		if c.Name != cookieName {
@@ -205,7 +203,7 @@ func (v *visitor) take(a *answer, resp *http.Response) {
 	}
 }
 
-// wantOK asks for the front page of each sidecar until it is answered.
+// wantOK requests the front page of each sidecar until it answers 200.
 func (v *visitor) wantOK(t *testing.T) {
 	t.Helper()
 	for _, s := range v.w.sidecars {

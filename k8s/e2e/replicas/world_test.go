@@ -21,16 +21,16 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// replicas is how many auth services and how many sidecars there are.
+// replicas is the number of auth services, and of sidecars.
 const replicas = 3
 
-// Ports of every address; below the range that Linux takes ports of outgoing connections from.
+// Ports at every address, below the ephemeral ports of Linux.
 const (
 	servicePort = 7080
 	opsPort     = 7090
 )
 
-// settings are what a test wants otherwise than a user gets.
+// settings are settings of a test that differ from the defaults.
 type settings struct {
 	accessTTL   time.Duration
 	minInterval time.Duration // between two rotations of a session, and the overlap; 0 for none
@@ -38,7 +38,7 @@ type settings struct {
 	sidecar     map[string]string
 }
 
-// A world is the running product.
+// world is the running product.
 type world struct {
 	t        *testing.T
 	dir      string
@@ -59,7 +59,7 @@ type world struct {
 	clientKey       *ecdsa.PrivateKey
 }
 
-// newWorld starts everything but frogs and returns when all want traffic.
+// newWorld starts everything but frogs and waits until all programs are ready.
 func newWorld(t *testing.T, s settings) *world {
 	t.Helper()
 	programs, err := compile()
@@ -97,7 +97,7 @@ func newWorld(t *testing.T, s settings) *world {
 	return w
 }
 
-// configure gives each program its settings.
+// configure sets the environment of each program.
 func (w *world) configure(s settings) {
 	database, err := url.Parse(w.database)
 	if err != nil {
@@ -131,16 +131,16 @@ func (w *world) environment(p *program, sets ...map[string]string) []string {
 	return process.Environment(all)
 }
 
-// host is a loopback address that nobody else has.
+// host returns an unused loopback address.
 func (w *world) host() string {
 	w.next++
 	return net.IPv4(127, w.subnet[0], w.subnet[1], w.next).String()
 }
 
-// address is where a door opens.
+// address returns an unused address for a door.
 func (w *world) address() string { return net.JoinHostPort(w.host(), strconv.Itoa(servicePort)) }
 
-// program is one of the product's, not started yet. It ends with the test.
+// program returns a program that is not started yet. It ends with the test.
 func (w *world) program(name, path string) *program {
 	host := w.host()
 	p := &program{
@@ -152,7 +152,7 @@ func (w *world) program(name, path string) *program {
 	return p
 }
 
-// endWithTest kills p when the test has ended, and shows the last lines of its log when that failed.
+// endWithTest kills p when the test ends, and shows the problems in its log if the test failed.
 func (w *world) endWithTest(p *program) {
 	w.t.Cleanup(func() {
 		if p.run.Load() == nil {
@@ -165,7 +165,7 @@ func (w *world) endWithTest(p *program) {
 	})
 }
 
-// startRedis starts a Redis that keeps whatever it has acknowledged, and its door.
+// startRedis starts a Redis that persists every acknowledged write, and its door.
 func (w *world) startRedis() {
 	w.t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -178,7 +178,7 @@ func (w *world) startRedis() {
 	w.toRedis = newDoor(w.t, w.address(), w.redis.address)
 }
 
-// redisAt is a Redis with a folder of its own.
+// redisAt returns a Redis with its own folder.
 func (w *world) redisAt(path, name string, args ...string) *program {
 	w.t.Helper()
 	dir := w.file(name)
@@ -193,7 +193,7 @@ func (w *world) redisAt(path, name string, args ...string) *program {
 	return p
 }
 
-// openPostgres makes the database, and a door to its server.
+// openPostgres creates the database, and a door to its server.
 func (w *world) openPostgres() {
 	w.t.Helper()
 	database := newDatabase(w.t)
@@ -201,7 +201,7 @@ func (w *world) openPostgres() {
 	w.toPostgres = newDoor(w.t, w.address(), database.Host)
 }
 
-// count asks the database, past the door.
+// count returns the result of a query, without the door.
 func (w *world) count(query string) int {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), process.Patience)
@@ -233,7 +233,7 @@ func execute(t *testing.T, url, statement string) {
 	}
 }
 
-// metric is the sum of a metric over programs.
+// metric returns the sum of a metric of several programs.
 func metric(programs []*program, prefix string) float64 {
 	sum := 0.0
 	for _, p := range programs {
