@@ -9,25 +9,24 @@ import (
 	"sync"
 )
 
-// A session is one as its holder knows it.
+// session is a session as its client knows it.
 type session struct {
 	id      string
-	refresh string // the refresh token of the day
+	refresh string // the current refresh token
 	account
 }
 
-// An account is what signs in, and from where.
+// account is a user and the address from which they sign in.
 type account struct{ email, password, address string }
 
 func (a account) presenter() map[string]string {
 	return map[string]string{"user_agent": userAgent, "client_address": a.address}
 }
 
-// hashing is how many passwords are set at once: more would only wait for each other.
+// hashing is the number of concurrent registrations; more would only wait for each other.
 const hashing = 4
 
-// register makes n users, from addresses of their own because the service
-// limits what one address may do, and returns their sessions.
+// register registers n users, from different addresses because of rate limits, and returns their sessions.
 func (l *lab) register(ctx context.Context, auth string, n int) ([]*session, error) {
 	sessions, faults := make([]*session, n), make([]error, hashing)
 	var all sync.WaitGroup
@@ -65,5 +64,5 @@ func signUp(ctx context.Context, auth, assertion string, i int) (*session, error
 	return &session{id: begun.Token.SID, refresh: begun.Token.RefreshToken, account: a}, nil
 }
 
-// userAgent is one as browsers have it.
+// userAgent is that of a browser.
 const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"

@@ -16,7 +16,7 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 		}
 	}
 	if got := percentile(nil, 99); got != 0 {
-		t.Errorf("percentile of nothing is %v", got)
+		t.Errorf("percentile of no values is %v, want 0", got)
 	}
 	if got := percentile(sorted[:1], 99); got != 1 {
 		t.Errorf("percentile 99 of one value is %v, want that value", got)
@@ -73,7 +73,7 @@ func TestReadWrkCountsRefusals(t *testing.T) {
 func TestReadWrkRefusesARunWithFailures(t *testing.T) {
 	for _, out := range []string{wrkSays + "  Socket errors: connect 0, read 1, write 0, timeout 0\n", "unable to connect"} {
 		if _, err := readWrk(out); err == nil {
-			t.Errorf("a run that says %q counts", out)
+			t.Errorf("output %q is accepted, want an error", out)
 		}
 	}
 }

@@ -13,14 +13,13 @@ import (
 )
 
 const (
-	// cached is how many sessions the sidecar keeps by default.
+	// cached is the default size of the sidecar's session cache.
 	cached = 10_000
-	// streamed is how much goes through it in each direction.
+	// streamed is the number of bytes sent in each direction.
 	streamed = 1 << 30
 )
 
-// measureBounds finds what a sidecar holds in memory, and what it costs to turn
-// a forgery away, before an auth service that has any number of sessions.
+// measureBounds measures the memory of a sidecar, and the cost of rejecting forged cookies.
 func measureBounds(ctx context.Context, l *lab, o options, found *figures) error {
 	at, closeStand, err := standIn(ctx)
 	if err != nil {
@@ -60,9 +59,8 @@ func addPeak(s service, name string, found *figures) error {
 	return nil
 }
 
-// standIn is both an auth service and an application, on one address: the one
-// knows every refresh token but those of family "forged", the other takes and
-// gives any number of bytes.
+// standIn is a stub of the auth service and of an app. The auth service accepts every refresh token except those of the family
+// "forged"; the app accepts and returns any number of bytes.
 func standIn(ctx context.Context) (at string, stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -86,7 +84,7 @@ func standIn(ctx context.Context) (at string, stop func(), err error) {
 	return listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 
-// patience is for what takes no time unless something is wrong.
+// patience is a timeout that is reached only after an error.
 const patience = time.Minute
 
 func standInToken(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +96,7 @@ func standInToken(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"invalid_grant"}`))
 		return
 	}
-	_ = json.NewEncoder(w).Encode(answer{ //nolint:gosec // a token of nobody's
+	_ = json.NewEncoder(w).Encode(answer{ //nolint:gosec // not a valid token
 		AccessToken: bearer, TokenType: "Bearer", ExpiresIn: 3600, RefreshToken: token, SID: family, Roles: []string{}, ExpiresAt: time.Now().Add(time.Hour),
 	})
 }
@@ -115,7 +113,7 @@ func standInFeed(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// zeros has no end.
+// zeros is an endless reader.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
@@ -123,12 +121,12 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// stranger is a session that the stand-in knows, or does not, by its family.
+// stranger returns a session of a family.
 func stranger(family string) *session {
 	return &session{refresh: "v1.k1." + family + ".1." + strings.Repeat("m", 43)}
 }
 
-// fill visits the sidecar once with each of so many sessions.
+// fill sends a request with each of n sessions.
 func fill(ctx context.Context, sidecar string) error {
 	faults := make(chan error, connections)
 	var all sync.WaitGroup
@@ -157,7 +155,7 @@ func fill(ctx context.Context, sidecar string) error {
 	return <-faults
 }
 
-// stream sends so many bytes through the sidecar, and fetches as many.
+// stream uploads and downloads bytes through the sidecar.
 func stream(ctx context.Context, sidecar string) error {
 	up, err := exchange(ctx, http.MethodPost, "http://"+sidecar+"/up", io.LimitReader(zeros{}, streamed))
 	if err != nil {
@@ -165,7 +163,7 @@ func stream(ctx context.Context, sidecar string) error {
 	}
 	defer up.Close()
 	if taken, err := io.ReadAll(io.LimitReader(up, 100)); err != nil || string(taken) != fmt.Sprint(streamed) {
-		return fmt.Errorf("up: %s bytes arrived: %w", taken, err)
+		return fmt.Errorf("upload: %s bytes arrived: %w", taken, err)
 	}
 	down, err := exchange(ctx, http.MethodGet, "http://"+sidecar+"/down", http.NoBody)
 	if err != nil {
@@ -173,12 +171,12 @@ func stream(ctx context.Context, sidecar string) error {
 	}
 	defer down.Close()
 	if n, err := io.Copy(io.Discard, down); err != nil || n != streamed {
-		return fmt.Errorf("down: %d bytes arrived: %w", n, err)
+		return fmt.Errorf("download: %d bytes arrived: %w", n, err)
 	}
 	return nil
 }
 
-// exchange makes a request of a signed-in user and returns the body of its answer.
+// exchange sends a request of a signed-in user and returns the body of the response.
 func exchange(ctx context.Context, method, url string, body io.Reader) (io.ReadCloser, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
@@ -192,13 +190,12 @@ func exchange(ctx context.Context, method, url string, body io.Reader) (io.ReadC
 	}
 	if res.StatusCode != http.StatusOK {
 		_ = res.Body.Close()
-		return nil, fmt.Errorf("%s answers %d", url, res.StatusCode)
+		return nil, fmt.Errorf("%s answers %d, want 200", url, res.StatusCode)
 	}
 	return res.Body, nil
 }
 
-// measureForged compares turning away who has no cookie with turning away who
-// shows the same forged one again and again.
+// measureForged compares the rejection of requests without a cookie with that of requests with a forged one.
 func measureForged(ctx context.Context, l *lab, o options, side *server, found *figures) error {
 	forged := pageHeader(stranger("forged"))
 	anonymous := forged[:len(forged)-1] // the cookie comes last
@@ -212,7 +209,7 @@ func measureForged(ctx context.Context, l *lab, o options, side *server, found *
 				return err
 			}
 			if done.refused < done.requests {
-				return fmt.Errorf("%d of %d requests were served", done.requests-done.refused, done.requests)
+				return fmt.Errorf("%d of %d requests were served, want none", done.requests-done.refused, done.requests)
 			}
 			micros[j] = done.micros
 		}

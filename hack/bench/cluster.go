@@ -19,20 +19,19 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A cluster is what the auth service sees of Kubernetes: an API server that
-// accepts one ServiceAccount, and the folder that a pod gets to know it by. So
-// clients authenticate as they do in production, with one token for many calls.
+// cluster is a stub of the Kubernetes API server that accepts one ServiceAccount, and the folder that pods have mounted. With it,
+// clients authenticate as in production, with one token for many calls.
 type cluster struct {
 	server *httptest.Server
 	dir    string
-	token  string // of the sidecars and of ourselves
+	token  string // of the sidecars and of the benchmark
 }
 
 const (
-	// The one account; its client id is clientID.
+	// The ServiceAccount, whose client ID is clientID.
 	accountNamespace, accountName = "production-frontend", "frogs-frontend"
 	clientID                      = accountNamespace + "/" + accountName
-	// podFolder is where client-go looks.
+	// podFolder is where client-go looks for its credentials.
 	podFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 )
 
@@ -55,7 +54,7 @@ func openCluster(dir string) (*cluster, error) {
 
 func (c *cluster) tokenFile() string { return filepath.Join(c.dir, "client-token") }
 
-// environment is what tells a pod of its API server.
+// environment returns the variables with the address of the API server.
 func (c *cluster) environment() ([]string, error) {
 	at, err := url.Parse(c.server.URL)
 	if err != nil {
@@ -64,7 +63,7 @@ func (c *cluster) environment() ([]string, error) {
 	return []string{"KUBERNETES_SERVICE_HOST=" + at.Hostname(), "KUBERNETES_SERVICE_PORT=" + at.Port()}, nil
 }
 
-// review accepts every token that it is asked about; its keys it shows to nobody.
+// review accepts every TokenReview and serves no keys.
 func review(w http.ResponseWriter, r *http.Request) {
 	var review struct {
 		APIVersion string `json:"apiVersion"`
@@ -87,7 +86,7 @@ func review(w http.ResponseWriter, r *http.Request) {
 
 const subject = "system:serviceaccount:" + accountNamespace + ":" + accountName
 
-// serviceAccountToken has the claims and the size of one that Kubernetes projects into a pod.
+// serviceAccountToken returns a token with the claims and the size of a projected one.
 func serviceAccountToken() (string, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -109,8 +108,7 @@ func serviceAccountToken() (string, error) {
 	return token.SignedString(key)
 }
 
-// become has this process, which is alone in its mount namespace, see dir where
-// a pod finds its ServiceAccount, and makes it the program in args.
+// become mounts dir as the folder of the ServiceAccount, in the mount namespace of this process, and executes args.
 func become(dir string, args []string) error {
 	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -121,11 +119,10 @@ func become(dir string, args []string) error {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(podFolder), 0o700), os.Symlink(dir, podFolder)); err != nil {
 		return err
 	}
-	return syscall.Exec(args[0], args, os.Environ()) //nolint:gosec // we have called ourselves with them
+	return syscall.Exec(args[0], args, os.Environ()) //nolint:gosec // our own arguments
 }
 
-// alone gives a process that calls become its mount namespace, and if we are
-// not root a user namespace in which it may mount.
+// alone gives a process a mount namespace for become, and a user namespace if we are not root.
 func alone(attributes *syscall.SysProcAttr) {
 	attributes.Cloneflags = syscall.CLONE_NEWNS
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {

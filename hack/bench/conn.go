@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A conn is one keep-alive connection of the load. net/http's client would hand
-// every request between goroutines and cost as much as the servers under test.
+// conn is a keep-alive connection of the load generator. The client of net/http passes every request between goroutines and would
+// use as much CPU time as the servers under test.
 type conn struct {
 	address string
 	net     net.Conn
@@ -37,22 +37,22 @@ func (c *conn) connect(ctx context.Context) (err error) {
 
 func (c *conn) close() { _ = c.net.Close() }
 
-// A reply is an answer, all of it. Its body is good until the next request.
+// reply is a complete response. Its body is valid until the next request.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// want is an error unless the status is that one.
+// want returns an error unless the reply has the status.
 func (r reply) want(status int, what string) error {
 	if r.status == status {
 		return nil
 	}
-	return fmt.Errorf("%s answers %d, not %d: %s", what, r.status, status, r.body)
+	return fmt.Errorf("%s answers %d, want %d: %s", what, r.status, status, r.body)
 }
 
-// do sends the bytes of one request and reads its answer.
+// do sends a request and reads the response.
 func (c *conn) do(ctx context.Context, request []byte) (reply, error) {
 	_ = c.net.SetDeadline(time.Now().Add(15 * time.Second))
 	if _, err := c.net.Write(request); err != nil {
@@ -74,7 +74,7 @@ func (c *conn) do(ctx context.Context, request []byte) (reply, error) {
 	return reply{resp.StatusCode, resp.Header, c.body.Bytes()}, err
 }
 
-// request is the bytes of one, with header lines as they are on the wire.
+// request returns the bytes of a request, with header lines as on the wire.
 func request(method, target string, body []byte, header ...string) []byte {
 	var b bytes.Buffer
 	_, _ = fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: bench.example\r\n", method, target)
@@ -89,7 +89,7 @@ func request(method, target string, body []byte, header ...string) []byte {
 	return b.Bytes()
 }
 
-// once makes one request on a connection of its own and wants the status.
+// once sends a request on a new connection and checks the status.
 func once(ctx context.Context, address string, req []byte, want int) (reply, error) {
 	c, err := dial(ctx, address)
 	if err != nil {

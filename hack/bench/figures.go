@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// A figure is one line of the table.
+// figure is a line of the table.
 type figure struct {
 	name  string
 	value string
 }
 
-// figures are the table, in the order in which it was measured.
+// figures is the table, in the order of measurement.
 type figures struct{ all []figure }
 
 func (f *figures) add(name string, digits int, value float64) {
 	f.all = append(f.all, figure{name, strconv.FormatFloat(value, 'f', digits, 64)})
 }
 
-// value returns a figure that was added.
+// value returns a figure by name.
 func (f *figures) value(name string) (float64, error) {
 	for _, line := range f.all {
 		if line.name == name {
@@ -40,7 +40,7 @@ func (f *figures) print(w io.Writer) error {
 	return nil
 }
 
-// percentile of what is in order, by the nearest rank.
+// percentile returns the percentile of sorted values, by nearest rank.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
 		return 0

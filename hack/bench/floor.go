@@ -20,15 +20,14 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// redisVariable hands the floor its Redis: an argument would be visible to everybody.
+// redisVariable is the environment variable with the URL of Redis: arguments are visible to all users.
 const redisVariable = "BENCH_REDIS_URL"
 
 //go:embed floor.lua
 var floorScript string
 
-// The floor is what a refresh cannot do without, and nothing else: net/http,
-// one EVALSHA about as large as a rotation, one ES256 signature, a JSON answer.
-// It checks nobody, records nothing and counts nothing.
+// floor does the minimum of a refresh: net/http, one EVALSHA about as large as a rotation, one ES256 signature, a JSON response. It
+// does not authenticate clients, and records and counts nothing.
 type floor struct {
 	redis  *redis.Client
 	script *redis.Script
@@ -43,7 +42,7 @@ type floorClaims struct {
 	AuthTime int64    `json:"auth_time"`
 }
 
-// An answer is what a refresh comes to, the floor's as the real one.
+// answer is the response to a refresh, of the floor and of the auth service.
 type answer struct {
 	AccessToken  string    `json:"access_token"`
 	TokenType    string    `json:"token_type"`
@@ -57,7 +56,7 @@ type answer struct {
 func serveFloor(ctx context.Context, at, redisURL string) error {
 	opts, err := redis.ParseURL(redisURL)
 	if err != nil {
-		return errors.New(redisVariable + " is no redis URL") // the error of ParseURL quotes it, with its password
+		return errors.New(redisVariable + " is not a redis URL") // the error of ParseURL contains the password
 	}
 	f := &floor{redis: redis.NewClient(opts), script: redis.NewScript(floorScript)}
 	defer f.redis.Close()
@@ -77,7 +76,7 @@ func (f *floor) refresh(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(a) //nolint:gosec // the answer is tokens; that is its purpose
+	_ = json.NewEncoder(w).Encode(a) //nolint:gosec // tokens are the purpose of the response
 }
 
 func (f *floor) rotate(ctx context.Context, family string) (answer, error) {
@@ -108,7 +107,7 @@ func (f *floor) rotate(ctx context.Context, family string) (answer, error) {
 	}, err
 }
 
-// serve answers at an address until ctx ends.
+// serve serves HTTP at an address until ctx ends.
 func serve(ctx context.Context, at string, h http.Handler) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at)
 	if err != nil {

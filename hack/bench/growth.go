@@ -13,18 +13,17 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// old is a generation that no session reaches in a week, one rotation a minute.
+// old is a generation that a session reaches after more than a week with one rotation per minute.
 const old = 10_000
 
-// measureGrowth finds out whether a refresh costs more when there are more
-// sessions, or when its own has rotated often.
+// measureGrowth measures whether a refresh costs more with more sessions, or after many rotations.
 func measureGrowth(ctx context.Context, l *lab, o options, db *families, whole refresher, found *figures) (err error) {
 	crowd, err := db.measure(ctx, whole.sessions, "family bytes at generation 1", found)
 	defer func() { err = errors.Join(err, db.forget(ctx, crowd)) }()
 	if err != nil {
 		return err
 	}
-	// One worker on both sides: a single session cannot be refreshed by two at once.
+	// One worker on both sides: two cannot refresh the same session.
 	one := &side{name: "refresh of one session", who: whole.with(1, whole.sessions[:1])}
 	many := &side{name: "refresh of 100 000 sessions", who: whole.with(1, crowd)}
 	if err := l.compare(ctx, o, one, many); err != nil {
@@ -54,12 +53,10 @@ func measureGrowth(ctx context.Context, l *lab, o options, db *families, whole r
 	return nil
 }
 
-// seeEvery is how often the auth service writes how far sessions have come
-// (services/auth/internal/session/revoke.go).
+// seeEvery is how often the auth service records the generations of sessions (services/auth/internal/session/revoke.go).
 const seeEvery = 15 * time.Second
 
-// writing is a turn of just that length, after one that is like it: what the
-// service then writes is what one turn has left to be written.
+// writing is a turn of that length after an equal one: the service then writes the records of one turn.
 func (l *lab) writing(ctx context.Context, r refresher) (turn, error) {
 	l.say("refreshing for %s, and for another %s", seeEvery, seeEvery)
 	if _, err := l.drive(ctx, r, seeEvery); err != nil {
@@ -68,7 +65,7 @@ func (l *lab) writing(ctx context.Context, r refresher) (turn, error) {
 	return l.drive(ctx, r, seeEvery)
 }
 
-// addRecords gives copies of sessions records in PostgreSQL, like those of the originals.
+// addRecords creates the PostgreSQL records of copied sessions.
 func (l *lab) addRecords(ctx context.Context, originals, made []*session) error {
 	var sql bytes.Buffer
 	sql.WriteString("CREATE TEMP TABLE made (family text, original text);\nCOPY made FROM STDIN;\n")
@@ -84,11 +81,11 @@ ANALYZE sessions;
 	return err
 }
 
-// psql runs statements and returns what they print, unaligned.
+// psql runs statements and returns their unaligned output.
 func (l *lab) psql(ctx context.Context, sql string) (string, error) {
 	at, err := url.Parse(l.stores.PostgresURL)
 	if err != nil {
-		return "", errors.New("the URL of PostgreSQL is none") // the error quotes it, with its password
+		return "", errors.New("invalid PostgreSQL URL") // the error of Parse contains the password
 	}
 	password, _ := at.User.Password()
 	psql := process.Command(ctx, filepath.Join(process.PostgresBin(), "psql"), "-qXAtv", "ON_ERROR_STOP=1")

@@ -18,14 +18,13 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// issuer is what the auth service calls itself, wherever it listens.
+// issuer is the issuer of the auth service, independent of its address.
 const issuer = "http://auth.bench.example"
 
-// goSettings are those of charts/lilypad. The floor has them too.
+// goSettings are the Go settings of charts/lilypad, also for the floor.
 func goSettings() []string { return []string{"GOGC=400", "GOMEMLIMIT=200MiB"} }
 
-// A lab is one run: its folder, its keys and everything it has started. What
-// listens does so on free loopback ports; nothing outlives it.
+// lab is one run: its folder, its keys and its running programs, which listen on free loopback ports.
 type lab struct {
 	root    string
 	home    *process.Home
@@ -59,7 +58,7 @@ func openLab(ctx context.Context, root string, log io.Writer) (_ *lab, err error
 	return l, ctx.Err()
 }
 
-// close ends everything, the youngest first, and removes the folder.
+// close ends the programs, the last started first, and removes the folder.
 func (l *lab) close() error {
 	for _, s := range slices.Backward(l.running) {
 		s.Stop(syscall.SIGINT)
@@ -78,7 +77,7 @@ func (l *lab) startStores(ctx context.Context) (err error) {
 	return l.writeKeys(ctx)
 }
 
-// writeKeys makes the files that the settings of auth name.
+// writeKeys generates the keys of the auth service.
 func (l *lab) writeKeys(ctx context.Context) error {
 	keys := exec.CommandContext(ctx, l.bin("auth"), "keys", "generate", "--dir", l.home.Dir)
 	keys.Env = process.Environment(nil)
@@ -90,7 +89,7 @@ func (l *lab) writeKeys(ctx context.Context) error {
 
 func (l *lab) bin(name string) string { return filepath.Join(l.root, "bin", name) }
 
-// A service is one of the product's programs, with its ops port.
+// service is a program of the product, with its ops port.
 type service struct {
 	*server
 
@@ -111,7 +110,7 @@ func (l *lab) startAuth(ctx context.Context, name string, more map[string]string
 	return l.startService(ctx, program{name: name, path: l.bin("auth"), env: append(env, goSettings()...), mute: mute, pod: true}, settings)
 }
 
-// startSidecar runs one with everything on and every request in its access log.
+// startSidecar starts a sidecar that logs every request.
 func (l *lab) startSidecar(ctx context.Context, name, auth, upstream string, mute bool) (service, error) {
 	routes := l.file(name + "-routes.yaml")
 	table := "upstreams: {app: \"http://" + upstream + "\"}\nroutes:\n  - {path: /login, upstream: app, policy: public}\n  - {prefix: /, upstream: app, policy: session}\n"

@@ -14,8 +14,7 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// measureLogin compares the logins of a second with the hashes that the cores
-// do by themselves, which nothing can exceed.
+// measureLogin compares logins per second with password hashes per second of all cores, which is the upper limit.
 func measureLogin(ctx context.Context, l *lab, o options, auth service, sessions []*session, found *figures) error {
 	var hashes, logins, ratios, costs []float64
 	for round := range o.rounds {
@@ -51,17 +50,17 @@ func measureLogin(ctx context.Context, l *lab, o options, auth service, sessions
 	return nil
 }
 
-// ownCPU is what this process has used so far.
+// ownCPU returns the CPU time that this process has used.
 func ownCPU() (time.Duration, error) {
 	var used syscall.Rusage
 	err := syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano()), err
 }
 
-// loginSpan is short: an account may be tried ten times in ten minutes.
+// loginSpan is short because of the rate limit: ten attempts per account in ten minutes.
 const loginSpan = 2 * time.Second
 
-// hashAlone is with the parameters of services/auth/internal/password.
+// hashAlone hashes with the parameters of services/auth/internal/password.
 func hashAlone() turn {
 	var done atomic.Int64
 	var all sync.WaitGroup
@@ -79,7 +78,7 @@ func hashAlone() turn {
 }
 
 func logIn(ctx context.Context, auth, assertion string, sessions []*session) (turn, error) {
-	signers := 2 * runtime.NumCPU() // one hashes while the other's request is on its way
+	signers := 2 * runtime.NumCPU() // one hashes while the request of the other is sent
 	faults := make([]error, signers)
 	var done atomic.Int64
 	var all sync.WaitGroup

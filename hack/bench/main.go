@@ -1,11 +1,8 @@
-// Command bench is what `make bench` runs: what the product costs, as ratios
-// between programs that took turns on the same machine in the same minutes,
-// and as CPU time per request, which load beside it hardly moves.
+// Command bench measures performance, for `make bench`: as ratios between programs that take turns on the same machine, and as CPU
+// time per request, which other load affects little.
 //
-// It starts a private PostgreSQL and Redis, the real auth service and sidecars,
-// and beside each of them something to compare with: a floor (floor.go) and
-// other proxies (proxies.go). It speaks HTTP and Redis to them and imports
-// nothing of theirs. It needs Linux: it reads /proc.
+// It starts a private PostgreSQL and Redis, the auth service and sidecars, and programs to compare them with: a minimal refresh
+// server (floor.go) and other proxies (proxies.go). It needs Linux, because it reads /proc.
 package main
 
 import (
@@ -25,7 +22,7 @@ import (
 
 const usage = `usage: bench [--root DIR] [--doc FILE] [--only PART] [--rounds N] [--seconds N] [--profile FILE]
 
-Prints one figure a line: its name, then its value.
+Measure performance and print one figure per line: its name and its value.
 
 Flags:
 `
@@ -68,11 +65,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		_, _ = fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&o.root, "root", ".", "the project's folder")
-	flags.StringVar(&o.doc, "doc", "", "also write the page about it to this file")
-	flags.StringVar(&o.only, "only", "", "measure only this: refresh (and the store), login, sidecar, bounds, revocation or reconcile")
-	flags.IntVar(&o.rounds, "rounds", 3, "how often each program has its turn; the median counts")
-	flags.IntVar(&o.seconds, "seconds", 5, "how long a turn is")
+	flags.StringVar(&o.root, "root", ".", "root folder of the project")
+	flags.StringVar(&o.doc, "doc", "", "also write the report to this file")
+	flags.StringVar(&o.only, "only", "", "measure one part only: refresh (and the store), login, sidecar, bounds, revocation or reconcile")
+	flags.IntVar(&o.rounds, "rounds", 3, "number of turns of each program; the median counts")
+	flags.IntVar(&o.seconds, "seconds", 5, "length of a turn")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the auth service under refreshes to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -81,9 +78,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	case o.rounds < 1 || o.seconds < 1:
-		return o, errors.New("--rounds and --seconds must be 1 at least")
+		return o, errors.New("--rounds and --seconds must be at least 1")
 	case o.doc != "" && o.only != "":
-		return o, errors.New("--doc wants the whole table: leave --only away")
+		return o, errors.New("--doc needs all parts: omit --only")
 	}
 	var err error
 	o.root, err = filepath.Abs(o.root)
@@ -119,15 +116,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return writePage(ctx, o.doc, found)
 }
 
-// sessionCount is how many sessions there are, each of a user of its own.
+// sessionCount is the number of sessions, each of a different user.
 const sessionCount = 200
 
-// measure goes through the parts in turn. The sessions are the same throughout:
-// each of them costs a password hash to make.
+// measure measures the parts in turn, with the same sessions: creating one costs a password hash.
 func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	wants := func(part string) bool { return o.only == "" || o.only == part }
 	found := new(figures)
-	if o.only == "bounds" { // which need no session
+	if o.only == "bounds" { // needs no session
 		return found, measureBounds(ctx, l, o, found)
 	}
 	eager, err := l.startAuth(ctx, "auth-eager", map[string]string{"MIN_ROTATION_INTERVAL": "0s"}, true)
@@ -158,7 +154,7 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	if wants("sidecar") { // before all its sessions are ended
+	if wants("sidecar") { // before revocation ends the sessions
 		if err := measureProxies(ctx, l, o, auth.address, upstream, sessions[0], found); err != nil {
 			return nil, fmt.Errorf("sidecar: %w", err)
 		}
@@ -173,7 +169,7 @@ func measure(ctx context.Context, l *lab, o options) (*figures, error) {
 			return nil, fmt.Errorf("revocation: %w", err)
 		}
 	}
-	if wants("reconcile") { // last, since all that history stays
+	if wants("reconcile") { // last, because its rows remain
 		if err := measureReconcile(ctx, l, o, found); err != nil {
 			return nil, fmt.Errorf("reconcile: %w", err)
 		}

@@ -10,7 +10,7 @@ import (
 	"lilypad.example/hack/internal/debian"
 )
 
-// needs are what the product is compared with and measured by.
+// needs returns the programs for comparison and measurement.
 func needs() []debian.Need {
 	return []debian.Need{
 		debian.Redis, debian.Postgres,
@@ -20,7 +20,7 @@ func needs() []debian.Need {
 	}
 }
 
-// build compiles the four programs as they are shipped.
+// build compiles the four programs as for a release.
 func build(ctx context.Context, root string, log io.Writer) error {
 	_, _ = fmt.Fprintln(log, "compiling the programs")
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "hack", "build"))

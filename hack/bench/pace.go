@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// paceRate is how many requests a second arrive on a machine that has little to do.
+// paceRate is the rate in requests/s for a machine with little load.
 const paceRate = 1000
 
-// measureAdded finds what a proxy adds to an answer's way when the machine is
-// not full: the percentiles behind it less those of the upstream itself.
+// measureAdded measures the latency that a proxy adds on a machine with little load: its percentiles minus those of the
+// upstream.
 func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxies []*server, header []string, found *figures) error {
 	req := request(http.MethodGet, "/", nil, header...)
 	added := make(map[string][][2]float64)
@@ -44,8 +44,7 @@ func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxi
 	return nil
 }
 
-// measureHalf finds the percentiles behind the sidecar and nginx at half of the
-// rate that nginx can do: a machine that is busy, and not full.
+// measureHalf measures the percentiles of sidecar and nginx at half of the maximum rate of nginx.
 func measureHalf(ctx context.Context, l *lab, o options, proxies []*server, header []string, rate int, found *figures) error {
 	req := request(http.MethodGet, "/", nil, header...)
 	p99 := make(map[string][]float64)
@@ -66,9 +65,8 @@ func measureHalf(ctx context.Context, l *lab, o options, proxies []*server, head
 	return nil
 }
 
-// pace sends rate requests a second at fixed moments and returns how long each took from its
-// moment on, in order: one that had to wait for a connection, because those
-// before it were slow, has its waiting counted.
+// pace sends rate requests per second at fixed moments and returns the sorted latencies from those moments on. They include the
+// wait for a connection, which a load generator without fixed moments would omit (coordinated omission).
 func pace(ctx context.Context, address string, req []byte, rate int, span time.Duration) ([]time.Duration, error) {
 	n := int(span.Seconds() * float64(rate))
 	due := make(chan time.Time, n)
@@ -84,8 +82,8 @@ func pace(ctx context.Context, address string, req []byte, rate int, span time.D
 	return latencies, errors.Join(errors.Join(faults...), ctx.Err())
 }
 
-// tickOff names n moments that are so far apart, each when it has come. It sleeps in a thread of its
-// own: the runtime's timers are too coarse by up to a millisecond.
+// tickOff sends n moments at fixed intervals, each when it has come. It sleeps in a thread of its own: timers of the runtime may be
+// late by a millisecond.
 func tickOff(ctx context.Context, due chan<- time.Time, n int, apart time.Duration) {
 	defer close(due)
 	runtime.LockOSThread()
@@ -97,7 +95,7 @@ func tickOff(ctx context.Context, due chan<- time.Time, n int, apart time.Durati
 		}
 		if wait := time.Until(next); wait > 0 {
 			rest := syscall.NsecToTimespec(int64(wait))
-			_ = syscall.Nanosleep(&rest, nil) // a signal ends it early, by less than matters
+			_ = syscall.Nanosleep(&rest, nil) // a signal may end it slightly early
 		}
 		due <- next
 		next = next.Add(apart)
@@ -112,7 +110,7 @@ func serveDue(ctx context.Context, address string, req []byte, due <-chan time.T
 	defer c.close()
 	for moment := range due {
 		if err != nil {
-			continue // the moments go by
+			continue // the remaining moments must still be received
 		}
 		var said reply
 		if said, err = c.do(ctx, req); err == nil {

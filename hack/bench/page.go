@@ -17,7 +17,7 @@ import (
 //go:embed page.md
 var pageText string
 
-// A machine is where it was measured.
+// machine describes the machine of a measurement.
 type machine struct {
 	Cores          int
 	Model, Kernel  string
@@ -38,7 +38,7 @@ func describe(ctx context.Context) machine {
 	}
 }
 
-// fact is field for the page: what is wrong stands there too.
+// fact is field for the report, or the text of its error.
 func fact(path, name string) string {
 	value, err := field(path, name)
 	if err != nil {

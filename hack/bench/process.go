@@ -17,20 +17,20 @@ import (
 // tick is the unit of CPU times in /proc: USER_HZ is 100 on every Linux (proc_pid_stat(5)).
 const tick = 10 * time.Millisecond
 
-// A server is a process that is measured, and where it listens.
+// server is a measured process and its address.
 type server struct {
 	*process.Process
 
 	address string
 }
 
-// A program is how to start a server of our own.
+// program is how to start a program.
 type program struct {
 	name, address string
 	path          string
 	args, env     []string
-	mute          bool // what it says goes to /dev/null, and costs no disk
-	pod           bool // it finds l.cluster around it
+	mute          bool // its log goes to /dev/null
+	pod           bool // it runs with the environment of a pod in l.cluster
 }
 
 func (l *lab) start(ctx context.Context, p program, ready func(context.Context) error) (*server, error) {
@@ -47,7 +47,7 @@ func (l *lab) start(ctx context.Context, p program, ready func(context.Context) 
 	if p.mute {
 		log = os.DevNull
 	}
-	// A file, not a pipe: reading a pipe would take CPU time from what is measured.
+	// A file, not a pipe: reading a pipe would use CPU time during the measurement.
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -62,12 +62,12 @@ func (l *lab) start(ctx context.Context, p program, ready func(context.Context) 
 	return s, err
 }
 
-// startForeign starts a proxy of others, which runs as the unprivileged user of l.home.
+// startForeign starts another proxy, as the unprivileged user of l.home.
 func (l *lab) startForeign(ctx context.Context, name, address, program string, args []string) (*server, error) {
 	return l.run(ctx, name, address, l.home.Command(ctx, debian.Find(program), args...), answers("http://"+address+"/"))
 }
 
-// run starts a command, has it stopped at the end, and waits until it is ready.
+// run starts a command, which close stops, and waits until it is ready.
 func (l *lab) run(ctx context.Context, name, address string, cmd *exec.Cmd, ready func(context.Context) error) (*server, error) {
 	started, err := process.Start(name, cmd)
 	if err != nil {
@@ -78,12 +78,12 @@ func (l *lab) run(ctx context.Context, name, address string, cmd *exec.Cmd, read
 	return s, process.Await(ctx, process.Patience, ready, started)
 }
 
-// cpu is what the whole process group has used so far.
+// cpu returns the CPU time of the process group.
 func cpu(p *process.Process) (time.Duration, error) {
 	var sum time.Duration
 	err := members(p, func(dir string, stat []string) error {
 		fields := []int{statUser, statSystem}
-		if filepath.Base(dir) == strconv.Itoa(p.PID) { // what has ended counts at its parent
+		if filepath.Base(dir) == strconv.Itoa(p.PID) { // ended children are counted at their parent
 			fields = append(fields, statEndedUser, statEndedSystem)
 		}
 		for _, field := range fields {
@@ -98,7 +98,7 @@ func cpu(p *process.Process) (time.Duration, error) {
 	return sum, err
 }
 
-// peak is the most memory that the group has held, in bytes: the sum of the members' high-water marks.
+// peak returns the peak memory of the group in bytes: the sum of the peaks of its processes.
 func peak(p *process.Process) (int64, error) {
 	var sum int64
 	err := members(p, func(dir string, _ []string) error {
@@ -113,14 +113,14 @@ func peak(p *process.Process) (int64, error) {
 	return sum, err
 }
 
-// forgetPeak has the high-water marks begin anew (proc_pid_clear_refs(5)).
+// forgetPeak resets the peaks (proc_pid_clear_refs(5)).
 func forgetPeak(p *process.Process) error {
 	return members(p, func(dir string, _ []string) error {
 		return os.WriteFile(filepath.Join(dir, "clear_refs"), []byte("5"), 0)
 	})
 }
 
-// field is the first value of a name in one of /proc's lists.
+// field returns the first value of a name in a file of /proc.
 func field(path, name string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -134,19 +134,18 @@ func field(path, name string) (string, error) {
 	return "", fmt.Errorf("%s has no %s", path, name)
 }
 
-// Fields of /proc/PID/stat, counted behind the program's name (proc_pid_stat(5)).
+// Fields of /proc/PID/stat after the program's name (proc_pid_stat(5)).
 const (
 	statParent = 1
 	statGroup  = 2
 	statUser   = 11
 	statSystem = 12
-	// Of children that have ended.
+	// Of ended children.
 	statEndedUser   = 13
 	statEndedSystem = 14
 )
 
-// members calls f for every process of the group, and for children that have left it: each of
-// PostgreSQL's is the leader of a session of its own.
+// members calls f for every process of the group and for its children, which in PostgreSQL have process groups of their own.
 func members(p *process.Process, f func(dir string, stat []string) error) error {
 	group, found := strconv.Itoa(p.PID), false
 	dirs, err := filepath.Glob("/proc/[0-9]*")
@@ -156,7 +155,7 @@ func members(p *process.Process, f func(dir string, stat []string) error) error 
 	for _, dir := range dirs {
 		text, err := os.ReadFile(filepath.Join(dir, "stat"))
 		if err != nil {
-			continue // it has ended since
+			continue // it has ended meanwhile
 		}
 		stat := statFields(string(text))
 		if len(stat) <= statEndedSystem || stat[statGroup] != group && stat[statParent] != group {
@@ -173,7 +172,7 @@ func members(p *process.Process, f func(dir string, stat []string) error) error 
 	return nil
 }
 
-// statFields are the fields behind the name, which stands in parentheses and may hold any.
+// statFields returns the fields after the name, which is in parentheses and may contain any character.
 func statFields(stat string) []string {
 	return strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 }

@@ -15,11 +15,10 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// connections is how many the load keeps open.
+// connections is the number of open connections of the load generator.
 const connections = 32
 
-// serveProxy is the reverse proxy that a Go programmer writes first: the
-// standard library's, with a transport that keeps enough connections.
+// serveProxy is a reverse proxy of the standard library with a transport that keeps enough connections.
 func serveProxy(ctx context.Context, at, upstream string) error {
 	to, err := url.Parse("http://" + upstream)
 	if err != nil {
@@ -36,10 +35,10 @@ func serveProxy(ctx context.Context, at, upstream string) error {
 	})
 }
 
-// bearer stands for an access token: as long as one.
+// bearer has the length of an access token.
 var bearer = strings.Repeat("x", 620) //nolint:gochecknoglobals // a constant in all but the keyword
 
-// startUpstream runs the application behind all proxies: nginx with 1 kB from memory.
+// startUpstream starts the app behind all proxies: nginx, with 1 kB from memory.
 func (l *lab) startUpstream(ctx context.Context) (string, error) {
 	p, err := l.startNginx(ctx, "upstream", `
     location / { default_type text/plain; return 200 "`+strings.Repeat("0123456789abcdef", 64)+`"; }`, "")
@@ -49,7 +48,7 @@ func (l *lab) startUpstream(ctx context.Context) (string, error) {
 	return p.address, nil
 }
 
-// startNginxProxy runs nginx as a plain proxy: nothing taken out, nothing put in, no access log.
+// startNginxProxy starts nginx as a proxy that changes no headers and has no access log.
 func (l *lab) startNginxProxy(ctx context.Context, upstream string) (*server, error) {
 	return l.startNginx(ctx, "nginx", `
     location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; }`,
@@ -79,7 +78,7 @@ func (l *lab) startNginx(ctx context.Context, name, location, more string) (*ser
 	return l.startForeign(ctx, name, at, "nginx", []string{"-p", dir, "-e", "stderr", "-c", conf})
 }
 
-// startHAProxy runs HAProxy doing what the sidecar does to a request's headers, and no more.
+// startHAProxy starts HAProxy, which changes the same request headers as the sidecar.
 func (l *lab) startHAProxy(ctx context.Context, upstream string) (*server, error) {
 	dir, err := l.home.Mkdir("haproxy")
 	if err != nil {
@@ -119,7 +118,7 @@ func (l *lab) startHTTPUtil(ctx context.Context, upstream string) (*server, erro
 		answers("http://"+at+"/"))
 }
 
-// version is the first line of what a program says of itself.
+// version returns the first line of a program's version output.
 func version(ctx context.Context, path string, args ...string) string {
 	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	line, _, _ := strings.Cut(string(out), "\n")

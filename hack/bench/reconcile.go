@@ -10,12 +10,10 @@ import (
 	"strings"
 )
 
-// tombstones is how many sessions have ended before anything is measured: a
-// month of a service that ends four of them a second.
+// tombstones is the number of ended sessions in the database: four per second for a month.
 const tombstones = 10_000_000
 
-// A statement goes through sessions by itself, with the values that the auth
-// service gives it (services/auth/internal/session/revoke.go).
+// statement is a background query of the auth service, with its parameters (services/auth/internal/session/revoke.go).
 type statement struct {
 	figure, name string
 	values       map[string]string
@@ -29,11 +27,11 @@ func statements() []statement {
 	}
 }
 
-// measureReconcile finds out what the auth service's background work costs when
-// there is much history: what PostgreSQL says of the execution of each statement.
+// measureReconcile measures the background queries of the auth service with many ended sessions: the execution times that
+// PostgreSQL reports.
 func measureReconcile(ctx context.Context, l *lab, o options, found *figures) error {
 	l.say("writing %d tombstones", tombstones)
-	// One in ten thousand is older than what is kept, one in a hundred thousand is new. The indexes are made anew: that is faster.
+	// One in 10 000 is older than the retention period, one in 100 000 is new. Rebuilding the indexes is faster than updating them.
 	if _, err := l.psql(ctx, fmt.Sprintf(`
 SET statement_timeout = 0;
 CREATE TEMP TABLE indexes AS SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions' AND indexname <> 'sessions_pkey';
@@ -71,11 +69,11 @@ VACUUM ANALYZE sessions;
 	return nil
 }
 
-// prepare returns the statement of that name in a file for sqlc, with values.
+// prepare returns a statement of a sqlc file with its parameters replaced by values.
 func prepare(text, name string, values map[string]string) (string, error) {
 	_, statement, ok := strings.Cut(text, "-- name: "+name+" ")
 	if !ok {
-		return "", fmt.Errorf("there is no statement %s", name)
+		return "", fmt.Errorf("no statement %s", name)
 	}
 	_, statement, _ = strings.Cut(statement, "\n")
 	statement, _, _ = strings.Cut(statement, ";")
@@ -87,7 +85,7 @@ func prepare(text, name string, values map[string]string) (string, error) {
 
 var timings = regexp.MustCompile(`Execution Time: ([0-9.]+) ms`)
 
-// explain runs a statement, takes it back, and returns the milliseconds that it took.
+// explain runs a statement, rolls it back, and returns its execution time in ms.
 func (l *lab) explain(ctx context.Context, statement string) (float64, error) {
 	plan, err := l.psql(ctx, "BEGIN; EXPLAIN (ANALYZE, TIMING OFF) "+statement+"; ROLLBACK;")
 	if err != nil {
@@ -102,7 +100,7 @@ func (l *lab) explain(ctx context.Context, statement string) (float64, error) {
 		took += ms
 	}
 	if took == 0 {
-		return 0, fmt.Errorf("no time in\n%s", plan)
+		return 0, fmt.Errorf("no execution time in\n%s", plan)
 	}
 	return took, nil
 }

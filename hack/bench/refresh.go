@@ -16,21 +16,21 @@ import (
 	"time"
 )
 
-// workers each rotate sessions of their own, so that no two ever meet at one family.
+// workers is the number of concurrent clients. Each rotates its own sessions.
 const (
 	workers      = 16
 	loadSessions = 4 * workers
 )
 
-// A turn is what one program did while it was its turn.
+// turn is the result of a program in one turn.
 type turn struct {
 	requests             int
 	took                 time.Duration
-	latencies            []time.Duration // in order of size
+	latencies            []time.Duration // sorted
 	cpu, redis, postgres time.Duration
 }
 
-// add makes o a part of t.
+// add adds o to t.
 func (t *turn) add(o turn) {
 	t.requests, t.took = t.requests+o.requests, t.took+o.took
 	t.cpu, t.redis, t.postgres = t.cpu+o.cpu, t.redis+o.redis, t.postgres+o.postgres
@@ -46,7 +46,7 @@ func (t turn) micros(of time.Duration) float64 {
 
 func (t turn) cpuMicros() float64 { return t.micros(t.cpu) }
 
-// A refresher is a server that exchanges refresh tokens, and how to ask it.
+// refresher is a server that exchanges refresh tokens, and the request for it.
 type refresher struct {
 	*server
 	target, prefix string // the form up to the refresh token
@@ -54,7 +54,7 @@ type refresher struct {
 	workers        int
 }
 
-// with is r with other sessions.
+// with returns r with other sessions.
 func (r refresher) with(workers int, sessions []*session) refresher {
 	r.workers, r.sessions = workers, sessions
 	return r
@@ -99,20 +99,19 @@ func measureRefresh(ctx context.Context, l *lab, o options, auth service, sessio
 	return errors.Join(err, db.forget(ctx, crowd))
 }
 
-// A side is one of several that take turns.
+// side is one of the compared programs.
 type side struct {
 	name  string
 	who   refresher
 	turns []turn
 }
 
-// compare has the sides take turns: in each round second by second, because
-// what else the machine does changes in less than a turn.
+// compare lets the sides alternate every second of a round, because other load changes faster than a turn.
 func (l *lab) compare(ctx context.Context, o options, sides ...*side) error {
 	for round := range o.rounds {
 		for _, s := range sides {
 			l.say("round %d: %s", round+1, s.name)
-			if _, err := l.drive(ctx, s.who, time.Second/2); err != nil { // warm, and awake
+			if _, err := l.drive(ctx, s.who, time.Second/2); err != nil { // warm-up
 				return err
 			}
 			s.turns = append(s.turns, turn{})
@@ -130,8 +129,7 @@ func (l *lab) compare(ctx context.Context, o options, sides ...*side) error {
 	return nil
 }
 
-// ratio is the median of the rounds' ratios of a to b: the two of one round had
-// the same neighbours.
+// ratio returns the median of the ratios of a to b in each round, in which both had the same other load.
 func ratio(a, b *side, of func(turn) float64) float64 {
 	ratios := make([]float64, len(a.turns))
 	for i := range ratios {
@@ -140,7 +138,7 @@ func ratio(a, b *side, of func(turn) float64) float64 {
 	return median(ratios)
 }
 
-// refresh writes what the turns come to.
+// refresh adds the figures of the turns.
 func (f *figures) refresh(whole, bare *side) {
 	for _, s := range []*side{whole, bare} {
 		f.add(s.name+" cpu us", 1, medianOf(s.turns, turn.cpuMicros))
@@ -152,7 +150,7 @@ func (f *figures) refresh(whole, bare *side) {
 	f.add("ratio refresh/floor cpu", 2, ratio(whole, bare, turn.cpuMicros))
 }
 
-// drive has all workers rotate for a while.
+// drive rotates sessions with all workers for a time.
 func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn, error) {
 	before, err := l.used(r.server)
 	if err != nil {
@@ -182,7 +180,7 @@ func (l *lab) drive(ctx context.Context, r refresher, span time.Duration) (turn,
 	return t, nil
 }
 
-// used is what the program and the stores have used so far.
+// used returns the CPU time of the program and the stores.
 func (l *lab) used(p *server) (t turn, err error) {
 	var faults [3]error
 	t.cpu, faults[0] = cpu(p.Process)
@@ -198,7 +196,7 @@ func (r refresher) work(ctx context.Context, sessions []*session, until time.Tim
 	}
 	defer c.close()
 	latencies := make([]time.Duration, 0, 1<<14)
-	for i := rand.IntN(len(sessions)); ; i++ { //nolint:gosec // only so that all of many have a turn
+	for i := rand.IntN(len(sessions)); ; i++ { //nolint:gosec // not for security: to use all sessions
 		s := sessions[i%len(sessions)]
 		begun := time.Now()
 		if begun.After(until) || ctx.Err() != nil {
@@ -226,7 +224,7 @@ func (r refresher) work(ctx context.Context, sessions []*session, until time.Tim
 	}
 }
 
-// profile takes one of the auth service during a turn that counts for nothing.
+// profile takes a CPU profile of the auth service during a turn that is not counted.
 func (l *lab) profile(ctx context.Context, o options, auth service, r refresher) error {
 	l.say("profiling the auth service")
 	taken := make(chan error, 1)
@@ -238,7 +236,7 @@ func (l *lab) profile(ctx context.Context, o options, auth service, r refresher)
 }
 
 func download(ctx context.Context, from, to string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil) //nolint:gosec // a program of ours at a port that we chose
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil) //nolint:gosec // a program that we started
 	if err != nil {
 		return err
 	}
@@ -254,5 +252,5 @@ func download(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, b, 0o600) //nolint:gosec // whoever runs this names the file
+	return os.WriteFile(to, b, 0o600) //nolint:gosec // the user chose the file
 }

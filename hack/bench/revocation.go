@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// sidecars is how many follow the feed.
+// sidecars is the number of sidecars that follow the feed.
 const sidecars = 3
 
-// measureRevocation signs sessions out at one sidecar and asks the others, over
-// and over, until they refuse. What counts is the last of them, from the moment
-// at which the logout was answered.
+// measureRevocation ends sessions at one sidecar and polls the others until they reject them. It measures the time from the
+// response to the logout until the last sidecar rejects the session.
 func measureRevocation(ctx context.Context, l *lab, auth, upstream string, sessions []*session, found *figures) error {
 	l.say("signing out %d sessions at one of %d sidecars", len(sessions), sidecars)
 	var conns []*conn
@@ -51,7 +50,7 @@ func measureRevocation(ctx context.Context, l *lab, auth, upstream string, sessi
 }
 
 func signOut(ctx context.Context, conns []*conn, s *session) (time.Duration, error) {
-	for _, c := range conns { // each has the session in its cache, and so no reason to ask
+	for _, c := range conns { // each sidecar now has the session in its cache
 		if err := visit(ctx, c, s); err != nil {
 			return 0, err
 		}
@@ -74,7 +73,7 @@ func signOut(ctx context.Context, conns []*conn, s *session) (time.Duration, err
 	return slices.Max(heard), errors.Join(faults...)
 }
 
-// visit shows the session to a sidecar and takes the cookie it gives.
+// visit sends a request with the session to a sidecar and stores a new cookie.
 func visit(ctx context.Context, c *conn, s *session) error {
 	for range 5 {
 		said, err := c.do(ctx, request(http.MethodGet, "/", nil, pageHeader(s)...))
@@ -91,7 +90,7 @@ func visit(ctx context.Context, c *conn, s *session) error {
 	return errSettling
 }
 
-// errStillServed says that a session outlived its logout by far.
+// errStillServed means that a session is accepted long after its logout.
 var errStillServed = errors.New("bench: a session is still served 10 s after its logout")
 
 func untilRefused(ctx context.Context, c *conn, s *session, since time.Time) (time.Duration, error) {

@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// What one of each is taken for. Cores are not loaded beyond usable: the rest is
-// for peaks, and for those that take over when one is lost.
+// Assumed capacity of one instance. Only the fraction usable of a core is planned: the rest is for peaks and failover.
 const (
 	usable        = 0.6
 	shardGB       = 10.0
 	postgresCores = 16
 )
 
-// costs are what was measured, in µs of CPU a refresh and bytes a session.
+// costs are the measured costs, in µs of CPU time per refresh and bytes per session.
 type costs struct{ auth, redis, postgres, bytes float64 }
 
 func readCosts(found *figures) (c costs, err error) {
@@ -29,7 +28,7 @@ func readCosts(found *figures) (c costs, err error) {
 	return c, nil
 }
 
-// A demand is what so many sessions take that each refresh once in an interval.
+// demand is what a number of sessions needs, each with one refresh per interval.
 type demand struct {
 	perSecond        float64
 	replicas, shards int     // of one core each
@@ -46,10 +45,10 @@ func (c costs) demand(sessions int, every time.Duration) demand {
 	return d
 }
 
-// limit is how many refreshes a second one PostgreSQL primary takes.
+// limit returns the number of refreshes/s of one PostgreSQL primary.
 func (c costs) limit() float64 { return postgresCores * usable * 1e6 / c.postgres }
 
-// A scale is the part of the page about more sessions than were measured.
+// scale is the part of the report that extrapolates to more sessions.
 type scale struct {
 	Table         string
 	Limit         string

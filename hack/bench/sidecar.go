@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// cookieName is the browser's one cookie.
+// cookieName is the session cookie.
 const cookieName = "__Host-Http-lilypad"
 
-// A pass is one turn of a proxy under wrk.
+// pass is the result of a proxy in one turn of wrk.
 type pass struct {
 	requests, refused           int
 	micros, perSecond, p50, p99 float64
@@ -33,7 +33,7 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 	for round := range o.rounds {
 		for _, p := range proxies {
 			l.say("round %d: %s", round+1, p.Name)
-			if _, err := served(ctx, p, header, time.Second); err != nil { // warm, and awake
+			if _, err := served(ctx, p, header, time.Second); err != nil { // warm-up
 				return err
 			}
 			done, err := served(ctx, p, header, o.span())
@@ -57,7 +57,7 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 	}
 	ratio := func(a, b string) float64 {
 		each := make([]float64, o.rounds)
-		for i := range each { // the turns of one round had the same neighbours
+		for i := range each { // the turns of one round had the same other load
 			each[i] = passes[a][i].micros / passes[b][i].micros
 		}
 		return median(each)
@@ -72,7 +72,7 @@ func measureProxies(ctx context.Context, l *lab, o options, auth, upstream strin
 	return measureAdded(ctx, l, o, upstream, proxies, header, found)
 }
 
-// startProxies starts all that take turns, the sidecar first.
+// startProxies starts all proxies, the sidecar first.
 func (l *lab) startProxies(ctx context.Context, auth, upstream string) ([]*server, error) {
 	side, err := l.startSidecar(ctx, "sidecar", auth, upstream, true)
 	if err != nil {
@@ -89,7 +89,7 @@ func (l *lab) startProxies(ctx context.Context, auth, upstream string) ([]*serve
 	return all, nil
 }
 
-// pageHeader is what a browser says when a page of the same origin asks for something.
+// pageHeader returns the headers of a browser for a request by a page of the same origin.
 func pageHeader(s *session) []string {
 	return []string{
 		"User-Agent: " + userAgent, "Accept: application/json, text/plain, */*", "Accept-Language: en",
@@ -98,11 +98,10 @@ func pageHeader(s *session) []string {
 	}
 }
 
-// errSettling says that a sidecar keeps giving the browser another cookie.
+// errSettling means that a sidecar keeps setting new cookies.
 var errSettling = errors.New("bench: the sidecar does not settle on a cookie")
 
-// settle visits a sidecar as a browser does until it has nothing more to tell us:
-// the session is in its cache under the cookie we hold.
+// settle sends requests until the sidecar sets no cookie any more: the session is then in its cache under the current cookie.
 func settle(ctx context.Context, sidecar string, s *session) error {
 	for range 5 {
 		said, err := once(ctx, sidecar, request(http.MethodGet, "/", nil, pageHeader(s)...), http.StatusOK)
@@ -116,7 +115,7 @@ func settle(ctx context.Context, sidecar string, s *session) error {
 	return errSettling
 }
 
-// take keeps the cookie of an answer, and reports whether there was one.
+// take stores the cookie of a response and reports whether there was one.
 func take(said reply, s *session) bool {
 	for _, c := range (&http.Response{Header: said.header}).Cookies() {
 		if c.Name == cookieName && c.Value != "" && c.Value != s.refresh {
@@ -127,7 +126,7 @@ func take(said reply, s *session) bool {
 	return false
 }
 
-// served is wrk for requests that must all succeed.
+// served runs wrk with requests that must all succeed.
 func served(ctx context.Context, p *server, header []string, span time.Duration) (pass, error) {
 	done, err := wrk(ctx, p, header, span)
 	if err == nil && done.refused > 0 {
@@ -136,7 +135,7 @@ func served(ctx context.Context, p *server, header []string, span time.Duration)
 	return done, err
 }
 
-// wrk drives a proxy for a while.
+// wrk loads a proxy for a time.
 func wrk(ctx context.Context, p *server, header []string, span time.Duration) (pass, error) {
 	args := make([]string, 0, 5+2*len(header))
 	args = append(args, "--latency", "-t2", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", int(span.Seconds())))
@@ -148,7 +147,7 @@ func wrk(ctx context.Context, p *server, header []string, span time.Duration) (p
 	if err != nil {
 		return pass{}, err
 	}
-	out, err := exec.CommandContext(ctx, "wrk", args...).CombinedOutput() //nolint:gosec // arguments of our own making
+	out, err := exec.CommandContext(ctx, "wrk", args...).CombinedOutput() //nolint:gosec // our own arguments
 	if err != nil {
 		return pass{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
@@ -164,7 +163,7 @@ func wrk(ctx context.Context, p *server, header []string, span time.Duration) (p
 	return said, nil
 }
 
-// readWrk reads what wrk has said, which is all but the CPU time.
+// readWrk parses the output of wrk, which lacks the CPU time.
 func readWrk(out string) (pass, error) {
 	var p pass
 	for line := range strings.Lines(out) {
@@ -185,16 +184,16 @@ func readWrk(out string) (pass, error) {
 			_, err = fmt.Sscan(f[0], &p.requests)
 		}
 		if err != nil {
-			return p, fmt.Errorf("wrk says %q: %w", line, err)
+			return p, fmt.Errorf("output of wrk: %q: %w", line, err)
 		}
 	}
 	if p.requests == 0 || p.perSecond == 0 || p.p99 == 0 {
-		return p, fmt.Errorf("wrk did not say what it measured:\n%s", out)
+		return p, fmt.Errorf("incomplete output of wrk:\n%s", out)
 	}
 	return p, nil
 }
 
 func wrkMillis(text string) (float64, error) {
-	d, err := time.ParseDuration(text) // 1.23ms, 456.00us, 1.20s: as Go writes them
+	d, err := time.ParseDuration(text) // such as 1.23ms, 456.00us and 1.20s, as in Go
 	return millis(d), err
 }

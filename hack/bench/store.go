@@ -15,14 +15,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// copies is how many families the memory of one is averaged over, and how many
-// sessions many are.
+// copies is the number of families over which memory is averaged, and the number of sessions of the large measurements.
 const copies = 100_000
 
-// generationField is where a family keeps its generation (services/auth/internal/redis/use.lua).
+// generationField is the field of a family's generation (services/auth/internal/redis/use.lua).
 const generationField = "G"
 
-// families are those in Redis, and the key that makes their refresh tokens.
+// families is a client of Redis, and the ring key for refresh tokens.
 type families struct {
 	*redis.Client
 
@@ -51,8 +50,8 @@ func (l *lab) openFamilies() (*families, error) {
 	return f, nil
 }
 
-// mint makes a refresh token as the auth service does (docs/sessions.md): so
-// there can be more sessions than anybody has time to hash passwords for.
+// mint makes a refresh token like the auth service (docs/sessions.md), so that there can be many sessions without hashing a
+// password for each.
 func (f *families) mint(family string, generation int) string {
 	signed := fmt.Sprintf("v1.%s.%s.%d", f.keyID, family, generation)
 	mac := hmac.New(sha256.New, f.key)
@@ -60,10 +59,8 @@ func (f *families) mint(family string, generation int) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// measure finds what a family costs in Redis, all included: its hash, its key,
-// and its places in the tables of keys and of expiries. It has Redis copy real
-// families and looks at how its memory grows; MEMORY USAGE alone would leave
-// the tables out. It returns the copies, which are sessions as good as theirs.
+// measure measures the memory of a family in Redis, with its share of the tables of keys and of expiries, which MEMORY USAGE omits:
+// it copies families and compares the memory before and after. It returns the copies, which are valid sessions.
 func (f *families) measure(ctx context.Context, sessions []*session, name string, found *figures) ([]*session, error) {
 	var hash, sum float64
 	generations := make([]int, len(sessions))
@@ -82,7 +79,7 @@ func (f *families) measure(ctx context.Context, sessions []*session, name string
 		return nil, err
 	}
 	made := make([]*session, 0, copies)
-	for len(made) < copies { // in batches: buffers of the connection would count as memory of the families
+	for len(made) < copies { // in batches, because buffers of the connection count as memory
 		batch, err := f.copy(ctx, sessions, generations, 500)
 		made = append(made, batch...)
 		if err != nil {
@@ -119,7 +116,7 @@ func (f *families) copy(ctx context.Context, sessions []*session, generations []
 	return made, err
 }
 
-// age makes sessions as old as if they had rotated so often.
+// age sets the generation of sessions as if they had rotated that often.
 func (f *families) age(ctx context.Context, sessions []*session, generation int) error {
 	for _, s := range sessions {
 		if err := f.HSet(ctx, key(s.id), generationField, generation).Err(); err != nil {
@@ -130,7 +127,7 @@ func (f *families) age(ctx context.Context, sessions []*session, generation int)
 	return nil
 }
 
-// forget removes families.
+// forget deletes families.
 func (f *families) forget(ctx context.Context, sessions []*session) error {
 	_, err := f.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, s := range sessions {
