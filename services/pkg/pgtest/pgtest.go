@@ -1,11 +1,11 @@
-// Package pgtest gives every test a PostgreSQL database of its own.
+// Package pgtest gives every test its own PostgreSQL database, and private servers for tests of outages and failover.
 //
-// The server is named by LILYPAD_TEST_POSTGRES, the URL of a superuser, which `make test` sets to a private server. For each
-// migration set a process migrates one template, and every test gets a copy of it (CREATE DATABASE … TEMPLATE), which costs
-// milliseconds however many migrations there are. Copies are dropped when their test ends. A template lives as long as its
-// process; the next process that uses the server drops the databases of processes that have ended, killed ones too.
+// The common server is named by LILYPAD_TEST_POSTGRES, the URL of a superuser, which `make test` sets. A test binary migrates one
+// template for each migration function, and each test gets a copy of it (CREATE DATABASE … TEMPLATE), which takes milliseconds.
+// A copy is dropped when its test ends. Templates remain until another test binary uses the server: it drops the databases of
+// binaries that have ended, however they ended.
 //
-// It is imported from _test.go files only, and knows nothing of what is migrated.
+// Only _test.go files import it.
 package pgtest
 
 import (
@@ -30,14 +30,14 @@ import (
 // Env names the environment variable with the URL of a superuser on the test server.
 const Env = "LILYPAD_TEST_POSTGRES"
 
-// namePrefix marks the databases of this package, so that the sweep touches no other.
+// namePrefix is the prefix of all databases of this package; sweep drops no others.
 const namePrefix = "lptest_"
 
-// A Migrate brings the database at url to its newest schema. It must leave no connection open, and do the same at every call:
-// the first database it made is the template of all others.
+// Migrate migrates the database at url to the newest schema. It must close its connections, and must be deterministic: its first
+// database is the template of all others.
 type Migrate func(ctx context.Context, url string) error
 
-// New returns a pool on a fresh database that migrate has prepared. The database is dropped when the test ends.
+// New returns a pool for a new database, migrated by migrate. The database is dropped when the test ends.
 func New(t testing.TB, migrate Migrate) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), URL(t, migrate))
@@ -48,8 +48,8 @@ func New(t testing.TB, migrate Migrate) *pgxpool.Pool {
 	return pool
 }
 
-// URL returns the URL of a fresh database that migrate has prepared; nil leaves it empty. The database is dropped when the
-// test ends, connections that are still open included.
+// URL returns the URL of a new database, migrated by migrate; with nil it is empty. The database is dropped when the test ends,
+// even if it has open connections.
 func URL(t testing.TB, migrate Migrate) string {
 	t.Helper()
 	server := serverURL(t)
@@ -83,14 +83,14 @@ func serverURL(t testing.TB) string {
 	return server
 }
 
-// claim is what one test binary holds on one server.
+// claim is the state of this test binary for one server.
 type claim struct {
 	server *url.URL
-	owner  string    // part of the name of every database this process makes
-	alive  *pgx.Conn // its advisory lock says that the process still runs; the kernel closes it when the process ends
+	owner  string    // part of the name of all databases of this process
+	alive  *pgx.Conn // holds an advisory lock as long as the process runs
 
 	mu        sync.Mutex
-	templates map[string]*template // by the name of the migrate function
+	templates map[string]*template // by name of the migrate function
 }
 
 type template struct {
@@ -99,9 +99,9 @@ type template struct {
 	err  error
 }
 
-// The one thing that must outlive a test: the template is shared by all tests of the binary.
+// Global, because all tests of the binary share the templates.
 //
-//nolint:gochecknoglobals // a process-wide cache, and the testing package offers no other place for one
+//nolint:gochecknoglobals // a cache of the whole process
 var (
 	claimsMu sync.Mutex
 	claims   = map[string]*claim{}
@@ -126,7 +126,7 @@ func newClaim(ctx context.Context, server string) (*claim, error) {
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return nil, fmt.Errorf("%s is not a postgres:// URL", Env) // the value may hold a password
 	}
-	if query := u.Query(); !query.Has("sslmode") { // a server of tests is plain unless its URL says otherwise; programs ask for TLS
+	if query := u.Query(); !query.Has("sslmode") { // the default of test servers; programs use TLS by default
 		query.Set("sslmode", "disable")
 		u.RawQuery = query.Encode()
 	}
@@ -144,7 +144,7 @@ func newClaim(ctx context.Context, server string) (*claim, error) {
 	return c, nil
 }
 
-// sweep drops the databases of processes whose advisory lock is free, that is, that have ended.
+// sweep drops the databases of processes that have ended: their advisory lock is free.
 func (c *claim) sweep(ctx context.Context) error {
 	rows, err := c.alive.Query(ctx, "SELECT datname FROM pg_database WHERE datname LIKE $1", namePrefix+"%")
 	if err != nil {
@@ -166,7 +166,7 @@ func (c *claim) sweep(ctx context.Context) error {
 		if !ended {
 			continue
 		}
-		// Two sweepers cannot be here for one owner, since the lock is held until the database is gone.
+		// We hold the owner's lock, so no other process sweeps its databases.
 		_, dropErr := c.alive.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 		if _, err := c.alive.Exec(ctx, "SELECT pg_advisory_unlock($1)", lockOf(owner)); err != nil {
 			return err
@@ -178,7 +178,7 @@ func (c *claim) sweep(ctx context.Context) error {
 	return nil
 }
 
-// template returns the name of the database that migrate has prepared, and makes it at the first call.
+// template returns the name of the template of migrate, and creates it at the first call.
 func (c *claim) template(ctx context.Context, migrate Migrate) (string, error) {
 	if migrate == nil {
 		return "template0", nil
@@ -211,8 +211,7 @@ func (c *claim) drop(ctx context.Context, name string) error {
 	return c.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 }
 
-// exec runs one statement on a connection of its own: parallel tests must not wait for each other, and neither statement may
-// run inside a transaction.
+// exec runs a statement on a new connection, so that parallel tests do not wait for each other.
 func (c *claim) exec(ctx context.Context, sql string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -235,11 +234,11 @@ func (c *claim) urlOf(name string) string {
 	return u.String()
 }
 
-// lockOf maps an owner to the 64-bit key that advisory locks have.
+// lockOf returns the key of an owner's advisory lock.
 func lockOf(owner string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte(namePrefix + owner))
-	return int64(h.Sum64()) //nolint:gosec // any 64 bits will do
+	return int64(h.Sum64()) //nolint:gosec // any 64 bits are a valid key
 }
 
 func randomHex() string {

@@ -28,7 +28,7 @@ func TestEachTestHasItsOwnMigratedDatabase(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			pool := New(t, migrateFrogs)
-			// The same key again: a shared database would refuse it.
+			// In a shared database the same key would be a conflict.
 			if _, err := pool.Exec(t.Context(), "INSERT INTO frogs VALUES ('Hyla')"); err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func TestNilLeavesTheDatabaseEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	if tables != 0 {
-		t.Fatalf("%d tables", tables)
+		t.Fatalf("%d tables, want 0", tables)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestTheDatabaseIsDroppedWithItsTest(t *testing.T) {
 	var url string
 	t.Run("inner", func(t *testing.T) {
 		url = URL(t, migrateFrogs)
-		conn, err := pgx.Connect(t.Context(), url) // left open on purpose
+		conn, err := pgx.Connect(t.Context(), url) // left open
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestTheDatabaseIsDroppedWithItsTest(t *testing.T) {
 	})
 	if conn, err := pgx.Connect(t.Context(), url); err == nil {
 		conn.Close(t.Context())
-		t.Fatal("the database is still there")
+		t.Fatal("the database exists after its test")
 	}
 }
 
@@ -94,7 +94,7 @@ func TestSweepDropsWhatEndedProcessesLeftAndNothingElse(t *testing.T) {
 	if err := dead.alive.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// The server notices the closed connection by itself a moment later, so the sweep is repeated until it does.
+	// The server notices the closed connection after a moment, so sweep repeatedly.
 	for exists(t, orphan) && ctx.Err() == nil {
 		sweeper, err := newClaim(ctx, server)
 		if err != nil {
@@ -106,7 +106,7 @@ func TestSweepDropsWhatEndedProcessesLeftAndNothingElse(t *testing.T) {
 		runtime.Gosched()
 	}
 	if err := kept.Ping(ctx); err != nil {
-		t.Fatalf("the sweep took a living process's database: %v", err)
+		t.Fatalf("the sweep dropped the database of a running process: %v", err)
 	}
 }
 
@@ -129,7 +129,7 @@ func exists(t *testing.T, name string) bool {
 	return found
 }
 
-// recorder is a testing.TB that notes its failure; Fatalf ends the goroutine as the real one does.
+// recorder is a testing.TB that records its failure.
 type recorder struct {
 	testing.TB
 	message string
@@ -152,12 +152,12 @@ func TestMissingServerFailsAndNeverSkips(t *testing.T) {
 	}()
 	<-done
 	if !strings.Contains(rec.message, "make test") || strings.Contains(rec.message, "\n") {
-		t.Fatalf("message %q", rec.message)
+		t.Fatalf("message %q, want one line that names make test", rec.message)
 	}
 }
 
 func TestFaultyURLIsNotQuoted(t *testing.T) {
 	if _, err := newClaim(t.Context(), "root:hunter2@localhost"); err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Fatalf("error %v", err)
+		t.Fatalf("error %v, want one without the URL", err)
 	}
 }

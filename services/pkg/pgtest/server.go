@@ -17,12 +17,11 @@ import (
 	"lilypad.example/services/pkg/tlstest"
 )
 
-// serverPort is that of every private server; each listens on a loopback address of its own. It is below the range that Linux
-// takes ports of outgoing connections from.
+// serverPort is the port of all private servers, each on its own loopback address. It is below the ephemeral ports of Linux.
 const serverPort = "7032"
 
-// Server is a private PostgreSQL server, for what one database of the common server cannot show: that a server ends, and that
-// another takes over. Its methods are for the goroutine of the test that started it.
+// Server is a private PostgreSQL server for tests of outages and failover. Only the goroutine of the test that started it may call
+// its methods.
 type Server struct {
 	bin  string
 	home *process.Home
@@ -32,7 +31,7 @@ type Server struct {
 	run  *process.Process // nil: stopped
 }
 
-// StartServer starts an empty server that is ready to have standbys, and ends it with the test.
+// StartServer starts an empty server, which can have standbys. It ends with the test.
 func StartServer(t testing.TB) *Server {
 	t.Helper()
 	s := newServer(t)
@@ -46,7 +45,7 @@ func (s *Server) init(t testing.TB) {
 	s.Start(t)
 }
 
-// StartServerTLS starts an empty server that offers TLS, with a certificate of ca for its address, or for another one.
+// StartServerTLS starts an empty server with TLS and a certificate of ca, for its address or for another name.
 func StartServerTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	t.Helper()
 	s := newServer(t)
@@ -59,7 +58,7 @@ func StartServerTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	return s
 }
 
-// Standby starts a server that follows s by streaming replication.
+// Standby starts a standby of s with streaming replication.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	standby := newServer(t)
@@ -68,7 +67,7 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return standby
 }
 
-// AwaitCaughtUp waits until the standby has all that primary has committed by now.
+// AwaitCaughtUp waits until the standby has replayed all current commits of primary.
 func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 	t.Helper()
 	var position string
@@ -80,7 +79,7 @@ func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 	})
 }
 
-// Promote makes the standby a primary, and returns when it takes writes.
+// Promote makes the standby a primary, and returns when it accepts writes.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 	var done bool
@@ -90,7 +89,7 @@ func (s *Server) Promote(t testing.TB) {
 	}
 }
 
-// Demote has the server refuse writes (SQLSTATE 25006) on all connections, open ones too.
+// Demote makes the server reject writes (SQLSTATE 25006), on open connections too.
 func (s *Server) Demote(t testing.TB) {
 	t.Helper()
 	var reloaded bool
@@ -111,13 +110,13 @@ func (s *Server) Stop() {
 	}
 }
 
-// URL is the server's address for a superuser.
+// URL returns the URL for a superuser.
 func (s *Server) URL() string {
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: s.Addr(), Path: "/postgres", RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
-// Addr is host and port.
+// Addr returns host and port.
 func (s *Server) Addr() string { return net.JoinHostPort(s.host, serverPort) }
 
 func newServer(t testing.TB) *Server {
@@ -144,7 +143,7 @@ func newServer(t testing.TB) *Server {
 	return s
 }
 
-// Start starts a stopped server, with all that it had committed, at the same URL.
+// Start starts a stopped server again, with its committed data, at the same URL.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	args := append([]string{

@@ -17,19 +17,19 @@ const (
 
 // Cluster is a Redis Cluster of three primaries with a replica each.
 type Cluster struct {
-	nodes   [2 * shards]*Server // a primary's replica is shards behind it
+	nodes   [2 * shards]*Server // the replica of node i is node i+shards
 	clients [2 * shards]*redis.Client
 }
 
-// StartCluster starts a Cluster and waits until all of it agrees on who has what. It takes no server for dead until
-// LetItFailOver: a busy machine must not look like a dead one. Slots that nobody serves do not stop the others.
+// StartCluster starts a Cluster and waits until all nodes agree on the slots. It does not fail over before LetItFailOver, so that a
+// busy machine causes no failover. Unserved slots do not affect the others.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := new(Cluster)
 	for i := range c.nodes {
 		c.nodes[i] = StartTCP(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes",
 			"--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no",
-			// A replica takes over however long it has not heard of its primary.
+			// A replica may take over however old its data is.
 			"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no")
 		c.clients[i] = c.nodes[i].Client(t)
 	}
@@ -38,7 +38,7 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// form makes one Cluster of the servers, as redis-cli --cluster create does.
+// form creates the Cluster, like redis-cli --cluster create.
 func (c *Cluster) form(t testing.TB) {
 	t.Helper()
 	var ids [len(c.nodes)]string
@@ -52,7 +52,7 @@ func (c *Cluster) form(t testing.TB) {
 		if i < shards {
 			c.tell(t, i, "ADDSLOTSRANGE", i*slots/shards, (i+1)*slots/shards-1)
 		}
-		for _, met := range c.nodes[:i] { // each meets each: gossip would take seconds
+		for _, met := range c.nodes[:i] { // all pairs, because gossip takes seconds
 			c.tell(t, i, "MEET", met.ip, port)
 		}
 	}
@@ -78,13 +78,13 @@ func (c *Cluster) form(t testing.TB) {
 	}
 }
 
-// agrees returns nil if a node knows a primary and a replica for every slot.
+// agrees checks that a node knows a primary and a replica for every slot.
 func agrees(ctx context.Context, client *redis.Client) error {
 	state, err := client.ClusterInfo(ctx).Result()
 	if err != nil {
 		return err
 	}
-	// Unlike CLUSTER SHARDS it names only replicas that have something, as clients see it.
+	// Unlike CLUSTER SHARDS, it lists only replicas with data, as clients see them.
 	ranges, err := client.Do(ctx, "CLUSTER", "SLOTS").Slice()
 	if err != nil {
 		return err
@@ -100,12 +100,12 @@ func agrees(ctx context.Context, client *redis.Client) error {
 	return nil
 }
 
-// URL returns the value for a program's LILYPAD_REDIS_URL: two nodes, of which one may be dead; the others are found.
+// URL returns the value for LILYPAD_REDIS_URL: two nodes, of which one may be down. Clients discover the others.
 func (c *Cluster) URL() string {
 	return "redis+cluster://" + c.nodes[0].Addr() + "," + c.nodes[1].Addr()
 }
 
-// Shard returns which of the three primaries, as the Cluster began, has a key.
+// Shard returns the shard of a key.
 func (c *Cluster) Shard(t testing.TB, key string) int {
 	t.Helper()
 	slot, err := c.clients[shards].ClusterKeySlot(t.Context(), key).Result()
@@ -121,13 +121,13 @@ func (c *Cluster) Shard(t testing.TB, key string) int {
 	return 0
 }
 
-// Primary and Replica return the servers of a shard, as the Cluster began.
+// Primary returns the initial primary of a shard.
 func (c *Cluster) Primary(shard int) *Server { return c.nodes[shard] }
 
-// Replica is the server that takes over when the primary of the shard is gone.
+// Replica returns the initial replica of a shard, which takes over when the primary ends.
 func (c *Cluster) Replica(shard int) *Server { return c.nodes[shards+shard] }
 
-// CutReplica keeps the replica of a shard from what its primary is told from now on.
+// CutReplica stops the replication to the replica of a shard.
 func (c *Cluster) CutReplica(t testing.TB, shard int) {
 	t.Helper()
 	primary := c.clients[shard]

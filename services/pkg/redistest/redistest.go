@@ -1,13 +1,12 @@
-// Package redistest gives every test a Redis of its own: New and Start a real redis-server, Mini the in-process miniredis.
+// Package redistest gives every test its own Redis: New and Start a redis-server, Mini the in-process miniredis.
 //
-// A private server a test (found on PATH, listening on a socket file only, writing nothing to disk) starts in milliseconds and
-// is the only isolation that also covers FLUSHALL, scripts, configuration and outages: a Server can be stopped and started.
-// Nothing stays behind: on Linux the kernel ends the server when the test binary is killed.
+// A private redis-server starts in milliseconds. It listens on a Unix socket only and writes nothing to disk. Tests can therefore
+// use FLUSHALL, scripts and configuration, and stop and start the server. On Linux it also ends when the test binary is killed.
 //
-// For what several servers do together there are StartTCP, Follow and Promote (a primary and its replica), StartSentinels and
-// StartCluster. Those listen on a loopback address of their own each (127.x.y.z, as Linux has them), so that no port is ever taken.
+// StartTCP, Follow and Promote are for a primary and its replica; StartSentinels and StartCluster for Sentinel and Cluster. Their
+// servers have a loopback address of their own each (127.x.y.z, on Linux), so that ports never collide.
 //
-// It is imported from _test.go files only.
+// Only _test.go files import it.
 package redistest
 
 import (
@@ -29,13 +28,13 @@ import (
 // program is the server's name on PATH.
 const program = "redis-server"
 
-// New returns a client of a private redis-server with Redis's default settings, and ends both with the test.
+// New returns a client of a new redis-server with default settings. Both end with the test.
 func New(t testing.TB) *redis.Client {
 	t.Helper()
 	return Start(t).Client(t)
 }
 
-// Mini returns an in-process miniredis, whose clock the test can turn (FastForward, SetTime), and a client of it.
+// Mini returns an in-process miniredis, whose clock the test can set (FastForward, SetTime), and a client of it.
 func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	t.Helper()
 	m := miniredis.RunT(t)
@@ -44,18 +43,17 @@ func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	return m, client
 }
 
-// Server is a private redis-server. Its methods are for the goroutine of the test that started it.
+// Server is a private redis-server. Only the goroutine of the test that started it may call its methods.
 type Server struct {
 	dir  string
 	path string
-	ip   string           // its own loopback address, "" for a socket file only
-	args []string         // behind those that every server gets
-	conf []string         // lines of a configuration file, for Sentinel, which needs one
+	ip   string           // its own loopback address, "" for a Unix socket only
+	args []string         // additional arguments
+	conf []string         // lines of a configuration file, which Sentinel needs
 	run  *process.Process // nil: stopped
 }
 
-// Start starts a private redis-server and stops it when the test ends. The arguments are appended to the command line, for
-// example "--maxmemory", "1mb".
+// Start starts a redis-server and stops it when the test ends. args are additional arguments, such as "--maxmemory", "1mb".
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := create(t, args...)
@@ -63,14 +61,14 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// create makes a server and does not start it yet. It is stopped when the test ends.
+// create returns a server that is not started yet. It is stopped when the test ends.
 func create(t testing.TB, args ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
 		t.Fatalf("%s is not on PATH: run `make test`, which installs it", program)
 	}
-	// Not t.TempDir: it contains the test's name, and a socket's path has room for about 100 bytes.
+	// Not t.TempDir, which contains the test's name: the path of a socket has at most about 100 bytes.
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
@@ -83,7 +81,7 @@ func create(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// URL returns the address for redis.ParseURL, and so for a program's LILYPAD_REDIS_URL.
+// URL returns the value for redis.ParseURL and for LILYPAD_REDIS_URL.
 func (s *Server) URL() string {
 	if s.ip != "" {
 		return "redis://" + s.Addr()
@@ -99,7 +97,7 @@ func (s *Server) Client(t testing.TB) *redis.Client {
 	return client
 }
 
-// Stop kills the server, as a crash does: nothing it held is kept. Clients stay valid and find it again after Start.
+// Stop kills the server, like a crash: its data is lost. Clients remain valid and reconnect after Start.
 func (s *Server) Stop() {
 	if s.run == nil {
 		return
@@ -109,7 +107,7 @@ func (s *Server) Stop() {
 	_ = os.Remove(s.socket())
 }
 
-// Start starts a stopped server, empty, at the same URL.
+// Start starts a stopped server again, empty, at the same URL.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
 	if s.run != nil {
@@ -120,8 +118,7 @@ func (s *Server) Start(t testing.TB) {
 		t.Fatalf("redistest: %v", err)
 	}
 	s.run = run
-	// A Redis without data to load answers as soon as it accepts a connection. A client would not do here: its pool pauses
-	// for long after a first failure.
+	// Without data to load, Redis answers as soon as it accepts connections. A client's pool would wait too long after a failure.
 	err = process.Await(context.Background(), process.Patience, func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
 		if err != nil {
@@ -134,7 +131,7 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
-// commandLine is what follows the program's name.
+// commandLine returns the arguments.
 func (s *Server) commandLine(t testing.TB) []string {
 	t.Helper()
 	if s.conf != nil {

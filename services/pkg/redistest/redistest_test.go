@@ -22,7 +22,7 @@ func TestEachTestHasItsOwnServer(t *testing.T) {
 			t.Parallel()
 			client := New(t)
 			if n, err := client.Incr(t.Context(), "n").Result(); err != nil || n != 1 {
-				t.Fatalf("got %d, %v", n, err)
+				t.Fatalf("INCR returns %d, %v; want 1 on an empty server", n, err)
 			}
 		})
 	}
@@ -36,10 +36,10 @@ func TestAServerIsGoneWithItsTest(t *testing.T) {
 		pid = serverPID(t, s)
 	})
 	if _, err := os.Stat(s.dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("directory: %v", err)
+		t.Fatalf("directory of the server after its test: %v, want it removed", err)
 	}
 	if running(pid) {
-		t.Fatal("the server still runs")
+		t.Fatal("the server runs after its test")
 	}
 }
 
@@ -51,7 +51,7 @@ func TestStoppedServerComesBackEmptyAtTheSameURL(t *testing.T) {
 	}
 	s.Stop()
 	if err := client.Get(t.Context(), "k").Err(); err == nil || errors.Is(err, redis.Nil) {
-		t.Fatalf("a stopped server answered: %v", err)
+		t.Fatalf("error %v from a stopped server, want a connection error", err)
 	}
 	s.Start(t)
 	if err := client.Get(t.Context(), "k").Err(); !errors.Is(err, redis.Nil) {
@@ -63,11 +63,11 @@ func TestArgumentsReachTheServer(t *testing.T) {
 	client := Start(t, "--maxmemory", "2mb").Client(t)
 	got, err := client.ConfigGet(t.Context(), "maxmemory").Result()
 	if err != nil || got["maxmemory"] != "2097152" {
-		t.Fatalf("got %v, %v", got, err)
+		t.Fatalf("maxmemory %v, %v; want 2097152", got, err)
 	}
 }
 
-func TestMiniTurnsItsClock(t *testing.T) {
+func TestMiniSetsItsClock(t *testing.T) {
 	m, client := Mini(t)
 	if err := client.Set(t.Context(), "k", "v", time.Minute).Err(); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestMiniTurnsItsClock(t *testing.T) {
 	}
 }
 
-// childEnv makes this test binary the child of the next test.
+// childEnv makes this test binary act as the child of the next test.
 const childEnv = "REDISTEST_CHILD"
 
 func TestNoServerOutlivesAKilledTestBinary(t *testing.T) {
@@ -105,12 +105,12 @@ func TestNoServerOutlivesAKilledTestBinary(t *testing.T) {
 	if _, err := fmt.Sscanf(line, "server %d %s", &pid, &dir); err != nil {
 		t.Fatalf("%q: %v", line, err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // an empty directory is what a killed test leaves
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // a killed test leaves an empty directory
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = child.Wait()
-	for running(pid) { // ends with the test's own time limit otherwise
+	for running(pid) { // or until the test times out
 		runtime.Gosched()
 	}
 }
@@ -134,7 +134,7 @@ func serverPID(t *testing.T, s *Server) int {
 	return 0
 }
 
-// running reports whether a process exists that is not merely waiting to be collected.
+// running reports whether a process exists and is not a zombie.
 func running(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
@@ -162,6 +162,6 @@ func TestMissingProgramFailsAndNeverSkips(t *testing.T) {
 	}()
 	<-done
 	if !strings.Contains(rec.message, "make test") || strings.Contains(rec.message, "\n") {
-		t.Fatalf("message %q", rec.message)
+		t.Fatalf("message %q, want one line that names make test", rec.message)
 	}
 }

@@ -15,27 +15,27 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// port is that of every server with an address of its own; 10 000 more is the cluster bus. Both are below the range that
-// Linux takes ports of outgoing connections from.
+// port is the port of all servers with an address of their own; the cluster bus is 10 000 higher. Both are below the ephemeral ports
+// of Linux.
 const port = 7007
 
-// StartTCP starts a private redis-server that other servers can reach too: it listens on a loopback address of its own.
+// StartTCP starts a redis-server at its own loopback address, which other servers can reach.
 func StartTCP(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := create(t)
 	s.ip = ownAddress()
 	s.args = append([]string{
 		"--port", strconv.Itoa(port), "--bind", s.ip, "--bind-source-addr", s.ip, "--protected-mode", "no",
-		// A first copy is sent at once, not after waiting for more replicas to come.
+		// Send the first copy at once, without waiting for more replicas.
 		"--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
-		// A Cluster tells nobody of a replica that has got nothing yet, and with no writes this is the first thing.
+		// CLUSTER SLOTS omits replicas that have received nothing. Without writes, the first thing they receive is a ping.
 		"--repl-ping-replica-period", "1",
 	}, args...)
 	s.Start(t)
 	return s
 }
 
-// ownAddress returns one of the 16 million addresses of this machine to itself.
+// ownAddress returns a random loopback address.
 func ownAddress() string {
 	return fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // not a secret
 }
@@ -43,7 +43,7 @@ func ownAddress() string {
 // Addr returns host and port of a server of StartTCP.
 func (s *Server) Addr() string { return net.JoinHostPort(s.ip, strconv.Itoa(port)) }
 
-// Follow makes the server a replica of primary (both of StartTCP) and waits until it has all that primary holds.
+// Follow makes the server a replica of primary and waits until it has all data. Both must be from StartTCP.
 func (s *Server) Follow(t testing.TB, primary *Server) {
 	t.Helper()
 	if err := s.Client(t).ReplicaOf(t.Context(), primary.ip, strconv.Itoa(port)).Err(); err != nil {
@@ -52,7 +52,7 @@ func (s *Server) Follow(t testing.TB, primary *Server) {
 	s.AwaitCaughtUp(t, primary)
 }
 
-// Promote makes a replica a primary, with what it has by now.
+// Promote makes a replica a primary, with the data that it has.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 	if err := s.Client(t).ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
@@ -60,7 +60,7 @@ func (s *Server) Promote(t testing.TB) {
 	}
 }
 
-// AwaitCaughtUp waits until the replica holds all that primary has been told so far.
+// AwaitCaughtUp waits until the replica has all current writes of primary.
 func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 	t.Helper()
 	from, to := primary.Client(t), s.Client(t)
@@ -87,7 +87,7 @@ func (s *Server) AwaitCaughtUp(t testing.TB, primary *Server) {
 	})
 }
 
-// info returns one line of what a server says of its replication.
+// info returns a field of INFO replication.
 func info(ctx context.Context, client *redis.Client, name string) (string, error) {
 	text, err := client.Info(ctx, "replication").Result()
 	if err != nil {
@@ -98,7 +98,7 @@ func info(ctx context.Context, client *redis.Client, name string) (string, error
 			return value, nil
 		}
 	}
-	return "", errors.New("INFO has no " + name)
+	return "", errors.New("INFO lacks " + name)
 }
 
 // await waits until ready returns nil.

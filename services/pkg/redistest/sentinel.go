@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// primaryName is what the Sentinels call the primary.
+// primaryName is the name of the primary at the Sentinels.
 const primaryName = "lilypad"
 
-// Sentinels are a primary, its replica, and redis-sentinel processes that watch them.
+// Sentinels are a primary, its replica, and the redis-sentinel processes that monitor them.
 type Sentinels struct {
 	Primary, Replica *Server
 
 	watchers []*Server
 }
 
-// StartSentinels starts a primary, a replica and n Sentinels of which the greater part must agree, and waits until they know
-// each other. They take no server for dead until LetThemFailOver: a busy machine must not look like a dead one.
+// StartSentinels starts a primary, a replica and n Sentinels, of which a majority must agree, and waits until they know each other.
+// They do not fail over before LetThemFailOver, so that a busy machine causes no failover.
 func StartSentinels(t testing.TB, n int) *Sentinels {
 	t.Helper()
 	s := &Sentinels{Primary: StartTCP(t), Replica: StartTCP(t)}
@@ -37,8 +37,8 @@ func StartSentinels(t testing.TB, n int) *Sentinels {
 		}
 		w.Start(t)
 		s.watchers = append(s.watchers, w)
-		// A Sentinel takes only a replica that it has heard of lately; it asks every 10 s. And it calls it a stopped clock when its
-		// own timer is late, as on a busy machine, and does nothing for 30 s.
+		// A Sentinel promotes only replicas with a recent INFO, which it requests every 10 s by default. When its timer is late, as on
+		// a busy machine, it enters TILT mode and does nothing for 30 s.
 		s.tell(t, w, "DEBUG", "INFO-PERIOD", "300", "PUBLISH-PERIOD", "300", "ASK-PERIOD", "300", "TILT-TRIGGER", "60000")
 	}
 	for _, w := range s.watchers {
@@ -67,7 +67,7 @@ func (s *Sentinels) URL() string {
 	return "redis+sentinel://" + strings.Join(addrs, ",") + "/" + primaryName
 }
 
-// LetThemFailOver makes the Sentinels promote the replica of a primary that does not answer for a second.
+// LetThemFailOver makes the Sentinels promote the replica if the primary does not answer for a second.
 func (s *Sentinels) LetThemFailOver(t testing.TB) {
 	t.Helper()
 	for _, w := range s.watchers {

@@ -11,7 +11,7 @@ import (
 	"lilypad.example/services/pkg/tlstest"
 )
 
-// StartTLS starts a private redis-server that speaks TLS alone, with a certificate of ca for its address, or for another one.
+// StartTLS starts a redis-server that accepts TLS only, with a certificate of ca, for its address or for another name.
 func StartTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	t.Helper()
 	s := create(t)
@@ -25,7 +25,7 @@ func StartTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	return s
 }
 
-// StartTLSCluster starts a Cluster of one server that speaks TLS alone.
+// StartTLSCluster starts a Cluster of one node that accepts TLS only.
 func StartTLSCluster(t testing.TB, ca *tlstest.CA) *Server {
 	t.Helper()
 	s := StartTLS(t, ca)
@@ -46,7 +46,7 @@ func StartTLSCluster(t testing.TB, ca *tlstest.CA) *Server {
 	return s
 }
 
-// StartTLSSentinel starts a Sentinel of primary, a server of StartTLS, that speaks TLS alone too.
+// StartTLSSentinel starts a Sentinel that accepts TLS only, for a primary of StartTLS.
 func StartTLSSentinel(t testing.TB, ca *tlstest.CA, primary *Server) *Sentinels {
 	t.Helper()
 	w := create(t)
@@ -57,7 +57,7 @@ func StartTLSSentinel(t testing.TB, ca *tlstest.CA, primary *Server) *Sentinels 
 	return &Sentinels{Primary: primary, watchers: []*Server{w}}
 }
 
-// tls are the settings of a server that speaks TLS at its address, to other servers too.
+// tls returns the settings for TLS with clients and other servers.
 func (s *Server) tls(t testing.TB, ca *tlstest.CA, another ...string) []string {
 	t.Helper()
 	cert, key := ca.Issue(t, s.dir, append(another, s.ip)[0])
