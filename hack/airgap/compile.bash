@@ -8,9 +8,10 @@ export CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=mod
 
 module_dir() { go mod download -json "$1" | jq -r .Dir; }
 
-# compile NAME MODULE@VERSION PACKAGE...: main packages of a module with the dependencies that module itself chose.
-# `go install module@version` refuses modules with replace directives, so the module is built in a writable copy whose
-# relative replacements are dropped; Kubernetes' staging modules, which are relative ones, get their release instead.
+# compile NAME MODULE@VERSION PACKAGE...: main packages of a module with the dependencies that
+# module itself chose. `go install module@version` refuses modules with replace directives, so the
+# module is built in a writable copy whose relative replacements are dropped; Kubernetes' staging
+# modules, which are relative ones, get their release instead.
 compile() {
   local name=$1 module=$2 source=$work/source/$1 out=$bin/$1-${2##*@} path
   shift 2

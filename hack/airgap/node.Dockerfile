@@ -1,6 +1,6 @@
 # The kind node: a Debian root, Kubernetes, containerd and the CNI plugins that hack/airgap/node-image compiled, and
-# kind's own files (entrypoint, units, containerd's configuration) from kind's Go module. The order of the steps follows
-# kind's images/base/Dockerfile, which is what `kind create cluster` relies on.
+# kind's own files (entrypoint, units, containerd's configuration) from kind's Go module. The order
+# of the steps follows kind's images/base/Dockerfile, which is what `kind create cluster` relies on.
 FROM lilypad/node-root
 COPY kind/usr/local/bin/ /usr/local/bin/
 COPY kind/kind/ /kind/
@@ -12,7 +12,8 @@ COPY config/network.conflist /etc/cni/net.d/10-node.conflist
 COPY config/manifests/ /kind/manifests/
 COPY config/version /kind/version
 
-# systemd starts nothing but the kubelet and containerd; a container has no udev, no initctl, no kernel log.
+# systemd starts nothing but the kubelet and containerd; a container has no udev, no initctl, no
+# kernel log.
 RUN chmod -R a+rX /kind /etc/systemd /etc/containerd /etc/cni \
  && chmod 755 /kind/bin/* /usr/local/bin/* /usr/bin/kube* /opt/cni/bin/* \
  && ln -sf /usr/lib/systemd/systemd /sbin/init \

@@ -26,7 +26,8 @@ func (a account) presenter() map[string]string {
 // hashing is the number of concurrent registrations; more would only wait for each other.
 const hashing = 4
 
-// register registers n users, from different addresses because of rate limits, and returns their sessions.
+// register registers n users, from different addresses because of rate limits, and returns their
+// sessions.
 func (l *lab) register(ctx context.Context, auth string, n int) ([]*session, error) {
 	sessions, faults := make([]*session, n), make([]error, hashing)
 	var all sync.WaitGroup

@@ -59,8 +59,8 @@ func addPeak(s service, name string, found *figures) error {
 	return nil
 }
 
-// standIn is a stub of the auth service and of an app. The auth service accepts every refresh token except those of the family
-// "forged"; the app accepts and returns any number of bytes.
+// standIn is a stub of the auth service and of an app. The auth service accepts every refresh token
+// except those of the family "forged"; the app accepts and returns any number of bytes.
 func standIn(ctx context.Context) (at string, stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -195,7 +195,8 @@ func exchange(ctx context.Context, method, url string, body io.Reader) (io.ReadC
 	return res.Body, nil
 }
 
-// measureForged compares the rejection of requests without a cookie with that of requests with a forged one.
+// measureForged compares the rejection of requests without a cookie with that of requests with a
+// forged one.
 func measureForged(ctx context.Context, l *lab, o options, side *server, found *figures) error {
 	forged := pageHeader(stranger("forged"))
 	anonymous := forged[:len(forged)-1] // the cookie comes last

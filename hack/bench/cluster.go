@@ -19,8 +19,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// cluster is a stub of the Kubernetes API server that accepts one ServiceAccount, and the folder that pods have mounted. With it,
-// clients authenticate as in production, with one token for many calls.
+// cluster is a stub of the Kubernetes API server that accepts one ServiceAccount, and the folder
+// that pods have mounted. With it, clients authenticate as in production, with one token for many
+// calls.
 type cluster struct {
 	server *httptest.Server
 	dir    string
@@ -108,7 +109,8 @@ func serviceAccountToken() (string, error) {
 	return token.SignedString(key)
 }
 
-// become mounts dir as the folder of the ServiceAccount, in the mount namespace of this process, and executes args.
+// become mounts dir as the folder of the ServiceAccount, in the mount namespace of this process,
+// and executes args.
 func become(dir string, args []string) error {
 	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)

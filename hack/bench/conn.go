@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// conn is a keep-alive connection of the load generator. The client of net/http passes every request between goroutines and would
-// use as much CPU time as the servers under test.
+// conn is a keep-alive connection of the load generator. The client of net/http passes every
+// request between goroutines and would use as much CPU time as the servers under test.
 type conn struct {
 	address string
 	net     net.Conn

@@ -20,14 +20,16 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// redisVariable is the environment variable with the URL of Redis: arguments are visible to all users.
+// redisVariable is the environment variable with the URL of Redis: arguments are visible to all
+// users.
 const redisVariable = "BENCH_REDIS_URL"
 
 //go:embed floor.lua
 var floorScript string
 
-// floor does the minimum of a refresh: net/http, one EVALSHA about as large as a rotation, one ES256 signature, a JSON response. It
-// does not authenticate clients, and records and counts nothing.
+// floor does the minimum of a refresh: net/http, one EVALSHA about as large as a rotation, one
+// ES256 signature, a JSON response. It does not authenticate clients, and records and counts
+// nothing.
 type floor struct {
 	redis  *redis.Client
 	script *redis.Script

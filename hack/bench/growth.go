@@ -53,10 +53,12 @@ func measureGrowth(ctx context.Context, l *lab, o options, db *families, whole r
 	return nil
 }
 
-// seeEvery is how often the auth service records the generations of sessions (services/auth/internal/session/revoke.go).
+// seeEvery is how often the auth service records the generations of sessions
+// (services/auth/internal/session/revoke.go).
 const seeEvery = 15 * time.Second
 
-// writing is a turn of that length after an equal one: the service then writes the records of one turn.
+// writing is a turn of that length after an equal one: the service then writes the records of one
+// turn.
 func (l *lab) writing(ctx context.Context, r refresher) (turn, error) {
 	l.say("refreshing for %s, and for another %s", seeEvery, seeEvery)
 	if _, err := l.drive(ctx, r, seeEvery); err != nil {

@@ -24,7 +24,8 @@ const issuer = "http://auth.bench.example"
 // goSettings are the Go settings of charts/lilypad, also for the floor.
 func goSettings() []string { return []string{"GOGC=400", "GOMEMLIMIT=200MiB"} }
 
-// lab is one run: its folder, its keys and its running programs, which listen on free loopback ports.
+// lab is one run: its folder, its keys and its running programs, which listen on free loopback
+// ports.
 type lab struct {
 	root    string
 	home    *process.Home

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// measureLogin compares logins per second with password hashes per second of all cores, which is the upper limit.
+// measureLogin compares logins per second with password hashes per second of all cores, which is
+// the upper limit.
 func measureLogin(ctx context.Context, l *lab, o options, auth service, sessions []*session, found *figures) error {
 	var hashes, logins, ratios, costs []float64
 	for round := range o.rounds {

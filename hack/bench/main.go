@@ -1,8 +1,9 @@
-// Command bench measures performance, for `make bench`: as ratios between programs that take turns on the same machine, and as CPU
-// time per request, which other load affects little.
+// Command bench measures performance, for `make bench`: as ratios between programs that take turns
+// on the same machine, and as CPU time per request, which other load affects little.
 //
-// It starts a private PostgreSQL and Redis, the auth service and sidecars, and programs to compare them with: a minimal refresh
-// server (floor.go) and other proxies (proxies.go). It needs Linux, because it reads /proc.
+// It starts a private PostgreSQL and Redis, the auth service and sidecars, and programs to compare
+// them with: a minimal refresh server (floor.go) and other proxies (proxies.go). It needs Linux,
+// because it reads /proc.
 package main
 
 import (

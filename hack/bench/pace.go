@@ -15,8 +15,8 @@ import (
 // paceRate is the rate in requests/s for a machine with little load.
 const paceRate = 1000
 
-// measureAdded measures the latency that a proxy adds on a machine with little load: its percentiles minus those of the
-// upstream.
+// measureAdded measures the latency that a proxy adds on a machine with little load: its
+// percentiles minus those of the upstream.
 func measureAdded(ctx context.Context, l *lab, o options, upstream string, proxies []*server, header []string, found *figures) error {
 	req := request(http.MethodGet, "/", nil, header...)
 	added := make(map[string][][2]float64)
@@ -65,8 +65,9 @@ func measureHalf(ctx context.Context, l *lab, o options, proxies []*server, head
 	return nil
 }
 
-// pace sends rate requests per second at fixed moments and returns the sorted latencies from those moments on. They include the
-// wait for a connection, which a load generator without fixed moments would omit (coordinated omission).
+// pace sends rate requests per second at fixed moments and returns the sorted latencies from those
+// moments on. They include the wait for a connection, which a load generator without fixed moments
+// would omit (coordinated omission).
 func pace(ctx context.Context, address string, req []byte, rate int, span time.Duration) ([]time.Duration, error) {
 	n := int(span.Seconds() * float64(rate))
 	due := make(chan time.Time, n)
@@ -82,8 +83,8 @@ func pace(ctx context.Context, address string, req []byte, rate int, span time.D
 	return latencies, errors.Join(errors.Join(faults...), ctx.Err())
 }
 
-// tickOff sends n moments at fixed intervals, each when it has come. It sleeps in a thread of its own: timers of the runtime may be
-// late by a millisecond.
+// tickOff sends n moments at fixed intervals, each when it has come. It sleeps in a thread of its
+// own: timers of the runtime may be late by a millisecond.
 func tickOff(ctx context.Context, due chan<- time.Time, n int, apart time.Duration) {
 	defer close(due)
 	runtime.LockOSThread()

@@ -145,7 +145,8 @@ const (
 	statEndedSystem = 14
 )
 
-// members calls f for every process of the group and for its children, which in PostgreSQL have process groups of their own.
+// members calls f for every process of the group and for its children, which in PostgreSQL have
+// process groups of their own.
 func members(p *process.Process, f func(dir string, stat []string) error) error {
 	group, found := strconv.Itoa(p.PID), false
 	dirs, err := filepath.Glob("/proc/[0-9]*")
@@ -172,7 +173,8 @@ func members(p *process.Process, f func(dir string, stat []string) error) error 
 	return nil
 }
 
-// statFields returns the fields after the name, which is in parentheses and may contain any character.
+// statFields returns the fields after the name, which is in parentheses and may contain any
+// character.
 func statFields(stat string) []string {
 	return strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 }

@@ -18,7 +18,8 @@ import (
 // connections is the number of open connections of the load generator.
 const connections = 32
 
-// serveProxy is a reverse proxy of the standard library with a transport that keeps enough connections.
+// serveProxy is a reverse proxy of the standard library with a transport that keeps enough
+// connections.
 func serveProxy(ctx context.Context, at, upstream string) error {
 	to, err := url.Parse("http://" + upstream)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 // tombstones is the number of ended sessions in the database: four per second for a month.
 const tombstones = 10_000_000
 
-// statement is a background query of the auth service, with its parameters (services/auth/internal/session/revoke.go).
+// statement is a background query of the auth service, with its parameters
+// (services/auth/internal/session/revoke.go).
 type statement struct {
 	figure, name string
 	values       map[string]string
@@ -27,11 +28,12 @@ func statements() []statement {
 	}
 }
 
-// measureReconcile measures the background queries of the auth service with many ended sessions: the execution times that
-// PostgreSQL reports.
+// measureReconcile measures the background queries of the auth service with many ended sessions:
+// the execution times that PostgreSQL reports.
 func measureReconcile(ctx context.Context, l *lab, o options, found *figures) error {
 	l.say("writing %d tombstones", tombstones)
-	// One in 10 000 is older than the retention period, one in 100 000 is new. Rebuilding the indexes is faster than updating them.
+	// One in 10 000 is older than the retention period, one in 100 000 is new. Rebuilding the
+	// indexes is faster than updating them.
 	if _, err := l.psql(ctx, fmt.Sprintf(`
 SET statement_timeout = 0;
 CREATE TEMP TABLE indexes AS SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions' AND indexname <> 'sessions_pkey';

@@ -106,7 +106,8 @@ type side struct {
 	turns []turn
 }
 
-// compare lets the sides alternate every second of a round, because other load changes faster than a turn.
+// compare lets the sides alternate every second of a round, because other load changes faster than
+// a turn.
 func (l *lab) compare(ctx context.Context, o options, sides ...*side) error {
 	for round := range o.rounds {
 		for _, s := range sides {
@@ -129,7 +130,8 @@ func (l *lab) compare(ctx context.Context, o options, sides ...*side) error {
 	return nil
 }
 
-// ratio returns the median of the ratios of a to b in each round, in which both had the same other load.
+// ratio returns the median of the ratios of a to b in each round, in which both had the same other
+// load.
 func ratio(a, b *side, of func(turn) float64) float64 {
 	ratios := make([]float64, len(a.turns))
 	for i := range ratios {

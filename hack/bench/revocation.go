@@ -13,8 +13,8 @@ import (
 // sidecars is the number of sidecars that follow the feed.
 const sidecars = 3
 
-// measureRevocation ends sessions at one sidecar and polls the others until they reject them. It measures the time from the
-// response to the logout until the last sidecar rejects the session.
+// measureRevocation ends sessions at one sidecar and polls the others until they reject them. It
+// measures the time from the response to the logout until the last sidecar rejects the session.
 func measureRevocation(ctx context.Context, l *lab, auth, upstream string, sessions []*session, found *figures) error {
 	l.say("signing out %d sessions at one of %d sidecars", len(sessions), sidecars)
 	var conns []*conn

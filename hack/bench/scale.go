@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Assumed capacity of one instance. Only the fraction usable of a core is planned: the rest is for peaks and failover.
+// Assumed capacity of one instance. Only the fraction usable of a core is planned: the rest is for
+// peaks and failover.
 const (
 	usable        = 0.6
 	shardGB       = 10.0

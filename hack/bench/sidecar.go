@@ -101,7 +101,8 @@ func pageHeader(s *session) []string {
 // errSettling means that a sidecar keeps setting new cookies.
 var errSettling = errors.New("bench: the sidecar does not settle on a cookie")
 
-// settle sends requests until the sidecar sets no cookie any more: the session is then in its cache under the current cookie.
+// settle sends requests until the sidecar sets no cookie any more: the session is then in its cache
+// under the current cookie.
 func settle(ctx context.Context, sidecar string, s *session) error {
 	for range 5 {
 		said, err := once(ctx, sidecar, request(http.MethodGet, "/", nil, pageHeader(s)...), http.StatusOK)

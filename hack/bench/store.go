@@ -15,7 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// copies is the number of families over which memory is averaged, and the number of sessions of the large measurements.
+// copies is the number of families over which memory is averaged, and the number of sessions of the
+// large measurements.
 const copies = 100_000
 
 // generationField is the field of a family's generation (services/auth/internal/redis/use.lua).
@@ -50,8 +51,8 @@ func (l *lab) openFamilies() (*families, error) {
 	return f, nil
 }
 
-// mint makes a refresh token like the auth service (docs/sessions.md), so that there can be many sessions without hashing a
-// password for each.
+// mint makes a refresh token like the auth service (docs/sessions.md), so that there can be many
+// sessions without hashing a password for each.
 func (f *families) mint(family string, generation int) string {
 	signed := fmt.Sprintf("v1.%s.%s.%d", f.keyID, family, generation)
 	mac := hmac.New(sha256.New, f.key)
@@ -59,8 +60,9 @@ func (f *families) mint(family string, generation int) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// measure measures the memory of a family in Redis, with its share of the tables of keys and of expiries, which MEMORY USAGE omits:
-// it copies families and compares the memory before and after. It returns the copies, which are valid sessions.
+// measure measures the memory of a family in Redis, with its share of the tables of keys and of
+// expiries, which MEMORY USAGE omits: it copies families and compares the memory before and after.
+// It returns the copies, which are valid sessions.
 func (f *families) measure(ctx context.Context, sessions []*session, name string, found *figures) ([]*session, error) {
 	var hash, sum float64
 	generations := make([]int, len(sessions))

@@ -133,8 +133,8 @@ func lockedDown(t *testing.T, all objects) {
 	})
 }
 
-// apiAccess: the auth service may have TokenReviews made and read the keys of ServiceAccount tokens, and nothing else of the
-// whole cluster. No pod of the app gets a token of the API server.
+// apiAccess: the auth service may have TokenReviews made and read the keys of ServiceAccount
+// tokens, and nothing else of the whole cluster. No pod of the app gets a token of the API server.
 func apiAccess(t *testing.T) {
 	mounted := func(all objects) int {
 		n := 0
@@ -163,8 +163,8 @@ func apiAccess(t *testing.T) {
 	check(t, "cluster role", rules, [][]string{{"tokenreviews"}})
 }
 
-// keyring: the service makes the keys. No rendering holds one, all renderings are the same, and the service may read and
-// change that one Secret.
+// keyring: the service makes the keys. No rendering holds one, all renderings are the same, and the
+// service may read and change that one Secret.
 func keyring(t *testing.T) {
 	secretRules := func(all objects) (rules []rbacv1.PolicyRule) {
 		for _, r := range of[*rbacv1.Role](all) {
@@ -222,7 +222,8 @@ func keyring(t *testing.T) {
 	check(t, "own Secret/required", secretVolumes(own, func(s *corev1.SecretVolumeSource) bool { return s.Optional != nil && *s.Optional }), 0)
 }
 
-// authorities: the CA certificate of a store is mounted from where the values say, and the program is told where it is.
+// authorities: the CA certificate of a store is mounted from where the values say, and the program
+// is told where it is.
 func authorities(t *testing.T) {
 	key := func(key, path string) []corev1.KeyToPath { return []corev1.KeyToPath{{Key: key, Path: path}} }
 	configMap := func(name, path string) corev1.VolumeProjection {
@@ -284,8 +285,8 @@ func authorities(t *testing.T) {
 	})
 }
 
-// values has a case for each value that is refused, with the text that the message must contain, and for each that shows in
-// what is rendered.
+// values has a case for each value that is refused, with the text that the message must contain,
+// and for each that shows in what is rendered.
 func values(t *testing.T) {
 	for _, c := range valueCases() {
 		t.Run(c.args, func(t *testing.T) {

@@ -1,8 +1,8 @@
 // Package charts tests what the Helm charts render, without a cluster. `make test-charts` runs it.
 //
-// A case renders a chart with bin/helm, as a user does, and decodes the result strictly into the types of client-go: an
-// unknown or repeated field is an error. What needs an API server (admission, keys that outlive an upgrade, Secrets that
-// lack a key) is tested by k8s/e2e.
+// A case renders a chart with bin/helm, as a user does, and decodes the result strictly into the
+// types of client-go: an unknown or repeated field is an error. What needs an API server
+// (admission, keys that outlive an upgrade, Secrets that lack a key) is tested by k8s/e2e.
 package charts
 
 import (

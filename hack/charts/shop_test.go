@@ -39,7 +39,8 @@ type shop struct {
 	dir string
 }
 
-// newShop makes a chart as `helm create` does, and adds the sidecar as charts/lilypad-sidecar/README.md says.
+// newShop makes a chart as `helm create` does, and adds the sidecar as
+// charts/lilypad-sidecar/README.md says.
 func newShop(t *testing.T) shop {
 	t.Helper()
 	s := shop{t, filepath.Join(t.TempDir(), "shop")}
@@ -166,7 +167,8 @@ func (s shop) policy(name, ingress string) {
 // theApp selects the app's pods.
 const theApp = "selector: {app.kubernetes.io/name: shop, app.kubernetes.io/instance: release}"
 
-// shopCase is a change of the chart and what follows: either a fault, which the sidecar's library reports, or nothing.
+// shopCase is a change of the chart and what follows: either a fault, which the sidecar's library
+// reports, or nothing.
 type shopCase struct {
 	name   string
 	change func(shop)
@@ -174,7 +176,8 @@ type shopCase struct {
 	fault  string // the message contains it
 }
 
-// shopChart: whatever a user does to a chart, nothing in it leads round the sidecar, or it does not render.
+// shopChart: whatever a user does to a chart, nothing in it leads round the sidecar, or it does not
+// render.
 func shopChart(t *testing.T) {
 	t.Parallel()
 	base := newShop(t)
@@ -214,7 +217,8 @@ func (s shop) render(t *testing.T, args string) objects {
 	return render(t, s.dir, strings.Fields(args)...)
 }
 
-// onlyTheSidecar checks that the sidecar's port is the only one that Services and NetworkPolicies lead to.
+// onlyTheSidecar checks that the sidecar's port is the only one that Services and NetworkPolicies
+// lead to.
 func onlyTheSidecar(t *testing.T, all objects) {
 	services := of[*corev1.Service](all)
 	check(t, "Services", len(services), 1)

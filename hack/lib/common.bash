@@ -36,7 +36,8 @@ quiet() {
   }
 }
 
-# retry SECONDS COMMAND...: repeats a command until it succeeds. After SECONDS it shows the output of the last attempt and fails.
+# retry SECONDS COMMAND...: repeats a command until it succeeds. After SECONDS it shows the output
+# of the last attempt and fails.
 retry() {
   local deadline=$((SECONDS + $1)) said
   shift
@@ -64,7 +65,8 @@ packages() {
 # debian_mirror: prints the URL of this machine's Debian mirror.
 debian_mirror() { apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Label: Debian' | head -n 1; }
 
-# go_tool NAME PACKAGE: builds a tool into bin/, at the version of hack/tools/go.mod, unless bin/ has that version.
+# go_tool NAME PACKAGE: builds a tool into bin/, at the version of hack/tools/go.mod, unless bin/
+# has that version.
 go_tool() {
   local name=$1 package=$2 wanted built=
   have go || die "Go is missing: install the version named in go.work from https://go.dev/dl"
@@ -75,7 +77,8 @@ go_tool() {
   fi
 }
 
-# build_image ARGUMENT...: docker build that is silent unless it fails. Clients without buildx print a long warning otherwise.
+# build_image ARGUMENT...: docker build that is silent unless it fails. Clients without buildx print
+# a long warning otherwise.
 build_image() {
   local output
   output=$(docker build --quiet "$@" 2>&1) || die "docker build: $output"
@@ -88,7 +91,8 @@ kind() { "$root/bin/kind" "$@"; }
 helm() { "$root/bin/helm" --kube-context "kind-$cluster" "$@"; }
 kubectl() { "$kubectl_path" --context "kind-$cluster" "$@"; }
 
-# find_kubectl: sets kubectl_path. On Linux it copies kubectl from the node; elsewhere kubectl must be installed.
+# find_kubectl: sets kubectl_path. On Linux it copies kubectl from the node; elsewhere kubectl must
+# be installed.
 find_kubectl() {
   kubectl_path=$root/bin/kubectl
   if [[ $(uname -s) != Linux ]]; then
@@ -106,7 +110,8 @@ find_kubectl() {
 # node_has IMAGE: whether the image is in the image store of the node.
 node_has() { [[ -n $(docker exec "$node" ctr --namespace k8s.io images list --quiet "name==$1") ]]; }
 
-# cluster_state: prints running, exited and so on, or nothing if there is no cluster or no Docker engine.
+# cluster_state: prints running, exited and so on, or nothing if there is no cluster or no Docker
+# engine.
 cluster_state() { if have docker; then docker ps --all --filter "name=^$node\$" --format '{{.State}}' 2>/dev/null || true; fi; }
 
 # cluster_port: prints the port of the cluster's ingress, also if the cluster is stopped.

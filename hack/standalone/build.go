@@ -34,9 +34,10 @@ type ports struct {
 	auth, authOps         int
 }
 
-// choosePorts takes the wanted port for the sidecar (0: a free one), and free ports for all else. With the user's own app, the
-// auth service gets the port after the sidecar's, so that the app can be configured beforehand. All ports are held until the
-// last one is chosen, so that none is chosen twice.
+// choosePorts takes the wanted port for the sidecar (0: a free one), and free ports for all else.
+// With the user's own app, the auth service gets the port after the sidecar's, so that the app can
+// be configured beforehand. All ports are held until the last one is chosen, so that none is chosen
+// twice.
 func choosePorts(ctx context.Context, o options) (ports, error) {
 	var held []net.Listener
 	defer func() {

@@ -71,8 +71,8 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-// await calls probe until its error is not errNotYet, and returns that error. It fails when a program or ctx ends first, or
-// when it takes too long.
+// await calls probe until its error is not errNotYet, and returns that error. It fails when a
+// program or ctx ends first, or when it takes too long.
 func (g *group) await(ctx context.Context, probe func(context.Context) error) error {
 	var failed error
 	err := process.Await(ctx, process.Patience, func(ctx context.Context) error {
@@ -86,8 +86,8 @@ func (g *group) await(ctx context.Context, probe func(context.Context) error) er
 	return errors.Join(err, failed)
 }
 
-// settle returns when the programs have logged nothing for quiet, or after patience: what is written then is not lost among
-// log lines.
+// settle returns when the programs have logged nothing for quiet, or after patience: what is
+// written then is not lost among log lines.
 func (g *group) settle(ctx context.Context) {
 	const quiet, patience = 200 * time.Millisecond, 2 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -1,10 +1,12 @@
-// Command standalone runs everything as local processes with embedded stores, for `make run`: no Docker, no cluster.
+// Command standalone runs everything as local processes with embedded stores, for `make run`: no
+// Docker, no cluster.
 //
-// It compiles the four programs, generates keys, a policy file and an account with a random password in a temporary folder,
-// starts the programs on free loopback ports, signs in once through the sidecar, and prints the address. When it ends, it
-// ends the programs and removes the folder.
+// It compiles the four programs, generates keys, a policy file and an account with a random
+// password in a temporary folder, starts the programs on free loopback ports, signs in once through
+// the sidecar, and prints the address. When it ends, it ends the programs and removes the folder.
 //
-// With --app or --routes it does not start the sample app: the sidecar is the proxy of an app that the user runs.
+// With --app or --routes it does not start the sample app: the sidecar is the proxy of an app that
+// the user runs.
 //
 // It uses the programs through their command lines and settings only.
 package main
@@ -188,7 +190,8 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	return ended(ctx, children.wait(ctx))
 }
 
-// welcome returns the lines for standard output: the address, the account, and the claims that an app must verify.
+// welcome returns the lines for standard output: the address, the account, and the claims that an
+// app must verify.
 func (p plan) welcome(guest user) string {
 	text := fmt.Sprintf("ready http://localhost:%d\nsign in as %s with the password %s\n", p.sidecar, guest.Email, guest.Password)
 	if !p.sample() {

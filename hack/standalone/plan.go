@@ -104,7 +104,8 @@ func clientKey() (private, public string, err error) {
 // policyFile returns the user's own file, which they may edit meanwhile, or the generated one.
 func (p plan) policyFile() string { return cmp.Or(p.routes, p.file("routes.yaml")) }
 
-// policy returns the generated policy file. For the sample app it is the same as in charts/frogs/values.yaml.
+// policy returns the generated policy file. For the sample app it is the same as in
+// charts/frogs/values.yaml.
 func (p plan) policy() string {
 	if p.app != "" {
 		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: optional}]\n", p.app)

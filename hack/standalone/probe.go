@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// steps returns the checks that must succeed, in order, before everything is ready. The user's own app is not among them: it
-// may start later.
+// steps returns the checks that must succeed, in order, before everything is ready. The user's own
+// app is not among them: it may start later.
 func (p plan) steps(commands []spec, guest user) []func(context.Context) error {
 	v := visit{door: local(p.sidecar), guest: guest}
 	steps := []func(context.Context) error{func(ctx context.Context) error { return answer(ctx, commands) }}
@@ -33,8 +33,8 @@ func answer(ctx context.Context, commands []spec) error {
 	return nil
 }
 
-// visit makes the requests of a browser: it signs in, gets the frogs and signs out. A step that was answered is not repeated:
-// logins are rate-limited.
+// visit makes the requests of a browser: it signs in, gets the frogs and signs out. A step that was
+// answered is not repeated: logins are rate-limited.
 type visit struct {
 	door   string
 	guest  user
@@ -68,7 +68,8 @@ func (v *visit) signOut(ctx context.Context) error {
 // errNotYet means that a program does not listen yet, or has not reached another one.
 var errNotYet = errors.New("standalone: not yet")
 
-// call makes a request like a script of a page, with an optional JSON body and cookie, and returns the response's cookies.
+// call makes a request like a script of a page, with an optional JSON body and cookie, and returns
+// the response's cookies.
 func call(ctx context.Context, method, url string, body []byte, cookie string, want int) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {

@@ -60,7 +60,8 @@ func in(path string, trees ...string) bool {
 	return slices.ContainsFunc(trees, func(tree string) bool { return path == tree || strings.HasPrefix(path, tree+"/") })
 }
 
-// TestModulesImportOnlyContracts: of another service, a module imports the api only. All modules may import services/pkg.
+// TestModulesImportOnlyContracts: of another service, a module imports the api only. All modules
+// may import services/pkg.
 func TestModulesImportOnlyContracts(t *testing.T) {
 	const (
 		pkg     = ours + "services/pkg"
@@ -163,7 +164,8 @@ func TestProgramsLinkNoUnwantedPackages(t *testing.T) {
 	}
 }
 
-// TestToolsImportNothingOfTheProduct: the modules outside the workspace import services/pkg/process alone, which starts programs.
+// TestToolsImportNothingOfTheProduct: the modules outside the workspace import services/pkg/process
+// alone, which starts programs.
 func TestToolsImportNothingOfTheProduct(t *testing.T) {
 	modules, err := outside(filepath.Join("..", ".."))
 	if err != nil || len(modules) < 2 {

@@ -1,10 +1,12 @@
 // Command test is what `make test`, `make test-apps` and `make e2e` run.
 //
-// It installs missing programs, starts a private PostgreSQL and a private Redis, runs vet and the tests of all modules with
-// the race detector, and ends what it started. Its last line is the count: "N passed, N failed".
+// It installs missing programs, starts a private PostgreSQL and a private Redis, runs vet and the
+// tests of all modules with the race detector, and ends what it started. Its last line is the
+// count: "N passed, N failed".
 //
-// Neither `go test` nor gotestsum starts the two servers or ends them after an interrupt, spans modules outside the
-// workspace, or counts a skipped test as failed in CI. A script would need the same code and could not be tested.
+// Neither `go test` nor gotestsum starts the two servers or ends them after an interrupt, spans
+// modules outside the workspace, or counts a skipped test as failed in CI. A script would need the
+// same code and could not be tested.
 package main
 
 import (
@@ -138,7 +140,8 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 			return err
 		}
 		for _, module := range modules {
-			// Not cached: they run programs that were compiled just now. One package at a time: each starts many processes.
+			// Not cached: they run programs that were compiled just now. One package at a time:
+			// each starts many processes.
 			if err := r.test(ctx, module, env, "-count=1", "-p=1", "-skip=^Test(Apps|Charts|Cluster)$", "./..."); err != nil {
 				return err
 			}
@@ -198,7 +201,8 @@ func (r *runner) vet(ctx context.Context, module string, packages ...string) {
 	}
 }
 
-// test runs `go test` in module, or in the workspace if module is empty, and adds the results to the tally.
+// test runs `go test` in module, or in the workspace if module is empty, and adds the results to
+// the tally.
 func (r *runner) test(ctx context.Context, module string, env []string, args ...string) error {
 	cmd := r.goCommand(ctx, module, append([]string{"test", "-race", "-json", "-timeout=20m"}, args...)...)
 	cmd.Env = append(cmd.Env, env...)
@@ -223,7 +227,8 @@ func (r *runner) test(ctx context.Context, module string, env []string, args ...
 	return nil
 }
 
-// goCommand returns a go command in a module outside the workspace, or in the workspace if module is empty.
+// goCommand returns a go command in a module outside the workspace, or in the workspace if module
+// is empty.
 func (r *runner) goCommand(ctx context.Context, module string, args ...string) *exec.Cmd {
 	cmd := process.Command(ctx, "go", args...)
 	cmd.Dir = filepath.Join(r.root, module)

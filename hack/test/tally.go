@@ -10,10 +10,12 @@ import (
 	"strings"
 )
 
-// tally counts the results of `go test -json` and prints a line for each package and the output of failed tests.
+// tally counts the results of `go test -json` and prints a line for each package and the output of
+// failed tests.
 //
-// It counts leaves: a test with subtests counts only if it fails without a failing subtest; a fuzz target counts once, whatever
-// its seeds; a package that fails without a failing test counts as one failure.
+// It counts leaves: a test with subtests counts only if it fails without a failing subtest; a fuzz
+// target counts once, whatever its seeds; a package that fails without a failing test counts as one
+// failure.
 type tally struct {
 	out             io.Writer
 	skipIsFailure   bool
@@ -178,8 +180,8 @@ func (t *tally) quote(lines []string) {
 // errorLine is the first line of what t.Error and its like print.
 var errorLine = regexp.MustCompile(`^ +\S+\.go:\d+: `)
 
-// firstErrors returns the first three errors of a test, one line each, so that the summary says what failed, whatever logs
-// the test printed after them.
+// firstErrors returns the first three errors of a test, one line each, so that the summary says
+// what failed, whatever logs the test printed after them.
 func firstErrors(output []string) []string {
 	var found []string
 	for _, line := range output {

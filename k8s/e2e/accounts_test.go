@@ -198,8 +198,8 @@ func logoutByForm(t *testing.T, w *World) {
 	w.visitor(t).submit(t, "/auth/logout", url.Values{}).wantRedirect(t) // logging out without a session is no error
 }
 
-// knownDeviceIsNotLockedOut: after an attacker guessed passwords until logins are refused, the user can
-// still sign in from a browser in which they were signed in before.
+// knownDeviceIsNotLockedOut: after an attacker guessed passwords until logins are refused, the user
+// can still sign in from a browser in which they were signed in before.
 func knownDeviceIsNotLockedOut(t *testing.T, w *World) {
 	v := w.visitor(t)
 	who := v.register(t)

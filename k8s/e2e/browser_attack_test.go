@@ -44,7 +44,8 @@ const attack = async (base, writes) => {
 };
 </script>`
 
-// attackFromAnotherSite: a page of another site can neither write nor read in the session of a visitor.
+// attackFromAnotherSite: a page of another site can neither write nor read in the session of a
+// visitor.
 func attackFromAnotherSite(t *testing.T, w *World) {
 	evil := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")

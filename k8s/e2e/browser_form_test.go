@@ -22,8 +22,8 @@ func (b *browser) signIn(who account) {
 	b.press(mainButton)
 }
 
-// petTooLate is a gallery whose user was signed out from elsewhere before a frog was petted: the browser is at the
-// login page, and the pet is kept.
+// petTooLate is a gallery whose user was signed out from elsewhere before a frog was petted: the
+// browser is at the login page, and the pet is kept.
 func petTooLate(t *testing.T, w *World) (*browser, account) {
 	t.Helper()
 	b := newBrowser(t, w)

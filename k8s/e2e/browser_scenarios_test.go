@@ -66,7 +66,8 @@ func (b *browser) pettedFrogs() int {
 	return n
 }
 
-// aUsersDay: register, pet a frog, return after the access token has expired, pet again, log out; nothing remains.
+// aUsersDay: register, pet a frog, return after the access token has expired, pet again, log out;
+// nothing remains.
 func aUsersDay(t *testing.T, w *World) {
 	b := newBrowser(t, w)
 	b.visit("/")
@@ -114,7 +115,8 @@ func aUsersDay(t *testing.T, w *World) {
 	b.want("Login to pet the phrog 👀")
 }
 
-// outliveTheAccessToken reloads the page until the cookie has rotated, and checks that the user stays signed in.
+// outliveTheAccessToken reloads the page until the cookie has rotated, and checks that the user
+// stays signed in.
 func (b *browser) outliveTheAccessToken() {
 	b.t.Helper()
 	before := b.cookie()
@@ -187,8 +189,8 @@ func withoutJavaScript(t *testing.T, w *World) {
 	}
 }
 
-// redirectsAsABrowserReadsThem parses the targets of login redirects with Chromium's URL parser, independently of
-// redirect_test.go.
+// redirectsAsABrowserReadsThem parses the targets of login redirects with Chromium's URL parser,
+// independently of redirect_test.go.
 func redirectsAsABrowserReadsThem(t *testing.T, w *World) {
 	who := w.visitor(t).register(t)
 	locations := map[string]string{}

@@ -15,7 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser is a Chromium with a new profile. Its methods fail the test if the page is not as expected after a minute.
+// browser is a Chromium with a new profile. Its methods fail the test if the page is not as
+// expected after a minute.
 type browser struct {
 	t   *testing.T
 	w   *World
@@ -145,7 +146,8 @@ func (b *browser) count(selector string) int {
 	return run(b, "count "+selector, chromedp.Evaluate[int](`document.querySelectorAll(`+string(quoted)+`).length`))
 }
 
-// cookie returns the value of the session cookie, which scripts cannot read. There must be no other cookie.
+// cookie returns the value of the session cookie, which scripts cannot read. There must be no other
+// cookie.
 func (b *browser) cookie() string {
 	b.t.Helper()
 	jar := b.jar()
@@ -196,8 +198,8 @@ func screens() []screen {
 	}
 }
 
-// picture takes a screenshot for each screen, if a folder for them is set, and checks that the page does not scroll
-// horizontally.
+// picture takes a screenshot for each screen, if a folder for them is set, and checks that the page
+// does not scroll horizontally.
 func (b *browser) picture(name string) {
 	b.t.Helper()
 	for _, s := range screens() {

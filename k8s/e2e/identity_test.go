@@ -21,7 +21,8 @@ func identityScenarios() []scenario {
 	}
 }
 
-// forged are headers by which a client may try to assume an identity, in spellings that some servers treat alike.
+// forged are headers by which a client may try to assume an identity, in spellings that some
+// servers treat alike.
 func forged(victim account) map[string]string {
 	const token = "Bearer eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJ2aWN0aW0iLCJyb2xlcyI6WyJhZG1pbiJdfQ."
 	headers := map[string]string{
@@ -99,7 +100,8 @@ func hopByHopDeletion(t *testing.T, w *World) {
 	}
 }
 
-// forgedCookies: a request with a forged cookie is treated as one without, and the response clears the cookie.
+// forgedCookies: a request with a forged cookie is treated as one without, and the response clears
+// the cookie.
 func forgedCookies(t *testing.T, w *World) {
 	v := w.visitor(t)
 	v.register(t)
@@ -146,7 +148,8 @@ func forgedCookies(t *testing.T, w *World) {
 	w.holder(t, genuine).session(t) // the genuine cookie still works
 }
 
-// cookieOfAnUnknownRingKey: another replica may know the key, so the cookie is kept until the ring was reloaded.
+// cookieOfAnUnknownRingKey: another replica may know the key, so the cookie is kept until the ring
+// was reloaded.
 func cookieOfAnUnknownRingKey(t *testing.T, w *World) {
 	v := w.visitor(t)
 	v.register(t)

@@ -24,7 +24,8 @@ var postForm = regexp.MustCompile(`(?is)<form\b[^>]*>`)
 
 var attribute = regexp.MustCompile(`(?is)\b(action|method)="([^"]*)"`)
 
-// writeRoutes returns the actions of all forms that a signed-in user sees, and the endpoint of the API.
+// writeRoutes returns the actions of all forms that a signed-in user sees, and the endpoint of the
+// API.
 func writeRoutes(t *testing.T, v *visitor) []string {
 	t.Helper()
 	routes := []string{"/auth/logout", "/auth/login", "/auth/register", "/api/frogs/" + v.frogs(t)[0].ID + "/pet"}

@@ -31,8 +31,8 @@ func nextApp(t *testing.T, program string) {
 	})
 }
 
-// compile makes the development server compile the pages of the scenarios: on a busy machine that takes longer than the timeout
-// of the sidecar.
+// compile makes the development server compile the pages of the scenarios: on a busy machine that
+// takes longer than the timeout of the sidecar.
 func (e *example) compile(t *testing.T) {
 	t.Helper()
 	v := e.visitor(t)
@@ -64,8 +64,8 @@ func nextPages(t *testing.T, w *World) {
 	}
 }
 
-// nextRouter: the router of the client fetches pages. On the 401 of the sidecar it navigates instead, which leads to the login
-// page and back.
+// nextRouter: the router of the client fetches pages. On the 401 of the sidecar it navigates
+// instead, which leads to the login page and back.
 func nextRouter(t *testing.T, w *World) {
 	who := w.visitor(t).register(t)
 	b := newBrowser(t, w)
@@ -79,7 +79,8 @@ func nextRouter(t *testing.T, w *World) {
 	b.arrives("/login")
 }
 
-// nextAction: Next.js compares the Origin of a server action with the request's host, which is that of the sidecar.
+// nextAction: Next.js compares the Origin of a server action with the request's host, which is that
+// of the sidecar.
 func nextAction(t *testing.T, w *World) {
 	b, who := w.resident(t)
 	b.fill(map[string]string{"text": "ribbit"})
@@ -115,8 +116,8 @@ func nextStays(t *testing.T, w *World) {
 	b.shows(who.Email)
 }
 
-// nextHotReload: after a change of a source file, the open page changes without a reload, through the WebSocket of the
-// development server.
+// nextHotReload: after a change of a source file, the open page changes without a reload, through
+// the WebSocket of the development server.
 func (e *example) nextHotReload(t *testing.T, w *World) {
 	b, who := w.resident(t)
 	b.shows("Hello, " + who.Name)

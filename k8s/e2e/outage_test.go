@@ -14,11 +14,12 @@ func outageScenarios(w *World) []scenario {
 	return []scenario{{"SessionsContinueWithoutPostgres", sessionsContinueWithoutPostgres}}
 }
 
-// outage is longer than Kubernetes takes to remove an endpoint after its readiness probe fails: three probes, 3 s apart.
+// outage is longer than Kubernetes takes to remove an endpoint after its readiness probe fails:
+// three probes, 3 s apart.
 const outage = 30 * time.Second
 
-// sessionsContinueWithoutPostgres: if the readiness of the auth service depended on Postgres, its Service would have no endpoints,
-// and signed-in users would get 503.
+// sessionsContinueWithoutPostgres: if the readiness of the auth service depended on Postgres, its
+// Service would have no endpoints, and signed-in users would get 503.
 func sessionsContinueWithoutPostgres(t *testing.T, w *World) {
 	v := w.visitor(t)
 	who := v.register(t)
@@ -50,7 +51,8 @@ func sessionsContinueWithoutPostgres(t *testing.T, w *World) {
 	wantUser(t, v, who)
 }
 
-// wantSignedIn checks pages that need no database: the login page redirects a signed-in user, and an unknown page shows them.
+// wantSignedIn checks pages that need no database: the login page redirects a signed-in user, and
+// an unknown page shows them.
 func wantSignedIn(t *testing.T, v *visitor) {
 	t.Helper()
 	v.navigate(t, "/login").wantRedirect(t)

@@ -34,8 +34,8 @@ func hostileNexts(t *testing.T) []string {
 	return values
 }
 
-// stripped is what a browser removes from a URL before it parses it (WHATWG URL, basic URL parser): C0 controls and spaces at
-// both ends, tabs and line breaks anywhere.
+// stripped is what a browser removes from a URL before it parses it (WHATWG URL, basic URL parser):
+// C0 controls and spaces at both ends, tabs and line breaks anywhere.
 var stripped = regexp.MustCompile(`^[\x00-\x20]+|[\x00-\x20]+$|[\t\r\n]`)
 
 // staysHere reports whether a browser resolves location to a path on the same origin.
@@ -44,8 +44,8 @@ func staysHere(location string) bool {
 	return location == stripped.ReplaceAllString(location, "") && strings.HasPrefix(read, "/") && !strings.HasPrefix(read, "//")
 }
 
-// leavesByDots reports whether the path begins with two slashes after dot segments are removed, as a browser does. A second
-// redirect to such a path would leave the origin.
+// leavesByDots reports whether the path begins with two slashes after dot segments are removed, as
+// a browser does. A second redirect to such a path would leave the origin.
 var leavesByDots = regexp.MustCompile(`^/(?:[^/?#]*/)*(?:\.|%2[eE]){1,2}//`)
 
 func TestCorpusOfHostileRedirects(t *testing.T) {

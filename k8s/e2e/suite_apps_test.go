@@ -16,7 +16,8 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestApps runs the example apps of docs/guides behind the sidecar, unchanged, with packages of the npm registry.
+// TestApps runs the example apps of docs/guides behind the sidecar, unchanged, with packages of the
+// npm registry.
 func TestApps(t *testing.T) {
 	program := compileStandalone(t)
 	t.Run("Express", func(t *testing.T) { expressApp(t, program) })
@@ -24,15 +25,16 @@ func TestApps(t *testing.T) {
 	t.Run("Next", func(t *testing.T) { nextApp(t, program) })
 }
 
-// example is a copy of an app of docs/guides/examples with its packages, and a running sidecar and auth service.
+// example is a copy of an app of docs/guides/examples with its packages, and a running sidecar and
+// auth service.
 type example struct {
 	*World
 	dir  string
 	auth string // URL of the auth service, for the app
 }
 
-// install copies an example, installs the packages of its lock file, and starts the product with its policy file, in which it
-// replaces addresses.
+// install copies an example, installs the packages of its lock file, and starts the product with
+// its policy file, in which it replaces addresses.
 func install(t *testing.T, program, name string, addresses map[string]string) *example {
 	t.Helper()
 	e := &example{dir: filepath.Join(t.TempDir(), name)}
@@ -87,7 +89,8 @@ func (e *example) run(t *testing.T, name string, args ...string) {
 	}
 }
 
-// start runs a Node.js program until the test ends, with the port of address in its environment, and waits until it listens.
+// start runs a Node.js program until the test ends, with the port of address in its environment,
+// and waits until it listens.
 func (e *example) start(t *testing.T, address string, args ...string) {
 	t.Helper()
 	cmd := e.command(context.WithoutCancel(t.Context()), "node", args...)

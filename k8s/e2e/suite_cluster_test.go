@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// TestCluster runs the scenarios through the ingress of a cluster at E2E_URL. E2E_CONTEXT is its context in KUBECONFIG, through
-// which the test reads the lifetime of access tokens, and restarts and stops pods.
+// TestCluster runs the scenarios through the ingress of a cluster at E2E_URL. E2E_CONTEXT is its
+// context in KUBECONFIG, through which the test reads the lifetime of access tokens, and restarts
+// and stops pods.
 func TestCluster(t *testing.T) {
 	w := &World{BaseURL: os.Getenv("E2E_URL"), Screenshots: os.Getenv("E2E_SCREENSHOTS"), RingInSecret: true}
 	if w.BaseURL == "" {

@@ -18,7 +18,8 @@ import (
 // accessTTL is short, so that access tokens expire during a scenario.
 const accessTTL = 4 * time.Second
 
-// TestStandalone runs the scenarios against the processes of `make run`, compiled with the race detector.
+// TestStandalone runs the scenarios against the processes of `make run`, compiled with the race
+// detector.
 func TestStandalone(t *testing.T) {
 	p := startStandalone(t, compileStandalone(t))
 	play(t, &World{BaseURL: p.says(t, "ready "), AccessTTL: accessTTL, Screenshots: os.Getenv("E2E_SCREENSHOTS")})
@@ -100,7 +101,8 @@ func (s standalone) says(t *testing.T, prefix string) string {
 	}
 }
 
-// showLog shows the problems in the log of a program if the test has failed, and writes all of it to a file.
+// showLog shows the problems in the log of a program if the test has failed, and writes all of it
+// to a file.
 func showLog(t *testing.T, program string, log *process.Log) {
 	t.Helper()
 	if !t.Failed() {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// visitor is the HTTP client of a browser: it has an address, keeps the session cookie (Go's cookie jar does not send Secure
-// cookies over http), does not follow redirects, and sends Fetch Metadata.
+// visitor is the HTTP client of a browser: it has an address, keeps the session cookie (Go's cookie
+// jar does not send Secure cookies over http), does not follow redirects, and sends Fetch Metadata.
 type visitor struct {
 	w      *World
 	client *http.Client
@@ -156,7 +156,8 @@ func (v *visitor) ask(t *testing.T, method, path, contentType, body string, head
 	return &answer{request: method + " " + path, status: resp.StatusCode, header: resp.Header, cookies: resp.Cookies(), body: string(text)}
 }
 
-// isRefused reports whether a request was refused with an error code, to a form or in a problem document.
+// isRefused reports whether a request was refused with an error code, to a form or in a problem
+// document.
 func (a *answer) isRefused(code string, status int) bool {
 	return a.status == status || strings.Contains(a.header.Get("Location"), "error="+code)
 }

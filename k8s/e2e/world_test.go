@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// cookieName is the session cookie. knownName is the cookie that remains after logout and marks a known device.
+// cookieName is the session cookie. knownName is the cookie that remains after logout and marks a
+// known device.
 const (
 	cookieName = "__Host-Http-lilypad"
 	knownName  = cookieName + "-known"
@@ -24,14 +25,18 @@ type World struct {
 	Screenshots string // a folder, or empty
 	AccessTTL   time.Duration
 
-	// RingInSecret: the auth service reads ring keys from a Secret, every few seconds, and not from a file.
+	// RingInSecret: the auth service reads ring keys from a Secret, every few seconds, and not from
+	// a file.
 	RingInSecret bool
 
-	// RestartAuth restarts the auth service and waits until it is ready. Nil if it would lose its state.
+	// RestartAuth restarts the auth service and waits until it is ready. Nil if it would lose its
+	// state.
 	RestartAuth func(*testing.T)
-	// WithoutPostgres stops Postgres, calls a function, and starts Postgres again. Nil without Postgres.
+	// WithoutPostgres stops Postgres, calls a function, and starts Postgres again. Nil without
+	// Postgres.
 	WithoutPostgres func(*testing.T, func())
-	// ForgetLimits resets rate limits, for worlds where all visitors have the same address. Nil otherwise.
+	// ForgetLimits resets rate limits, for worlds where all visitors have the same address. Nil
+	// otherwise.
 	ForgetLimits func(*testing.T)
 
 	visitors atomic.Uint32
@@ -43,7 +48,8 @@ func (w *World) address() net.IP {
 	return net.IPv4(127, 100+byte(n>>16), byte(n>>8), byte(n))
 }
 
-// client returns an HTTP client that connects from an address. Systems other than Linux have one loopback address only.
+// client returns an HTTP client that connects from an address. Systems other than Linux have one
+// loopback address only.
 func (w *World) client(t *testing.T, address net.IP) *http.Client {
 	t.Helper()
 	from := &net.TCPAddr{IP: address}
@@ -64,7 +70,8 @@ func (w *World) client(t *testing.T, address net.IP) *http.Client {
 	}
 }
 
-// resolve maps names under localhost to the loopback address, like browsers (RFC 6761 section 6.3) and unlike some resolvers.
+// resolve maps names under localhost to the loopback address, like browsers (RFC 6761 section 6.3)
+// and unlike some resolvers.
 func resolve(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil && (host == "localhost" || strings.HasSuffix(host, ".localhost")) {
@@ -105,14 +112,15 @@ func play(t *testing.T, w *World) {
 	}
 }
 
-// awaitRotation waits until done returns true, because the cookie has changed. That takes as long as an access token lives.
+// awaitRotation waits until done returns true, because the cookie has changed. That takes as long
+// as an access token lives.
 func (w *World) awaitRotation(t *testing.T, done func() bool) {
 	t.Helper()
 	w.awaitWithinTokenLife(t, "another cookie", done)
 }
 
-// awaitEnd waits until the session of a cookie has ended at all replicas. A sidecar that missed the event may serve it until the
-// access token expires.
+// awaitEnd waits until the session of a cookie has ended at all replicas. A sidecar that missed the
+// event may serve it until the access token expires.
 func (w *World) awaitEnd(t *testing.T, cookie string) {
 	t.Helper()
 	const replicas = 4 // more than there are, so that each is asked
@@ -127,7 +135,8 @@ func (w *World) awaitEnd(t *testing.T, cookie string) {
 	})
 }
 
-// awaitWithinTokenLife waits for the lifetime of an access token plus five minutes, for busy machines.
+// awaitWithinTokenLife waits for the lifetime of an access token plus five minutes, for busy
+// machines.
 func (w *World) awaitWithinTokenLife(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), w.AccessTTL+5*time.Minute)

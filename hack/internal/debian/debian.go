@@ -1,4 +1,5 @@
-// Package debian finds the programs that tests and benchmarks need, and installs missing ones as root on Debian.
+// Package debian finds the programs that tests and benchmarks need, and installs missing ones as
+// root on Debian.
 package debian
 
 import (
@@ -76,8 +77,8 @@ func Provide(ctx context.Context, log io.Writer, needs []Need) error {
 	return install(ctx, packages, services)
 }
 
-// install installs packages and prevents their services from starting, now and at the next boot: callers start servers of their
-// own.
+// install installs packages and prevents their services from starting, now and at the next boot:
+// callers start servers of their own.
 func install(ctx context.Context, packages, services []string) (err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // invoke-rc.d executes it

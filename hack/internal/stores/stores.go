@@ -1,4 +1,5 @@
-// Package stores starts a private PostgreSQL and a private Redis, on free loopback ports and with random passwords.
+// Package stores starts a private PostgreSQL and a private Redis, on free loopback ports and with
+// random passwords.
 package stores
 
 import (
@@ -22,8 +23,8 @@ type Stores struct {
 	PostgresURL, RedisURL string
 }
 
-// Start starts both in home. postgresSettings are additional settings such as "fsync=off". Stop must be called, also after an
-// error.
+// Start starts both in home. postgresSettings are additional settings such as "fsync=off". Stop
+// must be called, also after an error.
 func Start(ctx context.Context, home *process.Home, postgresSettings ...string) (*Stores, error) {
 	s := &Stores{}
 	if err := s.startPostgres(ctx, home, postgresSettings); err != nil {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Starts Postgres. If the volume is empty, first initializes it with a database and an owner for each service.
-# The superuser has no password and can therefore connect only through the socket inside this container.
+# Starts Postgres. If the volume is empty, first initializes it with a database and an owner for
+# each service. The superuser has no password and can therefore connect only through the socket
+# inside this container.
 set -eu
 
 data=/data/postgres

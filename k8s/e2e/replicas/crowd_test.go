@@ -18,8 +18,8 @@ type crowd struct {
 	leave    func()       // ends it and returns when all have left
 }
 
-// crowd starts visitors with two tabs each, which request the paths in turn from any sidecar until leave is called. An error of
-// judge fails the test.
+// crowd starts visitors with two tabs each, which request the paths in turn from any sidecar until
+// leave is called. An error of judge fails the test.
 func (w *world) crowd(size int, judge func(answer) error, paths ...string) *crowd {
 	w.t.Helper()
 	const tabs = 2

@@ -10,8 +10,8 @@ import (
 
 var dialer = &net.Dialer{Timeout: 2 * time.Second}
 
-// door is a TCP proxy with a fixed address in front of one or more servers, like a Kubernetes Service. Each connection goes to the
-// next server, or to the one after it if that refuses.
+// door is a TCP proxy with a fixed address in front of one or more servers, like a Kubernetes
+// Service. Each connection goes to the next server, or to the one after it if that refuses.
 type door struct {
 	t       *testing.T
 	address string
@@ -25,8 +25,8 @@ type door struct {
 	carrying sync.WaitGroup
 }
 
-// watcher is called when a client sends data: with the address of the server, and a channel that is closed when the server
-// responds.
+// watcher is called when a client sends data: with the address of the server, and a channel that is
+// closed when the server responds.
 type watcher func(server string, piece []byte, answered <-chan struct{})
 
 // newDoor starts a door at address.

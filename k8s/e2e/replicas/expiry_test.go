@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestOneTokenHasOneSuccessor: 50 concurrent uses of a refresh token at three auth services return the same successor.
+// TestOneTokenHasOneSuccessor: 50 concurrent uses of a refresh token at three auth services return
+// the same successor.
 func TestOneTokenHasOneSuccessor(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 50, 20
@@ -39,8 +40,8 @@ func TestOneTokenHasOneSuccessor(t *testing.T) {
 	}
 }
 
-// TestTabsAtExpiry: 30 tabs send 6 requests each to all sidecars when the access token has just expired. The session rotates once,
-// no request fails, and all responses set the same cookie.
+// TestTabsAtExpiry: 30 tabs send 6 requests each to all sidecars when the access token has just
+// expired. The session rotates once, no request fails, and all responses set the same cookie.
 func TestTabsAtExpiry(t *testing.T) {
 	t.Parallel()
 	const tabs, requests, sessions = 30, 6, 5
@@ -82,8 +83,9 @@ func TestTabsAtExpiry(t *testing.T) {
 	}
 }
 
-// TestALateResponseSetsNoCookie: a request rotates the cookie, and its response arrives after two more rotations at other
-// sidecars. Browsers keep the cookie of the last response: an old one would be reported as reuse with the next request.
+// TestALateResponseSetsNoCookie: a request rotates the cookie, and its response arrives after two
+// more rotations at other sidecars. Browsers keep the cookie of the last response: an old one would
+// be reported as reuse with the next request.
 func TestALateResponseSetsNoCookie(t *testing.T) {
 	t.Parallel()
 	const life = time.Second

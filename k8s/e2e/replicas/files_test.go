@@ -30,7 +30,8 @@ const (
 	clientID = "sidecar"
 )
 
-// writeFiles writes the files of the programs' settings: keys, the client's private and public key, and the policy file.
+// writeFiles writes the files of the programs' settings: keys, the client's private and public key,
+// and the policy file.
 func (w *world) writeFiles(programs string) {
 	w.t.Helper()
 	keys := exec.CommandContext(w.t.Context(), filepath.Join(programs, "auth"), "keys", "generate", "--dir", w.dir)
@@ -99,7 +100,8 @@ type grant struct {
 	Error        string `json:"error"`
 }
 
-// use sends a refresh token to an auth service, as a sidecar does for a browser with this user agent and address.
+// use sends a refresh token to an auth service, as a sidecar does for a browser with this user
+// agent and address.
 func (w *world) use(ctx context.Context, auth *program, refreshToken, userAgent, address string) (grant, error) {
 	form := url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {refreshToken},
@@ -140,7 +142,8 @@ func claims(authorization string) (c struct {
 	return c, err
 }
 
-// newDatabase creates a database on the server of LILYPAD_TEST_POSTGRES, drops it when the test ends, and returns its URL.
+// newDatabase creates a database on the server of LILYPAD_TEST_POSTGRES, drops it when the test
+// ends, and returns its URL.
 func newDatabase(t *testing.T) *url.URL {
 	t.Helper()
 	const env = "LILYPAD_TEST_POSTGRES"

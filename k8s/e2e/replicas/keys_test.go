@@ -19,9 +19,10 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestKeysRotateUnderLoad replaces the signing key and the ring key in their files, in the steps of docs/architecture.md and
-// docs/sessions.md, while visitors and API clients send requests. No request fails, and nobody is signed out. Then it skips a
-// step, and requests fail, which proves that the test detects errors.
+// TestKeysRotateUnderLoad replaces the signing key and the ring key in their files, in the steps of
+// docs/architecture.md and docs/sessions.md, while visitors and API clients send requests. No
+// request fails, and nobody is signed out. Then it skips a step, and requests fail, which proves
+// that the test detects errors.
 func TestKeysRotateUnderLoad(t *testing.T) {
 	t.Parallel()
 	const life = 3 * time.Second
@@ -95,7 +96,8 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		t.Errorf("%d sessions ended, want 0", n)
 	}
 
-	// Control: a verifier that has just started fetches the keys again for an unknown key after 30 s at the earliest.
+	// Control: a verifier that has just started fetches the keys again for an unknown key after 30
+	// s at the earliest.
 	w.frogs.kill()
 	w.frogs.revive()
 	unpublished, _ := w.makeKeys("unpublished")
@@ -159,7 +161,8 @@ func (w *world) published(ctx context.Context, auth *program) []string {
 	return ids
 }
 
-// awaitReloads waits until every auth service has reloaded both files that often, according to its log.
+// awaitReloads waits until every auth service has reloaded both files that often, according to its
+// log.
 func (w *world) awaitReloads(times int) {
 	w.t.Helper()
 	for _, p := range w.auth {

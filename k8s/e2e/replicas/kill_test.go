@@ -10,11 +10,13 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestKilledAtAnyMoment kills sidecars, auth services and Redis, 500 times in all, each time during a refresh, while visitors send
-// requests. Requests may fail and are repeated, but nobody is signed out, no family is revoked, and every session recovers.
+// TestKilledAtAnyMoment kills sidecars, auth services and Redis, 500 times in all, each time during
+// a refresh, while visitors send requests. Requests may fail and are repeated, but nobody is signed
+// out, no family is revoked, and every session recovers.
 //
-// Access tokens live for one second, so that every sidecar refreshes every session continuously. The rotation interval is two
-// seconds, longer than a message of a killed program can be delayed: a refresh that arrives after two rotations is reuse.
+// Access tokens live for one second, so that every sidecar refreshes every session continuously.
+// The rotation interval is two seconds, longer than a message of a killed program can be delayed: a
+// refresh that arrives after two rotations is reuse.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const kills, visitors, killers = 500, 8, 2
@@ -66,8 +68,8 @@ type refresh struct {
 	answered      <-chan struct{}
 }
 
-// awaitMoment returns at a random moment after a refresh was sent: before or after Redis has decided, or while the response is on
-// its way to the sidecar or to the visitor.
+// awaitMoment returns at a random moment after a refresh was sent: before or after Redis has
+// decided, or while the response is on its way to the sidecar or to the visitor.
 func (r refresh) awaitMoment(chance *rand.Rand) {
 	const moments, atMost = 10 * time.Millisecond, time.Second
 	if chance.IntN(2) == 0 {
@@ -100,8 +102,8 @@ func (w *world) refreshes() <-chan refresh {
 	return out
 }
 
-// nextVictim waits for a refresh through a program that is not being killed, and returns that program, locked, or sometimes Redis.
-// It returns nil if there are no more refreshes.
+// nextVictim waits for a refresh through a program that is not being killed, and returns that
+// program, locked, or sometimes Redis. It returns nil if there are no more refreshes.
 func (w *world) nextVictim(refreshes <-chan refresh, chance *rand.Rand) (refresh, *program) {
 	for {
 		var r refresh

@@ -32,7 +32,8 @@ func outage(t *testing.T) time.Duration {
 // shortLived: sessions are refreshed continuously, and access tokens expire soon.
 var shortLived = settings{accessTTL: 2 * time.Second, minInterval: time.Second}
 
-// patient accepts 200, and 503 with Retry-After that keeps the cookie. A visitor must never be asked to sign in.
+// patient accepts 200, and 503 with Retry-After that keeps the cookie. A visitor must never be
+// asked to sign in.
 func patient(a answer) error {
 	if err := a.signedOut(); err != nil {
 		return err
@@ -80,7 +81,8 @@ func (c *crowd) awaitBack(t *testing.T) {
 	}
 }
 
-// awaitUp waits until every auth service reports a store as reachable (1) or unreachable (0). Each must be ready in both cases.
+// awaitUp waits until every auth service reports a store as reachable (1) or unreachable (0). Each
+// must be ready in both cases.
 func (w *world) awaitUp(t *testing.T, store string, up float64) {
 	t.Helper()
 	want := fmt.Sprintf("dependency_up{dependency=%q} %v\n", store, up)
@@ -112,8 +114,8 @@ func (w *world) wantNobodyOut(t *testing.T) {
 	}
 }
 
-// TestRedisAway: under load, Redis is unreachable for several lifetimes of an access token. Nobody is signed out, and service
-// recovers without intervention.
+// TestRedisAway: under load, Redis is unreachable for several lifetimes of an access token. Nobody
+// is signed out, and service recovers without intervention.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortLived)
@@ -132,7 +134,8 @@ func TestRedisAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestPostgresAway: nobody can sign in, but no request of a signed-in user fails, and sessions are refreshed.
+// TestPostgresAway: nobody can sign in, but no request of a signed-in user fails, and sessions are
+// refreshed.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shortLived)
@@ -158,8 +161,8 @@ func TestPostgresAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestAnAuthServiceThatFindsNoStoreWaits: without its stores it is live but not ready, ends on SIGTERM, and serves when the stores
-// become reachable.
+// TestAnAuthServiceThatFindsNoStoreWaits: without its stores it is live but not ready, ends on
+// SIGTERM, and serves when the stores become reachable.
 func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Minute, minInterval: 5 * time.Second})
@@ -187,8 +190,8 @@ func TestAnAuthServiceThatFindsNoStoreWaits(t *testing.T) {
 	}
 }
 
-// TestAuthServiceAway: without any auth service, a sidecar serves until its access tokens expire, and then answers 503. A sidecar
-// that restarts meanwhile becomes ready and answers 503.
+// TestAuthServiceAway: without any auth service, a sidecar serves until its access tokens expire,
+// and then answers 503. A sidecar that restarts meanwhile becomes ready and answers 503.
 func TestAuthServiceAway(t *testing.T) {
 	t.Parallel()
 	// Tokens live long enough to be used after the service has ended.
@@ -238,8 +241,8 @@ func TestAuthServiceAway(t *testing.T) {
 	w.wantNobodyOut(t)
 }
 
-// TestRedisComesBackEmptyOrOld: under load, Redis is replaced by an empty one, and then by one with an old copy. Nobody is signed
-// out, and a session that ended before stays ended.
+// TestRedisComesBackEmptyOrOld: under load, Redis is replaced by an empty one, and then by one with
+// an old copy. Nobody is signed out, and a session that ended before stays ended.
 func TestRedisComesBackEmptyOrOld(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("redis-server")

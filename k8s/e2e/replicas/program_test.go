@@ -90,7 +90,8 @@ func (p *program) awaitReady() {
 	}
 }
 
-// revive starts a program again and waits until it is ready. It must wait for its dependencies and not end.
+// revive starts a program again and waits until it is ready. It must wait for its dependencies and
+// not end.
 func (p *program) revive() {
 	p.t.Helper()
 	p.start()
@@ -105,7 +106,8 @@ func (p *program) wantsTraffic(ctx context.Context) error {
 	return err
 }
 
-// metric returns the sum of all series that begin with prefix, such as refresh_total{outcome="rotated"}, or 0.
+// metric returns the sum of all series that begin with prefix, such as
+// refresh_total{outcome="rotated"}, or 0.
 func (p *program) metric(prefix string) float64 {
 	p.t.Helper()
 	text, err := p.ask(p.t.Context(), "/metrics")

@@ -14,9 +14,10 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestARevocationReachesAllReplicas ends a session in every possible way. Every sidecar and the API must then reject it and close
-// its streams, although its access tokens would live for ten minutes. The log shows the delay, which should be below a second but
-// may be longer on a busy machine. Other sessions are not affected.
+// TestARevocationReachesAllReplicas ends a session in every possible way. Every sidecar and the API
+// must then reject it and close its streams, although its access tokens would live for ten minutes.
+// The log shows the delay, which should be below a second but may be longer on a busy machine.
+// Other sessions are not affected.
 func TestARevocationReachesAllReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: 10 * time.Minute})
@@ -113,7 +114,8 @@ func (w *world) awaitRefusal(what string, ask func(context.Context) (int, error)
 	}
 }
 
-// streams opens an event stream at every sidecar and reads its first event. A channel is closed when its stream ends.
+// streams opens an event stream at every sidecar and reads its first event. A channel is closed
+// when its stream ends.
 func (w *world) streams(v *visitor) []<-chan struct{} {
 	w.t.Helper()
 	var all []<-chan struct{}

@@ -27,7 +27,8 @@ func TestAllReplicasServeOneSession(t *testing.T) {
 	}
 }
 
-// TestKilledProgramsRecover kills an auth service, a sidecar and Redis at once, and restarts each while others are still down.
+// TestKilledProgramsRecover kills an auth service, a sidecar and Redis at once, and restarts each
+// while others are still down.
 func TestKilledProgramsRecover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings{accessTTL: time.Second, minInterval: time.Second})

@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// upstream is the app behind the sidecars. It fails the test if a request arrives without a token or with an expired one.
+// upstream is the app behind the sidecars. It fails the test if a request arrives without a token
+// or with an expired one.
 type upstream struct {
 	t   *testing.T
 	url string
-	// slow receives a channel for each request of /slow. The request is answered when the channel is closed.
+	// slow receives a channel for each request of /slow. The request is answered when the channel
+	// is closed.
 	slow chan (<-chan struct{})
 
 	mu     sync.Mutex

@@ -146,7 +146,8 @@ func (v *visitor) get(ctx context.Context, path string) answer {
 	return v.do(ctx, v.w.anySidecar(), http.MethodGet, path, "")
 }
 
-// do sends a request to a sidecar. Like a browser, it stores the cookie even if the body of the response is cut off.
+// do sends a request to a sidecar. Like a browser, it stores the cookie even if the body of the
+// response is cut off.
 func (v *visitor) do(ctx context.Context, sidecar *program, method, path, body string) answer {
 	a := answer{request: method + " " + path + " at " + sidecar.name}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+sidecar.address+path, strings.NewReader(body))

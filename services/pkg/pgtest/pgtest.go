@@ -1,8 +1,10 @@
-// Package pgtest gives every test its own PostgreSQL database, and private servers for tests of outages and failover.
+// Package pgtest gives every test its own PostgreSQL database, and private servers for tests of
+// outages and failover.
 //
-// The common server is named by LILYPAD_TEST_POSTGRES, the URL of a superuser, which `make test` sets. A test binary migrates one
-// template for each migration function, and each test gets a copy of it (CREATE DATABASE … TEMPLATE), which takes milliseconds.
-// A copy is dropped when its test ends. Templates remain until another test binary uses the server: it drops the databases of
+// The common server is named by LILYPAD_TEST_POSTGRES, the URL of a superuser, which `make test`
+// sets. A test binary migrates one template for each migration function, and each test gets a copy
+// of it (CREATE DATABASE … TEMPLATE), which takes milliseconds. A copy is dropped when its test
+// ends. Templates remain until another test binary uses the server: it drops the databases of
 // binaries that have ended, however they ended.
 //
 // Only _test.go files import it.
@@ -33,11 +35,12 @@ const Env = "LILYPAD_TEST_POSTGRES"
 // namePrefix is the prefix of all databases of this package; sweep drops no others.
 const namePrefix = "lptest_"
 
-// Migrate migrates the database at url to the newest schema. It must close its connections, and must be deterministic: its first
-// database is the template of all others.
+// Migrate migrates the database at url to the newest schema. It must close its connections, and
+// must be deterministic: its first database is the template of all others.
 type Migrate func(ctx context.Context, url string) error
 
-// New returns a pool for a new database, migrated by migrate. The database is dropped when the test ends.
+// New returns a pool for a new database, migrated by migrate. The database is dropped when the test
+// ends.
 func New(t testing.TB, migrate Migrate) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), URL(t, migrate))
@@ -48,8 +51,8 @@ func New(t testing.TB, migrate Migrate) *pgxpool.Pool {
 	return pool
 }
 
-// URL returns the URL of a new database, migrated by migrate; with nil it is empty. The database is dropped when the test ends,
-// even if it has open connections.
+// URL returns the URL of a new database, migrated by migrate; with nil it is empty. The database is
+// dropped when the test ends, even if it has open connections.
 func URL(t testing.TB, migrate Migrate) string {
 	t.Helper()
 	server := serverURL(t)

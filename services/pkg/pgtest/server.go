@@ -17,11 +17,12 @@ import (
 	"lilypad.example/services/pkg/tlstest"
 )
 
-// serverPort is the port of all private servers, each on its own loopback address. It is below the ephemeral ports of Linux.
+// serverPort is the port of all private servers, each on its own loopback address. It is below the
+// ephemeral ports of Linux.
 const serverPort = "7032"
 
-// Server is a private PostgreSQL server for tests of outages and failover. Only the goroutine of the test that started it may call
-// its methods.
+// Server is a private PostgreSQL server for tests of outages and failover. Only the goroutine of
+// the test that started it may call its methods.
 type Server struct {
 	bin  string
 	home *process.Home
@@ -45,7 +46,8 @@ func (s *Server) init(t testing.TB) {
 	s.Start(t)
 }
 
-// StartServerTLS starts an empty server with TLS and a certificate of ca, for its address or for another name.
+// StartServerTLS starts an empty server with TLS and a certificate of ca, for its address or for
+// another name.
 func StartServerTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	t.Helper()
 	s := newServer(t)
@@ -102,7 +104,8 @@ func (s *Server) Demote(t testing.TB) {
 	})
 }
 
-// Stop ends the server at once, without a checkpoint: what it committed is recovered at the next Start.
+// Stop ends the server at once, without a checkpoint: what it committed is recovered at the next
+// Start.
 func (s *Server) Stop() {
 	if s.run != nil {
 		s.run.Stop(syscall.SIGQUIT)

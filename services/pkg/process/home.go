@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// Home is a temporary folder for servers that refuse to run as root, as PostgreSQL does. If we are root, they run as the
-// user postgres, or else as nobody.
+// Home is a temporary folder for servers that refuse to run as root, as PostgreSQL does. If we are
+// root, they run as the user postgres, or else as nobody.
 type Home struct {
 	Dir string
 
@@ -82,7 +82,8 @@ func unprivileged() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(err1, err2)
 }
 
-// PostgresBin returns the folder of PostgreSQL's server programs, or "". Debian keeps it out of PATH, one for each version.
+// PostgresBin returns the folder of PostgreSQL's server programs, or "". Debian keeps it out of
+// PATH, one for each version.
 func PostgresBin() string {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {

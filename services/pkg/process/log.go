@@ -29,7 +29,8 @@ func (l *Log) String() string {
 	return string(l.text)
 }
 
-// Problems returns the last ten lines and, of those before, the last thirty that are not of level INFO.
+// Problems returns the last ten lines and, of those before, the last thirty that are not of level
+// INFO.
 func (l *Log) Problems() string {
 	const tail, most = 10, 40
 	lines := strings.SplitAfter(strings.TrimSuffix(l.String(), "\n"), "\n")

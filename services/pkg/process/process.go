@@ -1,7 +1,9 @@
-// Package process starts programs and ends them: the servers of a test or a benchmark, and the whole product for `make run`.
+// Package process starts programs and ends them: the servers of a test or a benchmark, and the
+// whole product for `make run`.
 //
-// A program gets a process group of its own, which the terminal's Ctrl-C does not reach, so that whoever started it decides
-// what ends and in which order. On Linux the kernel ends it when its parent is killed.
+// A program gets a process group of its own, which the terminal's Ctrl-C does not reach, so that
+// whoever started it decides what ends and in which order. On Linux the kernel ends it when its
+// parent is killed.
 //
 // The tests and the tools of hack/ import it. No program of the product does.
 package process
@@ -20,13 +22,15 @@ import (
 	"time"
 )
 
-// Patience bounds the waits for a program to start or to end. It is generous, because test machines are busy.
+// Patience bounds the waits for a program to start or to end. It is generous, because test machines
+// are busy.
 const Patience = 90 * time.Second
 
 // interval is the pause between two looks at a condition.
 const interval = 10 * time.Millisecond
 
-// Command is exec.CommandContext in a process group of its own. The group gets SIGTERM when ctx ends.
+// Command is exec.CommandContext in a process group of its own. The group gets SIGTERM when ctx
+// ends.
 func Command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // starting programs is the purpose
 	cmd.SysProcAttr = attributes()
@@ -35,7 +39,8 @@ func Command(ctx context.Context, path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// EndGroup sends signal to a process group and returns when the group is empty. What has not ended after Patience is killed.
+// EndGroup sends signal to a process group and returns when the group is empty. What has not ended
+// after Patience is killed.
 func EndGroup(pgid int, signal syscall.Signal) {
 	deadline := time.Now().Add(Patience)
 	for ; syscall.Kill(-pgid, signal) == nil; signal = 0 {
@@ -58,7 +63,8 @@ type Process struct {
 	err   error
 }
 
-// Start starts a command made by Command. If neither Stdout nor Stderr is set, both go to the Output of the process.
+// Start starts a command made by Command. If neither Stdout nor Stderr is set, both go to the
+// Output of the process.
 func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{Name: name, cmd: cmd, ended: make(chan struct{})}
 	if cmd.Stdout == nil && cmd.Stderr == nil {
@@ -78,8 +84,9 @@ func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
-// launch returns the function that starts commands, all from one thread: the parent-death signal is sent when the thread
-// that started a child ends, not when the process does (PR_SET_PDEATHSIG(2const)).
+// launch returns the function that starts commands, all from one thread: the parent-death signal is
+// sent when the thread that started a child ends, not when the process does
+// (PR_SET_PDEATHSIG(2const)).
 //
 //nolint:gochecknoglobals // one thread for the whole process
 var launch = sync.OnceValue(func() func(*exec.Cmd) error {
@@ -118,8 +125,8 @@ func (p *Process) ExitCode() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Stop sends signal to the program and to all that it started, and returns when the program has ended. What has not ended
-// after Patience is killed.
+// Stop sends signal to the program and to all that it started, and returns when the program has
+// ended. What has not ended after Patience is killed.
 func (p *Process) Stop(signal syscall.Signal) {
 	if p.Err() != nil {
 		return
@@ -133,8 +140,8 @@ func (p *Process) Stop(signal syscall.Signal) {
 	}
 }
 
-// Await calls ready until it returns nil. It fails with the last error of ready when ctx ends or patience is over, and at
-// once when one of the processes ends.
+// Await calls ready until it returns nil. It fails with the last error of ready when ctx ends or
+// patience is over, and at once when one of the processes ends.
 func Await(ctx context.Context, patience time.Duration, ready func(context.Context) error, processes ...*Process) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -161,8 +168,9 @@ func Await(ctx context.Context, patience time.Duration, ready func(context.Conte
 	}
 }
 
-// Environment returns the environment without LILYPAD_ variables, which a shell may hold for another purpose, and with
-// settings, whose names lack that prefix. A program compiled with the race detector ends at its first data race.
+// Environment returns the environment without LILYPAD_ variables, which a shell may hold for
+// another purpose, and with settings, whose names lack that prefix. A program compiled with the
+// race detector ends at its first data race.
 func Environment(settings map[string]string) []string {
 	const prefix = "LILYPAD_"
 	var env []string

@@ -21,8 +21,9 @@ type Cluster struct {
 	clients [2 * shards]*redis.Client
 }
 
-// StartCluster starts a Cluster and waits until all nodes agree on the slots. It does not fail over before LetItFailOver, so that a
-// busy machine causes no failover. Unserved slots do not affect the others.
+// StartCluster starts a Cluster and waits until all nodes agree on the slots. It does not fail over
+// before LetItFailOver, so that a busy machine causes no failover. Unserved slots do not affect the
+// others.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := new(Cluster)
@@ -100,7 +101,8 @@ func agrees(ctx context.Context, client *redis.Client) error {
 	return nil
 }
 
-// URL returns the value for LILYPAD_REDIS_URL: two nodes, of which one may be down. Clients discover the others.
+// URL returns the value for LILYPAD_REDIS_URL: two nodes, of which one may be down. Clients
+// discover the others.
 func (c *Cluster) URL() string {
 	return "redis+cluster://" + c.nodes[0].Addr() + "," + c.nodes[1].Addr()
 }

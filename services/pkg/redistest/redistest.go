@@ -1,10 +1,13 @@
-// Package redistest gives every test its own Redis: New and Start a redis-server, Mini the in-process miniredis.
+// Package redistest gives every test its own Redis: New and Start a redis-server, Mini the
+// in-process miniredis.
 //
-// A private redis-server starts in milliseconds. It listens on a Unix socket only and writes nothing to disk. Tests can therefore
-// use FLUSHALL, scripts and configuration, and stop and start the server. On Linux it also ends when the test binary is killed.
+// A private redis-server starts in milliseconds. It listens on a Unix socket only and writes
+// nothing to disk. Tests can therefore use FLUSHALL, scripts and configuration, and stop and start
+// the server. On Linux it also ends when the test binary is killed.
 //
-// StartTCP, Follow and Promote are for a primary and its replica; StartSentinels and StartCluster for Sentinel and Cluster. Their
-// servers have a loopback address of their own each (127.x.y.z, on Linux), so that ports never collide.
+// StartTCP, Follow and Promote are for a primary and its replica; StartSentinels and StartCluster
+// for Sentinel and Cluster. Their servers have a loopback address of their own each (127.x.y.z, on
+// Linux), so that ports never collide.
 //
 // Only _test.go files import it.
 package redistest
@@ -34,7 +37,8 @@ func New(t testing.TB) *redis.Client {
 	return Start(t).Client(t)
 }
 
-// Mini returns an in-process miniredis, whose clock the test can set (FastForward, SetTime), and a client of it.
+// Mini returns an in-process miniredis, whose clock the test can set (FastForward, SetTime), and a
+// client of it.
 func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	t.Helper()
 	m := miniredis.RunT(t)
@@ -43,7 +47,8 @@ func Mini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	return m, client
 }
 
-// Server is a private redis-server. Only the goroutine of the test that started it may call its methods.
+// Server is a private redis-server. Only the goroutine of the test that started it may call its
+// methods.
 type Server struct {
 	dir  string
 	path string
@@ -53,7 +58,8 @@ type Server struct {
 	run  *process.Process // nil: stopped
 }
 
-// Start starts a redis-server and stops it when the test ends. args are additional arguments, such as "--maxmemory", "1mb".
+// Start starts a redis-server and stops it when the test ends. args are additional arguments, such
+// as "--maxmemory", "1mb".
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := create(t, args...)
@@ -68,7 +74,8 @@ func create(t testing.TB, args ...string) *Server {
 	if err != nil {
 		t.Fatalf("%s is not on PATH: run `make test`, which installs it", program)
 	}
-	// Not t.TempDir, which contains the test's name: the path of a socket has at most about 100 bytes.
+	// Not t.TempDir, which contains the test's name: the path of a socket has at most about 100
+	// bytes.
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
@@ -97,7 +104,8 @@ func (s *Server) Client(t testing.TB) *redis.Client {
 	return client
 }
 
-// Stop kills the server, like a crash: its data is lost. Clients remain valid and reconnect after Start.
+// Stop kills the server, like a crash: its data is lost. Clients remain valid and reconnect after
+// Start.
 func (s *Server) Stop() {
 	if s.run == nil {
 		return
@@ -118,7 +126,8 @@ func (s *Server) Start(t testing.TB) {
 		t.Fatalf("redistest: %v", err)
 	}
 	s.run = run
-	// Without data to load, Redis answers as soon as it accepts connections. A client's pool would wait too long after a failure.
+	// Without data to load, Redis answers as soon as it accepts connections. A client's pool would
+	// wait too long after a failure.
 	err = process.Await(context.Background(), process.Patience, func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// port is the port of all servers with an address of their own; the cluster bus is 10 000 higher. Both are below the ephemeral ports
-// of Linux.
+// port is the port of all servers with an address of their own; the cluster bus is 10 000 higher.
+// Both are below the ephemeral ports of Linux.
 const port = 7007
 
 // StartTCP starts a redis-server at its own loopback address, which other servers can reach.
@@ -28,7 +28,8 @@ func StartTCP(t testing.TB, args ...string) *Server {
 		"--port", strconv.Itoa(port), "--bind", s.ip, "--bind-source-addr", s.ip, "--protected-mode", "no",
 		// Send the first copy at once, without waiting for more replicas.
 		"--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
-		// CLUSTER SLOTS omits replicas that have received nothing. Without writes, the first thing they receive is a ping.
+		// CLUSTER SLOTS omits replicas that have received nothing. Without writes, the first thing
+		// they receive is a ping.
 		"--repl-ping-replica-period", "1",
 	}, args...)
 	s.Start(t)
@@ -43,7 +44,8 @@ func ownAddress() string {
 // Addr returns host and port of a server of StartTCP.
 func (s *Server) Addr() string { return net.JoinHostPort(s.ip, strconv.Itoa(port)) }
 
-// Follow makes the server a replica of primary and waits until it has all data. Both must be from StartTCP.
+// Follow makes the server a replica of primary and waits until it has all data. Both must be from
+// StartTCP.
 func (s *Server) Follow(t testing.TB, primary *Server) {
 	t.Helper()
 	if err := s.Client(t).ReplicaOf(t.Context(), primary.ip, strconv.Itoa(port)).Err(); err != nil {

@@ -18,8 +18,9 @@ type Sentinels struct {
 	watchers []*Server
 }
 
-// StartSentinels starts a primary, a replica and n Sentinels, of which a majority must agree, and waits until they know each other.
-// They do not fail over before LetThemFailOver, so that a busy machine causes no failover.
+// StartSentinels starts a primary, a replica and n Sentinels, of which a majority must agree, and
+// waits until they know each other. They do not fail over before LetThemFailOver, so that a busy
+// machine causes no failover.
 func StartSentinels(t testing.TB, n int) *Sentinels {
 	t.Helper()
 	s := &Sentinels{Primary: StartTCP(t), Replica: StartTCP(t)}
@@ -37,8 +38,9 @@ func StartSentinels(t testing.TB, n int) *Sentinels {
 		}
 		w.Start(t)
 		s.watchers = append(s.watchers, w)
-		// A Sentinel promotes only replicas with a recent INFO, which it requests every 10 s by default. When its timer is late, as on
-		// a busy machine, it enters TILT mode and does nothing for 30 s.
+		// A Sentinel promotes only replicas with a recent INFO, which it requests every 10 s by
+		// default. When its timer is late, as on a busy machine, it enters TILT mode and does
+		// nothing for 30 s.
 		s.tell(t, w, "DEBUG", "INFO-PERIOD", "300", "PUBLISH-PERIOD", "300", "ASK-PERIOD", "300", "TILT-TRIGGER", "60000")
 	}
 	for _, w := range s.watchers {
@@ -67,7 +69,8 @@ func (s *Sentinels) URL() string {
 	return "redis+sentinel://" + strings.Join(addrs, ",") + "/" + primaryName
 }
 
-// LetThemFailOver makes the Sentinels promote the replica if the primary does not answer for a second.
+// LetThemFailOver makes the Sentinels promote the replica if the primary does not answer for a
+// second.
 func (s *Sentinels) LetThemFailOver(t testing.TB) {
 	t.Helper()
 	for _, w := range s.watchers {

@@ -11,7 +11,8 @@ import (
 	"lilypad.example/services/pkg/tlstest"
 )
 
-// StartTLS starts a redis-server that accepts TLS only, with a certificate of ca, for its address or for another name.
+// StartTLS starts a redis-server that accepts TLS only, with a certificate of ca, for its address
+// or for another name.
 func StartTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	t.Helper()
 	s := create(t)
