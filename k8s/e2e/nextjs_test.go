@@ -141,7 +141,7 @@ func (e *example) nextHotReload(t *testing.T, w *World) {
 	polls := 0
 	w.awaitWithinTokenLife(t, "the edited text in the open page", func() bool {
 		if polls++; polls%20 == 0 {
-			edited += "\n"
+			edited += "// changed again\n" // white space alone would not count as a change
 			write(edited)
 		}
 		return b.eval(`String(document.body.innerText.includes("Good evening, "))`) == "true"
