@@ -60,11 +60,12 @@ func (b *browser) shows(text string) {
 	})
 }
 
-// arrives waits until the page has a URL, given without its origin.
+// arrives waits until the page at a URL, given without its origin, has loaded. Before that, the
+// elements of a form may be those of the page before.
 func (b *browser) arrives(at string) {
 	b.t.Helper()
 	b.w.awaitWithinTokenLife(b.t, "a page at "+at, func() bool {
-		return b.eval(`location.pathname + location.search`) == at
+		return b.eval(`document.readyState + " " + location.pathname + location.search`) == "complete "+at
 	})
 }
 

@@ -45,6 +45,7 @@ import (
 	"os"
 
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/services/pkg/log"
 	"lilypad.example/sidecar/internal/app"
 )
 
@@ -58,12 +59,18 @@ type serve struct{ app.Config }
 
 // Run serves until ctx ends.
 func (s *serve) Run(ctx context.Context, p config.Program) error {
-	log, err := s.Logger(p.Stderr)
+	lines := log.NewBuffer(p.Stderr)
+	defer lines.Flush()
+	accessLog, err := s.Logger(lines)
+	if err != nil {
+		return err
+	}
+	logger, err := s.Logger(lines.Unbuffered())
 	if err != nil {
 		return err
 	}
 	s.LimitMemory()
-	a, err := app.New(ctx, &s.Config, log)
+	a, err := app.New(ctx, &s.Config, logger, accessLog)
 	if err != nil {
 		return err
 	}

@@ -14,11 +14,8 @@ func (h *handler) ended(x *http1.Exchange) {
 	f := x.Facts()
 	h.metrics.count(f.Status, f.Reason)
 	h.metrics.duration.Observe(f.Took.Seconds())
-	if !h.logs(&f) {
-		return
-	}
-	out, ctx := h.log.Handler(), context.Background()
-	if !out.Enabled(ctx, slog.LevelInfo) {
+	ctx := context.Background()
+	if !h.isLogged(&f) || !h.accessLog.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	// Not by LogAttrs, which walks the stack for the line of code: nobody is told it.
@@ -27,13 +24,13 @@ func (h *handler) ended(x *http1.Exchange) {
 		slog.String("method", x.Request.Method), slog.String("path", x.Request.Path), slog.Int("status", f.Status),
 		slog.String("reason", string(f.Reason)), slog.Int64("bytes_in", f.BytesIn), slog.Int64("bytes_out", f.BytesOut),
 		slog.Duration("took", f.Took), slog.Duration("upstream", f.Upstream), slog.String("request_id", x.ID()))
-	_ = out.Handle(ctx, line) // what cannot be logged cannot be reported either
+	_ = h.accessLog.Handle(ctx, line) // what cannot be logged cannot be reported either
 }
 
-// logs reports whether an exchange belongs in the access log.
-func (h *handler) logs(f *http1.Facts) bool {
+// isLogged reports whether an exchange belongs in the access log.
+func (h *handler) isLogged(f *http1.Facts) bool {
 	wrong := f.Status >= http.StatusInternalServerError || f.Reason != http1.ReasonNone
-	switch h.accessLog {
+	switch h.logs {
 	case "none":
 		return false
 	case "errors":

@@ -49,8 +49,9 @@ type door struct {
 
 // New reads the policy and the key, and listens. It reports everything that is
 // wrong at once. It does not ask the auth service: a sidecar starts while that
-// is away (R10). ctx is the life of the sidecar.
-func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
+// is away. ctx is the life of the sidecar. Requests are logged to accessLog,
+// everything else to log.
+func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
 	assertion, watchKey, err2 := openAssertion(c, log)
 	budget := http1.NewBudget(c.clientMemory())
@@ -96,7 +97,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (*App, error) {
 	instruments := newInstruments(metrics, sessions, streams, feed, budget)
 	h := &handler{
 		routing: routing, sessions: sessions, forwarder: forwarder,
-		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
+		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: accessLog.Handler(), logs: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Forms: forms, Pages: pages, Log: log, Now: time.Now,

@@ -34,9 +34,10 @@ type handler struct {
 	pages     *page.Pages
 	loginPath string
 	log       *slog.Logger
-	accessLog string
-	logOneOf  int   // with accessLog sampled
-	maxBody   int64 // of a request, 0 for any size
+	accessLog slog.Handler
+	logs      string // which requests are logged; see Config.AccessLog
+	logOneOf  int    // with logs sampled
+	maxBody   int64  // of a request, 0 for any size
 	metrics   *instruments
 	streams   *stream.Registry[http1.Handle]
 	feed      *authn.Follower

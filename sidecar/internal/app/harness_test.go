@@ -316,7 +316,8 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err := app.New(ctx, c, slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	a, err := app.New(ctx, c, log, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func TestAPolicyWithAClosedLoginPageIsRefused(t *testing.T) {
 	} {
 		c := &app.Config{RoutesFile: filepath.Join(t.TempDir(), "routes.yaml"), LoginPath: "/login"}
 		write(t, c.RoutesFile, []byte("upstreams: {app: \"http://127.0.0.1:1\"}\nroutes: "+policy))
-		_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
+		_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler))
 		if got := err != nil && strings.Contains(err.Error(), "LILYPAD_LOGIN_PATH /login is not open to strangers"); got != refused {
 			t.Errorf("%s: %v, want it refused for that: %t", policy, err, refused)
 		}
