@@ -41,7 +41,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 			err = c.await(x)
 		}
 		if err == nil {
-			x.TookUpstream(time.Since(begun))
+			x.AddUpstreamTime(time.Since(begun))
 			return &Response{c: c, x: x}, nil
 		}
 		// A kept connection that dies before its first byte was probably closed when we chose it. Sending again is
@@ -131,7 +131,7 @@ func fail(x *http1.Exchange, err error, body *error) error {
 	case errors.Is(err, io.EOF):
 		e.Err = io.ErrUnexpectedEOF
 	}
-	x.Fail(e.Reason)
+	x.SetReason(e.Reason)
 	return e
 }
 

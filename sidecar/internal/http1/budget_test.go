@@ -19,10 +19,11 @@ import (
 
 const knownGet = "GET /known HTTP/1.1\r\nHost: a\r\nX-Known: 1\r\nConnection: close\r\n\r\n"
 
-// reserving is a handler that knows some clients, and answers with what it read, or with a large answer.
+// reserving is a handler that knows some clients, and answers with what it read, or with a large
+// answer.
 func reserving(x *http1.Exchange) {
 	if fault, ok := errors.AsType[*http1.Fault](x.Reserve(x.Request.Header.Get("X-Known"))); ok {
-		x.Fail(fault.Reason)
+		x.SetReason(fault.Reason)
 		_ = x.RespondProblem(fault.Status, fault.Detail)
 		return
 	}
@@ -36,7 +37,8 @@ func reserving(x *http1.Exchange) {
 	}
 }
 
-// What slow clients send, and how little of the budget one of them may take: what is theirs is counted.
+// What slow clients send, and how little of the budget one of them may take: what is theirs is
+// counted.
 var slowClients = map[string]struct {
 	request string
 	counted int64
@@ -68,7 +70,8 @@ func TestWhatSlowClientsHoldIsCounted(t *testing.T) {
 	}
 }
 
-// Strangers who are slow by the hundred, with a budget for some tens: it is never exceeded, and who is known goes on.
+// Strangers who are slow by the hundred, with a budget for some tens: it is never exceeded, and who
+// is known goes on.
 func TestSlowStrangersLeaveRoom(t *testing.T) {
 	t.Parallel()
 	for name, c := range slowClients {
@@ -142,7 +145,7 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 			known := x.Request.Header.Get("X-Known")
 			if fault, ok := errors.AsType[*http1.Fault](x.Reserve(known)); ok {
 				begun <- false
-				x.Fail(fault.Reason)
+				x.SetReason(fault.Reason)
 				_ = x.RespondProblem(fault.Status, fault.Detail)
 				return
 			}
@@ -208,7 +211,8 @@ func (l *pipes) dial() net.Conn {
 	return client
 }
 
-// ask sends a request on a connection of its own, and returns the status of the answer, or 0 without one.
+// ask sends a request on a connection of its own, and returns the status of the answer, or 0
+// without one.
 func (l *pipes) ask(request string) int {
 	nc := l.dial()
 	defer func() { _ = nc.Close() }()
@@ -294,8 +298,8 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	})
 }
 
-// FuzzSlowClients has a few clients do little things in any order. Property: what they hold never exceeds the budget,
-// who is known is served, and in the end nothing is held.
+// FuzzSlowClients has a few clients do little things in any order. Property: what they hold never
+// exceeds the budget, who is known is served, and in the end nothing is held.
 func FuzzSlowClients(f *testing.F) {
 	f.Add([]byte{0x01, 0x11, 0x21, 0x31, 0x41, 0x0a, 0x51, 0x61, 0x71, 0x0a, 0x0b, 0x81, 0x91, 0x0a})
 	f.Add([]byte{0x02, 0x02, 0x02, 0x12, 0x12, 0x22, 0x32, 0x42, 0x52, 0x62, 0x0a, 0x03, 0x13, 0x0b, 0x0a})

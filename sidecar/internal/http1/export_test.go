@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadAhead returns a channel that is closed when the client has sent something while it was watched, or nil before the
-// watch has begun.
+// ReadAhead returns a channel that is closed when the client has sent something while it was
+// watched, or nil before the watch has begun.
 func (x *Exchange) ReadAhead() <-chan struct{} {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()

@@ -49,8 +49,8 @@ func readOurs(raw []byte, source func([]byte) io.Reader) (reading, *Request, err
 func wholeBytes(raw []byte) io.Reader  { return bytes.NewReader(raw) }
 func singleBytes(raw []byte) io.Reader { return iotest.OneByteReader(bytes.NewReader(raw)) }
 
-// FuzzRequest holds two promises: the borders of packets do not matter, and what we accept, net/http accepts with the
-// same reading, down to the byte where the next request starts.
+// FuzzRequest holds two promises: the borders of packets do not matter, and what we accept,
+// net/http accepts with the same reading, down to the byte where the next request starts.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte("GET /a?b HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nrest"))
 	f.Add([]byte("\r\nPOST /a%20b HTTP/1.1\r\nhost: a:80\r\ncontent-length: 5\r\n\r\nhelloGET"))
@@ -100,7 +100,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzPath asks the standard library: what we accept decodes there to the same path, and nothing is left to clean.
+// FuzzPath asks the standard library: what we accept decodes there to the same path, and nothing is
+// left to clean.
 func FuzzPath(f *testing.F) {
 	for _, raw := range []string{"/", "/a/b/", "/fr%C3%B6g", "/a;b", "/..;/a", "/%2e%2e/", "/%252e", "/a%2fb", "/a//b", "/.a/b."} {
 		f.Add(raw)

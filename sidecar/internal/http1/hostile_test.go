@@ -9,8 +9,8 @@ import (
 
 const canary = "GET /canary HTTP/1.1\r\nHost: a\r\n\r\n"
 
-// hostile are requests that two parsers could read differently. Unless they say another status, they get 400; whatever
-// they get, the connection ends and nothing behind them is read.
+// hostile are requests that two parsers could read differently. Unless they say another status,
+// they get 400; whatever they get, the connection ends and nothing behind them is read.
 var hostile = []struct {
 	name   string
 	raw    string

@@ -233,8 +233,8 @@ func (l *oneConn) Close() error { l.close(); return nil }
 
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
-// What slowhttptest does: headers, bodies and readers that never end, each byte in time. Meanwhile others are
-// served, and then the slow ones are gone.
+// What slowhttptest does: headers, bodies and readers that never end, each byte in time. Meanwhile
+// others are served, and then the slow ones are gone.
 func TestSlowClientsByTheThousand(t *testing.T) {
 	const crowd = 2000
 	reasons, large := newJournal[http1.Reason](), make([]byte, 4<<20)
