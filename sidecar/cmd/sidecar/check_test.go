@@ -149,7 +149,7 @@ not route 4  prefix /admin            another path
 not route 5  prefix /, GET only       another method
 `,
 		"GET /.../": `
-GET /.../ gets 404: some servers drop a segment of dots and spaces alone, or read it as ".."
+GET /.../ gets 404: a path segment must not consist of dots and spaces: some servers drop it or read it as ".."
 
 not route 1  prefix /static/          refused before routes are compared
 not route 2  path /join               refused before routes are compared

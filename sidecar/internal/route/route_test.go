@@ -150,7 +150,7 @@ func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
 		upstreams + "routes: [": {"yaml: line 2: did not find expected node content"},
 		"upstreams: {a: \"127.0.0.1:3000\", b: \"https://b\", c: c, d: \"\", e: \"http://e:x\", f: \"http://f/x\"}\nroutes: [{path: /, upstream: a, policy: public}]": {
 			`upstream a: "127.0.0.1:3000" must begin with http://, for example http://127.0.0.1:3000`, `upstream b: "https://b" must begin with http://`,
-			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: write for example http://127.0.0.1:3000",
+			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: use for example http://127.0.0.1:3000",
 			`upstream e: "http://e:x" is not a URL: invalid port ":x" after host`, `upstream f: "http://f/x": must be http://host:port and nothing else`,
 		},
 	} {
