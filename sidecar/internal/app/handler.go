@@ -82,7 +82,7 @@ func (h *handler) handle(x *http1.Exchange) {
 	}
 	if h.maxBody > 0 {
 		if err := x.LimitBody(h.maxBody); err != nil {
-			x.Fail(http1.ReasonBodyTooLarge)
+			x.SetReason(http1.ReasonBodyTooLarge)
 			h.refuse(x, nil, unread(http.StatusRequestEntityTooLarge))
 			return
 		}
