@@ -104,7 +104,7 @@ func (a *API) changePassword(c *gin.Context) error {
 	err := a.Users.ChangePassword(c.Request.Context(), p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID)
 	switch faults, refused := errors.AsType[user.FieldErrors](err); {
 	case slices.Contains(faults, user.FieldError{Field: user.FieldCurrentPassword, Code: user.CodeWrong}):
-		a.Audit.Record(c.Request.Context(), audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword.String()))...)
+		a.Audit.Record(c.Request.Context(), audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword))...)
 	case err == nil || refused:
 		// The current password was right, whatever is wrong with the new one. A
 		// count that stays is no reason to fail what may be done already.

@@ -83,7 +83,7 @@ func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who .
 	if d.Allowed {
 		return nil
 	}
-	a.Audit.Record(c.Request.Context(), audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit.String())})...)
+	a.Audit.Record(c.Request.Context(), audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit)})...)
 	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = d.RetryAfter
 	return p
