@@ -31,6 +31,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/router"
 )
 
 const (
@@ -67,15 +68,9 @@ type API struct {
 
 // Handler returns the endpoints with everything around them.
 func (a *API) Handler() http.Handler {
-	gin.SetMode(gin.ReleaseMode)
-	r := gin.New()
-	r.ContextWithFallback = true
-	r.HandleMethodNotAllowed = true
-	// Nobody's forwarding headers are believed: the address of a user comes in
-	// the body, from an authenticated sidecar (T37).
-	_ = r.SetTrustedProxies(nil) // nil cannot be malformed
-	r.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
-
+	// The router believes no forwarding headers: the address of a user comes in
+	// the body, from an authenticated sidecar.
+	r := router.New()
 	r.POST("/v1/users", a.handle(a.createUser))
 	r.POST("/v1/sessions", a.handle(a.createSession))
 	r.GET("/v1/sessions", a.signedIn, a.handle(a.listSessions))

@@ -77,14 +77,12 @@ func (a *App) listen(ctx context.Context, c Config, store frog.Store, needed []d
 	metrics := httpserver.NewRegistry()
 	verifier, feed := authn.ForService(ctx, c.AuthURL, c.Issuer, c.Audience)
 	a.needs = dependency.New(a.log, metrics, append(needed, dependency.Auth(feed))...)
-	handler, err := httpapi.New(httpapi.Config{
+	handler := httpapi.New(httpapi.Config{
 		Store: store, Log: a.log, Now: time.Now, Verifier: verifier,
 	})
-	if err != nil {
-		return err
-	}
 	// Ready does not fall with the database: see httpserver.Ops.
 	ready := a.needs.Reached
+	var err error
 	if a.api, err = httpserver.Listen("api", c.Listen, httpmw.Gate(ready)(handler), a.log); err != nil {
 		return err
 	}
