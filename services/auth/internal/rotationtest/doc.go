@@ -1,5 +1,5 @@
 // Package rotationtest holds the proofs of refresh-token rotation that no single package can give: simulations and an exhaustive
-// game against session.Decide, and concurrent histories of whole services against a real Redis whose connections are cut,
+// game against redis.Decide, and concurrent histories of whole services against a real Redis whose connections are cut,
 // checked for linearizability with Porcupine.
 //
 // It holds tests only and is imported by nobody. Each suite is also run against something that is wrong on purpose and must

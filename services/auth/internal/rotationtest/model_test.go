@@ -10,10 +10,11 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
-// The sequential model of a family: session.Decide, and what begin, confirm
+// The sequential model of a family: redis.Decide, and what begin, confirm
 // and revoke do. Porcupine asks whether a concurrent history has an order of
 // its operations that the model would have answered in the same way.
 
@@ -79,7 +80,7 @@ func apply(f session.Family, op input, answer output, p session.Policy) (session
 	case ended:
 		f.Revoked = f.Revoked || f.Client == op.shown.Client
 	case refreshed:
-		outcome, after := session.Decide(f, op.shown, p)
+		outcome, after := redis.Decide(f, op.shown, p)
 		if !answer.known {
 			return after, true
 		}

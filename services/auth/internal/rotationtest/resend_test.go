@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
@@ -31,8 +32,8 @@ func TestASecondTimeChangesNothing(t *testing.T) {
 			Challenge: rapid.SampledFrom([]time.Time{{}, time.UnixMilli(0)}).Draw(t, "challenge"),
 			Now:       epoch.Add(time.Duration(rapid.SampledFrom([]int{-1, 0, 4, 5, 6, 10, 11, 60, 3599, 3600}).Draw(t, "seconds")) * time.Second),
 		}
-		first, after := session.Decide(before, p, policy)
-		second, again := session.Decide(after, p, policy)
+		first, after := redis.Decide(before, p, policy)
+		second, again := redis.Decide(after, p, policy)
 		if again != after || second.Granted() != first.Granted() {
 			t.Fatalf("%+v shown to %+v: %s, then %s\n%+v, then\n%+v", p, before, first, second, after, again)
 		}

@@ -236,7 +236,7 @@ func (s *Service) recorded(ctx context.Context, t Token, p Presentation, answer 
 		refusal.Outcome, refusal.Reason = Ended, over
 	case r.Client != p.Client:
 		refusal.Outcome = Foreign
-	case t.Generation < r.Floor && !p.challenged(answer.At):
+	case t.Generation < r.Floor && !p.Challenged(answer.At):
 		refusal.Outcome, refusal.At = Stale, answer.At
 	case t.Generation < r.Floor:
 		refusal.Outcome = Reused
