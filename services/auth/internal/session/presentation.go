@@ -61,7 +61,7 @@ type Presentation struct {
 	Client     string
 	// KeyID is the ring key that the presented token was signed with.
 	KeyID string
-	// Presenter is the digest of who presents it: see Ring.Presenter.
+	// Presenter is the digest of who presents it: see Ring.PresenterDigest.
 	Presenter string
 	// SuccessorKeyID is the ring key that signs a successor, if there is to be one.
 	SuccessorKeyID string

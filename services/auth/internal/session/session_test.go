@@ -123,11 +123,11 @@ func TestRingReportsAllFaultsAndNoKey(t *testing.T) {
 
 func TestPresenterIsStableAcrossRingChanges(t *testing.T) {
 	tok := session.Token{KeyID: "k1", Family: session.NewFamilyID(), Generation: 1}
-	a := ring(t, k1).Presenter(tok, "Firefox", "192.0.2.0/24")
-	if b := ring(t, k2+k1).Presenter(tok, "Firefox", "192.0.2.0/24"); a != b {
+	a := ring(t, k1).PresenterDigest(tok, "Firefox", "192.0.2.0/24")
+	if b := ring(t, k2+k1).PresenterDigest(tok, "Firefox", "192.0.2.0/24"); a != b {
 		t.Errorf("%s became %s", a, b)
 	}
-	if c := ring(t, k1).Presenter(tok, "Firefox", "198.51.100.0/24"); a == c {
+	if c := ring(t, k1).PresenterDigest(tok, "Firefox", "198.51.100.0/24"); a == c {
 		t.Errorf("another network has the same digest %s", a)
 	}
 }

@@ -78,11 +78,11 @@ func (r *Ring) Parse(text string) (Token, error) {
 	return t, nil
 }
 
-// Presenter returns a short keyed digest of who presents t: user agent and
+// PresenterDigest returns a short keyed digest of who presents t: user agent and
 // network. It is keyed by t's own ring key, so that the same token from the
 // same presenter gives the same digest whatever the ring signs with meanwhile,
 // and so that a reader of the store cannot tell agents or networks from it.
-func (r *Ring) Presenter(t Token, userAgent, network string) string {
+func (r *Ring) PresenterDigest(t Token, userAgent, network string) string {
 	key, _ := r.key(t.KeyID) // a verified token's key is in the ring; without one the digest is merely unkeyed
 	sum := mac(key, []byte("presenter\x00"+userAgent+"\x00"+network))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
