@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
@@ -95,7 +96,7 @@ func (s *nonAtomicStore) Use(ctx context.Context, family session.FamilyID, p ses
 		return session.Grant{}, err
 	}
 	p.Now = s.now()
-	outcome, after := session.Decide(f, p, policy)
+	outcome, after := redis.Decide(f, p, policy)
 	s.write(family, after)
 	return session.Grant{Outcome: outcome, Family: family, Generation: after.Generation, KeyID: after.KeyID, End: f.End}, nil
 }

@@ -1,5 +1,5 @@
 // Package rotationtest tests properties of refresh-token rotation that span several packages.
-// Simulations and an exhaustive state exploration test [session.Decide]. Concurrent histories of
+// Simulations and an exhaustive state exploration test [redis.Decide]. Concurrent histories of
 // whole services, against a real Redis whose connections are cut, are checked for linearizability
 // with Porcupine.
 //

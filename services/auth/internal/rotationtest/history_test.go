@@ -210,13 +210,13 @@ func (w *worker) act() {
 	}
 }
 
-func (w *worker) shown(token, client string, by session.Presenter) session.Presentation {
+func (w *worker) shown(token, client string, by session.Evidence) session.Presentation {
 	parsed, err := w.ring.Parse(token)
 	if err != nil {
 		w.t.Errorf("%s: %v", shorten(token), err)
 	}
 	return session.Presentation{
-		Generation: parsed.Generation, Client: client, KeyID: parsed.KeyID, Presenter: w.ring.Presenter(parsed, by.UserAgent, by.Network),
+		Generation: parsed.Generation, Client: client, KeyID: parsed.KeyID, Presenter: w.ring.PresenterDigest(parsed, by.UserAgent, by.Network),
 		SuccessorKeyID: w.ring.SigningKey(), Now: w.at,
 	}
 }

@@ -24,7 +24,7 @@ func TestLostResponse(t *testing.T) {
 	for name, c := range map[string]struct {
 		resends int // by go-redis; -1 disables them, so that the caller gets an error
 		waits   time.Duration
-		by      session.Presenter
+		by      session.Evidence
 		outcome session.Outcome
 	}{
 		"resent by the client library":              {3, 0, home, session.Concurrent},

@@ -10,10 +10,11 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
-// This file holds the sequential model of a family: session.Decide, begin, confirm and revoke.
+// This file holds the sequential model of a family: redis.Decide, begin, confirm and revoke.
 // Porcupine checks whether the operations of a concurrent history have an order in which the model
 // gives the same responses.
 
@@ -79,7 +80,7 @@ func apply(f session.Family, op input, response output, p session.Policy) (sessi
 	case revoked:
 		f.Revoked = f.Revoked || f.Client == op.shown.Client
 	case refreshed:
-		outcome, after := session.Decide(f, op.shown, p)
+		outcome, after := redis.Decide(f, op.shown, p)
 		if !response.known {
 			return after, true
 		}

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
@@ -30,8 +31,8 @@ func TestDecideIsIdempotent(t *testing.T) {
 			Challenge: rapid.SampledFrom([]time.Time{{}, time.UnixMilli(0)}).Draw(t, "challenge"),
 			Now:       epoch.Add(time.Duration(rapid.SampledFrom([]int{-1, 0, 4, 5, 6, 10, 11, 60, 3599, 3600}).Draw(t, "seconds")) * time.Second),
 		}
-		first, after := session.Decide(before, p, policy)
-		second, again := session.Decide(after, p, policy)
+		first, after := redis.Decide(before, p, policy)
+		second, again := redis.Decide(after, p, policy)
 		if again != after || second.Granted() != first.Granted() {
 			t.Fatalf("%+v presented to %+v: %s, then %s\nfirst %+v\nthen  %+v\nwant the same state and decision", p, before, first, second, after, again)
 		}

@@ -3,13 +3,14 @@ package rotationtest
 import (
 	"time"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
-// A rule is session.Decide or a deliberately wrong variant.
+// A rule is redis.Decide or a deliberately wrong variant.
 type rule func(session.Family, session.Presentation, session.Policy) (session.Outcome, session.Family)
 
-var decide rule = session.Decide
+var decide rule = redis.Decide
 
 var policy = session.Policy{Overlap: 10 * time.Second, MinInterval: 5 * time.Second, Idle: 14 * 24 * time.Hour}
 
@@ -66,7 +67,7 @@ func withVerdict(judge func(f session.Family, same bool) verdict) rule {
 	return func(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
 		alive := !f.Revoked && p.Now.Before(f.End) && p.Client == f.Client
 		if !alive || p.Generation != f.Generation-1 || p.Now.Sub(f.Rotated) <= policy.Overlap {
-			return session.Decide(f, p, policy)
+			return redis.Decide(f, p, policy)
 		}
 		switch judge(f, p.Presenter == f.RotatedBy) {
 		case free:

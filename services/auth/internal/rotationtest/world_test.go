@@ -100,8 +100,8 @@ func (w *world) loadScripts(t *testing.T) {
 }
 
 var (
-	home = session.Presenter{UserAgent: "Firefox", Network: "192.0.2.0/24"}
-	away = session.Presenter{UserAgent: "Firefox", Network: "198.51.100.0/24"}
+	home = session.Evidence{UserAgent: "Firefox", Network: "192.0.2.0/24"}
+	away = session.Evidence{UserAgent: "Firefox", Network: "198.51.100.0/24"}
 )
 
 func (r *replica) begin(t *testing.T) session.Session {
@@ -114,7 +114,7 @@ func (r *replica) begin(t *testing.T) session.Session {
 }
 
 // refresh makes a refresh that must be granted.
-func (r *replica) refresh(t *testing.T, token string, by session.Presenter) session.Session {
+func (r *replica) refresh(t *testing.T, token string, by session.Evidence) session.Session {
 	t.Helper()
 	s, err := r.Refresh(t.Context(), token, "app", by)
 	if err != nil {

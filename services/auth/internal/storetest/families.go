@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
@@ -129,7 +130,7 @@ func agreesWithDecide(t *testing.T, open NewFamilies) {
 				roles = p.Roles
 			}
 			for range sends {
-				want, next := session.Decide(model, p, familyPolicy)
+				want, next := redis.Decide(model, p, familyPolicy)
 				got, err := store.Use(t.Context(), b.Family, p)
 				if err != nil {
 					rt.Fatal(err)
