@@ -59,9 +59,9 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
 		Budget: budget,
 	})
-	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(name, address string) *forward.Upstream {
+	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(_, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{
-			Name: name, Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
+			Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
 		})
 	})
 	if err := errors.Join(err1, err2, err3); err != nil {

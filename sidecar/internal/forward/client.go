@@ -73,8 +73,8 @@ func parseHop(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// fromEnd returns the n-th element from the end of the comma-separated lists in the values of name,
-// and whether there are at least n. If there are fewer it returns the first one, or "".
+// fromEnd returns the n-th element from the end of the lists in the values of name, and whether
+// there are at least n. If there are fewer it returns the first one, or "".
 func fromEnd(h http1.Header, name string, n int) (element string, counted bool) {
 	total := 0
 	for range h.Tokens(name) {

@@ -39,7 +39,7 @@ type conn struct {
 }
 
 func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
-	nc, err := u.dialer.DialContext(x.Context(), u.cfg.Network, u.cfg.Address)
+	nc, err := u.dialer.DialContext(x.Context(), "tcp", u.cfg.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +84,8 @@ func (c *conn) discard() {
 	c.r.Release()
 }
 
-// send writes the request. A body that is buffered leaves with the head in one write; any other is
-// sent by a goroutine.
+// send writes the request. A buffered body leaves with the head in one write; any other is
+// streamed.
 func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	q := &x.Request
 	c.sent, c.cont, c.whole, c.headRead = nil, nil, true, false
@@ -217,8 +217,7 @@ func (c *conn) await(x *http1.Exchange) error {
 	return errInterims
 }
 
-// signalContinue tells a body that waits for 100 Continue whether to send. Only the first call
-// counts.
+// signalContinue tells a body that waits for 100 Continue whether to send. The first call counts.
 func (c *conn) signalContinue(send bool) {
 	if c.cont == nil {
 		return
@@ -248,8 +247,7 @@ func (c *conn) release(x *http1.Exchange) {
 	c.discard()
 }
 
-// endBody stops a request body that is still being sent after the response has ended, and waits for
-// its goroutine.
+// endBody stops a request body that is still being sent, and waits for its goroutine.
 func (c *conn) endBody(x *http1.Exchange) {
 	if x.Request.Body.Done() {
 		// At most the last write is in progress. Let it finish: the upstream may still read it.

@@ -7,8 +7,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Cookies returns the request's cookies without the sidecar's, as the value of one Cookie field; ""
-// if there is none.
+// Cookies returns the cookies of a request, without the sidecar's, as one Cookie value, or "".
 func (f *Forwarder) Cookies(h http1.Header) string {
 	var fields []string
 	for value := range h.Values("Cookie") {
@@ -19,8 +18,7 @@ func (f *Forwarder) Cookies(h http1.Header) string {
 	return strings.Join(fields, "; ")
 }
 
-// appendCookies appends a Cookie field without the cookies named by ours, or nothing if no other is
-// left.
+// appendCookies appends a Cookie field without our cookies, or nothing if no other is left.
 func appendCookies(dst []byte, name, value string, ours []string) []byte {
 	start := len(dst)
 	dst, kept := appendOthers(append(append(dst, name...), ": "...), value, ours)
@@ -30,8 +28,7 @@ func appendCookies(dst []byte, name, value string, ours []string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// appendOthers appends the cookies of value that are not ours, byte for byte, and reports whether
-// there is one.
+// appendOthers appends the cookies of value that are not ours, byte for byte, if there are any.
 func appendOthers(dst []byte, value string, ours []string) (all []byte, kept bool) {
 	removed := false
 	for rest, more := value, true; more; {

@@ -12,8 +12,8 @@ import (
 
 // Config configures a Forwarder. It applies to all upstreams.
 type Config struct {
-	// CookieNames are the sidecar's cookies: they are removed from requests, and no upstream can
-	// set them.
+	// CookieNames are the sidecar's cookies. They are removed from requests; no upstream can set
+	// them.
 	CookieNames []string
 	// TrustedHops is the number of proxies in front that append to X-Forwarded-For. The default is
 	// 1 with TrustedProxies, else 0: each peer is the client.
@@ -23,8 +23,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Scheme is sent as X-Forwarded-Proto when no trusted proxy provides one. Default: https.
 	Scheme string
-	// DropFields are additional request fields that no client may send to an app; see
-	// CheckDropField.
+	// DropFields are more request fields to remove; see CheckDropField.
 	DropFields []string
 	// Budget is the budget of the server whose exchanges are forwarded; nil means no limit.
 	Budget *http1.Budget
@@ -58,8 +57,7 @@ func New(cfg Config) *Forwarder {
 	}
 }
 
-// RequestEdit is what the sidecar adds to a request. Each field arrives exactly once and replaces
-// the client's.
+// RequestEdit is what the sidecar adds to a request. Each field replaces the client's.
 type RequestEdit struct {
 	Authorization string        // the whole value, "Bearer …"; omitted when empty
 	RequestID     string        // X-Request-Id; default: Exchange.ID
@@ -126,8 +124,8 @@ var (
 	errReplay   = errors.New("forward: a request with a body cannot be repeated")
 )
 
-// ParseAddress parses the URL of an upstream, "http://host:port", and returns the address to dial.
-// The port defaults to 80.
+// ParseAddress returns the address to dial of an upstream's URL, "http://host" with an optional
+// port.
 func ParseAddress(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	switch {

@@ -12,8 +12,6 @@ import (
 // UpstreamConfig configures an upstream. Only Address is required; a zero value means the default,
 // which the comment of each field starts with.
 type UpstreamConfig struct {
-	Name          string        // Address: for errors
-	Network       string        // tcp
 	Address       string        // host:port to dial
 	DialTimeout   time.Duration // 5 s
 	HeaderTimeout time.Duration // 60 s: from the end of the request to the response head; else 504
@@ -46,12 +44,6 @@ func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 			*v = def
 		}
 	}
-	if cfg.Network == "" {
-		cfg.Network = "tcp"
-	}
-	if cfg.Name == "" {
-		cfg.Name = cfg.Address
-	}
 	if cfg.MaxIdle <= 0 {
 		cfg.MaxIdle = 128
 	}
@@ -67,8 +59,7 @@ func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 	}
 }
 
-// enter counts an exchange. It returns false if the limit is reached, which is lower for unknown
-// clients.
+// enter counts an exchange unless the limit, which is lower for unknown clients, is reached.
 func (u *Upstream) enter(known bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -59,8 +59,7 @@ func (c *conn) inject(x *http1.Exchange, edit *RequestEdit) {
 	}
 }
 
-// endHead ends the head with the length of the body. POST, PUT and PATCH announce an empty body too
-// (RFC 9110 section 8.6).
+// endHead ends the head. POST, PUT and PATCH announce an empty body too (RFC 9110 section 8.6).
 func (c *conn) endHead(q *http1.Request) {
 	switch {
 	case !q.Body.Empty():

@@ -237,7 +237,7 @@ func TestOnlyTheConfiguredUpstreamIsDialled(t *testing.T) {
 	other := elsewhere.Addr().String()
 	p := newProxy(t, showing(t), setup{})
 	for request, status := range map[string]int{
-		"GET / HTTP/1.1\r\nHost: " + other + "\r\n\r\n":                                   200, // not dialled
+		"GET / HTTP/1.1\r\nHost: " + other + "\r\n\r\n":                                   200,
 		"GET http://" + other + "/ HTTP/1.1\r\nHost: " + other + "\r\n\r\n":               200,
 		"GET http://" + other + "/ HTTP/1.1\r\nHost: a\r\n\r\n":                           400,
 		"GET http://x@" + other + "/ HTTP/1.1\r\nHost: a\r\n\r\n":                         400,

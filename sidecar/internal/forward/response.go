@@ -42,8 +42,7 @@ func (r *Response) Discard() {
 }
 
 // Relay sends the response to the client as it arrives. If it returns an error after the response
-// was begun, the response is incomplete, and the client connection is closed in a way that shows
-// this.
+// was begun, the client connection is reset, which shows that the response is incomplete.
 func (r *Response) Relay(edit ResponseEdit) error {
 	c, x := r.c, r.x
 	r.c = nil
@@ -195,8 +194,7 @@ func (f *Forwarder) passesBack(field http1.Field, edit *ResponseEdit) bool {
 	return !has(edit.Fields, name)
 }
 
-// responseTrailer applies the rules for header fields to a trailer, in which Set-Cookie is never
-// allowed.
+// responseTrailer applies the rules for header fields to a trailer, and removes Set-Cookie.
 func (f *Forwarder) responseTrailer(trailer http1.Header) http1.Header {
 	var kept http1.Header
 	for _, field := range trailer {

@@ -66,8 +66,7 @@ func bufferedBody(x *http1.Exchange) ([]byte, error) {
 	return q.Body.Next()
 }
 
-// connect returns a connection that is attached to the exchange: an idle one, or a new one if fresh
-// is true or none is idle.
+// connect attaches a connection to the exchange: an idle one unless fresh is true, or a new one.
 func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, known bool) (*conn, error) {
 	if !u.enter(known) {
 		return nil, errBusy
@@ -95,8 +94,7 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-// giveUp closes a connection after a failed exchange, and returns the error of the request's body,
-// if any.
+// giveUp closes the connection of a failed exchange. It returns the error of the request's body.
 func (c *conn) giveUp(x *http1.Exchange) *error {
 	_ = c.nc.Close()
 	c.signalContinue(false)
@@ -139,8 +137,7 @@ func fail(x *http1.Exchange, err error, body *error) error {
 	return e
 }
 
-// isTimeout also recognizes timeouts that are not os.ErrDeadlineExceeded: of dialling, and of
-// reading a body.
+// isTimeout also covers dialling and reading a body, which return other errors than deadlines do.
 func isTimeout(err error) bool {
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
 		return fault.Reason == http1.ReasonBodyTimeout

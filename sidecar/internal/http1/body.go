@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Unknown is the length of a body without Content-Length: it is chunked, or ends with the
-// connection.
+// Unknown is the length of a body that is chunked or ends with the connection.
 const Unknown int64 = -1
 
 type bodyMode uint8
@@ -70,8 +69,7 @@ func (b *Body) Trailer() Header { return b.trailer }
 // BytesRead returns the number of content bytes read so far.
 func (b *Body) BytesRead() int64 { return b.total }
 
-// Ready reports whether the rest of the body is already buffered. It is false for a body of unknown
-// length that is not done.
+// Ready reports whether the rest of the body is buffered, which needs a known length.
 func (b *Body) Ready() bool {
 	return b.mode == bodyLength && b.left <= int64(b.r.Buffered()) || b.Done()
 }
@@ -137,8 +135,7 @@ func (b *Body) next() ([]byte, error) {
 	return p, nil
 }
 
-// cut maps an error in the middle of a body. It never returns io.EOF, which callers would take for
-// the end of the body.
+// cut maps an error in the middle of a body. It never returns io.EOF, which is the regular end.
 func (b *Body) cut(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -167,8 +164,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// nextChunk reads the line between two chunks (RFC 9112 section 7.1), and the trailer section after
-// the last one.
+// nextChunk reads up to the next chunk (RFC 9112 section 7.1), or the trailer section.
 func (b *Body) nextChunk() error {
 	if b.inside {
 		if err := b.need(2); err != nil {
@@ -191,9 +187,8 @@ func (b *Body) nextChunk() error {
 	return b.readTrailer()
 }
 
-// chunkSize reads one chunk-size line byte by byte: hexadecimal digits, then CRLF or extensions
-// without control characters. It accepts no sign, prefix or white space, at most 16 digits, and no
-// overflow.
+// chunkSize reads a chunk-size line byte by byte: at most 16 hexadecimal digits without overflow,
+// then CRLF or extensions. It accepts no sign, prefix, white space or control character.
 func (b *Body) chunkSize() (int64, error) {
 	var size int64
 	extension := false
@@ -251,8 +246,7 @@ func (b *Body) readTrailer() error {
 		return errTrailer
 	}
 	for i := range trailer {
-		// Fields that change framing or routing are not allowed in trailers (RFC 9110 section
-		// 6.5.1).
+		// Fields for framing or routing are not allowed (RFC 9110 section 6.5.1).
 		switch kindOf(trailer[i].Name) {
 		case kindContentLength, kindTransferEncoding, kindHost:
 			return errTrailer
@@ -265,8 +259,7 @@ func (b *Body) readTrailer() error {
 // BeforeWait sets a function that is called before a read of the body blocks; nil removes it.
 func (b *Body) BeforeWait(flush func() error) { b.r.BeforeWait(flush) }
 
-// pace limits how slowly a request's body may arrive. Response bodies have no pace: the reader's
-// timeouts apply to them.
+// pace limits how slowly a request's body may arrive. Responses have the reader's timeouts.
 type pace struct {
 	still time.Duration // longest wait for the next bytes, and the grace period of rate
 	rate  int64         // minimum bytes per second; 0 means none
@@ -308,7 +301,6 @@ func (b *Body) fill() error {
 	return err
 }
 
-// need waits until n bytes are buffered.
 func (b *Body) need(n int) error {
 	for b.r.Buffered() < n {
 		if err := b.fill(); err != nil {
@@ -318,8 +310,8 @@ func (b *Body) need(n int) error {
 	return nil
 }
 
-// skipBuffered discards the rest of the body if it is already buffered, and reports whether the
-// body is done.
+// skipBuffered discards the rest of the body if it is buffered. It reports whether the body is
+// done.
 func (b *Body) skipBuffered() bool {
 	for b.begin == nil && !b.Done() && b.Ready() {
 		if _, err := b.Next(); err != nil {

@@ -81,7 +81,6 @@ func (b *Budget) take(n int64, why purpose) bool {
 	return false
 }
 
-// add adds n to sum unless the result would exceed most.
 func add(sum *atomic.Int64, n, most int64) bool {
 	for {
 		was := sum.Load()
@@ -104,9 +103,8 @@ func (b *Budget) give(n int64, why purpose) {
 	}
 }
 
-// share records n bytes for a known client once half of the budget is in use. ok is false when the
-// client has used up its share; it is then treated as a stranger, so that it cannot displace other
-// known clients.
+// share records n bytes for a known client once half of the budget is in use. ok is false if the
+// client has used up its share. It is then treated as a stranger, to protect other known clients.
 func (b *Budget) share(client string, n int64) (noted, ok bool) {
 	if b == nil || b.used.Load() < b.limit/2 {
 		return false, true
@@ -143,10 +141,9 @@ func (b *Budget) acquire(n int64, why purpose, self *waiting) bool {
 }
 
 const (
-	// slow is how long a connection must have waited for its client before it may be closed to free
-	// memory.
+	// slow is the minimum wait of a connection before it may be closed to free memory.
 	slow = 100 * time.Millisecond
-	// within is how long makeRoom tries.
+	// within limits makeRoom.
 	within = time.Second
 )
 
@@ -184,9 +181,8 @@ func (b *Budget) makeRoom(s search, fits func() bool) bool {
 	}
 }
 
-// closeLongest closes one sixteenth of the waiting connections, those that have waited longest: a
-// batch amortises the cost of the search. If none can be closed yet, it returns how long until one
-// can.
+// closeLongest closes the sixteenth of the connections that has waited longest, a batch to amortise
+// the search. If none can be closed yet, it returns the time until one can.
 func (b *Budget) closeLongest(s search) (soon time.Duration) {
 	var strangers, known candidates
 	now := time.Now().UnixNano()
@@ -255,9 +251,8 @@ func (b *Budget) serve(s *Server) {
 	b.servers = append(b.servers, s)
 }
 
-// waiting holds the time since when a connection has waited for its client, in Unix nanoseconds. It
-// is 0 while the connection does not wait for its client, and leaving once it is being closed to
-// make room.
+// waiting is the time since when a connection has waited for its client, in Unix nanoseconds. It is
+// 0 if the connection does not wait, and leaving once it is being closed to make room.
 type waiting struct{ atomic.Int64 }
 
 const leaving = -1

@@ -2,9 +2,8 @@ package http1
 
 import "sync"
 
-// Buffer sizes. A message is read into a small buffer. A head that does not fit moves to a buffer
-// of twice the size, up to a wide one, which limits the size of a head. A body that fills its
-// buffer gets a wide one.
+// Buffer sizes. A message is read into a small buffer. A head that does not fit moves to one of
+// twice the size, up to a wide one. A body that fills its buffer gets a wide one.
 const (
 	smallBuffer = 4 << 10
 	widest      = 3 // doublings of smallBuffer
@@ -14,8 +13,7 @@ const (
 // MaxHeadBytes is the upper bound of Config.MaxHeadBytes.
 const MaxHeadBytes = wideBuffer
 
-// Buffers is a pool of read and write buffers. The zero value is ready to use; a server and its
-// upstreams may share one.
+// Buffers is a pool of buffers. The zero value is ready; a server and its upstreams may share one.
 type Buffers struct {
 	budget *Budget // pays for all but the small ones, which connCost and exchangeCost include
 	pools  [widest + 1]sync.Pool
@@ -29,7 +27,6 @@ type buffer struct {
 	size int // doublings of smallBuffer
 }
 
-// cost returns the number of bytes that a buffer of a size takes from the budget.
 func cost(size int) int64 {
 	if size == 0 {
 		return 0
@@ -37,8 +34,7 @@ func cost(size int) int64 {
 	return smallBuffer << size
 }
 
-// get returns a buffer, or nil when the budget does not allow one for speed. A small one is always
-// available.
+// get returns a buffer, or nil if it is not small and the budget does not allow one for speed.
 func (p *Buffers) get(size int) *buffer {
 	if n := cost(size); n > 0 && !p.budget.take(n, forSpeed) {
 		return nil

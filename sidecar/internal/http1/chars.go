@@ -1,7 +1,6 @@
 package http1
 
-// isToken reports whether s is a token (RFC 9110 section 5.6.2): a method, a field name, a transfer
-// coding.
+// isToken reports whether s is a token (RFC 9110 section 5.6.2), such as a method or field name.
 func isToken(s string) bool {
 	if s == "" {
 		return false
@@ -29,8 +28,7 @@ func isTokenByte(c byte) bool {
 
 // isFieldValue reports whether s is a valid field value (RFC 9110 section 5.5): no control
 // characters except tab. Bytes above 127 are opaque and allowed. Every field passes through here,
-// so it checks eight bytes at a time and looks at single bytes only if one of them may be a control
-// character.
+// so it checks eight bytes at a time first.
 func isFieldValue(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
 		if mayHaveControl(s) && !isFieldValueBytes(s[:8]) {
@@ -60,8 +58,7 @@ func mayHaveControl(s string) bool {
 	return ((x-ones*' ')&^x|(del-ones)&^del)&high != 0
 }
 
-// equalFold compares ASCII case-insensitively. strings.EqualFold would also equate the Kelvin sign
-// with k.
+// equalFold compares ASCII case-insensitively. strings.EqualFold equates the Kelvin sign with k.
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false

@@ -63,8 +63,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// addrPort returns the peer's address, or 127.0.0.1 for a connection without one, such as a Unix
-// socket.
+// addrPort returns the peer's address, or 127.0.0.1 for a Unix socket.
 func addrPort(nc net.Conn) netip.AddrPort {
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		a := tcp.AddrPort()
@@ -175,7 +174,7 @@ func (c *conn) refund() {
 	c.charged = [forKnown + 1]int64{}
 }
 
-// begin starts an exchange, unless the connection was closed in the meantime.
+// begin starts an exchange unless the connection was closed.
 func (c *conn) begin() bool {
 	if c.heading && c.waits.Swap(0) == leaving {
 		return false
@@ -299,8 +298,7 @@ func (c *conn) refuse(err error) bool {
 	return err == nil
 }
 
-// exchangeID returns a unique ID: a random prefix per process, the number of the connection, the
-// number of the exchange.
+// exchangeID returns a random prefix of the process, the connection's and the exchange's number.
 func (c *conn) exchangeID() string {
 	if c.serial == "" {
 		c.serial = c.srv.prefix + "-" + strconv.FormatUint(c.srv.serial.Add(1), 36) + "-"
@@ -310,7 +308,7 @@ func (c *conn) exchangeID() string {
 }
 
 // close closes the connection: at once if it is idle, otherwise after the current exchange, which
-// includes a request that has arrived in part.
+// may be a request that has arrived in part.
 func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -326,7 +324,6 @@ func (c *conn) isLive() bool {
 	return c.live
 }
 
-// abort aborts the current exchange, if any, and closes the connection.
 func (c *conn) abort(reason Reason) {
 	c.mu.Lock()
 	seq, live := c.seq, c.live

@@ -65,8 +65,8 @@ func (x *Exchange) ID() string {
 	return x.id
 }
 
-// LimitBody limits the request's body to n bytes; 0 does not limit a body of unknown length. It
-// returns a [Fault] (413) if the announced length exceeds n.
+// LimitBody limits the body to n bytes; 0 does not limit one of unknown length. It returns a
+// [Fault] (413) if the announced length exceeds n.
 func (x *Exchange) LimitBody(n int64) error {
 	if x.Request.Body.length > n {
 		return errBodyLength
@@ -106,7 +106,6 @@ func (x *Exchange) Reserve(client string) error {
 	return err
 }
 
-// charge takes n bytes from the server's budget until the exchange ends.
 func (x *Exchange) charge(n int64) error {
 	err := x.c.charge(n, x.purpose)
 	x.last = x.last || err != nil
@@ -175,12 +174,11 @@ func (x *Exchange) Context() context.Context {
 	return c.ctx
 }
 
-// Abort ends the exchange at once. It closes the connections to the client and to the upstream such
-// that neither side takes what it has received for a complete message.
+// Abort ends the exchange at once. It closes the connections to the client and the upstream such
+// that neither takes what it has received for a complete message.
 func (x *Exchange) Abort() { x.Handle().Abort() }
 
-// ClientGone aborts the exchange because the client has left, for callers that notice it while
-// reading the body.
+// ClientGone aborts the exchange for a caller that noticed while reading that the client has left.
 func (x *Exchange) ClientGone() { x.c.stop(x.c.seq, ReasonClientGone) }
 
 // Handle returns a handle with which other goroutines can abort this exchange.
@@ -200,9 +198,8 @@ func (h Handle) Abort() {
 	}
 }
 
-// Attach registers a closer, which is closed when the exchange is aborted, when the client leaves,
-// or when the exchange ends, unless it was detached. It returns an error if the exchange is already
-// over.
+// Attach registers a closer, which is closed when the exchange is aborted or ends, or the client
+// leaves, unless it was detached. It returns an error if the exchange is already over.
 func (x *Exchange) Attach(closer io.Closer) error {
 	c := x.c
 	c.mu.Lock()

@@ -2,8 +2,7 @@ package http1
 
 import "errors"
 
-// Reason classifies why an exchange failed. It is a metric label and a log field, so the set is
-// closed.
+// Reason classifies a failed exchange. It is a metric label and a log field, so the set is closed.
 type Reason string
 
 // The reasons. Those that start with "upstream" are set by package forward.
@@ -28,12 +27,10 @@ const (
 	ReasonUpstreamMalformed Reason = "upstream_malformed" // 502: malformed or ambiguous response
 )
 
-// StatusClientGone is nginx's code for a client that left before the response. It appears in logs,
-// never on the wire.
+// StatusClientGone is nginx's code for a client that left. It appears in logs, never on the wire.
 const StatusClientGone = 499
 
-// Fault is the refusal of a message: the status to answer with, and one constant sentence that says
-// why.
+// Fault is the refusal of a message: the status to answer with, and a constant sentence.
 type Fault struct {
 	Status int
 	Reason Reason
@@ -81,7 +78,7 @@ var (
 	errBodyTimeout = &Fault{408, ReasonBodyTimeout, "the body took too long to arrive"}
 )
 
-// errOverloaded is not caused by the message: the memory budget is exhausted.
+// errOverloaded says that the memory budget is exhausted.
 var errOverloaded = &Fault{503, ReasonOverloaded, "the server is overloaded; please try again"}
 
 // Errors of writing a response.

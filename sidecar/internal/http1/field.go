@@ -49,8 +49,7 @@ func (h Header) Tokens(name string) iter.Seq[string] {
 	}
 }
 
-// HasToken reports whether token is an element of the lists in the values of name,
-// case-insensitively.
+// HasToken reports whether token is among the Tokens of name, case-insensitively.
 func (h Header) HasToken(name, token string) bool {
 	for element := range h.Tokens(name) {
 		if equalFold(element, token) {
@@ -60,22 +59,10 @@ func (h Header) HasToken(name, token string) bool {
 	return false
 }
 
-// Del removes all fields called name.
-func (h *Header) Del(name string) {
-	kept := (*h)[:0]
-	for _, f := range *h {
-		if !equalFold(f.Name, name) {
-			kept = append(kept, f)
-		}
-	}
-	*h = kept
-}
-
 // Add appends a field.
 func (h *Header) Add(name, value string) { *h = append(*h, Field{name, value}) }
 
-// Valid reports whether the field can be sent: it contains nothing that could end its line or add
-// another field.
+// Valid reports whether the field can be sent without ending its line or adding another field.
 func (f Field) Valid() bool { return isToken(f.Name) && isFieldValue(f.Value) }
 
 // SameName reports whether two field names are equal, case-insensitively.

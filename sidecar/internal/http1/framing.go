@@ -13,8 +13,7 @@ const (
 	kindHost
 	kindExpect
 	kindUpgrade
-	// These must not repeat: the sidecar and the app might each decide on another one of two
-	// values.
+	// These must not repeat: the app might use another one of two values than the sidecar.
 	kindAuthorization
 	kindContentRange
 	kindContentType
@@ -28,8 +27,7 @@ const (
 	kindSecWebSocketVersion
 )
 
-// kindOf classifies a field name. It switches on the length first, so that most names cost one
-// jump.
+// kindOf classifies a field name. It switches on the length first: most names cost one jump.
 func kindOf(name string) kind {
 	switch len(name) {
 	case 4:

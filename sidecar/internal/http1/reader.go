@@ -20,8 +20,7 @@ var (
 )
 
 // Reader reads messages from one connection. It is used by one goroutine at a time. It holds a
-// buffer only while there are bytes in it, so that an idle connection or a slow body costs little
-// memory.
+// buffer only while there are bytes in it, so that an idle connection costs little memory.
 type Reader struct {
 	conn  net.Conn
 	raw   syscall.RawConn // for waiting without a buffer; nil if unsupported
@@ -80,8 +79,7 @@ func (b *Reader) SetTotalTimeout(d time.Duration) { b.timeout, b.once = d, true 
 // BeforeWait sets a function that is called before a read blocks; nil removes it.
 func (b *Reader) BeforeWait(flush func() error) { b.beforeWait = flush }
 
-// fill reads once, at least one byte. It invalidates slices of the buffer that were returned
-// before.
+// fill reads at least one byte. It invalidates slices of the buffer that were returned before.
 func (b *Reader) fill() error {
 	if err := b.room(); err != nil {
 		return err
@@ -163,7 +161,6 @@ func (b *Reader) tryRead(fd uintptr) bool {
 	}
 }
 
-// took records the result of a read.
 func (b *Reader) took(n int, err error) {
 	b.hungry = n > 0 && n == len(b.buf)-b.w
 	b.w += n
@@ -212,7 +209,6 @@ func (b *Reader) room() error {
 	return nil
 }
 
-// move copies the buffered bytes to another buffer.
 func (b *Reader) move(to *buffer) {
 	n := copy(to.mem, b.buf[b.r:b.w])
 	b.Release()
@@ -231,7 +227,6 @@ func (b *Reader) Relax() {
 	}
 }
 
-// need waits until n bytes are buffered.
 func (b *Reader) need(n int) error {
 	for b.Buffered() < n {
 		if err := b.fill(); err != nil {
@@ -254,8 +249,7 @@ func (b *Reader) some() ([]byte, error) {
 }
 
 // head reads up to and including the empty line that ends a header section. It returns the lines
-// before it, each with its CRLF, as a string, so that substrings stay valid however long they are
-// kept.
+// before it, each with its CRLF, as a string, so that substrings stay valid.
 func (b *Reader) head(limit int) (string, error) {
 	limit = min(limit, wideBuffer)
 	line, seen := 0, 0 // start of the current line and end of the searched part, relative to b.r
@@ -331,8 +325,7 @@ func hungUp(fd uintptr) bool {
 	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 }
 
-// interrupt makes a read in another goroutine return errInterrupted, and all further ones until
-// resume.
+// interrupt makes reads in another goroutine return errInterrupted until resume.
 func (b *Reader) interrupt() {
 	b.interrupted.Store(true)
 	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
@@ -344,13 +337,11 @@ func (b *Reader) resume() {
 	b.armed.clear()
 }
 
-// ForgetDeadline must be called after another goroutine has set the read deadline of the
-// connection.
+// ForgetDeadline must be called after another goroutine has set the read deadline.
 func (b *Reader) ForgetDeadline() { b.armed.clear() }
 
 // deadline sets the deadline of a connection lazily. Setting one costs more than reading the clock,
-// so the current one is kept if it is early by at most an eighth of the timeout: a timeout of 80 s
-// expires after 70 to 80 s.
+// so the current one is kept if it is early by at most an eighth: 80 s may expire after 70 s.
 type deadline struct {
 	set func(time.Time) error
 	at  time.Time

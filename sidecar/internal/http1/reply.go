@@ -44,9 +44,8 @@ func (p *Reply) startLine(status int) {
 	w.Text(" ", http.StatusText(status), "\r\n")
 }
 
-// Field adds a field. Fields that describe framing or the connection are ignored, so that an
-// upstream's fields can be passed as they are. It returns ErrField for a field that is not
-// well-formed.
+// Field adds a field. Fields for framing or the connection are ignored, so that an upstream's
+// fields can be passed as they are. It returns ErrField for a field that is not well-formed.
 func (p *Reply) Field(name, value string) error {
 	switch len(name) {
 	case 4:
@@ -118,8 +117,7 @@ func (p *Reply) Write(piece []byte) error {
 // Flush sends what is buffered.
 func (p *Reply) Flush() error { return p.sent(p.x.c.w.Flush()) }
 
-// End sends the rest, with the trailer if the body is chunked. Without End, the client sees a
-// truncated response.
+// End sends the rest, with the trailer of a chunked body. Without it, the response is truncated.
 func (p *Reply) End(trailer Header) error {
 	w := p.x.c.w
 	if !p.bodied {
@@ -143,10 +141,9 @@ func (p *Reply) sent(err error) error {
 	return p.x.OverErr()
 }
 
-// bodySettled reports whether the connection can carry another request: the body of this one was
-// read, or the rest of it can be skipped without blocking. Otherwise the response says Connection:
-// close, because reading on could take forever and unread bytes would be taken for the next
-// request.
+// bodySettled reports whether the connection can carry another request: the body was read, or the
+// rest of it can be skipped without blocking. Otherwise the response says Connection: close,
+// because unread bytes would be taken for the next request.
 func (x *Exchange) bodySettled() bool {
 	if x.c.guarding() {
 		return x.Request.Body.Done() // another goroutine may be reading it
@@ -154,8 +151,7 @@ func (x *Exchange) bodySettled() bool {
 	return x.Request.Body.skipBuffered()
 }
 
-// Respond sends a whole response. If a field is not well-formed it sends a 500 instead and returns
-// ErrField.
+// Respond sends a whole response, or 500 and returns ErrField if a field is not well-formed.
 func (x *Exchange) Respond(status int, fields []Field, body []byte) error {
 	for _, f := range fields {
 		if !f.Valid() {

@@ -25,8 +25,7 @@ type Limits struct {
 	Fields      int
 }
 
-// readRequest reads a request head and prepares the body. It skips one empty line before the
-// request.
+// readRequest reads a request head and prepares the body.
 func readRequest(r *Reader, q *Request, lim Limits) error {
 	if err := skipEmptyLine(r); err != nil {
 		return err
@@ -43,8 +42,7 @@ func readRequest(r *Reader, q *Request, lim Limits) error {
 }
 
 // skipEmptyLine skips one CRLF before a request line (RFC 9112 section 2.2). It refuses a first
-// byte that cannot start a request at once: a TLS handshake, for example, may contain no line
-// ending to wait for.
+// byte that cannot start a request at once: a TLS handshake, for example, may lack a line ending.
 func skipEmptyLine(r *Reader) error {
 	if err := r.need(1); err != nil {
 		return err
@@ -93,8 +91,7 @@ func (q *Request) parse(r *Reader, head string, lim Limits) *Fault {
 	return q.conclude(r, absolute, lim)
 }
 
-// readLine parses the request line (RFC 9112 section 3) in its canonical form only: single spaces,
-// no other white space.
+// readLine parses the request line (RFC 9112 section 3) in its canonical form, with single spaces.
 func (q *Request) readLine(line string) *Fault {
 	first := strings.IndexByte(line, ' ')
 	last := strings.LastIndexByte(line, ' ')
@@ -163,8 +160,7 @@ func (q *Request) conclude(r *Reader, target absolute, lim Limits) *Fault {
 	return nil
 }
 
-// forget drops the strings of a finished request: they share the memory of its head, which an idle
-// connection should not hold.
+// forget drops the strings of a finished request, which hold the memory of its head.
 func (q *Request) forget() {
 	q.Method, q.Target, q.RawPath, q.RawQuery, q.Path, q.Host = "", "", "", "", "", ""
 	q.Header = nil
@@ -184,8 +180,7 @@ func (q *Request) SetContent(contentType string, content []byte) {
 	q.Header.Add("Content-Type", contentType)
 }
 
-// Expects reports whether the client waits for 100 Continue before it sends its body. An HTTP/1.0
-// client does not.
+// Expects reports whether the client waits for 100 Continue, which requires HTTP/1.1.
 func (q *Request) Expects() bool {
 	return q.framing.expectAt >= 0 && q.Minor == 1 && !q.Body.Empty()
 }

@@ -2,7 +2,7 @@ package http1
 
 import "strings"
 
-// Response is an upstream's response: its head, and its body.
+// Response is the response of an upstream.
 type Response struct {
 	Status int
 	Minor  int
@@ -86,8 +86,7 @@ func (p *Response) frame(r *Reader, method string, lim Limits) {
 	p.Body.reset(r, mode, length, lim.Fields)
 }
 
-// Announced returns the Content-Length of a response without a body (to HEAD, or a 304), or
-// Unknown.
+// Announced returns the Content-Length of a response to HEAD or a 304, or Unknown.
 func (p *Response) Announced() int64 {
 	if p.framing.hasLength {
 		return p.framing.length

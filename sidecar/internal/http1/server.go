@@ -18,8 +18,7 @@ var ErrServerClosed = errors.New("http1: server closed")
 // Config configures a server. Only Handler is required; a zero value means the default, which the
 // comment of each field starts with.
 type Config struct {
-	// Handler serves one exchange. It runs on the connection's goroutine: the next request is read
-	// when it returns.
+	// Handler serves one exchange on the connection's goroutine. Then the next request is read.
 	Handler func(*Exchange)
 	// Ended is called after each exchange, however it ended, when its Facts are complete.
 	Ended func(*Exchange)
@@ -158,8 +157,7 @@ func (s *Server) Serve(ln net.Listener) error {
 }
 
 func isTransient(err error) bool {
-	// net.Error.Temporary is deprecated because it is ill-defined in general. For Accept there is
-	// no replacement.
+	// Temporary is deprecated as ill-defined in general, but has no replacement for Accept.
 	t, ok := errors.AsType[interface {
 		error
 		Temporary() bool
@@ -209,7 +207,6 @@ func (s *Server) admit(nc net.Conn) {
 	}
 }
 
-// atConnLimit reports whether ip has reached MaxConnsPerIP.
 func (s *Server) atConnLimit(ip netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +223,6 @@ func networkOf(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// reject answers a connection with 503 and closes it.
 func (s *Server) reject(nc net.Conn, reason Reason, detail string) {
 	s.refused(Refusal{addrPort(nc), 503, reason, detail})
 	_ = nc.SetDeadline(time.Now().Add(s.cfg.LingerTimeout))

@@ -12,8 +12,7 @@ type absolute struct {
 	port string // the scheme's default, with the colon
 }
 
-// readAbsolute converts an absolute target (RFC 9112 section 3.2.2) to the origin form, or to the
-// asterisk form.
+// readAbsolute converts an absolute target (RFC 9112 section 3.2.2) to origin or asterisk form.
 func (q *Request) readAbsolute() (a absolute, fault *Fault) {
 	scheme, rest, found := strings.Cut(q.Target, "://")
 	switch {
@@ -43,8 +42,7 @@ func (q *Request) readAbsolute() (a absolute, fault *Fault) {
 	return a, nil
 }
 
-// names reports whether the target names the same host as the Host field, which RFC 9112 section
-// 3.2 requires of clients.
+// names reports whether the Host field names the same host (RFC 9112 section 3.2).
 func (a *absolute) names(host string) bool {
 	return equalFold(strings.TrimSuffix(a.host, a.port), strings.TrimSuffix(host, a.port))
 }

@@ -41,8 +41,7 @@ type pump struct {
 	n                     int64
 }
 
-// run copies until the source ends, then closes the sending side of dst. Any error aborts the
-// exchange.
+// run copies until the source ends, then closes the sending side of dst. Errors abort the exchange.
 func (p *pump) run(c *conn) {
 	armed := deadline{set: p.dst.SetWriteDeadline}
 	for {

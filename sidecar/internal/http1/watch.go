@@ -165,8 +165,8 @@ func (c *conn) beginWatch() {
 	}()
 }
 
-// watchClient blocks until the client leaves. What it sends meanwhile is its next request, and
-// stays unread.
+// watchClient blocks until the client leaves. Bytes that it sends are its next request, and stay
+// unread.
 func (c *conn) watchClient(seq uint64) {
 	if err := c.r.awaitHangup(); !errors.Is(err, errInterrupted) && !errors.Is(err, errBufferFull) {
 		c.stop(seq, ReasonClientGone)

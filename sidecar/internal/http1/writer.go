@@ -24,8 +24,7 @@ type Writer struct {
 	waits   *waiting // records each write; nil for an upstream
 }
 
-// NewWriter returns a Writer to conn that takes its buffers from pool. timeout limits each write; 0
-// means no limit.
+// NewWriter returns a Writer to conn with buffers from pool. timeout limits each write; 0 is none.
 func NewWriter(conn net.Conn, pool *Buffers, timeout time.Duration) *Writer {
 	w := &Writer{conn: conn, pool: pool, timeout: timeout}
 	w.armed.set = conn.SetWriteDeadline
@@ -56,8 +55,7 @@ func (w *Writer) Release() {
 // Total returns the number of bytes written to the connection so far.
 func (w *Writer) Total() int64 { return w.total }
 
-// Text appends to the head. Callers pass only constants, strings that the parser has accepted, and
-// fields that are Valid.
+// Text appends to the head: constants, strings that the parser accepted, and Valid fields.
 func (w *Writer) Text(parts ...string) {
 	for _, s := range parts {
 		w.out = append(w.out, s...)
@@ -75,8 +73,7 @@ func (w *Writer) Field(name, value string) {
 // Append lets f append to the head.
 func (w *Writer) Append(f func([]byte) []byte) { w.out = f(w.out) }
 
-// EndHead ends the head with the field that frames the body: Content-Length, or chunked if length
-// is Unknown.
+// EndHead ends the head with the framing of the body: Content-Length, or chunked if Unknown.
 func (w *Writer) EndHead(length int64) {
 	if length == Unknown {
 		w.out = append(w.out, "Transfer-Encoding: chunked\r\n\r\n"...)

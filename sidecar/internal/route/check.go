@@ -14,8 +14,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// check returns everything that is wrong with r regardless of other routes, and sets its derived
-// fields.
+// check returns what is wrong with r regardless of other routes, and sets its derived fields.
 func (r *Route) check() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, r.fault(format, args...)) }
 	where := r.where()
@@ -90,10 +89,8 @@ func (t *Table) checkWhole() error {
 		if !t.reaches(r) {
 			faults = append(faults, r.fault("no request can match it: more specific routes match all of its paths"))
 		}
-		if page := r.Deny.Page; page != "" {
-			if !t.OpenToStrangers(page) {
-				faults = append(faults, r.fault("deny.page %s must be on a route with policy public or optional", page))
-			}
+		if page := r.Deny.Page; page != "" && !t.OpenToStrangers(page) {
+			faults = append(faults, r.fault("deny.page %s must be on a route with policy public or optional", page))
 		}
 	}
 	return errors.Join(faults...)
@@ -105,10 +102,9 @@ func (t *Table) OpenToStrangers(path string) bool {
 	return r != nil && r.Policy.open()
 }
 
-// reaches reports whether some request matches r. It tries the path itself and, for a prefix, a
-// segment below it that no other route can name; it tries the methods of r or, if r is for all
-// methods, one that no other route can name. If r matches none of these, other routes take all of
-// its requests.
+// reaches reports whether some request matches r. It tries the path, a segment below a prefix that
+// no other route names, and the methods of r or, if r is for all methods, one that no route names.
+// If r matches none of these, other routes take all of its requests.
 func (t *Table) reaches(r *Route) bool {
 	paths := []string{r.where()}
 	if r.Prefix != "" {

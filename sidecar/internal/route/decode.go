@@ -20,8 +20,7 @@ type file struct {
 }
 
 // decode decodes YAML text into the struct that to points to. It reports duplicate and unknown
-// fields, and values of a wrong type. whole is false if the struct could not be decoded and must
-// not be checked further.
+// fields, and values of a wrong type. If whole is false, the struct is incomplete.
 func decode(text []byte, to any) (faults []error, whole bool) {
 	plain, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {

@@ -23,8 +23,7 @@ type Reason struct {
 	Why   string
 }
 
-// Explain returns the route that Match chooses, and for each other route the reason why it was not
-// chosen, in file order.
+// Explain returns the route that Match chooses, and why not the others, in file order.
 func (t *Table) Explain(method, path string) (*Route, []Reason) {
 	readings, err := t.Readings(method, path)
 	taken := strictest(readings)
@@ -41,8 +40,7 @@ func (t *Table) Explain(method, path string) (*Route, []Reason) {
 	return taken, reasons
 }
 
-// whyNot says why r was not chosen for a request with these readings. taken is the chosen route, or
-// nil.
+// whyNot says why r was not chosen. taken is the route that was, or nil.
 func (r *Route) whyNot(method, path string, readings []Reading, taken *Route) string {
 	method, _ = routeMethod(method)
 	plain, _ := fold(path)

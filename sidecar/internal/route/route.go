@@ -234,8 +234,7 @@ func (t *Table) sort() {
 	}
 }
 
-// rival returns a route that matches some requests of r while neither of the two is more specific,
-// or nil.
+// rival returns a route that matches requests of r without being more or less specific, or nil.
 func (t *Table) rival(r *Route) *Route {
 	for _, o := range t.routes {
 		both := func(m string) bool { return slices.Contains(o.Methods, m) }

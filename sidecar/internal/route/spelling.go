@@ -181,9 +181,8 @@ func isFolded(path string) bool {
 	return before != '.' && (before != '/' || len(path) == 1)
 }
 
-// foldUnicode maps characters that are equal on some server to one form. It removes compatibility
-// variants (full-width letters, the Kelvin sign, the full-width slash), case, accents and invisible
-// characters.
+// foldUnicode maps characters that are equal on some server to one form, without compatibility
+// variants (full-width letters, the Kelvin sign), case, accents and invisible characters.
 func foldUnicode(s string) string {
 	// Via upper case, because ı and ſ have the upper case of i and s.
 	s = strings.ToLower(strings.ToUpper(norm.NFKD.String(s)))
