@@ -8,6 +8,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"lilypad.example/services/auth/api/refreshtoken"
 )
 
 // ErrMalformed says that a text is no refresh token of ours: another shape,
@@ -15,13 +17,11 @@ import (
 var ErrMalformed = errors.New("session: not a refresh token of ours")
 
 const (
-	tokenVersion = "v1"
 	familyBytes  = 16
 	familyLen    = 22 // base64url of familyBytes without padding
 	macLen       = 43 // base64url of SHA-256 without padding
 	// maxGeneration keeps generations exact in Lua, whose numbers are doubles.
 	maxGeneration = 1 << 53
-	maxTokenLen   = 200
 )
 
 // A FamilyID names a refresh-token family: 128 random bits as base64url. It is
@@ -64,8 +64,8 @@ func (r *Ring) Mint(t Token) (string, error) {
 	if !ok {
 		return "", ErrUnknownKey
 	}
-	b := make([]byte, 0, maxTokenLen)
-	b = append(b, tokenVersion...)
+	b := make([]byte, 0, refreshtoken.MaxLen)
+	b = append(b, refreshtoken.Version...)
 	b = append(b, '.')
 	b = append(b, t.KeyID...)
 	b = append(b, '.')
@@ -82,26 +82,22 @@ func (r *Ring) Mint(t Token) (string, error) {
 // says, unverified. It costs one HMAC at most and no call to
 // any store.
 func (r *Ring) Parse(text string) (Token, error) {
-	if len(text) > maxTokenLen {
+	parts, ok := refreshtoken.Split(text)
+	if !ok || len(parts.MAC) != macLen || !validKeyID(parts.KeyID) {
 		return Token{}, ErrMalformed
 	}
-	signed, sum, ok := cutLast(text, '.')
-	parts := strings.Split(signed, ".")
-	if !ok || len(parts) != 4 || parts[0] != tokenVersion || len(sum) != macLen || !validKeyID(parts[1]) {
-		return Token{}, ErrMalformed
-	}
-	got, err1 := base64.RawURLEncoding.Strict().DecodeString(sum)
-	family, err2 := ParseFamilyID(parts[2])
-	generation, err3 := strconv.ParseUint(parts[3], 10, 64)
+	got, err1 := base64.RawURLEncoding.Strict().DecodeString(parts.MAC)
+	family, err2 := ParseFamilyID(parts.Family)
+	generation, err3 := strconv.ParseUint(parts.Generation, 10, 64)
 	if errors.Join(err1, err2, err3) != nil || generation == 0 || generation >= maxGeneration {
 		return Token{}, ErrMalformed
 	}
-	t := Token{KeyID: parts[1], Family: family, Generation: generation}
+	t := Token{KeyID: parts.KeyID, Family: family, Generation: generation}
 	key, ok := r.key(t.KeyID)
 	if !ok {
 		return t, ErrUnknownKey
 	}
-	if !hmac.Equal(got, mac(key, []byte(signed))) {
+	if !hmac.Equal(got, mac(key, []byte(strings.TrimSuffix(text, "."+parts.MAC)))) {
 		return Token{}, ErrMalformed
 	}
 	return t, nil
@@ -121,12 +117,4 @@ func mac(key, message []byte) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write(message)
 	return h.Sum(nil)
-}
-
-func cutLast(s string, sep byte) (before, after string, ok bool) {
-	i := strings.LastIndexByte(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
 }
