@@ -60,7 +60,7 @@ func addPeak(s service, name string, found *figures) error {
 }
 
 // standIn is a stub of the auth service and of an app. The auth service accepts every refresh token
-// except those of the family "forged"; the app accepts and returns any number of bytes.
+// except those of forgedFamily; the app accepts and returns any number of bytes.
 func standIn(ctx context.Context) (at string, stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,11 +87,14 @@ func standIn(ctx context.Context) (at string, stop func(), err error) {
 // patience is a timeout that is reached only after an error.
 const patience = time.Minute
 
+// forgedFamily is the session ID that the stub of the auth service does not know.
+const forgedFamily = "forged0000000000000000"
+
 func standInToken(w http.ResponseWriter, r *http.Request) {
 	token := r.PostFormValue("refresh_token")
 	family := strings.Split(token+"..", ".")[2]
 	w.Header().Set("Content-Type", "application/json")
-	if family == "" || family == "forged" {
+	if family == "" || family == forgedFamily {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"error":"invalid_grant"}`))
 		return
@@ -182,7 +185,7 @@ func exchange(ctx context.Context, method, url string, body io.Reader) (io.ReadC
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Cookie", cookieName+"="+stranger("stream").refresh)
+	r.Header.Set("Cookie", cookieName+"="+stranger("stream0000000000000000").refresh)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -198,7 +201,7 @@ func exchange(ctx context.Context, method, url string, body io.Reader) (io.ReadC
 // measureForged compares the rejection of requests without a cookie with that of requests with a
 // forged one.
 func measureForged(ctx context.Context, l *lab, o options, side *server, found *figures) error {
-	forged := pageHeader(stranger("forged"))
+	forged := pageHeader(stranger(forgedFamily))
 	anonymous := forged[:len(forged)-1] // the cookie comes last
 	ratios := make([]float64, o.rounds)
 	for i := range ratios {

@@ -63,6 +63,17 @@ func ParseRefreshToken(text string) (RefreshToken, bool) {
 	return RefreshToken{keyID, sessionID, n, text[:len(text)-macLen-1], mac}, true
 }
 
+// SessionIDOf returns the id of the session that text, a refresh token, names. It
+// does not check the other parts. For text of another form it returns the text.
+func SessionIDOf(text string) string {
+	_, rest, _ := strings.Cut(text, ".")
+	_, rest, _ = strings.Cut(rest, ".")
+	if id, _, ok := strings.Cut(rest, "."); ok {
+		return id
+	}
+	return text
+}
+
 // ValidKeyID reports whether id can be the id of a key that signs refresh
 // tokens: 1 to MaxKeyIDLen lower-case letters and digits.
 func ValidKeyID(id string) bool {

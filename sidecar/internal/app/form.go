@@ -22,8 +22,8 @@ const notKept = " This was not carried out, and what you entered could not be ke
 // of a session that is over, or that is not fresh enough. It has answered when
 // it returns true; otherwise p says what became of the form. A POST never
 // becomes a GET of its own address.
-func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bool {
-	former := cookie.ReadFormer(x.Request.Header)
+func (h *handler) keepForm(x *http1.Exchange, v *visit, p *problem.Problem) bool {
+	former := v.Former()
 	confirmed, err := h.confirmed(x, former)
 	switch {
 	case err != nil:
@@ -32,20 +32,20 @@ func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bo
 	case confirmed:
 		// The session that was to send the kept form is over as well. The form
 		// still waits, and opens only with the session that it came from.
-		if v.ended {
-			v.setCookies = []string{cookie.Clear(), cookie.AddKnown(v.cookie, cookie.ReadKnown(v.header))}
+		if v.Ended {
+			v.SetCookies = []string{cookie.Clear(), cookie.AddKnown(v.Token, v.Known())}
 		}
 		h.toKeptForm(x, v)
 		return true
-	case v.ended:
-		former = v.cookie
-	case v.signedIn():
-		former = v.view.Cookie
+	case v.Ended:
+		former = v.Token
+	case v.SignedIn():
+		former = v.Session.Cookie
 	case former == "":
 		p.Detail += notKept // a stranger's
 		return false
 	}
-	if !h.reserve(x, v.view.SessionID) {
+	if !h.reserve(x, v, v.Session.SessionID) {
 		return true
 	}
 	f, err := readForm(x)
@@ -55,8 +55,8 @@ func (h *handler) keepForm(x *http1.Exchange, v *visitor, p *problem.Problem) bo
 	switch {
 	case err == nil:
 		h.metrics.forms.WithLabelValues("kept").Inc()
-		if !v.ended {
-			v.setCookies = append(v.setCookies, cookie.SetFormer(former)) // for as long as a new one
+		if !v.Ended {
+			v.SetCookies = append(v.SetCookies, cookie.SetFormer(former)) // for as long as a new one
 		}
 		h.toKeptForm(x, v)
 		return true
@@ -82,7 +82,7 @@ func readForm(x *http1.Exchange) (form.Form, error) {
 }
 
 // toKeptForm sends the browser to the login page, and from there to the form.
-func (h *handler) toKeptForm(x *http1.Exchange, v *visitor) {
+func (h *handler) toKeptForm(x *http1.Exchange, v *visit) {
 	h.goTo(x, v, redirect.ToPage(h.loginPath, redirect.KeptForm, "form_kept"))
 }
 
@@ -108,8 +108,11 @@ func (h *handler) confirmed(x *http1.Exchange, former string) (bool, error) {
 
 // release puts the kept form in the place of the word that it may be sent. From
 // there on it is a request like any other. It has answered when it returns false.
-func (h *handler) release(x *http1.Exchange, v *visitor) bool {
-	former := cookie.ReadFormer(x.Request.Header)
+func (h *handler) release(x *http1.Exchange, v *visit) bool {
+	if !v.SignedIn() || x.Request.Method != http.MethodPost {
+		return true
+	}
+	former := v.Former()
 	confirmed, err := h.confirmed(x, former)
 	if err != nil {
 		h.failBody(x, err)
@@ -118,7 +121,7 @@ func (h *handler) release(x *http1.Exchange, v *visitor) bool {
 	if !confirmed {
 		return true
 	}
-	f, err := h.forms.Claim(x.Context(), v.view.Authorization, former)
+	f, err := h.forms.Claim(x.Context(), v.Session.Authorization, former)
 	var p *problem.Problem
 	switch {
 	case err == nil && f.BelongsTo(x.Request.Target):
@@ -137,11 +140,11 @@ func (h *handler) release(x *http1.Exchange, v *visitor) bool {
 			" If there is no answer within two minutes, you can send it once more.")
 	default:
 		h.metrics.forms.WithLabelValues("gone").Inc()
-		v.setCookies = append(v.setCookies, cookie.ClearFormer())
+		v.SetCookies = append(v.SetCookies, cookie.ClearFormer())
 		p = problem.New(http.StatusGone, "form_gone",
 			"What you entered is not kept any more, so nothing was sent now. It may have been sent before, or its ten minutes are over.")
 	}
-	h.refuse(x, v.setCookies, p)
+	h.refuse(x, v.SetCookies, p)
 	return false
 }
 
@@ -149,11 +152,11 @@ func (h *handler) release(x *http1.Exchange, v *visitor) bool {
 // given an answer below 500, and otherwise stays. If the client has left, nobody
 // knows: the claim stays too, because a button that is pressed twice makes a
 // browser leave, and must not send the form twice.
-func (h *handler) settleForm(x *http1.Exchange, v *visitor, res *forward.Response, failed error) {
+func (h *handler) settleForm(x *http1.Exchange, v *visit, res *forward.Response, failed error) {
 	switch {
 	case failed == nil && res.Status() < http.StatusInternalServerError:
 		h.metrics.forms.WithLabelValues("sent").Inc()
-		v.setCookies = append(v.setCookies, cookie.ClearFormer())
+		v.SetCookies = append(v.SetCookies, cookie.ClearFormer())
 		h.settle(x, v.form, true)
 	case failed == nil || forward.Status(failed) != 0:
 		h.metrics.forms.WithLabelValues("not_sent").Inc()

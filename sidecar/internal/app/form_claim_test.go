@@ -127,8 +127,8 @@ func TestSlowStrangersDoNotKeepFormsFromBeingKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_, _ = fmt.Fprintf(conn, "POST /api/letters HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nContent-Type: %s\r\nContent-Length: 1000\r\nCookie: %s=v1.k1.family9999999999999999.1.x\r\n\r\ntext=",
-			form, cookie.Former)
+		_, _ = fmt.Fprintf(conn, "POST /api/letters HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nContent-Type: %s\r\nContent-Length: 1000\r\nCookie: %s=v1.k1.family9999999999999999.1.%s\r\n\r\ntext=",
+			form, cookie.Former, strings.Repeat("m", 43))
 	}
 	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
 		t.Errorf("%d %s", r.status, r.body)

@@ -10,9 +10,10 @@ import (
 // TestALateAnswerSaysNothingOfTheCookie: the browser may have a newer one by
 // then. No place in a cache is its answer's all the same.
 func TestALateAnswerSaysNothingOfTheCookie(t *testing.T) {
-	v := &visitor{setCookies: []string{"successor"}}
-	v.view.Authorization = "Bearer token"
-	for took, told := range map[time.Duration]int{0: 1, tellWithin: 1, tellWithin + 1: 0, time.Hour: 0} {
+	v := &visit{}
+	v.SetCookies = []string{"successor"}
+	v.Session.Authorization = "Bearer token"
+	for took, told := range map[time.Duration]int{0: 1, setCookieWindow: 1, setCookieWindow + 1: 0, time.Hour: 0} {
 		edit := responseEdit(http1.Header{}, v, took)
 		if len(edit.SetCookie) != told || edit.CacheControl != "no-store" {
 			t.Errorf("after %v: %+v", took, edit)

@@ -25,7 +25,7 @@ func TestFiveHundredUsersOnSharedConnections(t *testing.T) {
 	w.auth.set(func(a *auth) {
 		a.rotate = false
 		for user := range users {
-			a.sessions[fmt.Sprintf("user%04d", user)] = 1
+			a.sessions[fmt.Sprintf("user%018d", user)] = 1
 		}
 	})
 	var all sync.WaitGroup
@@ -44,7 +44,7 @@ func TestFiveHundredUsersOnSharedConnections(t *testing.T) {
 					_ = nc.SetDeadline(time.Now().Add(time.Minute))
 					in = bufio.NewReader(nc)
 				}
-				user := fmt.Sprintf("user%04d", (first+i*connections)%users)
+				user := fmt.Sprintf("user%018d", (first+i*connections)%users)
 				body := strings.Repeat(user, 1+i*20)
 				_, _ = fmt.Fprintf(nc, "POST /api/%s HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: %s=v1.k1.%s.1.%s\r\nContent-Length: %d\r\n\r\n%s",
 					user, cookie.Name, user, strings.Repeat("m", 43), len(body), body)

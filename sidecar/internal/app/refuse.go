@@ -12,7 +12,13 @@ import (
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/redirect"
 	"lilypad.example/sidecar/internal/route"
+)
+
+const (
+	nothingHere   = "There is nothing at this address."
+	fromElsewhere = "This request did not come from a page of this site, and was not carried out."
 )
 
 // stale is the code of RFC 9470 for who signed in too long ago.
@@ -35,6 +41,26 @@ func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 	}
 	p.Detail = cmp.Or(r.Deny.Text, p.Detail)
 	return p
+}
+
+// goTo has the browser fetch a page of the application.
+func (h *handler) goTo(x *http1.Exchange, v *visit, address string) {
+	fields := http1.Header{{Name: "Location", Value: v.origin + address}, {Name: "Cache-Control", Value: "no-store"}}
+	h.respond(x, http.StatusSeeOther, fields, v.SetCookies, nil)
+}
+
+// pageInstead returns where a browser goes that is not let through to target,
+// or "" when it gets the refusal itself.
+func (h *handler) pageInstead(r *route.Route, verdict route.Verdict, code problem.Code, target string) string {
+	switch {
+	case verdict == route.SignInAgain: // the account may: nothing is denied to it
+		return redirect.ToPage(h.loginPath, target, string(code))
+	case r.Deny.Page != "":
+		return redirect.ToPage(r.Deny.Page, target, string(code))
+	case verdict == route.SignIn: // nothing went wrong, so there is no code
+		return redirect.ToPage(h.loginPath, target, "")
+	}
+	return ""
 }
 
 // fail answers when nobody can say who sent x: later, and the cookie stays.
@@ -68,7 +94,7 @@ func busy() *problem.Problem {
 }
 
 // failUpstream answers for an upstream that did not.
-func (h *handler) failUpstream(x *http1.Exchange, v *visitor, err error) {
+func (h *handler) failUpstream(x *http1.Exchange, v *visit, err error) {
 	status := forward.Status(err)
 	if status == 0 {
 		return // the client has gone
@@ -100,14 +126,14 @@ func unread(status int) *problem.Problem {
 
 // refuse answers with p, as a page or a document.
 func (h *handler) refuse(x *http1.Exchange, setCookies []string, p *problem.Problem) {
-	fields, body := h.pages.Render(p, page.WantsPage(x.Request.Method, x.Request.Header.Get))
-	h.respond(x, p.Status, fields, setCookies, body)
+	header, body := h.pages.Render(p, page.WantsPage(x.Request.Method, x.Request.Header.Get))
+	h.respond(x, p.Status, http1.FromNetHTTP(header), setCookies, body)
 }
 
-func (h *handler) respond(x *http1.Exchange, status int, fields []http1.Field, setCookies []string, body []byte) {
+func (h *handler) respond(x *http1.Exchange, status int, header http1.Header, setCookies []string, body []byte) {
 	for _, setCookie := range setCookies {
-		fields = append(fields, http1.Field{Name: "Set-Cookie", Value: setCookie})
+		header.Add("Set-Cookie", setCookie)
 	}
 	// An error here is in the exchange's facts, and so in the access log.
-	_ = x.Respond(status, fields, body)
+	_ = x.Respond(status, header, body)
 }

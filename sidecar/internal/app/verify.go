@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"lilypad.example/services/pkg/problem"
-	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/endpoints"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/visitor"
 )
 
 // verifyPath is where a proxy asks about a request of its client: with
@@ -47,25 +47,22 @@ func (h *handler) verify(x *http1.Exchange) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
-	v := visitor{
-		by:     authclient.Presenter{UserAgent: q.Header.Get("User-Agent"), Address: client.IP},
-		origin: client.Proto + "://" + client.Host,
-	}
-	if h.admit(x, r, &v) {
-		h.letPass(x, &v)
+	v := &visit{Visitor: visitor.New(q.Header, browser(q, client)), origin: client.Proto + "://" + client.Host}
+	if h.admit(x, r, v) {
+		h.letPass(x, v)
 	}
 }
 
 // letPass tells the proxy what goes on to the application.
-func (h *handler) letPass(x *http1.Exchange, v *visitor) {
-	fields := []http1.Field{{Name: "Cache-Control", Value: "no-store"}}
-	if v.signedIn() {
-		fields = append(fields, http1.Field{Name: "Authorization", Value: v.view.Authorization})
+func (h *handler) letPass(x *http1.Exchange, v *visit) {
+	header := http1.Header{{Name: "Cache-Control", Value: "no-store"}}
+	if v.SignedIn() {
+		header.Add("Authorization", v.Session.Authorization)
 	}
 	if others := h.forwarder.Cookies(x.Request.Header); others != "" {
-		fields = append(fields, http1.Field{Name: "Cookie", Value: others})
+		header.Add("Cookie", others)
 	}
-	h.respond(x, http.StatusOK, fields, v.setCookies, nil)
+	h.respond(x, http.StatusOK, header, v.SetCookies, nil)
 }
 
 var (

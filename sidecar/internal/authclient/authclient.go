@@ -76,8 +76,8 @@ const (
 	maxConns = 64
 )
 
-// A Presenter is the browser in front of us.
-type Presenter struct {
+// A Browser is the client that a call is made for.
+type Browser struct {
 	UserAgent, Address string
 	// Sessions are refresh tokens of sessions that it has or had, the newest
 	// first. They make it a known device at Login.
@@ -88,7 +88,7 @@ type Presenter struct {
 type Begun struct {
 	User   api.User
 	Tokens Tokens
-	// Others are the presenter's Sessions that belong to other accounts.
+	// Others are the browser's Sessions that belong to other accounts.
 	Others []string
 }
 
@@ -136,7 +136,7 @@ func Transport() http.RoundTripper {
 }
 
 // Register creates a user and begins a session. A refusal is a *problem.Problem.
-func (c *Client) Register(ctx context.Context, email, name, password string, by Presenter) (Begun, error) {
+func (c *Client) Register(ctx context.Context, email, name, password string, by Browser) (Begun, error) {
 	start := c.now()
 	sign, err := c.sign()
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *Client) Register(ctx context.Context, email, name, password string, by 
 }
 
 // Login begins a session. A refusal is a *problem.Problem.
-func (c *Client) Login(ctx context.Context, email, password string, by Presenter) (Begun, error) {
+func (c *Client) Login(ctx context.Context, email, password string, by Browser) (Begun, error) {
 	start := c.now()
 	sign, err := c.sign()
 	if err != nil {
@@ -167,7 +167,7 @@ func (c *Client) Login(ctx context.Context, email, password string, by Presenter
 //
 // A stale token is answered with a challenge first: that this client still waits
 // proves that its request was not held up, for which an honest session would end.
-func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter) (Tokens, error) {
+func (c *Client) Refresh(ctx context.Context, refreshToken string, by Browser) (Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout) // for both requests
 	defer cancel()
 	t, challenge, err := c.refresh(ctx, refreshToken, by, 0)
@@ -177,7 +177,7 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, by Presenter)
 	return t, err
 }
 
-func (c *Client) refresh(ctx context.Context, refreshToken string, by Presenter, challenge int64) (t Tokens, next int64, err error) {
+func (c *Client) refresh(ctx context.Context, refreshToken string, by Browser, challenge int64) (t Tokens, next int64, err error) {
 	start := c.now()
 	p := presenter(by)
 	r, err := repeat(ctx, func(ctx context.Context) (*api.TokenResponse, error) {
@@ -362,7 +362,7 @@ func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (
 	}
 }
 
-func presenter(by Presenter) api.Presenter {
+func presenter(by Browser) api.Presenter {
 	p := api.Presenter{UserAgent: by.UserAgent[:min(len(by.UserAgent), 512)], ClientAddress: by.Address}
 	if len(by.Sessions) > 0 {
 		p.Sessions = &by.Sessions

@@ -64,7 +64,7 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, call := range map[string]func() error{
-		"refresh": func() error { _, err := c.Refresh(t.Context(), "token", authclient.Presenter{}); return err },
+		"refresh": func() error { _, err := c.Refresh(t.Context(), "token", authclient.Browser{}); return err },
 		"revoke":  func() error { return c.Revoke(t.Context(), "token") },
 		"confirm": func() error { return c.Confirm(t.Context(), []string{"token"}) },
 	} {
@@ -80,7 +80,7 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 	if calls.Load()%2 == 0 {
 		t.Fatal("the next call would not be the one that fails")
 	}
-	if _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
+	if _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Browser{}); !errors.Is(err, authclient.ErrUnavailable) {
 		t.Errorf("login: %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestAStaleTokenIsChallengedOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = client.Refresh(t.Context(), "token", authclient.Presenter{})
+			_, err = client.Refresh(t.Context(), "token", authclient.Browser{})
 			if _, ended := errors.AsType[*authclient.EndedError](err); ended != c.ended || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("%v", err)
 			}
@@ -139,7 +139,7 @@ func TestAnAuthServiceThatNeverAnswersIsAnOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Refresh(t.Context(), "token", authclient.Presenter{}); !errors.Is(err, authclient.ErrUnavailable) {
+	if _, err := c.Refresh(t.Context(), "token", authclient.Browser{}); !errors.Is(err, authclient.ErrUnavailable) {
 		t.Errorf("%v; want ErrUnavailable", err)
 	}
 	if n := calls.Load(); n != 1 {
@@ -160,7 +160,7 @@ func TestARefusedClientEndsNoSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, status = range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
-		_, refreshed := c.Refresh(t.Context(), "token", authclient.Presenter{})
+		_, refreshed := c.Refresh(t.Context(), "token", authclient.Browser{})
 		for name, err := range map[string]error{"refresh": refreshed, "revoke": c.Revoke(t.Context(), "token")} {
 			if _, ended := errors.AsType[*authclient.EndedError](err); ended || !errors.Is(err, authclient.ErrUnavailable) {
 				t.Errorf("%s with %d: %v; want ErrUnavailable", name, status, err)

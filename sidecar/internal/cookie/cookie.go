@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/sidecar/internal/http1"
 )
 
@@ -49,9 +50,6 @@ const formerLife = 24 * time.Hour
 // origin (package app), not by this attribute.
 const attributes = "; Path=/; Secure; HttpOnly; SameSite=Lax"
 
-// maxLen is the most that a token of ours is long.
-const maxLen = 200
-
 // A State says what a request carries.
 type State int
 
@@ -87,7 +85,7 @@ func ReadKnown(h http1.Header) []string {
 	}
 	var known []string
 	for token := range strings.SplitSeq(value, separator) {
-		if len(known) < maxKnown && plausible(token) {
+		if _, ok := api.ParseRefreshToken(token); ok && len(known) < maxKnown {
 			known = append(known, token)
 		}
 	}
@@ -96,7 +94,7 @@ func ReadKnown(h http1.Header) []string {
 
 func read(h http1.Header, want string) (value string, state State) {
 	value, state = find(h, want)
-	if state == One && !plausible(value) {
+	if _, ok := api.ParseRefreshToken(value); state == One && !ok {
 		return "", Unusable
 	}
 	return value, state
@@ -171,19 +169,4 @@ func SetKnown(known []string) string {
 
 func write(name, value string, life time.Duration) string {
 	return name + "=" + value + attributes + "; Max-Age=" + strconv.FormatInt(int64(life/time.Second), 10)
-}
-
-// plausible reports whether v has the shape of a token, so that most forgeries
-// cost no call to the auth service.
-func plausible(v string) bool {
-	if len(v) > maxLen || !strings.HasPrefix(v, "v1.") || strings.Count(v, ".") != 4 {
-		return false
-	}
-	for i := range len(v) {
-		c := v[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return true
 }

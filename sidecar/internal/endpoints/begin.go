@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -11,36 +12,37 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/redirect"
 	"lilypad.example/sidecar/internal/session"
+	"lilypad.example/sidecar/internal/visitor"
 )
 
 // login is POST /auth/login.
-func (e *Endpoints) login(w http.ResponseWriter, r *http.Request, by Caller) error {
-	return e.begin(w, r, by, e.Paths.Login, http.StatusOK, func(in input) (authclient.Begun, error) {
-		return e.Auth.Login(r.Context(), in.Email, in.Password, by.presenter())
+func (e *Endpoints) login(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
+	return e.begin(w, r, v, e.Paths.Login, http.StatusOK, func(in input) (authclient.Begun, error) {
+		return e.Auth.Login(r.Context(), in.Email, in.Password, device(v))
 	})
 }
 
 // register is POST /auth/register: it signs in at once.
-func (e *Endpoints) register(w http.ResponseWriter, r *http.Request, by Caller) error {
-	return e.begin(w, r, by, e.Paths.Register, http.StatusCreated, func(in input) (authclient.Begun, error) {
-		return e.Auth.Register(r.Context(), in.Email, in.Name, in.Password, by.presenter())
+func (e *Endpoints) register(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
+	return e.begin(w, r, v, e.Paths.Register, http.StatusCreated, func(in input) (authclient.Begun, error) {
+		return e.Auth.Register(r.Context(), in.Email, in.Name, in.Password, device(v))
 	})
 }
 
-// presenter is by, with the sessions that make it a known device.
-func (by Caller) presenter() authclient.Presenter {
-	p := by.By
-	if by.State == cookie.One {
-		p.Sessions = append(p.Sessions, by.Cookie)
+// device is v's browser with the sessions that make it a known device.
+func device(v *visitor.Visitor) authclient.Browser {
+	b := v.Browser
+	if v.Token != "" {
+		b.Sessions = append(b.Sessions, v.Token)
 	}
-	p.Sessions = append(p.Sessions, by.Known...)
-	return p
+	b.Sessions = append(b.Sessions, v.Known()...)
+	return b
 }
 
 // begin starts a session with what ask gets for the input: 303 to a safe next
 // for a form, a description with status for JSON. A form that fails goes back
 // to the page at path.
-func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, path string, status int,
+func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, v *visitor.Visitor, path string, status int,
 	ask func(input) (authclient.Begun, error),
 ) error {
 	in, err := read(r)
@@ -57,16 +59,16 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, pat
 		return nil
 	}
 	known := begun.Others
-	if !e.replace(r, by) {
-		known = slices.DeleteFunc(known, func(token string) bool { return token == by.Cookie })
+	if !e.replace(r, v) {
+		known = slices.DeleteFunc(known, func(token string) bool { return token == v.Token })
 	}
 	tokens := begun.Tokens
 	e.Sessions.Begin(tokens)
 	w.Header().Set("Set-Cookie", cookie.Set(tokens.RefreshToken, tokens.End, e.Now()))
-	if !slices.Equal(known, by.Known) {
+	if !slices.Equal(known, v.Known()) {
 		w.Header().Add("Set-Cookie", cookie.SetKnown(known))
 	}
-	if by.Former != "" && in.Next != redirect.KeptForm {
+	if v.Former() != "" && in.Next != redirect.KeptForm {
 		w.Header().Add("Set-Cookie", cookie.ClearFormer())
 	}
 	if in.json {
@@ -84,80 +86,56 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, by Caller, pat
 // before a login is never good after it, and reports whether that is certain.
 // The new session stands whether or not that works: the old cookie is
 // overwritten, and its session ends idle.
-func (e *Endpoints) replace(r *http.Request, by Caller) bool {
-	if by.State != cookie.One {
+func (e *Endpoints) replace(r *http.Request, v *visitor.Visitor) bool {
+	if v.Token == "" {
 		return true
 	}
-	err := e.Auth.Revoke(r.Context(), by.Cookie)
+	err := e.Auth.Revoke(r.Context(), v.Token)
 	if err != nil {
 		e.Log.WarnContext(r.Context(), "the session before this login could not be ended", "error", err)
 	}
-	e.Sessions.Forget(by.Cookie)
+	e.Sessions.Forget(v.Token)
 	return err == nil
 }
 
 // session is GET /auth/session: who is signed in.
-func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, by Caller) error {
-	view, user, err := e.user(w, r, by)
+func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
+	user, err := e.user(w, r, v)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, describe(user, view.SessionID, view.End))
+	return writeJSON(w, http.StatusOK, describe(user, v.Session.SessionID, v.Session.End))
 }
 
-// signedIn returns the session of by, and tells the browser what has become of
-// its cookie. It fails with notSignedIn's problem, or because nobody knows.
-func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, by Caller) (session.View, error) {
-	if by.State != cookie.One {
-		if by.State == cookie.Unusable {
-			e.Ended(api.EndUnusable)
-			w.Header().Set("Set-Cookie", cookie.Clear())
-		}
-		return session.View{}, notSignedIn()
-	}
-	view, err := e.Sessions.Get(r.Context(), by.Cookie, by.By)
-	return view, e.tell(w, by, view, err)
-}
-
-// user is signedIn, with the account. When the auth service refuses the token,
-// the session may have ended before the feed could tell: it is asked for another.
-func (e *Endpoints) user(w http.ResponseWriter, r *http.Request, by Caller) (session.View, api.User, error) {
-	view, err := e.signedIn(w, r, by)
-	if err != nil {
-		return view, api.User{}, err
-	}
-	user, err := e.Auth.Me(r.Context(), view.Authorization)
-	if status, ok := errors.AsType[*authclient.StatusError](err); !ok || status.Status != http.StatusUnauthorized {
-		return view, user, err
-	}
-	again, renewing := e.Sessions.Renew(r.Context(), by.Cookie, by.By, view.Authorization)
-	if errors.Is(renewing, session.ErrRefused) {
-		return view, user, err
-	}
-	if err := e.tell(w, by, again, renewing); err != nil {
-		return again, user, err
-	}
-	user, err = e.Auth.Me(r.Context(), again.Authorization)
-	return again, user, err
-}
-
-// tell tells the browser what has become of its cookie, by what the session
-// cache says of it.
-func (e *Endpoints) tell(w http.ResponseWriter, by Caller, view session.View, err error) error {
-	if end, ok := errors.AsType[*authclient.EndedError](err); ok {
-		e.Ended(end.Reason)
-		w.Header().Del("Set-Cookie")
-		for _, value := range cookie.End(by.Cookie, by.Known) {
-			w.Header().Add("Set-Cookie", value)
-		}
-		return notSignedIn()
-	}
-	if err == nil && view.Cookie != by.Cookie {
-		w.Header().Set("Set-Cookie", cookie.Set(view.Cookie, view.End, e.Now()))
+// signedIn looks v up with find, and sets the Set-Cookie values that this brings.
+// It fails with a 401 problem if nobody is signed in, or as find does.
+func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, v *visitor.Visitor,
+	find func(context.Context, *visitor.Visitor) error,
+) error {
+	err := find(r.Context(), v)
+	w.Header()["Set-Cookie"] = slices.Clone(v.SetCookies)
+	if err == nil && !v.SignedIn() {
+		return problem.New(http.StatusUnauthorized, problem.Unauthorized, "Nobody is signed in.")
 	}
 	return err
 }
 
-func notSignedIn() *problem.Problem {
-	return problem.New(http.StatusUnauthorized, problem.Unauthorized, "Nobody is signed in.")
+// user returns the account of v. If the auth service refuses the access token,
+// the session may have ended before the feed reported it, so the token is renewed
+// once.
+func (e *Endpoints) user(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) (api.User, error) {
+	if err := e.signedIn(w, r, v, e.Visitors.Find); err != nil {
+		return api.User{}, err
+	}
+	user, err := e.Auth.Me(r.Context(), v.Session.Authorization)
+	if status, ok := errors.AsType[*authclient.StatusError](err); !ok || status.Status != http.StatusUnauthorized {
+		return user, err
+	}
+	switch renewing := e.signedIn(w, r, v, e.Visitors.Renew); {
+	case errors.Is(renewing, session.ErrRefused):
+		return user, err
+	case renewing != nil:
+		return user, renewing
+	}
+	return e.Auth.Me(r.Context(), v.Session.Authorization)
 }

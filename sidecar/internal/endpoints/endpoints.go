@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,11 +22,10 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
-	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/form"
-	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/page"
 	"lilypad.example/sidecar/internal/session"
+	"lilypad.example/sidecar/internal/visitor"
 )
 
 // Prefix is the part of every origin that belongs to the sidecar.
@@ -36,8 +36,8 @@ const MaxBody = 16 << 10
 
 // Auth is the auth service; see authclient.Client.
 type Auth interface {
-	Register(ctx context.Context, email, name, password string, by authclient.Presenter) (authclient.Begun, error)
-	Login(ctx context.Context, email, password string, by authclient.Presenter) (authclient.Begun, error)
+	Register(ctx context.Context, email, name, password string, by authclient.Browser) (authclient.Begun, error)
+	Login(ctx context.Context, email, password string, by authclient.Browser) (authclient.Begun, error)
 	Revoke(ctx context.Context, refreshToken string) error
 	Me(ctx context.Context, authorization string) (api.User, error)
 }
@@ -49,29 +49,20 @@ type Paths struct{ Login, Register, Home string }
 type Endpoints struct {
 	Auth     Auth
 	Sessions *session.Cache
+	Visitors *visitor.Finder
 	Forms    *form.Keeper
 	Paths    Paths
 	Pages    *page.Pages
 	Log      *slog.Logger
 	Now      func() time.Time
-	// Ended is told why a cookie was taken from a browser.
-	Ended func(api.EndReason)
-}
-
-// A Caller is the browser that a request comes from, and its cookie.
-type Caller struct {
-	By     authclient.Presenter
-	Cookie string
-	State  cookie.State
-	// Former is the refresh token of its former session, or "".
-	Former string
-	// Known are those of sessions that make it a known device.
-	Known []string
+	// CountEnd is called with the reason for every cookie that logout takes from a
+	// browser.
+	CountEnd func(api.EndReason)
 }
 
 type endpoint struct {
 	method string
-	serve  func(e *Endpoints, w http.ResponseWriter, r *http.Request, by Caller) error
+	serve  func(e *Endpoints, w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error
 }
 
 func table(path string) (endpoint, bool) {
@@ -92,8 +83,8 @@ func table(path string) (endpoint, bool) {
 	return endpoint{}, false
 }
 
-// Handler returns the handler of one request of by.
-func (e *Endpoints) Handler(by Caller) http.Handler {
+// Handler returns the handler of one request of v.
+func (e *Endpoints) Handler(v *visitor.Visitor) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -105,7 +96,7 @@ func (e *Endpoints) Handler(by Caller) http.Handler {
 			w.Header().Set("Allow", ep.method)
 			e.refuse(w, r, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This address takes "+ep.method+" only."))
 		default:
-			if err := ep.serve(e, w, r, by); err != nil {
+			if err := ep.serve(e, w, r, v); err != nil {
 				e.refuse(w, r, e.toProblem(r, err))
 			}
 		}
@@ -127,14 +118,12 @@ func (e *Endpoints) toProblem(r *http.Request, err error) *problem.Problem {
 }
 
 func (e *Endpoints) refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
-	fields, body := e.Pages.Render(p, page.WantsPage(r.Method, r.Header.Get))
-	write(w, p.Status, fields, body)
+	header, body := e.Pages.Render(p, page.WantsPage(r.Method, r.Header.Get))
+	write(w, p.Status, header, body)
 }
 
-func write(w http.ResponseWriter, status int, fields []http1.Field, body []byte) {
-	for _, f := range fields {
-		w.Header().Set(f.Name, f.Value)
-	}
+func write(w http.ResponseWriter, status int, header http.Header, body []byte) {
+	maps.Copy(w.Header(), header)
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // html/template escaped what is in it
 }

@@ -22,8 +22,8 @@ import (
 	"net/url"
 	"strings"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/sidecar/internal/authclient"
-	"lilypad.example/sidecar/internal/session"
 )
 
 const (
@@ -163,7 +163,7 @@ type Claim struct {
 
 // Claim is Look for who sends the form now. It fails with ErrClaimed, too.
 func (k *Keeper) Claim(ctx context.Context, authorization, former string) (*Claim, error) {
-	c := &Claim{auth: k.auth, authorization: authorization, sid: session.FamilyOf(former), id: rand.Text()}
+	c := &Claim{auth: k.auth, authorization: authorization, sid: api.SessionIDOf(former), id: rand.Text()}
 	f, err := opened(former, func(sid string) ([]byte, error) { return k.auth.ClaimForm(ctx, authorization, sid, c.id) })
 	if err != nil {
 		return nil, err
@@ -183,14 +183,14 @@ func (k *Keeper) Discard(ctx context.Context, authorization, former string) erro
 	if former == "" {
 		return nil
 	}
-	return k.auth.DiscardForm(ctx, authorization, session.FamilyOf(former))
+	return k.auth.DiscardForm(ctx, authorization, api.SessionIDOf(former))
 }
 
 func opened(former string, get func(sid string) ([]byte, error)) (*Form, error) {
 	if former == "" {
 		return nil, ErrNone
 	}
-	sealed, err := get(session.FamilyOf(former))
+	sealed, err := get(api.SessionIDOf(former))
 	if errors.Is(err, authclient.ErrNoForm) {
 		return nil, ErrNone
 	}
@@ -208,7 +208,7 @@ func opened(former string, get func(sid string) ([]byte, error)) (*Form, error) 
 const ConfirmationField = "lilypad-form"
 
 // ConfirmationValue is its value: the session's id, so that no other form is one.
-func ConfirmationValue(former string) string { return session.FamilyOf(former) }
+func ConfirmationValue(former string) string { return api.SessionIDOf(former) }
 
 // Confirmation is the form that the page that offers a kept form posts to the
 // kept form's own address, in its place.

@@ -46,13 +46,18 @@ func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	rec := recorder{header: make(http.Header)}
 	h.ServeHTTP(&rec, r)
 	rec.WriteHeader(http.StatusOK)
-	var fields []Field
-	for name, values := range rec.sent {
+	_ = x.Respond(rec.status, FromNetHTTP(rec.sent), rec.body.Bytes())
+}
+
+// FromNetHTTP returns the fields of h.
+func FromNetHTTP(h http.Header) Header {
+	fields := make(Header, 0, len(h))
+	for name, values := range h {
 		for _, value := range values {
-			fields = append(fields, Field{name, value})
+			fields.Add(name, value)
 		}
 	}
-	_ = x.Respond(rec.status, fields, rec.body.Bytes())
+	return fields
 }
 
 func rawPath(q *Request) string {

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"lilypad.example/services/pkg/problem"
-	"lilypad.example/sidecar/internal/http1"
 )
 
 var (
@@ -61,21 +60,26 @@ func WantsPage(method string, get func(name string) string) bool {
 		strings.Contains(get("Accept"), "text/html") && !strings.EqualFold(get("X-Requested-With"), "XMLHttpRequest")
 }
 
-// Render returns the header fields and body of p's answer, as a page or as a document.
-func (s *Pages) Render(p *problem.Problem, asPage bool) ([]http1.Field, []byte) {
-	h := make(http.Header)
+// newHeader returns what every response of the sidecar has.
+func newHeader() http.Header {
+	return http.Header{"X-Content-Type-Options": {"nosniff"}, "Strict-Transport-Security": {"max-age=63072000"}}
+}
+
+// Render returns the header and body of p's answer, as a page or as a document.
+func (s *Pages) Render(p *problem.Problem, asPage bool) (http.Header, []byte) {
+	h := newHeader()
 	p.SetHeader(h)
 	h.Set("Vary", "Accept, Sec-Fetch-Mode")
 	if !asPage {
 		h.Set("Content-Type", problem.ContentType)
-		return s.fields(h), p.JSON()
+		return h, p.JSON()
 	}
 	link, to := "Back to the start page", s.home
 	if p.Status == http.StatusUnauthorized {
 		link, to = "Sign in", s.login
 	}
 	s.setPage(h, "'none'")
-	return s.fields(h), execute(s.refusal, map[string]any{
+	return h, execute(s.refusal, map[string]any{
 		"Status": p.Status, "Title": http.StatusText(p.Status), "Detail": p.Detail, "Link": link, "To": to,
 	})
 }
@@ -88,15 +92,15 @@ type Offer struct {
 	Discard      string // the address that says no
 }
 
-// OfferForm returns the header fields and body of the page that offers a kept
+// OfferForm returns the header and body of the page that offers a kept
 // form again.
-func (s *Pages) OfferForm(o Offer) ([]http1.Field, []byte) {
-	h := make(http.Header)
+func (s *Pages) OfferForm(o Offer) (http.Header, []byte) {
+	h := newHeader()
 	h.Set("Cache-Control", "no-store")
 	// The form goes to this origin. Browsers hold its redirects to the same rule,
 	// and an application may well lead on to another site from there.
 	s.setPage(h, "'self' https:")
-	return s.fields(h), execute(s.offer, map[string]any{"Offer": o})
+	return h, execute(s.offer, map[string]any{"Offer": o})
 }
 
 func (s *Pages) setPage(h http.Header, formAction string) {
@@ -104,19 +108,6 @@ func (s *Pages) setPage(h http.Header, formAction string) {
 	h.Set("Content-Security-Policy", s.csp+formAction)
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-}
-
-// fields adds what every answer of ours has.
-func (s *Pages) fields(h http.Header) []http1.Field {
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Strict-Transport-Security", "max-age=63072000")
-	var fields []http1.Field
-	for name, values := range h {
-		for _, v := range values {
-			fields = append(fields, http1.Field{Name: name, Value: v})
-		}
-	}
-	return fields
 }
 
 func execute(t *template.Template, view map[string]any) []byte {

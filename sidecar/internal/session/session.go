@@ -61,7 +61,7 @@ const (
 // Auth refreshes tokens; see authclient.Client, whose errors it has: an
 // EndedError says that the cookie is good for nothing any more.
 type Auth interface {
-	Refresh(ctx context.Context, refreshToken string, by authclient.Presenter) (authclient.Tokens, error)
+	Refresh(ctx context.Context, refreshToken string, by authclient.Browser) (authclient.Tokens, error)
 	Confirm(ctx context.Context, refreshTokens []string) error
 }
 
@@ -146,31 +146,58 @@ func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, err
 	}, nil
 }
 
-// Fresh is Get where memory has the answer: nobody is asked, nobody waits. It
-// fails with an authclient.EndedError, or with ErrUnknown where Get would have to ask.
+// Fresh is Get without a call to the auth service and without waiting. It fails
+// with an authclient.EndedError, or with ErrUnknown where Get would make a call.
 func (c *Cache) Fresh(cookie string) (View, error) {
-	id := FamilyOf(cookie)
+	id := api.SessionIDOf(cookie)
 	if reason, revoked := c.feed.Revoked(id); revoked {
 		return View{}, authclient.Ended(reason)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now()
-	if no, ok := c.refused.Get(cookie); ok && now.Before(no.until) {
-		return View{}, no.end
+	m, err := c.recall(id, cookie)
+	if err != nil {
+		return View{}, err
 	}
-	f, _ := c.families.Get(id)
-	view, good := c.look(f, cookie, now)
-	if !good || c.doubtful(f, now) || !now.Before(f.refreshAt) && c.flights[id] == nil {
+	if !m.good || m.doubtful || m.due {
 		return View{}, ErrUnknown
 	}
-	return view, nil
+	return m.view, nil
+}
+
+// memory is what the cache holds of one cookie.
+type memory struct {
+	family *family
+	flight *flight
+	view   View
+	// good: view has an access token that has not expired.
+	good bool
+	// doubtful: it is good, but the feed may be hiding the session's end.
+	doubtful bool
+	// due: no refresh is under way, and it is time for one.
+	due bool
+}
+
+// recall returns what the cache holds of cookie, which is of family id, or the
+// EndedError that it remembers. c.mu is held.
+func (c *Cache) recall(id, cookie string) (memory, error) {
+	now := c.now()
+	if no, ok := c.refused.Get(cookie); ok && now.Before(no.until) {
+		return memory{}, no.end
+	}
+	m := memory{flight: c.flights[id]}
+	m.family, _ = c.families.Get(id)
+	if m.view, m.good = c.look(m.family, cookie, now); m.good {
+		m.doubtful = c.doubtful(m.family, now)
+		m.due = m.flight == nil && !now.Before(m.family.refreshAt)
+	}
+	return m, nil
 }
 
 // Knows reports whether cookie is that of a session in memory, even if the auth
 // service has to be asked before it is good for anything.
 func (c *Cache) Knows(cookie string) bool {
-	id := FamilyOf(cookie)
+	id := api.SessionIDOf(cookie)
 	if _, revoked := c.feed.Revoked(id); revoked {
 		return false
 	}
@@ -188,63 +215,59 @@ func (c *Cache) doubtful(f *family, now time.Time) bool {
 // Get returns the session that cookie, a plausible refresh token, stands for.
 // It costs no call while a good access token is in memory. It fails with
 // an authclient.EndedError, ErrUnavailable or the context's error.
-func (c *Cache) Get(ctx context.Context, cookie string, by authclient.Presenter) (View, error) {
+func (c *Cache) Get(ctx context.Context, cookie string, by authclient.Browser) (View, error) {
 	return c.get(ctx, cookie, by, "")
 }
 
 // Renew is Get for a caller whose upstream refused the given authorization: it
 // returns another one. For one of which it was told before it asks nobody, and
 // fails with ErrRefused.
-func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Presenter, authorization string) (View, error) {
+func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Browser, authorization string) (View, error) {
 	return c.get(ctx, cookie, by, authorization)
 }
 
-func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter, unwanted string) (View, error) {
-	id := FamilyOf(cookie)
+func (c *Cache) get(ctx context.Context, cookie string, by authclient.Browser, unwanted string) (View, error) {
+	id := api.SessionIDOf(cookie)
 	for {
 		if reason, ok := c.feed.Revoked(id); ok {
 			return View{}, authclient.Ended(reason)
 		}
 		c.mu.Lock()
-		now := c.now()
-		if no, ok := c.refused.Get(cookie); ok && now.Before(no.until) {
+		m, err := c.recall(id, cookie)
+		if err != nil {
 			c.mu.Unlock()
-			return View{}, no.end
+			return View{}, err
 		}
-		f, _ := c.families.Get(id)
-		fl := c.flights[id]
-		view, good := c.look(f, cookie, now)
-		if good && view.Authorization == unwanted {
-			if fl == nil && f.refused {
+		if m.good && m.view.Authorization == unwanted {
+			if m.flight == nil && m.family.refused {
 				c.mu.Unlock()
 				return View{}, ErrRefused
 			}
-			f.refused, good = true, false
+			m.family.refused, m.good, m.doubtful = true, false, false
 		}
-		doubtful := good && c.doubtful(f, now)
-		if good && !doubtful && (fl != nil || now.Before(f.refreshAt)) {
+		if m.good && !m.doubtful && !m.due {
 			c.mu.Unlock()
-			return view, nil
+			return m.view, nil
 		}
+		fl := m.flight
 		if fl == nil {
-			var err error
-			if fl, err = c.launch(ctx, cookie, by, f.shows(cookie)); err != nil {
+			if fl, err = c.launch(ctx, cookie, by, m.family.shows(cookie)); err != nil {
 				c.mu.Unlock()
 				return View{}, err
 			}
 		}
 		c.mu.Unlock()
 
-		if good && !doubtful {
-			return fl.waitBriefly(ctx, view), nil
+		if m.good && !m.doubtful {
+			return fl.waitBriefly(ctx, m.view), nil
 		}
 		select {
 		case <-fl.done:
 		case <-ctx.Done():
 			return View{}, context.Cause(ctx)
 		}
-		if doubtful && errors.Is(fl.err, ErrUnavailable) {
-			return view, nil // nobody can say: it serves until its end
+		if m.doubtful && errors.Is(fl.err, ErrUnavailable) {
+			return m.view, nil // nobody can say: it serves until its end
 		}
 		if fl.cookie == cookie {
 			return fl.view, fl.err
@@ -258,20 +281,9 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Presenter,
 func (c *Cache) Refused(cookie, authorization string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f, ok := c.families.Peek(FamilyOf(cookie)); ok && f.tokens.Authorization == authorization {
+	if f, ok := c.families.Peek(api.SessionIDOf(cookie)); ok && f.tokens.Authorization == authorization {
 		f.refused = true
 	}
-}
-
-// FamilyOf returns the part of a token that names its family. It is not
-// verified: what is in the cache is found by the whole value only.
-func FamilyOf(cookie string) string {
-	_, rest, _ := strings.Cut(cookie, ".")
-	_, rest, _ = strings.Cut(rest, ".")
-	if family, _, ok := strings.Cut(rest, "."); ok {
-		return family
-	}
-	return cookie
 }
 
 // look returns what memory knows of cookie, and whether that is an answer. A
@@ -314,13 +326,13 @@ func (f *family) view() View {
 // rotation whose result is thrown away is a lost response by our own hand.
 // known says that cookie is one of a session in memory. It fails with
 // ErrUnavailable when too many that are not are asked for.
-func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Presenter, known bool) (*flight, error) {
+func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Browser, known bool) (*flight, error) {
 	if !known && (c.unknown >= maxUnknown || c.unknownFrom[by.Address] >= maxUnknownFromOne) {
 		return nil, fmt.Errorf("%w: too many unknown cookies at once", ErrUnavailable)
 	}
 	// A copy: what is kept of the cookie must not keep the request's whole head.
 	cookie = strings.Clone(cookie)
-	id := FamilyOf(cookie)
+	id := api.SessionIDOf(cookie)
 	fl := &flight{cookie: cookie, done: make(chan struct{})}
 	c.flights[id] = fl
 	if !known {
@@ -380,7 +392,7 @@ func (fl *flight) waitBriefly(ctx context.Context, old View) View {
 // take keeps what the auth service gave for cookie.
 func (c *Cache) take(id, cookie string, t authclient.Tokens) View {
 	// One string where several are equal: a cookie's would live on as the key.
-	if own := FamilyOf(t.RefreshToken); own == id {
+	if own := api.SessionIDOf(t.RefreshToken); own == id {
 		id = own
 	}
 	if t.SessionID == id {
@@ -423,7 +435,7 @@ func (c *Cache) end(id, cookie string, end *authclient.EndedError) {
 func (c *Cache) Begin(t authclient.Tokens) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.take(FamilyOf(t.RefreshToken), t.RefreshToken, t)
+	c.take(api.SessionIDOf(t.RefreshToken), t.RefreshToken, t)
 }
 
 // Forget drops the session that cookie stands for, whose user has signed out.
@@ -431,7 +443,7 @@ func (c *Cache) Forget(cookie string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cookie = strings.Clone(cookie) // as in launch
-	c.end(FamilyOf(cookie), cookie, &authclient.EndedError{Reason: api.EndLogout})
+	c.end(api.SessionIDOf(cookie), cookie, &authclient.EndedError{Reason: api.EndLogout})
 }
 
 // Run reports deliveries until ctx ends, so that a stale predecessor is caught

@@ -15,7 +15,7 @@ import (
 
 const life = 100 * time.Second
 
-var by = authclient.Presenter{UserAgent: "test", Address: "192.0.2.1"}
+var by = authclient.Browser{UserAgent: "test", Address: "192.0.2.1"}
 
 func value(family string, generation int) string {
 	return fmt.Sprintf("v1.k1.%s.%d.mac", family, generation)
@@ -37,7 +37,7 @@ type auth struct {
 
 func newAuth() *auth { return &auth{current: map[string]int{"A": 1, "B": 1}, rotating: true} }
 
-func (a *auth) Refresh(ctx context.Context, cookie string, _ authclient.Presenter) (authclient.Tokens, error) {
+func (a *auth) Refresh(ctx context.Context, cookie string, _ authclient.Browser) (authclient.Tokens, error) {
 	if a.slow > 0 {
 		select {
 		case <-time.After(a.slow):
@@ -307,7 +307,7 @@ func TestUnknownCookiesWaitInBoundedNumber(t *testing.T) {
 		a.slow = 10 * time.Second
 		a.mu.Unlock()
 		ask := func(family int, from string, answers chan<- error) {
-			_, err := c.Get(t.Context(), value(fmt.Sprintf("forged%d", family), 1), authclient.Presenter{Address: from})
+			_, err := c.Get(t.Context(), value(fmt.Sprintf("forged%d", family), 1), authclient.Browser{Address: from})
 			answers <- err
 		}
 		attack := make(chan error, 5000)
