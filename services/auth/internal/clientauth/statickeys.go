@@ -37,8 +37,8 @@ const replayTimeout = time.Second
 // Keys maps client IDs to public keys. A client has several during a key change.
 type Keys map[string]jwt.VerificationKeySet
 
-// ParseKeys parses a JSON object from client IDs to one or more public keys (ECDSA P-256 or Ed25519)
-// in PEM form. It reports all errors at once.
+// ParseKeys parses a JSON object from client IDs to one or more public keys (ECDSA P-256 or
+// Ed25519) in PEM form. It reports all errors at once.
 func ParseKeys(text []byte) (Keys, error) {
 	var clients map[string]string
 	duplicates, err := json.UnmarshalStrict(text, &clients, json.DisallowDuplicateFields)

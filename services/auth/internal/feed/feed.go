@@ -121,7 +121,8 @@ func (f *Feed) Run(ctx context.Context, report func(error)) {
 				report(err)
 			}
 			failing = true
-			// The store may have lost entries, so read it from the start. Known entries are skipped.
+			// The store may have lost entries, so read it from the start. Known entries are
+			// skipped.
 			after = "0"
 			select {
 			case <-ctx.Done():

@@ -11,8 +11,8 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// TestNothingIsMissedAfterAFailover: the new primary lacks the stream's end and its clock is behind.
-// The client library reconnects by itself, so the feed sees no error.
+// TestNothingIsMissedAfterAFailover: the new primary lacks the stream's end and its clock is
+// behind. The client library reconnects by itself, so the feed sees no error.
 func TestNothingIsMissedAfterAFailover(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

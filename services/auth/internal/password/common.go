@@ -8,33 +8,35 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// minEffort is how many different pieces a password must have. A piece is one character, or a run of characters that an
-// attacker's program tries as one step: a common word, a word of the context, a year, a sequence, a walk over the keyboard.
-// "Password12345678!" has three. The figure is low on purpose: a false alarm costs a user more than it costs an attacker, and
-// the minimum length and the rate limits carry most of the weight.
+// minEffort is the minimum number of different pieces of a password. A piece is one character, or a
+// run of characters that a cracking program tries in one step: a common word, a word of the
+// context, a year, a sequence, or adjacent keys. "Password12345678!" has three. The minimum is low
+// on purpose: false positives annoy users, and the minimum length and the rate limits contribute
+// more security.
 const minEffort = 4
 
-// The shortest runs that count as one piece: shorter ones appear in good passwords by chance.
+// The minimum lengths of runs that count as one piece. Shorter ones occur in good passwords by
+// chance.
 const (
 	minWord     = 3
 	minSequence = 3
-	minWalk     = 4
+	minAdjacent = 4
 	yearLength  = 4
 )
 
-// commonText is our own list: long passwords that are common as a whole, and the words that the others are made of.
+// commonText lists common long passwords, and the words that others are composed of.
 //
 //go:embed common.txt
 var commonText string
 
-// isCommon says whether a password that is long enough is nevertheless one of the first that are tried.
+// isCommon reports whether a password is easy to guess despite its length.
 func isCommon(password string, context []string) bool {
 	text := reduce(password)
 	return repeats(text) || effort(text, newVocabulary(context)) < minEffort
 }
 
-// reduce strips what people add to a common password to make it look different: capitals, separators, compatibility forms such
-// as full-width letters.
+// reduce removes common variations of a password: capitals, separators, and compatibility forms
+// such as full-width letters.
 func reduce(s string) []rune {
 	var out []rune
 	for _, r := range strings.ToLower(norm.NFKC.String(s)) {
@@ -45,8 +47,8 @@ func reduce(s string) []rune {
 	return out
 }
 
-// repeats says whether text is a shorter text again and again, the last time possibly cut: what counts is the length of that
-// shorter text, and below MinLength it would have been refused by itself.
+// repeats reports whether text is a repeated shorter text, the last repetition possibly cut, that
+// is shorter than MinLength and so would be refused by itself.
 func repeats(text []rune) bool {
 	for period := 1; period < MinLength && period <= len(text)/2; period++ {
 		if hasPeriod(text, period) {
@@ -65,18 +67,18 @@ func hasPeriod(text []rune, period int) bool {
 	return true
 }
 
-// effort cuts text into the least number of pieces and returns how many different ones there are.
+// effort splits text into as few pieces as possible and returns the number of different ones.
 func effort(text []rune, words vocabulary) int {
 	plain := letters(text)
-	sequences, walks := runs(text, sequenceStep), runs(text, walkStep)
-	least := make([]int, len(text)+1) // of pieces for the first i characters
-	start := make([]int, len(text)+1) // of the last of those pieces
+	sequences, adjacent := runs(text, sequenceStep), runs(text, keyboardStep)
+	least := make([]int, len(text)+1) // number of pieces of the first i characters
+	start := make([]int, len(text)+1) // start of the last of those pieces
 	for end := 1; end <= len(text); end++ {
 		least[end], start[end] = least[end-1]+1, end-1
 		for from := end - 1; from >= 0; from-- {
 			n := end - from
 			piece := n >= minSequence && n <= sequences[end-1] ||
-				n >= minWalk && n <= walks[end-1] ||
+				n >= minAdjacent && n <= adjacent[end-1] ||
 				n == yearLength && isYear(text[from:end]) ||
 				words.has(text[from:end]) || words.has(plain[from:end])
 			if piece && least[from]+1 < least[end] {
@@ -91,8 +93,8 @@ func effort(text []rune, words vocabulary) int {
 	return len(different)
 }
 
-// runs returns for each character the length of the longest run that ends there: characters that follow each other with the same
-// step. The step of two characters that do not follow each other is 0.
+// runs returns, for each character, the length of the longest run that ends there. A run is a
+// sequence of characters with the same step other than 0.
 func runs(text []rune, step func(a, b rune) int) []int {
 	out := make([]int, len(text))
 	last := 0
@@ -113,7 +115,8 @@ func runs(text []rune, step func(a, b rune) int) []int {
 	return out
 }
 
-// sequenceStep recognizes aaa, abc, cba, 123, and 8901: digits go round. The alphabet's numbers are apart by one.
+// sequenceStep makes runs of aaa, abc, cba, 123 and 8901 (digits wrap around). It is 0 for other
+// pairs.
 func sequenceStep(a, b rune) int {
 	const up, down, same = 1, 2, 3
 	switch {
@@ -135,7 +138,7 @@ func isYear(text []rune) bool {
 
 func isDigit(r rune) bool { return '0' <= r && r <= '9' }
 
-// letters undoes the usual substitutions of digits and signs for letters, one for one.
+// letters reverts common substitutions of digits and symbols for letters.
 func letters(text []rune) []rune {
 	out := make([]rune, len(text))
 	for i, r := range text {
@@ -168,7 +171,7 @@ type vocabulary struct {
 	longest int
 }
 
-// newVocabulary returns the common words and those of the context: each context text as a whole, and its parts.
+// newVocabulary returns the common words and those of the context: each context text and its parts.
 func newVocabulary(context []string) vocabulary {
 	v := vocabulary{words: map[string]struct{}{}}
 	for line := range strings.Lines(commonText) {

@@ -1,9 +1,10 @@
-// Package password decides which passwords are good enough (Check) and turns them into Argon2id hashes and back into yes or no
-// (Hasher), with memory bounded by a setting whatever arrives.
+// Package password checks new passwords (Check) and hashes and verifies passwords with Argon2id
+// (Hasher), with bounded memory.
 //
-// The policy is that of NIST SP 800-63B-4 §3.1.1.2 for passwords that are the only factor: length and a block list, no
-// composition rules, no truncation, any Unicode. A password is compared and hashed in Unicode normalization form C, as RFC 8265
-// §4.2.2 has it, because keyboards differ in how they send the same letter.
+// The policy follows NIST SP 800-63B-4 §3.1.1.2 for passwords as the only factor: a minimum length
+// and a block list, no composition rules, no truncation, any Unicode. Passwords are compared and
+// hashed in Unicode normalization form C (RFC 8265 §4.2.2), because keyboards differ in how they
+// encode a letter.
 //
-// It knows neither users nor stores, and no error of this package contains a password or a hash.
+// The package depends on neither users nor stores, and its errors contain no password or hash.
 package password

@@ -12,7 +12,7 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// The row of the OWASP Password Storage Cheat Sheet for Argon2id with the least memory that still allows two passes.
+// The Argon2id parameters of the OWASP Password Storage Cheat Sheet for two passes.
 const (
 	memoryKiB   = 19 * 1024
 	iterations  = 2
@@ -21,7 +21,8 @@ const (
 	keyBytes    = 32
 )
 
-// What a stored hash may ask for: room for accounts brought along from elsewhere, with today's memory several times over, but bounded.
+// The bounds of a stored hash's parameters. They leave room for imported accounts, with several
+// times the memory of new hashes.
 const (
 	maxMemoryKiB   = 64 * 1024
 	maxIterations  = 8
@@ -36,14 +37,15 @@ const (
 
 // Errors of a Hasher.
 var (
-	// ErrBusy says that as many hashes wait already as may wait. The caller sheds the request (503 with Retry-After): more
-	// waiting would only mean answers that nobody waits for any more. It comes as a BusyError.
+	// ErrBusy reports that the queue is full. The caller sheds the request (503 with Retry-After):
+	// a longer queue would outlast the clients' timeouts. It is returned as a BusyError.
 	ErrBusy = errors.New("password: too many hashes are waiting")
-	// ErrMalformedHash says that a stored hash is not one of ours.
+	// ErrMalformedHash reports that a stored hash is malformed or exceeds the bounds.
 	ErrMalformedHash = errors.New("password: malformed hash")
 )
 
-// BusyError is ErrBusy, and says when the hashes that wait now will be done, if they take as long as the last one did.
+// BusyError is ErrBusy with the time until the queue is empty, if each hash takes as long as the
+// last.
 type BusyError struct{ RetryAfter time.Duration }
 
 // Error returns the text of ErrBusy.
@@ -52,31 +54,33 @@ func (*BusyError) Error() string { return ErrBusy.Error() }
 // Unwrap returns ErrBusy.
 func (*BusyError) Unwrap() error { return ErrBusy }
 
-// Config bounds the work of a Hasher. Zero values mean defaults.
+// Config bounds the work of a Hasher. Zero values select defaults.
 type Config struct {
-	// Concurrent is how many hashes run at once, at 19 MiB of memory and one core each. By default the number of cores, at most
-	// four: more than there are cores makes no hash faster.
+	// Concurrent is the maximum number of concurrent hashes, each with 19 MiB of memory and one
+	// core. The default is the number of cores, at most four.
 	Concurrent int
-	// Waiting is how many further ones may wait for a slot, 32 for each by default, which is about a second.
+	// Waiting is the maximum number of hashes that wait. The default is 32 per concurrent hash,
+	// which is about a second.
 	Waiting int
 }
 
-// Hasher hashes and verifies passwords. At most Config.Concurrent hashes run at once and at most Config.Waiting wait; the rest is
-// refused at once with ErrBusy, so that neither memory nor waiting time grows with the number of requests.
+// Hasher hashes and verifies passwords. At most Config.Concurrent hashes run and at most
+// Config.Waiting wait. Further calls fail at once with ErrBusy, so that neither memory nor waiting
+// time grows with the number of requests.
 type Hasher struct {
 	params  *argon2id.Params
-	absent  string // the hash of nobody's password
+	absent  string // verified in place of the hash of an unknown account
 	slots   chan struct{}
 	waiting atomic.Int64
 	limit   int64
 	took    atomic.Int64 // how long the last hash took, in nanoseconds
 
-	// The expensive work, here so that a test can count it.
+	// The expensive operations. Tests replace them.
 	create func(password string, params *argon2id.Params) (string, error)
 	check  func(password, hash string) (bool, *argon2id.Params, error)
 }
 
-// NewHasher returns a Hasher. It computes one hash, so it takes as long as a login.
+// NewHasher returns a Hasher. It computes one hash, which takes as long as a login.
 func NewHasher(cfg Config) (*Hasher, error) {
 	if cfg.Concurrent < 0 || cfg.Waiting < 0 {
 		return nil, fmt.Errorf("password: bounds must not be negative: %+v", cfg)
@@ -104,8 +108,8 @@ func NewHasher(cfg Config) (*Hasher, error) {
 	return h, nil
 }
 
-// Hash returns the Argon2id hash of a password, with a fresh salt, as a PHC string. It does not judge the password: see Check.
-// Errors: ErrBusy, ErrTooLong, or the context's while it waits.
+// Hash returns the Argon2id hash of a password, with a random salt, as a PHC string. It does not
+// check the password; see Check. Errors: ErrBusy, ErrTooLong, or the context's while it waits.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if len(password) > maxBytes {
 		return "", ErrTooLong
@@ -122,16 +126,16 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return hash, nil
 }
 
-// Verdict is what Verify found.
+// Verdict is the result of Verify.
 type Verdict struct {
 	Match    bool
-	Outdated bool // it matches, and the hash was made with other parameters than today's: hash the password again
+	Outdated bool // it matches, but the hash has other parameters than new ones: hash it again
 }
 
-// Verify says whether a password belongs to a hash. An empty hash stands for an account that does not exist: the same work is done
-// as for one that does, and nothing matches, so that time does not tell which addresses have accounts. A password that is too long
-// for any account is treated likewise.
-// Errors: ErrBusy, ErrMalformedHash, or the context's while it waits.
+// Verify verifies a password against a hash. An empty hash stands for an unknown account: nothing
+// matches, but the work is the same, so that timing does not reveal which addresses have accounts.
+// The same holds for passwords that are too long. Errors: ErrBusy, ErrMalformedHash, or the
+// context's while it waits.
 func (h *Hasher) Verify(ctx context.Context, password, hash string) (Verdict, error) {
 	possible := hash != "" && len(password) <= maxBytes
 	if hash == "" {
@@ -156,15 +160,16 @@ func (h *Hasher) Verify(ctx context.Context, password, hash string) (Verdict, er
 	return Verdict{Match: match, Outdated: match && *params != *h.params}, nil
 }
 
-// wellFormed refuses what the library would take at its word: no passes or lanes (a panic), an empty key (it equals that of every
-// password), and memory or passes without bound.
+// wellFormed refuses hashes that the library would accept without a check: zero passes or lanes,
+// which panic, an empty key, which matches every password, and unbounded memory or passes.
 func wellFormed(hash string) bool {
 	p, _, _, err := argon2id.DecodeHash(hash)
 	return err == nil && p.Memory <= maxMemoryKiB && p.Iterations >= 1 && p.Iterations <= maxIterations && p.Parallelism >= 1 &&
 		p.SaltLength >= minStoredBytes && p.KeyLength >= minStoredBytes
 }
 
-// acquire takes a slot, waiting if the bound allows it. A hash that has begun cannot be stopped, so the context counts here only.
+// acquire takes a slot, or waits for one unless the queue is full. ctx only ends the wait: a
+// running hash cannot be canceled.
 func (h *Hasher) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("password: %w", err)
@@ -189,13 +194,13 @@ func (h *Hasher) acquire(ctx context.Context) error {
 
 func (h *Hasher) release() { <-h.slots }
 
-// measure notes how long a hash took that began at start.
+// measure returns a function that records the time since measure was called.
 func (h *Hasher) measure() (done func()) {
-	start := time.Now() //nolint:forbidigo // a measurement; nothing is decided by the time of day
+	start := time.Now() //nolint:forbidigo // measures a duration
 	return func() { h.took.Store(int64(time.Since(start))) }
 }
 
-// drain returns how long a full queue takes, with those that run.
+// drain returns how long the running hashes and a full queue take.
 func (h *Hasher) drain() time.Duration {
 	slots := int64(cap(h.slots))
 	rounds := 1 + (h.limit+slots-1)/slots

@@ -31,21 +31,21 @@ func TestStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(first, "$argon2id$v=19$m=19456,t=2,p=1$") {
-		t.Fatalf("not a PHC string of the wanted parameters: %s", first)
+		t.Fatalf("hash %s, want a PHC string with the default parameters", first)
 	}
 	second, err := h.Hash(t.Context(), password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first == second {
-		t.Fatal("two users with one password share a hash: no salt of their own")
+		t.Fatal("two hashes of one password are equal, want different salts")
 	}
 	for _, hash := range []string{first, second} {
 		if v, err := h.Verify(t.Context(), password, hash); err != nil || !v.Match || v.Outdated {
-			t.Fatalf("got %+v, %v", v, err)
+			t.Fatalf("got %+v, %v; want a match that is not outdated", v, err)
 		}
 		if v, err := h.Verify(t.Context(), password+" ", hash); err != nil || v.Match {
-			t.Fatalf("another password: %+v, %v", v, err)
+			t.Fatalf("another password: %+v, %v; want no match", v, err)
 		}
 	}
 }
@@ -57,10 +57,10 @@ func TestHashOfOlderParametersIsOutdated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v, err := h.Verify(t.Context(), "walnut quay zephyr", old); err != nil || !v.Match || !v.Outdated {
-		t.Fatalf("got %+v, %v", v, err)
+		t.Fatalf("got %+v, %v; want an outdated match", v, err)
 	}
 	if v, err := h.Verify(t.Context(), "another password", old); err != nil || v.Match || v.Outdated {
-		t.Fatalf("got %+v, %v", v, err)
+		t.Fatalf("another password: %+v, %v; want no match", v, err)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestNoTruncation(t *testing.T) {
 	}
 	other := strings.TrimSuffix(password, "🪷") + "🌷"
 	if v, err := h.Verify(t.Context(), other, hash); err != nil || v.Match {
-		t.Fatalf("the last character does not count: %+v, %v", v, err)
+		t.Fatalf("another last character: %+v, %v; want no match", v, err)
 	}
 }
 
@@ -84,11 +84,11 @@ func TestOnePasswordInTwoNormalForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v, err := h.Verify(t.Context(), norm.NFC.String("wälnüt quäy zéphyr"), hash); err != nil || !v.Match {
-		t.Fatalf("got %+v, %v", v, err)
+		t.Fatalf("got %+v, %v; want a match", v, err)
 	}
 }
 
-// T77 by structure: whoever asks, one check is made, with the same parameters. Timing follows from that.
+// Every call makes one check with the same parameters, so timing does not reveal unknown users.
 func TestTheSameWorkForAnUnknownUser(t *testing.T) {
 	h := newHasher(t, Config{})
 	hash, err := h.Hash(t.Context(), "walnut quay zephyr")
@@ -113,15 +113,15 @@ func TestTheSameWorkForAnUnknownUser(t *testing.T) {
 		checked = nil
 		v, err := h.Verify(t.Context(), try.password, try.hash)
 		if err != nil || v.Match != (name == "right") {
-			t.Errorf("%s: %+v, %v", name, v, err)
+			t.Errorf("%s: %+v, %v; want match %v", name, v, err, name == "right")
 		}
 		if len(checked) != 1 || checked[0] != *h.params {
-			t.Errorf("%s: work %+v, want one check with %+v", name, checked, *h.params)
+			t.Errorf("%s: checks with %+v, want one with %+v", name, checked, *h.params)
 		}
 	}
 }
 
-func TestVerifyRefusesHashesThatAreNotOurs(t *testing.T) {
+func TestVerifyRefusesMalformedHashes(t *testing.T) {
 	h := newHasher(t, Config{})
 	for name, hash := range map[string]string{
 		"plain text":        "walnut quay zephyr",
@@ -130,19 +130,19 @@ func TestVerifyRefusesHashesThatAreNotOurs(t *testing.T) {
 		"another version":   "$argon2id$v=16$m=64,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"an empty key":      "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$",
 		"no salt":           "$argon2id$v=19$m=64,t=1,p=1$$MTIzNDU2Nzg5MDEyMzQ1Ng",
-		"no pass":           "$argon2id$v=19$m=64,t=0,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
-		"no lane":           "$argon2id$v=19$m=64,t=1,p=0$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
+		"no passes":         "$argon2id$v=19$m=64,t=0,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
+		"no lanes":          "$argon2id$v=19$m=64,t=1,p=0$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"4 TiB of memory":   "$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"a billion passes":  "$argon2id$v=19$m=64,t=1000000000,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"a part is missing": "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ",
 	} {
 		if v, err := h.Verify(t.Context(), "", hash); !errors.Is(err, ErrMalformedHash) || v.Match {
-			t.Errorf("%s: %+v, %v", name, v, err)
+			t.Errorf("%s: %+v, %v; want ErrMalformedHash", name, v, err)
 		}
 	}
 }
 
-// blocking is a Hasher whose hashes last until release is closed, so that a test can look at it at its busiest.
+// blocking returns a Hasher whose hashes block until release is closed.
 func blocking(t *testing.T, cfg Config) (h *Hasher, running, most *atomic.Int64, release chan struct{}) {
 	t.Helper()
 	h = newHasher(t, cfg)
@@ -176,27 +176,27 @@ func TestHashFlood(t *testing.T) {
 				}
 			})
 		}
-		synctest.Wait() // everything runs, waits or has been refused
+		synctest.Wait() // every call runs, waits or was refused
 		if running.Load() != concurrent || busy.Load() != logins-concurrent-waiting || done.Load() != 0 {
-			t.Fatalf("at the busiest: %d run, %d refused, %d done", running.Load(), busy.Load(), done.Load())
+			t.Fatalf("%d running, %d refused, %d done; want %d, %d, 0", running.Load(), busy.Load(), done.Load(), concurrent, logins-concurrent-waiting)
 		}
 		close(release)
 		wg.Wait()
 		if done.Load() != concurrent+waiting || other.Load() != 0 || most.Load() > concurrent {
-			t.Fatalf("%d done, %d other errors, %d at once", done.Load(), other.Load(), most.Load())
+			t.Fatalf("%d done, %d other errors, %d at once; want %d, 0, at most %d", done.Load(), other.Load(), most.Load(), concurrent+waiting, concurrent)
 		}
 		if _, err := h.Hash(t.Context(), "x"); err != nil {
-			t.Fatalf("after the flood: %v", err)
+			t.Fatalf("after the flood: %v, want success", err)
 		}
 	})
 }
 
-// Whoever comes back when they were told finds the queue done, and not sooner.
-func TestBusySaysWhenTheQueueIsDone(t *testing.T) {
+// The queue is empty after RetryAfter, and not a second earlier.
+func TestRetryAfterIsWhenTheQueueIsEmpty(t *testing.T) {
 	for _, cfg := range []Config{{Concurrent: 1, Waiting: 1}, {Concurrent: 4, Waiting: 16}, {Concurrent: 3, Waiting: 7}} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHasher(t, cfg)
-			const each = 3 * time.Second // a machine with little to spare
+			const each = 3 * time.Second // a slow machine
 			var done atomic.Int64
 			h.create = func(string, *argon2id.Params) (string, error) {
 				time.Sleep(each)
@@ -220,19 +220,19 @@ func TestBusySaysWhenTheQueueIsDone(t *testing.T) {
 			}
 			time.Sleep(busy.RetryAfter - time.Second)
 			if done.Load() == int64(all) {
-				t.Errorf("%+v: all is done a second before the %v that were said", cfg, busy.RetryAfter)
+				t.Errorf("%+v: the queue is empty a second before RetryAfter (%v), want it not to be", cfg, busy.RetryAfter)
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
 			if done.Load() != int64(all) {
-				t.Errorf("%+v: %d of %d are done after the %v that were said", cfg, done.Load(), all, busy.RetryAfter)
+				t.Errorf("%+v: %d of %d hashes are done after RetryAfter (%v), want all", cfg, done.Load(), all, busy.RetryAfter)
 			}
 			wg.Wait()
 		})
 	}
 }
 
-func TestWhoeverGoesAwayStopsWaiting(t *testing.T) {
+func TestACanceledCallerStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, running, _, release := blocking(t, Config{Concurrent: 1, Waiting: 1})
 		var wg sync.WaitGroup
@@ -247,22 +247,22 @@ func TestWhoeverGoesAwayStopsWaiting(t *testing.T) {
 		}()
 		synctest.Wait()
 		if _, err := h.Hash(t.Context(), "x"); !errors.Is(err, ErrBusy) {
-			t.Fatalf("the queue is full, yet %v", err)
+			t.Fatalf("hash with a full queue: %v, want ErrBusy", err)
 		}
 		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {
-			t.Fatalf("got %v", err)
+			t.Fatalf("canceled caller: %v, want context.Canceled", err)
 		}
 
-		wg.Go(func() { _, _ = h.Hash(t.Context(), "x") }) // the place in the queue is free again
+		wg.Go(func() { _, _ = h.Hash(t.Context(), "x") }) // takes the free place in the queue
 		synctest.Wait()
 		if running.Load() != 1 {
-			t.Fatalf("%d run", running.Load())
+			t.Fatalf("%d running, want 1", running.Load())
 		}
 		close(release)
 		wg.Wait()
 		if _, err := h.Hash(ctx, "x"); !errors.Is(err, context.Canceled) {
-			t.Fatalf("whoever has gone away before gets no hash: %v", err)
+			t.Fatalf("hash with a canceled context: %v, want context.Canceled", err)
 		}
 	})
 }
@@ -270,7 +270,7 @@ func TestWhoeverGoesAwayStopsWaiting(t *testing.T) {
 func TestNewHasherRefusesNegativeBounds(t *testing.T) {
 	for _, cfg := range []Config{{Concurrent: -1}, {Waiting: -1}} {
 		if _, err := NewHasher(cfg); err == nil {
-			t.Errorf("%+v: no error", cfg)
+			t.Errorf("%+v: no error, want one", cfg)
 		}
 	}
 }

@@ -2,17 +2,18 @@ package password
 
 import "strings"
 
-// walkStep is 1 for neighbouring keys, so that runs recognizes qwerty, 1qaz, poiuy, q1w2e3.
-func walkStep(a, b rune) int {
+// keyboardStep is 1 for adjacent keys, so that runs recognizes qwerty, 1qaz, poiuy and q1w2e3.
+func keyboardStep(a, b rune) int {
 	for _, rows := range keyboards() {
-		if neighbours(rows, a, b) {
+		if adjacentKeys(rows, a, b) {
 			return 1
 		}
 	}
 	return 0
 }
 
-// keyboards returns the rows of the layouts in common use; each row lies half a key to the right of the one above it.
+// keyboards returns the rows of common layouts. Each row is half a key to the right of the one
+// above.
 func keyboards() [3][4]string {
 	return [3][4]string{
 		{"1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm"},
@@ -21,7 +22,7 @@ func keyboards() [3][4]string {
 	}
 }
 
-func neighbours(rows [4]string, a, b rune) bool {
+func adjacentKeys(rows [4]string, a, b rune) bool {
 	rowA, colA := find(rows, a)
 	rowB, colB := find(rows, b)
 	if rowA < 0 || rowB < 0 {

@@ -7,17 +7,17 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Bounds of a password's length, in Unicode code points after normalization.
+// The bounds of a password's length, in Unicode code points after normalization.
 const (
 	MinLength = 15
 	MaxLength = 128
 )
 
-// maxBytes bounds the work before the length is known: no text of MaxLength code points is longer even when fully decomposed
-// (at most 18 code points for one, of at most 4 bytes each).
+// maxBytes bounds the work before the length is known. No text of MaxLength code points is longer,
+// even when fully decomposed (at most 18 code points for one, of at most 4 bytes each).
 const maxBytes = MaxLength * 18 * utf8.UTFMax
 
-// Faults of a password, as Check reports them.
+// The errors of Check.
 var (
 	ErrRequired = errors.New("password: required")
 	ErrTooShort = errors.New("password: too short")
@@ -25,8 +25,9 @@ var (
 	ErrCommon   = errors.New("password: too common")
 )
 
-// Check says whether a new password is good enough: nil, or one of ErrRequired, ErrTooShort, ErrTooLong, ErrCommon. The context
-// is what an attacker tries first for this very account, such as its e-mail address and the user's name.
+// Check checks a new password. It returns nil, ErrRequired, ErrTooShort, ErrTooLong or ErrCommon.
+// context is what an attacker would try first for the account, such as its e-mail address and the
+// user's name.
 func Check(password string, context ...string) error {
 	if password == "" {
 		return ErrRequired
@@ -46,5 +47,5 @@ func Check(password string, context ...string) error {
 	return nil
 }
 
-// normalize returns the one form in which a password is counted and hashed.
+// normalize returns the form in which passwords are counted and hashed.
 func normalize(password string) string { return norm.NFC.String(password) }

@@ -11,7 +11,7 @@ import (
 
 func TestLength(t *testing.T) {
 	const varied = "walnut quay zephyr plinth "
-	long := strings.Repeat(varied, 6) // 156 characters of one long phrase, cut below
+	long := strings.Repeat(varied, 6) // 156 characters
 	for _, tt := range []struct {
 		name     string
 		password string
@@ -28,10 +28,10 @@ func TestLength(t *testing.T) {
 		{"15 characters of 4 bytes", "🐸🌿💧🌞🌙⭐🍀🪷🐛🦋🐝🐞🦗🐌🦎", nil},
 		{"128 characters of 4 bytes", strings.Repeat("🐸🌿💧🌞🌙⭐🍀🪷🐛🦋🐝🐞🦗🐌🦎🪰", 8), nil},
 		{"14 characters, 28 bytes", "äöüßéèêëàâáîïô", ErrTooShort},
-		{"15 characters that arrive as 20 code points", norm.NFD.String("wälnüt quäy zép"), nil},
-		{"14 characters that arrive as 18 code points", norm.NFD.String("wälnüt quäy zé"), ErrTooShort},
-		{"128 characters that arrive decomposed", norm.NFD.String(strings.Repeat("wälnüt quäy zéphyr plínth sphìnx", 4)), nil},
-		{"spaces only count like any other", "w a l n u t q u", nil},
+		{"15 characters, decomposed into 20 code points", norm.NFD.String("wälnüt quäy zép"), nil},
+		{"14 characters, decomposed into 18 code points", norm.NFD.String("wälnüt quäy zé"), ErrTooShort},
+		{"128 characters, decomposed", norm.NFD.String(strings.Repeat("wälnüt quäy zéphyr plínth sphìnx", 4)), nil},
+		{"spaces count like other characters", "w a l n u t q u", nil},
 		{"leading and trailing spaces count", "  walnut quay  ", nil},
 		{"invalid UTF-8", "walnut quay \xff\xfe\xfd", nil},
 		{"a NUL", "walnut\x00quay zephyr", nil},
@@ -49,7 +49,7 @@ func TestNoCompositionRules(t *testing.T) {
 		"walnutquayzephyr",             // lower case only
 		"WALNUTQUAYZEPHYR",             // capitals only
 		"830174659201736",              // digits only
-		"!?%&/()=#*~^<>{}",             // signs only
+		"!?%&/()=#*~^<>{}",             // symbols only
 		"correct horse battery staple", // a phrase
 		"tadpoles in the pond",
 		"purple monkey dishwasher",
@@ -62,7 +62,7 @@ func TestNoCompositionRules(t *testing.T) {
 		"2026 was a good year",
 	} {
 		if err := Check(password, "kermit@example.com", "Kermit"); err != nil {
-			t.Errorf("%q: %v", password, err)
+			t.Errorf("%q: %v, want no error", password, err)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestCommonPasswords(t *testing.T) {
 			"123456789012345", "987654321098765", "abcdefghijklmnop", "zyxwvutsrqponmlk", "abcdefg1234567890", "0123456789abcdef",
 			"1234567890123456789012345678901234567890",
 		},
-		"keyboard walks": {
+		"adjacent keys": {
 			"qwertyuiopasdfgh", "qwertyuiopasdfg1", "asdfghjklzxcvbnm", "1qaz2wsx3edc4rfv", "1q2w3e4r5t6y7u8i", "poiuytrewqlkjhgf",
 			"azertyuiopqsdfgh", "qwertzuiopasdfgh", "zaq1zaq1zaq1zaq1", "qwerty123456789!",
 		},
@@ -96,14 +96,14 @@ func TestCommonPasswords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, password := range passwords {
 				if err := Check(password, "mina.t@pondmail.example", "Wilhelmina Thunderstone"); err != ErrCommon { //nolint:errorlint // as above
-					t.Errorf("%q: %v", password, err)
+					t.Errorf("%q: %v, want ErrCommon", password, err)
 				}
 			}
 		})
 	}
 }
 
-func TestContextOfOneUserIsNotThatOfAnother(t *testing.T) {
+func TestContextAppliesToOneUser(t *testing.T) {
 	const password = "thunderstone2026!"
 	if err := Check(password, "someone@else.example", "Someone Else"); err != nil {
 		t.Fatal(err)
@@ -112,15 +112,16 @@ func TestContextOfOneUserIsNotThatOfAnother(t *testing.T) {
 
 func TestRandomPasswordsAreNeverCommon(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// Different characters with no two neighbours on a keyboard or in the alphabet: what a generator makes, roughly.
+		// Different characters, none adjacent on a keyboard or in the alphabet: like generated
+		// passwords.
 		alphabet := rapid.Permutation([]rune("adgjmpsvyBEHKNQTWZ258")).Draw(t, "characters")
 		if err := Check(string(alphabet[:MinLength])); err != nil {
-			t.Fatalf("%q: %v", string(alphabet[:MinLength]), err)
+			t.Fatalf("%q: %v, want no error", string(alphabet[:MinLength]), err)
 		}
 	})
 }
 
-func TestCheckDependsOnNothingButTheNormalForm(t *testing.T) {
+func TestCheckDependsOnlyOnTheNormalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		password := rapid.String().Draw(t, "password")
 		word := rapid.StringN(0, 40, 300).Draw(t, "context")
@@ -129,7 +130,7 @@ func TestCheckDependsOnNothingButTheNormalForm(t *testing.T) {
 			return
 		}
 		if composed, decomposed := Check(norm.NFC.String(password), word), Check(norm.NFD.String(password), word); composed != got || decomposed != got { //nolint:errorlint // sentinels
-			t.Fatalf("%q: %v, composed %v, decomposed %v", password, got, composed, decomposed)
+			t.Fatalf("%q: %v, composed %v, decomposed %v; want the same", password, got, composed, decomposed)
 		}
 	})
 }

@@ -1,8 +1,9 @@
-// Package ratelimit names the limits that protect accounts and hashes from guessing, in a closed list, and says what a Limiter
-// must do. Package gcra has the one implementation, on Redis, so that all replicas share each limit.
+// Package ratelimit defines the rate limits that protect accounts and password hashes from
+// guessing, and the Limiter interface. Package gcra implements it on Redis, so that all replicas
+// share each limit.
 //
-// The rule for callers: ask before the work, and if a Limiter does not answer, refuse (fail closed): a limit that yields when its
-// store is overloaded is no limit. A session that exists already never depends on one.
+// Callers ask the Limiter before the work and refuse if it fails (fail closed): a limit that yields
+// when its store is overloaded does not protect. Existing sessions depend on no limit.
 package ratelimit
 
 import (
@@ -12,27 +13,32 @@ import (
 	"time"
 )
 
-// ErrUnavailable says that the limiter's store did not answer. The caller refuses with 503 and Retry-After.
+// ErrUnavailable reports that the limiter's store is unavailable. The caller responds with 503 and
+// Retry-After.
 var ErrUnavailable = errors.New("ratelimit: store unavailable")
 
-// Limit is one of the named limits.
+// Limit identifies a limit.
 type Limit uint8
 
 // The limits.
 const (
-	// LoginAccount bounds attempts to log in to one account by strangers, all together; its subject is the address as
-	// user.ParseEmail returns it, whether or not an account has it, since the answer must not tell.
+	// LoginAccount limits login attempts to one account by all strangers together. Its subject is
+	// the e-mail address as returned by user.ParseEmail, whether or not an account has it, so that
+	// the response does not reveal that.
 	LoginAccount Limit = iota + 1
-	// LoginDevice bounds attempts at the password of one account by one known device: a browser that had a session of the account
-	// before, or has one. Its subject is that of DeviceSubject.
+	// LoginDevice limits attempts at the password of one account by one known device: a browser
+	// that has or had a session of the account. Its subject is that of DeviceSubject.
 	LoginDevice
-	// LoginAddress bounds attempts to log in from one network address. Nothing resets it: whoever has an account could.
+	// LoginAddress limits login attempts from one network address. A success does not reset it:
+	// otherwise anyone with an account could.
 	LoginAddress
-	// RegistrationAddress bounds registrations from one network address.
+	// RegistrationAddress limits registrations from one network address.
 	RegistrationAddress
-	// FormAccount bounds the forms that are kept for one account while its owner signs in again; its subject is the account's id.
+	// FormAccount limits the forms that are kept for one account while its owner signs in again.
+	// Its subject is the account's ID.
 	FormAccount
-	// FormTotal bounds the forms that are kept for all accounts together, since anybody may register many; its subject is "".
+	// FormTotal limits the forms that are kept for all accounts together, since anyone may register
+	// many accounts. Its subject is "".
 	FormTotal
 )
 
@@ -41,7 +47,7 @@ func All() []Limit {
 	return []Limit{LoginAccount, LoginDevice, LoginAddress, RegistrationAddress, FormAccount, FormTotal}
 }
 
-// String returns the limit's name, as it is in keys, metrics and the audit log.
+// String returns the limit's name in keys, metrics and the audit log.
 func (l Limit) String() string {
 	switch l {
 	case LoginAccount:
@@ -60,8 +66,9 @@ func (l Limit) String() string {
 	return "unknown"
 }
 
-// Subject returns the form in which a limit counts a subject. Limits by address count IPv6 by /64, the least that one customer gets
-// (RFC 6177): every address in it costs its owner nothing. Text that is no address counts as it is.
+// Subject returns the subject that a limit counts. Limits by address count IPv6 by /64, the
+// smallest prefix that a customer gets (RFC 6177). Text that is not an address is returned
+// unchanged.
 func (l Limit) Subject(s string) string {
 	if l != LoginAddress && l != RegistrationAddress {
 		return s
@@ -83,39 +90,45 @@ func (l Limit) Subject(s string) string {
 
 const customerBits = 64
 
-// DeviceSubject returns the subject of LoginDevice for a device that has or had a session of an account; account is the account's id.
-// An account has as many of them as there are first characters of session ids, 64: more sessions make no more counters. One device
-// uses up another's attempts by chance alone.
+// DeviceSubject returns the subject of LoginDevice for a device that has or had a session of an
+// account, given by its ID. It depends on the first character of the session ID only, so that an
+// account has at most 64 counters however many sessions it has. Two devices share a counter only by
+// chance.
 func DeviceSubject(account, session string) string {
 	return account + "\x00" + session[:min(1, len(session))]
 }
 
-// Rate allows Burst at once, and Burst again after Period, evenly: one each Period/Burst.
+// Rate allows Burst at once and refills evenly: one per Period/Burst.
 type Rate struct {
 	Burst  int
 	Period time.Duration
-	// Counters, if not 0, is how many counters all subjects share: a subject's is found by a keyed digest. So a rate that remembers
-	// for long takes a bounded place in the store, whatever subjects are made up.
+	// Counters, if not 0, is the number of counters that all subjects share; a keyed digest of the
+	// subject selects one. It bounds the storage of rates with a long Period, whatever subjects
+	// attackers choose.
 	Counters int
 }
 
-// Rates gives each limit the rates that hold for it, all of them at once.
+// Rates maps each limit to its rates. All rates of a limit apply at the same time.
 type Rates map[Limit][]Rate
 
-// strangers is how many counters hold the failed logins of the last 30 days. With ten million accounts 40 share one, and are refused
-// together only when their strangers fail a hundred times in a month.
+// strangers is the number of counters for failed logins of the last 30 days. With ten million
+// accounts, 40 share a counter and are refused together after a hundred failures by strangers in a
+// month.
 const strangers = 1 << 18
 
-// DefaultRates are generous to people and useless to guessers.
+// DefaultRates returns rates that people do not notice and that make guessing infeasible.
 //
-// Strangers get ten attempts at an account at once and one a minute after them, and a hundred failures in 30 days, which is where
-// NIST SP 800-63B-4 section 3.2.2 draws the line; a hundred and first attempt is allowed some seven hours later. A known device gets the
-// same for itself alone, whatever strangers do, so that they cannot keep the owner out.
+// Strangers get ten attempts at an account at once and then one per minute, and a hundred failures
+// in 30 days, the bound of NIST SP 800-63B-4 section 3.2.2. After that they get one attempt every
+// seven hours. Each known device has the same rates of its own, so that strangers cannot lock out
+// the owner.
 //
-// An address may be a whole office or a provider's gateway, hence the wide figures. What they are for is somebody who tries one
-// password on many accounts; the cost of hashing is bounded elsewhere (password.Hasher).
+// A network address may belong to an office or a provider's gateway, so its rates are high. They
+// stop attackers who try one password on many accounts; package password bounds the cost of
+// hashing.
 //
-// The forms of all accounts are kept for ten minutes, in which FormTotal allows twice its burst: 500 forms of 80 KiB at most.
+// Forms are kept for ten minutes, in which FormTotal allows twice its burst: at most 500 forms of
+// 80 KiB.
 func DefaultRates() Rates {
 	return Rates{
 		LoginAccount:        {{Burst: 10, Period: 10 * time.Minute}, {Burst: 100, Period: 30 * 24 * time.Hour, Counters: strangers}},
@@ -127,22 +140,25 @@ func DefaultRates() Rates {
 	}
 }
 
-// Decision is a Limiter's answer.
+// Decision is a Limiter's decision.
 type Decision struct {
-	Allowed    bool
-	RetryAfter time.Duration // when not allowed: until every rate of the limit would allow one, if nobody else asks; more than 0
+	Allowed bool
+	// RetryAfter is greater than 0 if Allowed is false: the time until every rate of the limit
+	// allows one attempt, if nobody else makes one.
+	RetryAfter time.Duration
 }
 
-// Limiter counts. All methods may be called concurrently and from many replicas.
+// Limiter enforces limits. Its methods are safe for concurrent use, also by several replicas.
 type Limiter interface {
-	// Allow takes one from what the limit leaves to the subject, before the work it allows is done, so that parallel attempts
-	// cannot all pass before the first has failed. The rates of a limit are asked in their order and nothing is taken behind the
-	// first refusal: what the ones before it gave stays taken, so put the shortest first, and insisting never prolongs a long one.
-	// Errors: ErrUnavailable, the context's own.
+	// Allow takes one attempt from each rate of the limit. Call it before the work, so that
+	// parallel attempts cannot all pass before the first has failed. Rates are asked in order.
+	// After the first refusal nothing more is taken, but earlier rates keep what they gave: with
+	// the shortest rate first, repeated attempts do not prolong a long one. Errors: ErrUnavailable,
+	// the context's.
 	Allow(ctx context.Context, limit Limit, subject string) (Decision, error)
 
-	// Reset is for a success after Allow. It gives the subject everything back, so that consecutive failures are counted; of
-	// counters that subjects share, only the one that Allow took: who has an account of their own must not clear another's.
-	// Errors: ErrUnavailable, the context's own.
+	// Reset is called after a success, so that only consecutive failures count. It clears the
+	// subject's own counters. Shared counters get back only the one attempt that Allow took, so
+	// that nobody can clear the count of another account. Errors: ErrUnavailable, the context's.
 	Reset(ctx context.Context, limit Limit, subject string) error
 }

@@ -27,8 +27,8 @@ type Key struct {
 	block *pem.Block
 }
 
-// State returns "next", "signing" or "superseded". The first key of the file signs regardless of its
-// headers.
+// State returns "next", "signing" or "superseded". The first key of the file signs regardless of
+// its headers.
 func (k Key) State(first bool) string {
 	switch {
 	case first:

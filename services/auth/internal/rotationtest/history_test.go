@@ -213,7 +213,7 @@ func (w *worker) act() {
 func (w *worker) shown(token, client string, by session.Evidence) session.Presentation {
 	parsed, err := w.ring.Parse(token)
 	if err != nil {
-		w.t.Errorf("%s: %v", shorten(token), err)
+		w.t.Errorf("parse %s: %v, want success", shorten(token), err)
 	}
 	return session.Presentation{
 		Generation: parsed.Generation, Client: client, KeyID: parsed.KeyID, Presenter: w.ring.PresenterDigest(parsed, by.UserAgent, by.Network),

@@ -27,8 +27,8 @@ func (h *hookedStore) Begin(ctx context.Context, b session.Beginning) error {
 	return err
 }
 
-// TestRevokedWhileItIsRebuilt: Redis was flushed. While one replica rebuilds a family, its user logs
-// out at another.
+// TestRevokedWhileItIsRebuilt: Redis was flushed. While one replica rebuilds a family, its user
+// logs out at another.
 func TestRevokedWhileItIsRebuilt(t *testing.T) {
 	w := newWorld(t, noMinInterval)
 	other := w.replica(1, w.redis.Client(t), nil, nil)

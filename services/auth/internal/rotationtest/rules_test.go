@@ -28,7 +28,8 @@ const (
 var (
 	// oneBehindIsFine always exchanges the predecessor for the current token.
 	oneBehindIsFine = withVerdict(func(session.Family, bool) verdict { return free })
-	// noLossesInARow treats lost responses in two consecutive generations as reuse, whoever presents.
+	// noLossesInARow treats lost responses in two consecutive generations as reuse, whoever
+	// presents.
 	noLossesInARow = withVerdict(func(f session.Family, _ bool) verdict { return pardonIf(!f.Confirmed && pardonAvailable(f)) })
 	// noPardonForCrashes pardons lost responses only, not restored cookie jars.
 	noPardonForCrashes = withVerdict(func(f session.Family, same bool) verdict {

@@ -20,8 +20,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Keys is an immutable set of signing keys. The first signs and all are published, so that verifiers
-// know a new key before it signs, and an old one until its last token has expired.
+// Keys is an immutable set of signing keys. The first signs and all are published, so that
+// verifiers know a new key before it signs, and an old one until its last token has expired.
 type Keys struct {
 	method  jwt.SigningMethod
 	kid     string
@@ -162,8 +162,8 @@ func publicJWK(public crypto.PublicKey, kid string, method jwt.SigningMethod) (j
 	return jwk.Marshal(), nil
 }
 
-// thumbprint returns a key's ID: the hash of its SubjectPublicKeyInfo, so that a key has the same ID
-// in every replica without configuration.
+// thumbprint returns a key's ID: the hash of its SubjectPublicKeyInfo, so that a key has the same
+// ID in every replica without configuration.
 func thumbprint(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {

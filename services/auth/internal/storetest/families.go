@@ -315,19 +315,19 @@ func unverify(t *testing.T, open NewFamilies) {
 func missing(t *testing.T, open NewFamilies) {
 	c := newClock()
 	store := open(familyPolicy, c.now, c.epoch)
-	nobody := session.NewFamilyID()
-	use(t, store, nobody, 1, session.Missing)
-	must(t, store.Confirm(t.Context(), nobody, 1, "app"))
-	must(t, store.Unverify(t.Context(), []session.FamilyID{nobody}))
-	use(t, store, nobody, 1, session.Missing) // none was created
-	if generation, ended, err := store.Generation(t.Context(), nobody); generation != 0 || ended || err != nil {
+	unknown := session.NewFamilyID()
+	use(t, store, unknown, 1, session.Missing)
+	must(t, store.Confirm(t.Context(), unknown, 1, "app"))
+	must(t, store.Unverify(t.Context(), []session.FamilyID{unknown}))
+	use(t, store, unknown, 1, session.Missing) // none was created
+	if generation, ended, err := store.Generation(t.Context(), unknown); generation != 0 || ended || err != nil {
 		t.Errorf("missing family: generation %d, ended %v, %v; want 0, not ended", generation, ended, err)
 	}
 	back := session.Beginning{
-		Family: nobody, Generation: 3, Subject: "u1", Client: "app", KeyID: "k1", AuthTime: c.now(), End: c.now().Add(time.Hour), Lost: true,
+		Family: unknown, Generation: 3, Subject: "u1", Client: "app", KeyID: "k1", AuthTime: c.now(), End: c.now().Add(time.Hour), Lost: true,
 	}
 	must(t, store.Begin(t.Context(), back))
-	use(t, store, nobody, 3, session.Unverified) // it may have been ended in the meantime
+	use(t, store, unknown, 3, session.Unverified) // it may have been ended in the meantime
 	// A family that is revoked while it is missing stays revoked when it is rebuilt.
 	gone := session.NewFamilyID()
 	must(t, store.Revoke(t.Context(), []session.Revocation{{Family: gone, Reason: session.ReasonLogout}}))

@@ -1,7 +1,8 @@
-// Package gcra implements ratelimit.Limiter on Redis with the generic cell rate algorithm of redis_rate: one script and one small
-// key a subject, which expires by itself, and the time of Redis, so that the clocks of replicas do not matter.
+// Package gcra implements ratelimit.Limiter on Redis with the generic cell rate algorithm of
+// redis_rate: one script, and one small, expiring key per subject. It uses the clock of Redis, so
+// that the clocks of replicas do not matter.
 //
-// Keys contain a keyed digest of the subject, never the e-mail or network address itself.
+// Keys contain a keyed digest of the subject, never an e-mail or network address.
 package gcra
 
 import (
@@ -21,7 +22,7 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 )
 
-// digestBytes is how much of a digest goes into the name of a key.
+// digestBytes is the number of digest bytes in a key.
 const digestBytes = 16
 
 // Limiter is a ratelimit.Limiter on Redis.
@@ -31,8 +32,9 @@ type Limiter struct {
 	rates   ratelimit.Rates
 }
 
-// New returns a Limiter. Each secret keys digests of its own, and everything is counted under all of them: when secrets come and go,
-// counts go on, and replicas with different secrets share them as long as they have one in common. Every limit must have at least one rate.
+// New returns a Limiter. Attempts are counted under a digest with each secret, so that counts
+// survive a change of secrets, and replicas share counts as long as they have one secret in common.
+// Every limit must have at least one rate.
 func New(client redis.UniversalClient, secrets func() [][]byte, rates ratelimit.Rates) (*Limiter, error) {
 	for _, limit := range ratelimit.All() {
 		if len(rates[limit]) == 0 {
@@ -40,18 +42,18 @@ func New(client redis.UniversalClient, secrets func() [][]byte, rates ratelimit.
 		}
 		for _, r := range rates[limit] {
 			if r.Burst < 1 || r.Period < time.Second || r.Counters < 0 {
-				return nil, fmt.Errorf("ratelimit: %v: %d in %v is no rate", limit, r.Burst, r.Period)
+				return nil, fmt.Errorf("ratelimit: %v: invalid rate of %d in %v", limit, r.Burst, r.Period)
 			}
 		}
 	}
 	return &Limiter{redis_rate.NewLimiter(client), secrets, rates}, nil
 }
 
-// Allow implements ratelimit.Limiter. An answer that was lost on the way and asked for again counts twice: the strict side.
+// Allow implements ratelimit.Limiter. A resent command, after a lost response, counts twice.
 func (l *Limiter) Allow(ctx context.Context, limit ratelimit.Limit, subject string) (ratelimit.Decision, error) {
 	counters := l.counters(limit, subject)
 	if len(counters) == 0 {
-		return ratelimit.Decision{}, fmt.Errorf("ratelimit: %v is no limit", limit)
+		return ratelimit.Decision{}, fmt.Errorf("ratelimit: %v is not a limit", limit)
 	}
 	take := 1
 	var wait time.Duration
@@ -61,15 +63,15 @@ func (l *Limiter) Allow(ctx context.Context, limit ratelimit.Limit, subject stri
 			return ratelimit.Decision{}, failure(ctx, err)
 		}
 		if res.Allowed < take {
-			take = 0 // the others are only asked how long it will take
+			take = 0 // ask the others only for the time to wait
 		}
-		// A counter is full when all of Period is taken: until one more fits.
+		// A counter is full when Period is used up; this is the time until one more attempt fits.
 		wait = max(wait, res.ResetAfter+c.rate.Period/time.Duration(c.rate.Burst)-c.rate.Period)
 	}
 	if take == 1 {
 		return ratelimit.Decision{Allowed: true}, nil
 	}
-	// Redis reckons in fractions of which some are lost on the way.
+	// Redis computes in fractions that are rounded down in transit.
 	return ratelimit.Decision{RetryAfter: wait.Truncate(time.Millisecond) + time.Millisecond}, nil
 }
 
@@ -89,14 +91,15 @@ func (l *Limiter) Reset(ctx context.Context, limit ratelimit.Limit, subject stri
 	return nil
 }
 
-// A counter is one key in Redis (redis_rate puts "rate:" before it).
+// A counter is one key in Redis (redis_rate adds the prefix "rate:").
 type counter struct {
 	key    string
 	rate   redis_rate.Limit
 	shared bool
 }
 
-// counters returns what counts a subject: for each rate, in their order, one under each secret. Digests are hash tags of Redis Cluster.
+// counters returns the counters of a subject: for each rate, in order, one per secret. Digests are
+// hash tags of Redis Cluster.
 func (l *Limiter) counters(limit ratelimit.Limit, subject string) []counter {
 	digests := make([][]byte, 0, 2)
 	for _, secret := range l.secrets() {
@@ -121,7 +124,7 @@ func (l *Limiter) counters(limit ratelimit.Limit, subject string) []counter {
 	return all
 }
 
-// failure makes every error of Redis ErrUnavailable, except that the caller has gone away.
+// failure wraps an error of Redis in ErrUnavailable, unless the caller has canceled ctx.
 func failure(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("ratelimit: %w", ctx.Err())

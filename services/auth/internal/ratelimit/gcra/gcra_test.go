@@ -26,7 +26,7 @@ func secrets(texts ...string) func() [][]byte {
 	}
 }
 
-// onBoth runs a test on a real Redis and on miniredis (which is not Redis: its Lua and its expiry differ).
+// onBoth runs a test on Redis and on miniredis, which differ in Lua and expiry.
 func onBoth(t *testing.T, test func(t *testing.T, client *redis.Client)) {
 	t.Helper()
 	t.Run("redis", func(t *testing.T) { test(t, redistest.New(t)) })
@@ -45,7 +45,7 @@ func newLimiter(t *testing.T, client *redis.Client, rates ratelimit.Rates) *Limi
 	return l
 }
 
-// withAccount are rates that refill too slowly for a test to see, LoginAccount's as given.
+// withAccount returns the given rates for LoginAccount and slow ones for all other limits.
 func withAccount(rates ...ratelimit.Rate) ratelimit.Rates {
 	r := ratelimit.Rates{}
 	for _, limit := range ratelimit.All() {
@@ -55,7 +55,7 @@ func withAccount(rates ...ratelimit.Rate) ratelimit.Rates {
 	return r
 }
 
-// take asks n times and returns how many were allowed, and the last decision.
+// take makes n attempts and returns how many were allowed, and the last decision.
 func take(t *testing.T, l *Limiter, limit ratelimit.Limit, subject string, n int) (allowed int, last ratelimit.Decision) {
 	t.Helper()
 	for range n {
@@ -71,15 +71,15 @@ func take(t *testing.T, l *Limiter, limit ratelimit.Limit, subject string, n int
 	return allowed, last
 }
 
-func TestAGuesserIsStoppedAndToldWhenToComeBack(t *testing.T) {
+func TestAttemptsBeyondTheLimitAreRefused(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 10, Period: 10 * time.Hour}))
 		allowed, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 300)
 		if allowed != 10 {
-			t.Fatalf("%d attempts were allowed", allowed)
+			t.Fatalf("%d attempts were allowed, want 10", allowed)
 		}
 		if last.RetryAfter <= 0 || last.RetryAfter > time.Hour {
-			t.Fatalf("retry after %v, want at most what one attempt takes to come back", last.RetryAfter)
+			t.Fatalf("retry after %v, want at most an hour, in which one attempt refills", last.RetryAfter)
 		}
 	})
 }
@@ -89,14 +89,14 @@ func TestSubjectsAndLimitsDoNotShare(t *testing.T) {
 		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 3, Period: 24 * time.Hour}))
 		take(t, l, ratelimit.LoginAccount, "mina@pond.example", 5)
 		if allowed, _ := take(t, l, ratelimit.LoginAccount, "other@pond.example", 5); allowed != 3 {
-			t.Errorf("another account: %d", allowed)
+			t.Errorf("another account: %d attempts were allowed, want 3", allowed)
 		}
-		// An address that looks like an account is an address.
+		// The same subject has a separate counter for each limit.
 		if allowed, _ := take(t, l, ratelimit.LoginAddress, "mina@pond.example", 5); allowed != 2 {
-			t.Errorf("another limit: %d", allowed)
+			t.Errorf("another limit: %d attempts were allowed, want 2", allowed)
 		}
 		if allowed, _ := take(t, l, ratelimit.RegistrationAddress, "mina@pond.example", 5); allowed != 2 {
-			t.Errorf("a third limit: %d", allowed)
+			t.Errorf("a third limit: %d attempts were allowed, want 2", allowed)
 		}
 	})
 }
@@ -120,7 +120,7 @@ func TestReplicasShareALimitUnderParallelGuessing(t *testing.T) {
 		}
 		wg.Wait()
 		if allowed.Load() != 10 {
-			t.Fatalf("%d attempts were allowed", allowed.Load())
+			t.Fatalf("%d attempts were allowed, want 10", allowed.Load())
 		}
 	})
 }
@@ -129,9 +129,9 @@ func TestSuccessGivesEverythingBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, withAccount(
 			ratelimit.Rate{Burst: 3, Period: 24 * time.Hour}, ratelimit.Rate{Burst: 4, Period: 48 * time.Hour}))
-		for range 3 { // more in all than the second rate allows
+		for range 3 { // more in total than the second rate allows
 			if allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 5); allowed != 3 {
-				t.Fatalf("%d attempts were allowed", allowed)
+				t.Fatalf("%d attempts were allowed, want 3", allowed)
 			}
 			if err := l.Reset(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); err != nil {
 				t.Fatal(err)
@@ -140,7 +140,7 @@ func TestSuccessGivesEverythingBack(t *testing.T) {
 	})
 }
 
-// clock is a miniredis whose time a test turns.
+// clock controls the time of a miniredis.
 type clock struct {
 	m   *miniredis.Miniredis
 	now time.Time
@@ -148,17 +148,18 @@ type clock struct {
 
 func newClock(m *miniredis.Miniredis) *clock {
 	c := &clock{m, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	c.turn(0)
+	c.advance(0)
 	return c
 }
 
-func (c *clock) turn(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 	c.m.SetTime(c.now)
 	c.m.FastForward(d)
 }
 
-// With the default rates: somebody who guesses whenever they may, day and night, gets a hundred attempts and then about three a day.
+// With the default rates, an attacker who guesses whenever allowed gets a hundred attempts and then
+// about three per day.
 func TestAHundredConsecutiveFailures(t *testing.T) {
 	for _, limit := range []ratelimit.Limit{ratelimit.LoginAccount, ratelimit.LoginDevice} {
 		m, client := redistest.Mini(t)
@@ -166,53 +167,53 @@ func TestAHundredConsecutiveFailures(t *testing.T) {
 		clock := newClock(m)
 		guesses, _ := take(t, l, limit, "mina@pond.example", 20)
 		for range 3 * 60 {
-			clock.turn(time.Minute)
+			clock.advance(time.Minute)
 			allowed, _ := take(t, l, limit, "mina@pond.example", 2)
 			guesses += allowed
 		}
 		if guesses != 100 {
-			t.Fatalf("%v: %d guesses in three hours", limit, guesses)
+			t.Fatalf("%v: %d guesses in three hours, want 100", limit, guesses)
 		}
-		clock.turn(time.Minute) // now the shorter rate would allow one
+		clock.advance(time.Minute) // the shorter rate would allow one
 		d, err := l.Allow(t.Context(), limit, "mina@pond.example")
 		if err != nil || d.Allowed || d.RetryAfter < time.Hour || d.RetryAfter > 8*time.Hour {
-			t.Fatalf("%v: got %+v, %v: nobody is locked out for ever", limit, d, err)
+			t.Fatalf("%v: %+v, %v; want a refusal with RetryAfter from 1h to 8h", limit, d, err)
 		}
-		clock.turn(d.RetryAfter)
+		clock.advance(d.RetryAfter)
 		if d, err := l.Allow(t.Context(), limit, "mina@pond.example"); err != nil || !d.Allowed {
-			t.Fatalf("%v: when told to come back: %+v, %v", limit, d, err)
+			t.Fatalf("%v: after RetryAfter: %+v, %v; want it allowed", limit, d, err)
 		}
 	}
 }
 
-// However often somebody asks, the answer is when every rate allows one, and not when the first to refuse would.
+// RetryAfter is the time until every rate allows one attempt, not only the first that refused.
 func TestRetryAfterHoldsForEveryRate(t *testing.T) {
 	for name, rates := range map[string][]ratelimit.Rate{
 		"both are used up":            {{Burst: 2, Period: 2 * time.Minute}, {Burst: 2, Period: 2 * time.Hour}},
 		"the long one only":           {{Burst: 4, Period: 4 * time.Minute}, {Burst: 2, Period: 2 * time.Hour}},
 		"the short one only":          {{Burst: 2, Period: 2 * time.Minute}, {Burst: 4, Period: 2 * time.Hour}},
 		"the long one is shared":      {{Burst: 2, Period: 2 * time.Minute}, {Burst: 2, Period: 2 * time.Hour, Counters: 8}},
-		"the last of the short taken": {{Burst: 3, Period: 3 * time.Hour}, {Burst: 2, Period: 2 * time.Minute}},
+		"the second is the short one": {{Burst: 3, Period: 3 * time.Hour}, {Burst: 2, Period: 2 * time.Minute}},
 	} {
 		m, client := redistest.Mini(t)
 		l := newLimiter(t, client, withAccount(rates...))
 		clock := newClock(m)
 		_, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 3)
 		if last.Allowed || last.RetryAfter <= 0 {
-			t.Fatalf("%s: a third attempt: %+v", name, last)
+			t.Fatalf("%s: third attempt: %+v, want a refusal with RetryAfter", name, last)
 		}
-		clock.turn(last.RetryAfter - time.Second)
+		clock.advance(last.RetryAfter - time.Second)
 		if allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1); allowed != 0 {
-			t.Errorf("%s: allowed before the %v that was said", name, last.RetryAfter)
+			t.Errorf("%s: allowed a second before RetryAfter (%v), want a refusal", name, last.RetryAfter)
 		}
-		clock.turn(time.Second)
+		clock.advance(time.Second)
 		if allowed, again := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1); allowed != 1 {
-			t.Errorf("%s: refused after the %v that was said, for %v", name, last.RetryAfter, again.RetryAfter)
+			t.Errorf("%s: refused after RetryAfter (%v) for another %v, want it allowed", name, last.RetryAfter, again.RetryAfter)
 		}
 	}
 }
 
-// A change of keys, one replica after the other, forgets nothing.
+// Counts survive a change of secrets that reaches one replica after the other.
 func TestCountsSurviveAChangeOfSecrets(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		replica := func(texts ...string) *Limiter {
@@ -224,13 +225,13 @@ func TestCountsSurviveAChangeOfSecrets(t *testing.T) {
 		}
 		for name, c := range map[string]struct {
 			replicas []*Limiter
-			want     int // allowed, of two attempts at each
+			want     int // allowed, of two attempts per replica
 		}{
-			"while one key is known to all":  {[]*Limiter{replica("a"), replica("a", "b"), replica("a"), replica("b", "a"), replica("a", "b")}, 7},
-			"when the old key is gone":       {[]*Limiter{replica("c", "d"), replica("d", "c"), replica("d", "c"), replica("c", "d"), replica("d"), replica("d", "e")}, 7},
-			"with another key, all is anew":  {[]*Limiter{replica("f"), replica("g")}, 4},
-			"and nobody counts for another":  {[]*Limiter{replica("h", "i"), replica("j", "k")}, 4},
-			"whatever the order of the keys": {[]*Limiter{replica("l", "m"), replica("m", "l"), replica("l", "m"), replica("m", "l")}, 7},
+			"all replicas share a secret":  {[]*Limiter{replica("a"), replica("a", "b"), replica("a"), replica("b", "a"), replica("a", "b")}, 7},
+			"each change keeps a secret":   {[]*Limiter{replica("c", "d"), replica("d", "c"), replica("d", "c"), replica("c", "d"), replica("d"), replica("d", "e")}, 7},
+			"no shared secret":             {[]*Limiter{replica("f"), replica("g")}, 4},
+			"no shared secret of two each": {[]*Limiter{replica("h", "i"), replica("j", "k")}, 4},
+			"different orders":             {[]*Limiter{replica("l", "m"), replica("m", "l"), replica("l", "m"), replica("m", "l")}, 7},
 		} {
 			allowed := 0
 			for _, l := range c.replicas {
@@ -246,13 +247,13 @@ func TestCountsSurviveAChangeOfSecrets(t *testing.T) {
 		}
 		for _, key := range []string{"a", "b"} {
 			if n, _ := take(t, replica(key), ratelimit.LoginAccount, "mina@pond.example", 1); n != 1 {
-				t.Errorf("under %s the count goes on after a success", key)
+				t.Errorf("under secret %s: no attempt was allowed after a success, want one", key)
 			}
 		}
 	})
 }
 
-// Made-up subjects take a bounded place, with several secrets too.
+// Made-up subjects use bounded storage, also with several secrets.
 func TestSharedCountersAreBounded(t *testing.T) {
 	client := redistest.New(t)
 	const counters, most = 16, 104
@@ -269,16 +270,16 @@ func TestSharedCountersAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(keys) > counters {
-		t.Errorf("%d keys, want %d at most", len(keys), counters)
+		t.Errorf("%d keys, want at most %d", len(keys), counters)
 	}
 	for _, key := range keys {
 		if n, err := client.MemoryUsage(t.Context(), key).Result(); err != nil || n > most {
-			t.Errorf("%s takes %d bytes, %v", key, n, err)
+			t.Errorf("%s takes %d bytes, %v; want at most %d", key, n, err, most)
 		}
 	}
 }
 
-// Who has an account of their own, and its password, clears no counter that others share with it.
+// A login to one's own account does not clear a counter that other accounts share.
 func TestASuccessGivesBackOnlyItsOwnOfASharedCounter(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 10, Period: 24 * time.Hour, Counters: 1}))
@@ -300,7 +301,7 @@ func TestASuccessGivesBackOnlyItsOwnOfASharedCounter(t *testing.T) {
 	})
 }
 
-func TestInsistingProlongsNothing(t *testing.T) {
+func TestRepeatedAttemptsDoNotProlongTheWait(t *testing.T) {
 	m, client := redistest.Mini(t)
 	l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 2, Period: 2 * time.Hour}))
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -309,15 +310,15 @@ func TestInsistingProlongsNothing(t *testing.T) {
 	_, first := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1)
 	_, last := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 100)
 	if first != last {
-		t.Fatalf("first %+v, after insisting %+v", first, last)
+		t.Fatalf("first refusal %+v, after 100 more attempts %+v, want the same", first, last)
 	}
 	m.SetTime(now.Add(last.RetryAfter))
 	if allowed, _ := take(t, l, ratelimit.LoginAccount, "mina@pond.example", 2); allowed != 1 {
-		t.Fatalf("%d attempts were allowed", allowed)
+		t.Fatalf("%d attempts were allowed after RetryAfter, want 1", allowed)
 	}
 }
 
-func TestOneCustomerIsOneAddress(t *testing.T) {
+func TestAnIPv6PrefixIsOneSubject(t *testing.T) {
 	_, client := redistest.Mini(t)
 	l := newLimiter(t, client, withAccount(ratelimit.Rate{Burst: 1, Period: time.Hour}))
 	allowed := 0
@@ -326,11 +327,11 @@ func TestOneCustomerIsOneAddress(t *testing.T) {
 		allowed += n
 	}
 	if allowed != 2 {
-		t.Fatalf("%d attempts were allowed", allowed)
+		t.Fatalf("%d attempts were allowed, want 2", allowed)
 	}
 }
 
-func TestKeysNameNobodyAndExpire(t *testing.T) {
+func TestKeysContainNoAddressAndExpire(t *testing.T) {
 	onBoth(t, func(t *testing.T, client *redis.Client) {
 		l := newLimiter(t, client, ratelimit.DefaultRates())
 		take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1)
@@ -340,7 +341,7 @@ func TestKeysNameNobodyAndExpire(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(keys) != 3 { // an account has two rates
-			t.Fatalf("keys %q", keys)
+			t.Fatalf("keys %q, want 3", keys)
 		}
 		for _, key := range keys {
 			value, err := client.Get(t.Context(), key).Result()
@@ -348,10 +349,10 @@ func TestKeysNameNobodyAndExpire(t *testing.T) {
 				t.Fatal(err)
 			}
 			if text := key + value; strings.Contains(text, "mina") || strings.Contains(text, "192.0") {
-				t.Errorf("%s", text)
+				t.Errorf("%s contains an address, want digests only", text)
 			}
 			if ttl, err := client.TTL(t.Context(), key).Result(); err != nil || ttl <= 0 {
-				t.Errorf("%s expires in %v, %v", key, ttl, err)
+				t.Errorf("%s expires in %v, %v; want an expiry", key, ttl, err)
 			}
 		}
 	})
@@ -366,36 +367,36 @@ func TestDigestsDependOnTheSecret(t *testing.T) {
 	}
 	for i, c := range one.counters(ratelimit.LoginAccount, "mina@pond.example") {
 		if c.key == other.counters(ratelimit.LoginAccount, "mina@pond.example")[i].key {
-			t.Errorf("%s: a reader of Redis could try addresses without the secret", c.key)
+			t.Errorf("%s is the same with another secret, want it to depend on the secret", c.key)
 		}
 	}
 }
 
-func TestNoAnswerIsARefusalAndItHealsAlone(t *testing.T) {
+func TestAnOutageIsARefusalAndRecovers(t *testing.T) {
 	server := redistest.Start(t)
 	opts, err := redis.ParseURL(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.MaxRetries, opts.DialerRetries = -1, 1 // find out at once
+	opts.MaxRetries, opts.DialerRetries = -1, 1 // fail at once
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() })
 	l := newLimiter(t, client, ratelimit.DefaultRates())
-	take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1) // a connection that the outage breaks
+	take(t, l, ratelimit.LoginAccount, "mina@pond.example", 1) // opens a connection that the outage breaks
 	server.Stop()
 	d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
 	if !errors.Is(err, ratelimit.ErrUnavailable) || d.Allowed {
-		t.Fatalf("got %+v, %v", d, err)
+		t.Fatalf("Allow in an outage: %+v, %v; want ErrUnavailable", d, err)
 	}
 	if err := l.Reset(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); !errors.Is(err, ratelimit.ErrUnavailable) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("Reset in an outage: %v, want ErrUnavailable", err)
 	}
 	server.Start(t)
 	for err != nil { // until the pool dials again
 		d, err = l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example")
 	}
 	if !d.Allowed {
-		t.Fatalf("got %+v", d)
+		t.Fatalf("Allow after the outage: %+v, want it allowed", d)
 	}
 }
 
@@ -403,7 +404,7 @@ func TestARedisThatCannotWriteIsUnavailable(t *testing.T) {
 	client := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction").Client(t)
 	l := newLimiter(t, client, ratelimit.DefaultRates())
 	if d, err := l.Allow(t.Context(), ratelimit.LoginAccount, "mina@pond.example"); !errors.Is(err, ratelimit.ErrUnavailable) || d.Allowed {
-		t.Fatalf("got %+v, %v", d, err)
+		t.Fatalf("Allow in an outage: %+v, %v; want ErrUnavailable", d, err)
 	}
 }
 
