@@ -2,7 +2,7 @@
 // the Principal they name into the request's context. It is the only source of
 // identity in a service: no other header is read for it.
 //
-// It owns verification, the key cache and the list of ended sessions. It knows
+// It owns verification and the key cache. It knows
 // neither cookies nor refresh tokens, nor what a role may do.
 package authn
 

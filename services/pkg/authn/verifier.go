@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"lilypad.example/services/pkg/revocation"
 )
 
 const (
@@ -37,7 +40,7 @@ type Config struct {
 	Revocations Revocations
 }
 
-// Revocations knows which sessions ended lately; see Follower.
+// Revocations knows which sessions ended lately; see revocation.Follower.
 type Revocations interface {
 	// Revoked reports whether the session has ended, and why. It answers from
 	// memory.
@@ -69,6 +72,20 @@ func NewVerifier(ctx context.Context, c Config) *Verifier {
 	}
 	go v.keys.refreshLoop(ctx)
 	return v
+}
+
+// A revocation is known for longer than any access token is accepted.
+const _ = uint(revocation.Remember - MaxLife - 2*Leeway)
+
+// ForService returns a Verifier of the access tokens that the auth service at
+// authURL issues for audience, and the Follower from which it knows ended
+// sessions. Both work while ctx lives. An empty issuer means authURL.
+func ForService(ctx context.Context, authURL, issuer, audience string) (*Verifier, *revocation.Follower) {
+	base := strings.TrimRight(authURL, "/")
+	feed := revocation.NewFollower(ctx, base+"/v1/revocations", nil, nil)
+	return NewVerifier(ctx, Config{
+		JWKSURL: base + "/.well-known/jwks.json", Issuer: cmp.Or(issuer, authURL), Audience: audience, Revocations: feed,
+	}), feed
 }
 
 // Verify returns whom token speaks for. It fails with ErrInvalid or, when no

@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/revocation"
 )
 
 const (
@@ -49,7 +49,7 @@ const feedPatience = 5 * time.Second
 
 // Auth is the auth service, for who follows its revocation feed: it is there
 // while the feed is heard. It costs no request, and Await does not wait for it.
-func Auth(feed *authn.Follower) Dependency {
+func Auth(feed *revocation.Follower) Dependency {
 	return Dependency{Name: "auth", Check: func(context.Context) error {
 		if quiet := feed.Silence(); quiet > feedPatience {
 			return fmt.Errorf("the revocation feed has been quiet for %v", quiet.Round(time.Second))

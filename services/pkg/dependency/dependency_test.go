@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/dependency"
+	"lilypad.example/services/pkg/revocation"
 )
 
 var errAway = errors.New("away")
@@ -153,7 +153,7 @@ func TestTheAuthServiceIsUpWhileItsFeedIsHeard(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		nobody := &http.Client{Transport: silent{}}
-		auth := dependency.Auth(authn.NewFollower(ctx, "http://auth.test/v1/revocations", nobody, nil))
+		auth := dependency.Auth(revocation.NewFollower(ctx, "http://auth.test/v1/revocations", nobody, nil))
 		if err := auth.Check(ctx); err != nil {
 			t.Errorf("at the start: %v, want the feed to be given time", err)
 		}

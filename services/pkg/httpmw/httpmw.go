@@ -118,6 +118,17 @@ func ClientLeft(w http.ResponseWriter, r *http.Request, err error) bool {
 	return true
 }
 
+// LogError logs the error of a request that is to be answered with a 5xx status.
+// It reports false if there is nobody to answer; see ClientLeft.
+func LogError(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) bool {
+	if ClientLeft(w, r, err) {
+		return false
+	}
+	ctx := r.Context()
+	log.ErrorContext(ctx, "request failed", "route", GetRoute(ctx), "error", err, "request_id", GetRequestID(ctx))
+	return true
+}
+
 // gateRetryAfter is what a client is told to wait that comes too early.
 const gateRetryAfter = 5 * time.Second
 

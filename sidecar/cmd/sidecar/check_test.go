@@ -149,7 +149,7 @@ not route 4  prefix /admin            another path
 not route 5  prefix /, GET only       another method
 `,
 		"GET /.../": `
-GET /.../ gets 404: some servers drop a segment of dots and spaces alone, or read it as ".."
+GET /.../ gets 404: a path segment must not consist of dots and spaces: some servers drop it or read it as ".."
 
 not route 1  prefix /static/          refused before routes are compared
 not route 2  path /join               refused before routes are compared
@@ -179,12 +179,12 @@ func squeeze(s string) string {
 
 func TestARequestThatIsRefusedBeforeAnyRouteIsExplainedToo(t *testing.T) {
 	for request, want := range map[string]string{
-		"GET /a/../b":  "GET /a/../b gets 400: the path has more than one reading\n",
-		"GET /a%2f..":  "GET /a%2f.. gets 400: the path has more than one reading\n",
-		"TRACE /":      "TRACE / gets 501: the method TRACE would show the request to its sender, credentials included\n",
-		"GET /a#b":     "GET /a#b gets 400: the request target contains a fragment, white space, a control or a non-ASCII character\n",
+		"GET /a/../b":  "GET /a/../b gets 400: the path is ambiguous\n",
+		"GET /a%2f..":  "GET /a%2f.. gets 400: the path is ambiguous\n",
+		"TRACE /":      "TRACE / gets 501: method TRACE is not supported: it would echo credentials\n",
+		"GET /a#b":     "GET /a#b gets 400: the request target contains a fragment, white space, a control character or a non-ASCII character\n",
 		"CONNECT /a":   "CONNECT /a gets 400: the request target must be an absolute path, or a URL of this host\n",
-		"G:T /account": "G:T /account gets 400: the request line is not: method, one space, target, one space, version\n",
+		"G:T /account": "G:T /account gets 400: the request line is not: method, space, target, space, version\n",
 	} {
 		if code, out, faults := run(t, routes, strings.Fields(request)...); code != 0 || out != want || faults != "" {
 			t.Errorf("%s: %d %s%s", request, code, out, faults)

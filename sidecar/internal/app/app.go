@@ -14,9 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lilypad.example/services/auth/api"
-	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpserver"
 	"lilypad.example/services/pkg/reload"
+	"lilypad.example/services/pkg/revocation"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/endpoints"
@@ -59,9 +59,9 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
 		Budget: budget,
 	})
-	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(name, address string) *forward.Upstream {
+	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(_, address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{
-			Name: name, Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
+			Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
 		})
 	})
 	if err := errors.Join(err1, err2, err3); err != nil {
@@ -79,7 +79,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	metrics := httpserver.NewRegistry()
 	streams := stream.New[http1.Handle]()
 	spread := newPropagation(metrics)
-	feed := authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, func(r authn.Revocation) {
+	feed := revocation.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, func(r revocation.Event) {
 		streams.End(r.SessionID)
 		if !r.At.IsZero() {
 			spread.Observe(time.Since(r.At).Seconds())
@@ -268,7 +268,7 @@ func (i *instruments) count(status int, reason http1.Reason) {
 	counter.Inc()
 }
 
-func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *stream.Registry[http1.Handle], feed *authn.Follower, budget *http1.Budget) *instruments {
+func newInstruments(r *prometheus.Registry, sessions *session.Cache, streams *stream.Registry[http1.Handle], feed *revocation.Follower, budget *http1.Budget) *instruments {
 	i := &instruments{
 		counters: make(map[outcome]prometheus.Counter),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{

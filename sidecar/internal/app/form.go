@@ -175,6 +175,6 @@ func (h *handler) failBody(x *http1.Exchange, err error) {
 		x.ClientGone()
 		return
 	}
-	x.Fail(fault.Reason)
+	x.SetReason(fault.Reason)
 	h.refuse(x, nil, unread(fault.Status))
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"lilypad.example/services/auth/api"
-	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/revocation"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
@@ -40,7 +40,7 @@ type handler struct {
 	maxBody   int64  // of a request, 0 for any size
 	metrics   *instruments
 	streams   *stream.Registry[http1.Handle]
-	feed      *authn.Follower
+	feed      *revocation.Follower
 }
 
 // visitor is who a request comes from.
@@ -82,7 +82,7 @@ func (h *handler) handle(x *http1.Exchange) {
 	}
 	if h.maxBody > 0 {
 		if err := x.LimitBody(h.maxBody); err != nil {
-			x.Fail(http1.ReasonBodyTooLarge)
+			x.SetReason(http1.ReasonBodyTooLarge)
 			h.refuse(x, nil, unread(http.StatusRequestEntityTooLarge))
 			return
 		}

@@ -55,7 +55,7 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 // failOverload answers when there is no memory for x, as a fault says.
 func (h *handler) failOverload(x *http1.Exchange, err error) {
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
-		x.Fail(fault.Reason)
+		x.SetReason(fault.Reason)
 	}
 	h.refuse(x, nil, busy())
 }

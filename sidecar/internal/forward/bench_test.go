@@ -10,7 +10,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// browserRequest is what a browser sends for a page, with our cookie among others.
+// browserRequest is a page request of a browser, with our cookie among others.
 const browserRequest = "GET /frogs?page=2 HTTP/1.1\r\n" +
 	"Host: frogs.localhost:8080\r\n" +
 	"Connection: keep-alive\r\n" +
@@ -30,8 +30,9 @@ const browserRequest = "GET /frogs?page=2 HTTP/1.1\r\n" +
 	"Cookie: theme=dark; __Host-Http-lilypad=v1.k1.3q2-7wAAAAAAAAAAAAAAAA.12.mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm; lang=en\r\n" +
 	"\r\n"
 
-// BenchmarkForward is one signed-in page of 1 kB through the data path, keep-alive on both sides, over real sockets.
-// The upstream and the client are as bare as can be, but their system calls are in the figure too.
+// BenchmarkForward measures one signed-in page of 1 kB through the data path, with keep-alive on
+// both sides, over real sockets. The upstream and the client are minimal, but their system calls
+// are included.
 func BenchmarkForward(b *testing.B) {
 	upstream := listen(b)
 	go func() {
@@ -81,7 +82,7 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// answerBare answers whatever ends in an empty line with 1 kB.
+// answerBare answers each empty line with 1 kB.
 func answerBare(nc net.Conn) {
 	defer nc.Close()
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n" +

@@ -19,27 +19,27 @@ type conn struct {
 	r         *http1.Reader
 	w         *http1.Writer
 	res       http1.Response
-	fields    [24]http1.Field // the first memory of the answer's header
-	reused    bool            // it carried an exchange before this one
+	fields    [24]http1.Field // initial memory of the response's header
+	reused    bool            // it has carried an exchange before
 	idleSince time.Time
-	counted   atomic.Bool // among the exchanges of the upstream
+	counted   atomic.Bool // in Upstream.busy
 
 	raw   syscall.RawConn
-	probe func(fd uintptr) // what quiet asks the socket, made once
-	alive bool             // its answer
+	probe func(fd uintptr) // used by quiet, allocated once
+	alive bool             // result of probe
 
-	// The request's body, when it does not leave together with the head.
-	sent    chan struct{} // closed when the body's goroutine is through with this connection
-	cont    chan bool     // to a body that waits for a 100: whether to go on
+	// State of a request body that does not leave together with the head.
+	sent    chan struct{} // closed when the body's goroutine has ended
+	cont    chan bool     // to a body that waits for 100 Continue: whether to send it
 	whole   bool          // the whole body was sent
 	failure atomic.Pointer[error]
 
 	mu       sync.Mutex
-	answered bool // the head of the answer is here, its time limit must not be set any more
+	headRead bool // the response head was read, so HeaderTimeout is over
 }
 
 func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
-	nc, err := u.dialer.DialContext(x.Context(), u.cfg.Network, u.cfg.Address)
+	nc, err := u.dialer.DialContext(x.Context(), "tcp", u.cfg.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +58,9 @@ func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
 	return c, nil
 }
 
-// quiet reports whether an idle connection is open and silent. It may have been closed, and then a request that cannot
-// be sent twice would fail; or it may hold bytes that belong to no request, and then the next answer would be a wrong
-// one. A read that does not wait finds out both.
+// quiet reports whether an idle connection is open and has no unread bytes. If it was closed, a
+// request that must not be repeated would fail. If it holds bytes, they belong to no request, and
+// the next response would be a wrong one. A non-blocking read detects both.
 func (c *conn) quiet() bool {
 	if c.raw == nil || c.r.Buffered() > 0 {
 		return false
@@ -69,7 +69,7 @@ func (c *conn) quiet() bool {
 	return c.raw.Control(c.probe) == nil && c.alive
 }
 
-// Close ends the connection under whoever uses it.
+// Close closes the connection. It may be called while another goroutine uses it.
 func (c *conn) Close() error {
 	if c.counted.CompareAndSwap(true, false) {
 		c.up.leave()
@@ -77,19 +77,20 @@ func (c *conn) Close() error {
 	return c.nc.Close()
 }
 
-// discard ends a connection that nobody uses.
+// discard closes a connection that is not in use.
 func (c *conn) discard() {
 	_ = c.Close()
 	c.w.Release()
 	c.r.Release()
 }
 
-// send writes the request. A body that is in memory leaves with the head in one write; any other gets a goroutine.
+// send writes the request. A buffered body leaves with the head in one write; any other is
+// streamed.
 func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	q := &x.Request
-	c.sent, c.cont, c.whole, c.answered = nil, nil, true, false
+	c.sent, c.cont, c.whole, c.headRead = nil, nil, true, false
 	c.failure.Store(nil)
-	c.r.SetTotalTimeout(c.up.cfg.HeaderTimeout) // interim answers and single bytes do not extend it
+	c.r.SetTotalTimeout(c.up.cfg.HeaderTimeout) // interim responses do not extend it
 	c.writeHead(x, edit)
 	c.endHead(q)
 	if q.Body.Done() {
@@ -110,7 +111,7 @@ func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	if q.Expects() {
 		c.cont = make(chan bool, 1)
 	}
-	c.r.SetTimeout(0) // the time for the answer begins when the body was sent
+	c.r.SetTimeout(0) // HeaderTimeout begins when the body was sent
 	x.Guard(func() { c.sendBody(x) })
 	return nil
 }
@@ -128,10 +129,10 @@ func (c *conn) sendBody(x *http1.Exchange) {
 		}
 	}
 	body := &x.Request.Body
-	var broken error // the connection, and not the body
+	var writeErr error // of the upstream connection, as opposed to the body
 	body.BeforeWait(func() error {
-		broken = c.w.Flush()
-		return broken
+		writeErr = c.w.Flush()
+		return writeErr
 	})
 	defer body.BeforeWait(nil)
 	for {
@@ -142,8 +143,9 @@ func (c *conn) sendBody(x *http1.Exchange) {
 		if errors.Is(err, http1.ErrAnswered) {
 			return
 		}
-		if err != nil && broken == nil {
-			// The upstream must not take this for a whole request, and whoever waits for it must wake up.
+		if err != nil && writeErr == nil {
+			// Close the connection so that the upstream does not take this for a complete request,
+			// and to wake up the goroutine that waits for the response.
 			c.failure.Store(&err)
 			_ = c.nc.Close()
 			return
@@ -152,7 +154,7 @@ func (c *conn) sendBody(x *http1.Exchange) {
 			err = c.w.Write(p)
 		}
 		if err != nil {
-			c.expectAnswer() // it stopped reading; perhaps it has said why
+			c.expectAnswer() // the upstream stopped reading; it may have responded
 			return
 		}
 	}
@@ -160,29 +162,30 @@ func (c *conn) sendBody(x *http1.Exchange) {
 	c.expectAnswer()
 }
 
+// expectAnswer starts HeaderTimeout once the body was sent.
 func (c *conn) expectAnswer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.answered {
+	if !c.headRead {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.up.cfg.HeaderTimeout))
 	}
 }
 
-// answer ends what expectAnswer began, or is about to begin in the body's goroutine.
-func (c *conn) answer() {
+// headReceived undoes expectAnswer, and stops the body's goroutine from calling it later.
+func (c *conn) headReceived() {
 	if c.sent == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answered = true
+	c.headRead = true
 	c.r.ForgetDeadline()
 }
 
-// maxInterims bounds the informational answers before the final one.
+// maxInterims limits the informational responses before the final one.
 const maxInterims = 8
 
-// await reads the head of the final answer.
+// await reads the head of the final response.
 func (c *conn) await(x *http1.Exchange) error {
 	q := &x.Request
 	for range maxInterims {
@@ -191,11 +194,11 @@ func (c *conn) await(x *http1.Exchange) error {
 		}
 		switch status := c.res.Status; {
 		case status >= 200:
-			c.goOn(false)
-			c.answer()
+			c.signalContinue(false)
+			c.headReceived()
 			return nil
 		case status == 100:
-			c.goOn(true)
+			c.signalContinue(true)
 		case status == 101:
 			if !q.WebSocket() || !c.res.SwitchesToWebSocket() {
 				return errSwitch
@@ -214,17 +217,19 @@ func (c *conn) await(x *http1.Exchange) error {
 	return errInterims
 }
 
-func (c *conn) goOn(ok bool) {
+// signalContinue tells a body that waits for 100 Continue whether to send. The first call counts.
+func (c *conn) signalContinue(send bool) {
 	if c.cont == nil {
 		return
 	}
 	select {
-	case c.cont <- ok:
-	default: // it was told, or did not want to wait
+	case c.cont <- send:
+	default: // already signalled
 	}
 }
 
-// release ends the exchange on this connection, which is kept if both messages ended exactly and nothing is left over.
+// release ends the exchange on this connection. The connection is kept if both messages are
+// complete and no bytes are left over.
 func (c *conn) release(x *http1.Exchange) {
 	if c.sent != nil {
 		c.endBody(x)
@@ -235,17 +240,17 @@ func (c *conn) release(x *http1.Exchange) {
 		c.sent = nil
 		c.r.BeforeWait(nil)
 		c.r.Relax()
-		clear(c.res.Header) // or its strings would live as long as the connection
+		clear(c.res.Header) // do not keep the strings
 		c.up.put(c)
 		return
 	}
 	c.discard()
 }
 
-// endBody stops a body that is still on its way after the answer ended, and makes sure that its goroutine has.
+// endBody stops a request body that is still being sent, and waits for its goroutine.
 func (c *conn) endBody(x *http1.Exchange) {
 	if x.Request.Body.Done() {
-		// It was read to its end, so at most the last write is under way; the upstream may still want it.
+		// At most the last write is in progress. Let it finish: the upstream may still read it.
 		select {
 		case <-c.sent:
 		case <-time.After(100 * time.Millisecond):
@@ -260,7 +265,7 @@ func (c *conn) endBody(x *http1.Exchange) {
 	<-c.sent
 }
 
-// isDead reports whether an error is the sign of a connection that the other side had closed.
+// isDead reports whether err means that the upstream had closed the connection.
 func isDead(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

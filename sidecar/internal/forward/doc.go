@@ -1,9 +1,10 @@
-// Package forward carries one exchange to one fixed upstream and back.
+// Package forward sends an exchange to one fixed upstream and relays the response.
 //
-// It owns what a message may say on the other side: hop-by-hop fields, the identity, forwarding and routing fields of
-// a client (none passes, in any spelling), our cookie (neither side sees it go through), and the fields that are ours
-// to set. It owns the connections to upstreams, their reuse and the few retries that are safe.
+// It decides which fields pass. It removes hop-by-hop fields, and the identity, forwarding and
+// routing fields of clients, in every spelling; it keeps the sidecar's cookie from both sides; and
+// it adds the sidecar's own fields. It pools connections to upstreams and retries requests where
+// that is safe.
 //
-// It knows nothing of sessions or routes: the caller says what to inject, and whether to relay an answer or to discard
-// it and ask again. It never logs; errors carry their reason.
+// It knows nothing of sessions or routes: the caller says which fields to add, and whether to relay
+// a response or to discard it and send the request again. It does not log; errors carry a reason.
 package forward

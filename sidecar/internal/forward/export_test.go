@@ -1,6 +1,6 @@
 package forward
 
-// FreshestIsQuiet reports whether the connection that would be used next is still good.
+// FreshestIsQuiet reports whether the connection that would be used next is still usable.
 func (u *Upstream) FreshestIsQuiet() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

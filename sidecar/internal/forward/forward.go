@@ -10,24 +10,26 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Config is what all upstreams share.
+// Config configures a Forwarder. It applies to all upstreams.
 type Config struct {
-	// CookieNames are our cookies: removed from requests, and never set by an upstream.
+	// CookieNames are the sidecar's cookies. They are removed from requests; no upstream can set
+	// them.
 	CookieNames []string
-	// TrustedHops is how many proxies in front add to X-Forwarded-For. Default: 1 with TrustedProxies, else none, which
-	// makes each peer the client itself.
+	// TrustedHops is the number of proxies in front that append to X-Forwarded-For. The default is
+	// 1 with TrustedProxies, else 0: each peer is the client.
 	TrustedHops int
-	// TrustedProxies are the peers that are believed about X-Forwarded-*. Default: with TrustedHops any peer, else none.
+	// TrustedProxies are the peers whose X-Forwarded-* fields are trusted. The default is any peer
+	// with TrustedHops, else none.
 	TrustedProxies []netip.Prefix
-	// Scheme is what X-Forwarded-Proto says when no trusted proxy says otherwise. Default: https.
+	// Scheme is sent as X-Forwarded-Proto when no trusted proxy provides one. Default: https.
 	Scheme string
-	// DropFields are further request fields that no client may send to an app; see CheckDropField.
+	// DropFields are more request fields to remove; see CheckDropField.
 	DropFields []string
-	// Budget is that of the server whose exchanges are forwarded; nil for no bounds.
+	// Budget is the budget of the server whose exchanges are forwarded; nil means no limit.
 	Budget *http1.Budget
 }
 
-// Forwarder holds the rules.
+// Forwarder holds the rules by which requests and responses are forwarded.
 type Forwarder struct {
 	rules   rules
 	cookies []string
@@ -37,7 +39,7 @@ type Forwarder struct {
 	buffers *http1.Buffers
 }
 
-// New returns the rules of cfg.
+// New returns a Forwarder for cfg.
 func New(cfg Config) *Forwarder {
 	if cfg.Scheme == "" {
 		cfg.Scheme = "https"
@@ -55,19 +57,19 @@ func New(cfg Config) *Forwarder {
 	}
 }
 
-// RequestEdit is what the sidecar adds to a request. Each of these arrives exactly once, whatever the client sent.
+// RequestEdit is what the sidecar adds to a request. Each field replaces the client's.
 type RequestEdit struct {
-	Authorization string // the whole value, "Bearer …"; none when empty
-	RequestID     string // X-Request-Id; the exchange's own when empty
-	Client        Client // the X-Forwarded-* fields; found out by Forwarder.Client when zero
-	Fields        []http1.Field
+	Authorization string        // the whole value, "Bearer …"; omitted when empty
+	RequestID     string        // X-Request-Id; default: Exchange.ID
+	Client        Client        // the X-Forwarded-* fields; default: Forwarder.Client
+	Fields        []http1.Field // further fields
 }
 
-// ResponseEdit is what the sidecar changes in an answer.
+// ResponseEdit is what the sidecar changes in a response.
 type ResponseEdit struct {
-	SetCookie    []string // whole values, added to what the upstream sets
-	CacheControl string   // replaces the upstream's, unless empty
-	Fields       []http1.Field
+	SetCookie    []string      // whole values, in addition to the upstream's
+	CacheControl string        // replaces the upstream's, unless empty
+	Fields       []http1.Field // replace the upstream's fields of the same names
 }
 
 func (e *RequestEdit) valid() bool {
@@ -96,10 +98,10 @@ func fields(list []http1.Field) bool {
 	return true
 }
 
-// Error says what went wrong with an exchange, and what to answer.
+// Error says why an exchange failed, and with which status to answer.
 type Error struct {
 	Reason http1.Reason
-	Status int // 0 when nothing can be answered any more: the client is gone, or has half an answer
+	Status int // 0 if the client has left or has received part of a response
 	Err    error
 }
 
@@ -107,7 +109,7 @@ func (e *Error) Error() string { return fmt.Sprintf("forward: %s: %v", e.Reason,
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Status returns the status that err asks for, or 0 when nothing can be answered.
+// Status returns the status to answer with after err, or 0 if nothing can be answered any more.
 func Status(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status
@@ -116,20 +118,21 @@ func Status(err error) int {
 }
 
 var (
-	errSwitch   = errors.New("the upstream switches to a protocol that was not asked for")
-	errBusy     = errors.New("the upstream has as many exchanges as it may have")
-	errInterims = errors.New("the upstream sends no end of interim answers")
-	errReplay   = errors.New("forward: a request with a body cannot be sent again")
+	errSwitch   = errors.New("the upstream switched to a protocol that was not requested")
+	errBusy     = errors.New("the upstream is at its limit of concurrent exchanges")
+	errInterims = errors.New("the upstream sent too many interim responses")
+	errReplay   = errors.New("forward: a request with a body cannot be repeated")
 )
 
-// ParseAddress reads an upstream's URL, "http://host:port", and returns the address to dial.
+// ParseAddress returns the address to dial of an upstream's URL, "http://host" with an optional
+// port.
 func ParseAddress(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("upstream %q: %w", raw, err)
 	case u.Scheme != "http":
-		return "", fmt.Errorf("upstream %q: only http:// is spoken to upstreams", raw)
+		return "", fmt.Errorf("upstream %q: the scheme must be http", raw)
 	case u.Host == "" || !http1.IsHost(u.Host):
 		return "", fmt.Errorf("upstream %q: no host", raw)
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":

@@ -10,10 +10,11 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// A reader finds the values of our cookie in a Cookie field as some server would.
+// A reader returns the values of our cookie in a Cookie field, as some server would find them.
 type reader func(field string) []string
 
-// trimming reads pairs between semicolons and trims names in some way before it compares them.
+// trimming returns a reader that splits a field at separators and normalizes names with name before
+// it compares them.
 func trimming(separators string, name func(string) string, same func(a, b string) bool) reader {
 	return func(field string) (values []string) {
 		for _, pair := range strings.FieldsFunc(field, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
@@ -42,7 +43,7 @@ var (
 	}
 )
 
-// readers are those that cookie.MayBe names.
+// readers are those that cookie.MayBe lists.
 var readers = map[string]reader{
 	"RFC 6265":         trimming(";", asItIs, exactly),
 	"white space":      trimming(";", unspaced, exactly),
@@ -54,8 +55,9 @@ var readers = map[string]reader{
 	"Python":           trimming("; \t", unspaced, exactly),
 }
 
-// FuzzCookies holds what appendCookies and cookie.Read promise. No server finds our cookie in what goes on, and the
-// others are there in their order, byte for byte. Nobody finds another value of it in what came than Read does.
+// FuzzCookies checks appendCookies and cookie.Read. No server finds our cookie in what is
+// forwarded, and the other cookies are unchanged and in order. No server finds another value of our
+// cookie in the original than Read does.
 func FuzzCookies(f *testing.F) {
 	const our = cookie.Name
 	token := "v1.k1.AAAAAAAAAAAAAAAAAAAAAA.7." + strings.Repeat("A", 43)
@@ -68,25 +70,25 @@ func FuzzCookies(f *testing.F) {
 		f.Add(value)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		value = strings.Trim(value, " \t") // as the parser of fields does
+		value = strings.Trim(value, " \t") // as the parser does
 		if !(http1.Field{Name: "Cookie", Value: value}).Valid() {
 			return
 		}
 		line := string(appendCookies([]byte("X: y\r\n"), "Cookie", value, []string{our}))
 		sent, ok := strings.CutPrefix(line, "X: y\r\n")
 		if !ok {
-			t.Fatalf("%q: what stands before it becomes %q", value, line)
+			t.Fatalf("%q: the output before it became %q, want it unchanged", value, line)
 		}
 		if sent != "" {
 			field, _ := strings.CutPrefix(sent, "Cookie: ")
 			if field, ok = strings.CutSuffix(field, "\r\n"); !ok {
-				t.Fatalf("%q becomes %q", value, sent)
+				t.Fatalf("%q becomes %q, want one complete field", value, sent)
 			}
 			sent = field
 		}
 		for name, read := range readers {
 			if found := read(sent); len(found) > 0 {
-				t.Fatalf("%q becomes %q: a server that knows %s finds %q", value, sent, name, found)
+				t.Fatalf("%q becomes %q: a server that reads %s finds %q, want none of our cookie", value, sent, name, found)
 			}
 		}
 		keepsTheRest(t, value, sent)
@@ -98,15 +100,16 @@ func FuzzCookies(f *testing.F) {
 		}
 		for name, read := range readers {
 			for _, found := range read(value) {
-				if found != mine && name != "any case" { // another case is another cookie
-					t.Fatalf("of %q we read %q, a server that knows %s %q", value, mine, name, found)
+				if found != mine && name != "any case" { // a different case is a different cookie
+					t.Fatalf("%q: Read = %q, want the value that a server with %s reads: %q", value, mine, name, found)
 				}
 			}
 		}
 	})
 }
 
-// keepsTheRest holds that the pairs of sent are those of came, as they were, without some that have our name's letters.
+// keepsTheRest checks that the pairs of sent are those of came, unchanged, except for pairs that
+// contain the words of our name.
 func keepsTheRest(t *testing.T, came, sent string) {
 	t.Helper()
 	rest := strings.Split(sent, ";")
@@ -122,12 +125,12 @@ func keepsTheRest(t *testing.T, came, sent string) {
 			letters := unescaped(pair)
 			for _, word := range []string{"host", "http", "lilypad"} {
 				if !strings.Contains(strings.ToLower(letters), word) {
-					t.Fatalf("%q becomes %q, without %q", came, sent, pair)
+					t.Fatalf("%q becomes %q, want %q kept", came, sent, pair)
 				}
 			}
 		}
 	}
 	if len(rest) > 0 {
-		t.Fatalf("%q becomes %q, which has more", came, sent)
+		t.Fatalf("%q becomes %q, want nothing added", came, sent)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 const ourCookie = "__Host-Http-lilypad"
 
-// patience bounds every wait of these tests; it is reached only when one fails.
+// patience limits every wait of these tests. It is reached only when a test fails.
 const patience = 30 * time.Second
 
 func listen(tb testing.TB) net.Listener {
@@ -31,7 +31,7 @@ func listen(tb testing.TB) net.Listener {
 	return ln
 }
 
-// serve runs a server until the test ends, and insists that it can be shut down.
+// serve runs a server until the test ends, and checks that it can be shut down.
 func serve(tb testing.TB, cfg http1.Config) (addr string) {
 	tb.Helper()
 	ln := listen(tb)
@@ -42,14 +42,14 @@ func serve(tb testing.TB, cfg http1.Config) (addr string) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
-			tb.Errorf("shutdown: %v", err)
+			tb.Errorf("Shutdown = %v, want nil", err)
 		}
 		<-done
 	})
 	return ln.Addr().String()
 }
 
-// outcome is what became of one exchange.
+// outcome is the result of one exchange.
 type outcome struct {
 	facts http1.Facts
 	err   error
@@ -70,7 +70,7 @@ type setup struct {
 	server   http1.Config
 	request  forward.RequestEdit
 	response forward.ResponseEdit
-	handler  func(*proxy, *http1.Exchange) error // the default sends, relays, and tells errors
+	handler  func(*proxy, *http1.Exchange) error // default: (*proxy).forward
 }
 
 func newProxy(tb testing.TB, upstream string, s setup) *proxy {
@@ -126,7 +126,7 @@ func handlerUpstream(tb testing.TB, h http.HandlerFunc) string {
 	return ln.Addr().String()
 }
 
-// rawUpstream is an upstream that says exactly what it is told to, one function call for each connection.
+// rawUpstream is an upstream that sends raw bytes. It calls talk once per connection.
 func rawUpstream(tb testing.TB, talk func(p *peer)) string {
 	tb.Helper()
 	ln := listen(tb)
@@ -146,7 +146,7 @@ func rawUpstream(tb testing.TB, talk func(p *peer)) string {
 	return ln.Addr().String()
 }
 
-// answering is a rawUpstream that gives the same answer to every request without a body.
+// answering is a rawUpstream that sends the same answer to every request without a body.
 func answering(tb testing.TB, text string) string {
 	tb.Helper()
 	return rawUpstream(tb, func(p *peer) {
@@ -156,7 +156,7 @@ func answering(tb testing.TB, text string) string {
 	})
 }
 
-// peer is one end of a connection that says exactly what it is told to.
+// peer is one end of a connection that sends raw bytes.
 type peer struct {
 	tb testing.TB
 	nc *net.TCPConn
@@ -172,7 +172,7 @@ func dial(tb testing.TB, addr string) *peer {
 	return dialed(tb, nc)
 }
 
-// write sends text; whether anybody takes it is for the other side to find out.
+// write sends text. It ignores errors, which the other side detects.
 func (p *peer) write(text string) { _, _ = io.WriteString(p.nc, text) }
 
 // head reads up to an empty line, and returns "" at the end of the connection.
@@ -216,7 +216,7 @@ func (p *peer) expect(method string, status int, body string) answer {
 	return a
 }
 
-// broken checks that the answer does not end well, however far it got.
+// broken checks that the answer is truncated.
 func (p *peer) broken() {
 	p.tb.Helper()
 	res, err := http.ReadResponse(p.r, nil)
@@ -224,20 +224,20 @@ func (p *peer) broken() {
 		return
 	}
 	if body, err := io.ReadAll(res.Body); err == nil {
-		p.tb.Fatalf("a broken answer looks whole: %d %q", res.StatusCode, body)
+		p.tb.Fatalf("a truncated answer looks complete: %d %q, want an error", res.StatusCode, body)
 	}
 }
 
-// gone checks that the other side closed the connection without another byte.
+// gone checks that the other side closed the connection without sending anything else.
 func (p *peer) gone() {
 	p.tb.Helper()
 	rest, err := io.ReadAll(p.r)
 	if timeout := net.Error(nil); len(rest) > 0 || errors.As(err, &timeout) && timeout.Timeout() {
-		p.tb.Fatalf("want the end of the connection, got %q, %v", rest, err)
+		p.tb.Fatalf("read %q, %v, want a closed connection", rest, err)
 	}
 }
 
-// get is a request with further header lines.
+// get returns a request with additional header lines.
 func get(path string, lines ...string) string {
 	request := "GET " + path + " HTTP/1.1\r\nHost: app.example\r\n"
 	for _, line := range lines {
@@ -246,7 +246,7 @@ func get(path string, lines ...string) string {
 	return request + "\r\n"
 }
 
-// journal collects what happens elsewhere.
+// journal collects what other goroutines report.
 type journal[T any] struct {
 	mu   sync.Mutex
 	list []T
@@ -268,7 +268,7 @@ func (j *journal[T]) all() []T {
 	return append([]T(nil), j.list...)
 }
 
-// await returns the nth entry as soon as it exists.
+// await waits for the nth entry and returns it.
 func (j *journal[T]) await(tb testing.TB, n int) T {
 	tb.Helper()
 	deadline := time.After(patience)
@@ -279,12 +279,12 @@ func (j *journal[T]) await(tb testing.TB, n int) T {
 		select {
 		case <-j.more:
 		case <-deadline:
-			tb.Fatalf("entry %d never came", n)
+			tb.Fatalf("entry %d of the journal did not arrive", n)
 		}
 	}
 }
 
-// await polls until a condition holds that nothing announces.
+// await polls until condition is true.
 func await(tb testing.TB, condition func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -293,7 +293,7 @@ func await(tb testing.TB, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-end:
-			tb.Fatal("a condition never came true")
+			tb.Fatal("the condition never became true")
 		}
 	}
 }

@@ -32,11 +32,11 @@ func TestConnectionsAreReused(t *testing.T) {
 		p.outcomes.await(t, i+1)
 	}
 	if n := len(conns.all()); n != 1 {
-		t.Errorf("%d connections for ten requests in a row", n)
+		t.Errorf("%d connections for ten consecutive requests, want 1", n)
 	}
 }
 
-func TestIdleConnectionsAreBounded(t *testing.T) {
+func TestMaxIdle(t *testing.T) {
 	t.Parallel()
 	var arrived sync.WaitGroup
 	arrived.Add(5)
@@ -50,11 +50,11 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	}
 	p.outcomes.await(t, 5)
 	if got := p.up.Idle(); got != 3 {
-		t.Errorf("%d connections are kept", got)
+		t.Errorf("%d idle connections, want 3", got)
 	}
 }
 
-func TestIdleConnectionsAreNotKeptForEver(t *testing.T) {
+func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
 	upstream := handlerUpstream(t, func(http.ResponseWriter, *http.Request) {})
 	p := newProxy(t, upstream, setup{upstream: forward.UpstreamConfig{IdleTimeout: 50 * time.Millisecond}})
@@ -63,7 +63,7 @@ func TestIdleConnectionsAreNotKeptForEver(t *testing.T) {
 	await(t, func() bool { return p.up.Idle() == 0 })
 }
 
-// A connection that the upstream closed while it was idle is noticed, and nobody gets an error for it.
+// A connection that the upstream closed while it was idle is detected, and causes no error.
 func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*peer){
@@ -97,7 +97,8 @@ func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	}
 }
 
-// The upstream closes a kept connection when the next request is on its way: what can be sent again is.
+// The upstream closes a pooled connection while the next request is being sent. It is retried if
+// that is safe.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	requests := newJournal[string]()
@@ -120,7 +121,7 @@ func TestRetries(t *testing.T) {
 		"DELETE":                     {"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", 200},
 		"POST":                       {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 502},
 		"PUT with a body":            {"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 502},
-		"GET with half of an answer": {get("/half"), 502},
+		"GET with part of an answer": {get("/half"), 502},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +134,7 @@ func TestRetries(t *testing.T) {
 			a := client.answer("GET")
 			o := p.outcomes.await(t, 2)
 			if a.StatusCode != c.status || (c.status == 502) != (o.facts.Reason == http1.ReasonUpstreamBroke) {
-				t.Errorf("answer is %d, outcome %+v", a.StatusCode, o)
+				t.Errorf("answer is %d, outcome %+v, want %d", a.StatusCode, o, c.status)
 			}
 		})
 	}
@@ -148,10 +149,10 @@ func TestNoUpstream(t *testing.T) {
 	for i := range 2 {
 		c.write(get("/"))
 		if a := c.answer("GET"); a.StatusCode != 502 || a.Close {
-			t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+			t.Errorf("answer is %d %v, want 502 without close", a.StatusCode, a.Header)
 		}
 		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonUpstreamRefused {
-			t.Errorf("outcome: %+v", o)
+			t.Errorf("outcome %+v, want reason %q", o, http1.ReasonUpstreamRefused)
 		}
 	}
 }
@@ -166,16 +167,15 @@ func TestSilentUpstream(t *testing.T) {
 		c := dial(t, p.addr)
 		c.write(request)
 		if a := c.answer("GET"); a.StatusCode != 504 {
-			t.Errorf("answer is %d", a.StatusCode)
+			t.Errorf("answer is %d, want 504", a.StatusCode)
 		}
 		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonUpstreamTimeout {
-			t.Errorf("outcome: %+v", o)
+			t.Errorf("outcome %+v, want reason %q", o, http1.ReasonUpstreamTimeout)
 		}
 	}
 }
 
-// An upstream that never comes to the end of its head has no longer than one that is silent, and its interim
-// answers are counted.
+// HeaderTimeout applies to a head that never ends, and interim responses are limited.
 func TestHeadsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -209,12 +209,12 @@ func TestHeadsWithoutEnd(t *testing.T) {
 			for a.StatusCode < 200 {
 				a = client.answer("GET")
 			}
-			// A machine that is slow enough meets the limit of the other kind first.
+			// A slow machine may reach HeaderTimeout first.
 			if a.StatusCode != c.status && (c.status != 502 || a.StatusCode != 504) {
 				t.Errorf("answer is %d, want %d", a.StatusCode, c.status)
 			}
 			if o := p.outcomes.await(t, 1); o.err == nil || p.up.Idle() != 0 {
-				t.Errorf("outcome %+v, %d connections kept", o, p.up.Idle())
+				t.Errorf("outcome %+v, %d idle connections, want an error and none", o, p.up.Idle())
 			}
 		})
 	}
@@ -232,7 +232,7 @@ func TestUpstreamStallsInTheBody(t *testing.T) {
 	c.write(get("/"))
 	c.broken()
 	if o := p.outcomes.await(t, 1); o.facts.Reason != http1.ReasonUpstreamTimeout || forward.Status(o.err) != 0 {
-		t.Errorf("outcome: %+v", o)
+		t.Errorf("outcome %+v, want reason %q and no status", o, http1.ReasonUpstreamTimeout)
 	}
 }
 
@@ -266,17 +266,17 @@ func TestUpstreamDies(t *testing.T) {
 				c.broken()
 				c.gone()
 			} else if a := c.answer("GET"); a.StatusCode != 502 {
-				t.Errorf("answer is %d", a.StatusCode)
+				t.Errorf("answer is %d, want 502", a.StatusCode)
 			}
 			o := p.outcomes.await(t, 1)
 			if o.err == nil || o.facts.Reason != http1.ReasonUpstreamBroke && o.facts.Reason != http1.ReasonUpstreamMalformed {
-				t.Errorf("outcome: %+v", o)
+				t.Errorf("outcome %+v, want an error with upstream_broke or upstream_malformed", o)
 			}
 		})
 	}
 }
 
-// A body that ends with the connection has no other end; a reset is not one.
+// A body that ends with the connection is complete only if the connection is closed, not reset.
 func TestUpstreamResetsInsteadOfClosing(t *testing.T) {
 	t.Parallel()
 	answered := make(chan struct{})
@@ -296,11 +296,12 @@ func TestUpstreamResetsInsteadOfClosing(t *testing.T) {
 	_, _ = io.ReadFull(res.Body, make([]byte, 5))
 	answered <- struct{}{}
 	if rest, err := io.ReadAll(res.Body); err == nil {
-		t.Errorf("a broken answer looks whole: %q", rest)
+		t.Errorf("a truncated answer looks complete: %q, want an error", rest)
 	}
 }
 
-// However silent the answer is, and whatever the client has sent ahead of its next request.
+// The upstream request ends when the client leaves, however silent the upstream is and whatever the
+// client has sent ahead.
 func TestClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
 	t.Parallel()
 	arrived, left := newJournal[string](), newJournal[string]()
@@ -312,7 +313,8 @@ func TestClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
 			_ = rc.Flush()
 		}
 		arrived.add(r.URL.Path)
-		if _, err := io.ReadAll(r.Body); err == nil { // net/http looks for the end of a request only behind its body
+		// net/http detects a closed connection only after the body.
+		if _, err := io.ReadAll(r.Body); err == nil {
 			<-r.Context().Done()
 		}
 		left.add(r.URL.Path)
@@ -339,7 +341,7 @@ func TestClientThatLeavesEndsTheUpstreamRequest(t *testing.T) {
 		_ = c.nc.Close()
 		left.await(t, i+1)
 		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonClientGone || forward.Status(o.err) != 0 {
-			t.Errorf("%s: outcome %+v", path, o)
+			t.Errorf("%s: outcome %+v, want reason %q and no status", path, o, http1.ReasonClientGone)
 		}
 	}
 }
@@ -369,12 +371,12 @@ func TestAbortEndsBothSides(t *testing.T) {
 		left.await(t, i+1)
 		c.broken()
 		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonAborted || forward.Status(o.err) != 0 {
-			t.Errorf("%s: outcome %+v", path, o)
+			t.Errorf("%s: outcome %+v, want reason %q and no status", path, o, http1.ReasonAborted)
 		}
 	}
 }
 
-// An exchange that was aborted before it reached its upstream never gets there.
+// An exchange that was aborted before Send does not reach the upstream.
 func TestAbortBeforeSend(t *testing.T) {
 	t.Parallel()
 	reached := newJournal[bool]()
@@ -387,12 +389,12 @@ func TestAbortBeforeSend(t *testing.T) {
 	c.write(get("/"))
 	c.broken()
 	if o := p.outcomes.await(t, 1); !errors.Is(o.err, http1.ErrAborted) || len(reached.all()) > 0 {
-		t.Errorf("outcome: %+v, reached the upstream: %v", o, reached.all())
+		t.Errorf("outcome %+v, reached the upstream %v; want ErrAborted and not reached", o, reached.all())
 	}
 }
 
-// A handler that drops an answer, body still on its way, holds up nobody and leaks no connection.
-func TestForgottenAnswer(t *testing.T) {
+// A handler that neither relays nor discards a response blocks nothing and leaks no connection.
+func TestUnhandledResponse(t *testing.T) {
 	t.Parallel()
 	left := newJournal[bool]()
 	upstream := rawUpstream(t, func(p *peer) {
@@ -409,16 +411,17 @@ func TestForgottenAnswer(t *testing.T) {
 		c := dial(t, p.addr)
 		c.write(request)
 		if a := c.answer("GET"); a.StatusCode != 500 {
-			t.Errorf("answer is %d", a.StatusCode)
+			t.Errorf("answer is %d, want 500", a.StatusCode)
 		}
 		left.await(t, i+1)
 		if o := p.outcomes.await(t, i+1); o.facts.Reason != http1.ReasonNoAnswer || p.up.Idle() != 0 {
-			t.Errorf("outcome: %+v", o)
+			t.Errorf("outcome %+v, %d idle connections, want reason %q and none", o, p.up.Idle(), http1.ReasonNoAnswer)
 		}
 	}
 }
 
-// Many users on few connections, some of whom leave in the middle: nobody ever sees a byte of another's answer.
+// Many users on few connections, some of whom leave in the middle: no user sees a byte of another's
+// answer.
 func TestEveryoneGetsTheirOwnAnswer(t *testing.T) {
 	t.Parallel()
 	const users, rounds = 500, 4
@@ -449,22 +452,22 @@ func TestEveryoneGetsTheirOwnAnswer(t *testing.T) {
 				c.write(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nX-Name: u%d\r\nContent-Length: %d\r\n\r\n%s", path, user, len(body), body))
 				res, err := http.ReadResponse(c.r, nil)
 				if err != nil {
-					t.Errorf("%s: %v", path, err)
+					t.Errorf("%s: read answer: %v", path, err)
 					return
 				}
 				want := strings.Repeat(fmt.Sprintf("%s %s u%d\n", path, body, user), 40)
-				if round%3 == 2 { // leave in the middle
+				if round%3 == 2 { // leave in the middle of the answer
 					part := make([]byte, 100)
 					n, _ := io.ReadFull(res.Body, part)
 					if string(part[:n]) != want[:n] {
-						t.Errorf("%s begins with %q", path, part)
+						t.Errorf("%s: answer begins with %q, want %q", path, part[:n], want[:n])
 					}
 					_ = c.nc.Close()
 					c = nil
 					continue
 				}
 				if got, err := io.ReadAll(res.Body); string(got) != want || err != nil {
-					t.Errorf("%s: %d bytes, %v: %.100q", path, len(got), err, got)
+					t.Errorf("%s: %d bytes, %v: %.100q, want %.100q", path, len(got), err, got, want)
 					return
 				}
 			}
@@ -473,8 +476,8 @@ func TestEveryoneGetsTheirOwnAnswer(t *testing.T) {
 	wg.Wait()
 }
 
-// An answer that nobody wants is not waited for, however slowly it comes.
-func TestADrippingAnswerIsDiscardedSoon(t *testing.T) {
+// Discard does not wait for a slow response.
+func TestDiscardDoesNotWaitForASlowAnswer(t *testing.T) {
 	t.Parallel()
 	left := newJournal[bool]()
 	upstream := rawUpstream(t, func(p *peer) {
@@ -505,8 +508,8 @@ func TestADrippingAnswerIsDiscardedSoon(t *testing.T) {
 	left.await(t, 1)
 }
 
-// Strangers cannot take all of an upstream that may have so many exchanges.
-func TestExchangesOfAnUpstreamAreLimited(t *testing.T) {
+// Strangers cannot use up MaxExchanges.
+func TestMaxExchanges(t *testing.T) {
 	t.Parallel()
 	arrived, finish := make(chan string, 100), make(chan struct{})
 	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -537,11 +540,11 @@ func TestExchangesOfAnUpstreamAreLimited(t *testing.T) {
 			return
 		}
 		if a := c.answer("GET"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
-			t.Errorf("one too many for %s: answer is %d %v", path, a.StatusCode, a.Header)
+			t.Errorf("request beyond the limit for %s: answer is %d %v, want 503 with Retry-After", path, a.StatusCode, a.Header)
 		}
 		over++
 		if o := p.outcomes.await(t, over); o.facts.Reason != http1.ReasonUpstreamBusy {
-			t.Errorf("outcome %+v", o)
+			t.Errorf("outcome %+v, want reason %q", o, http1.ReasonUpstreamBusy)
 		}
 	}
 	for range 3 {
@@ -550,16 +553,16 @@ func TestExchangesOfAnUpstreamAreLimited(t *testing.T) {
 	begin("/stranger", false)
 	begin("/known", true)
 	begin("/known", false)
-	_ = within[0].nc.Close() // what ends early gives its place back
+	_ = within[0].nc.Close() // an exchange that ends early frees its slot
 	p.outcomes.await(t, over+1)
 	begin("/known", true)
 	close(finish)
 	for _, c := range within[1:] {
 		if a := c.answer("GET"); a.StatusCode != 200 {
-			t.Errorf("answer is %d", a.StatusCode)
+			t.Errorf("answer is %d, want 200", a.StatusCode)
 		}
 	}
-	for range 20 { // and what ends well
+	for range 20 { // so does one that completes
 		c := dial(t, p.addr)
 		c.write(get("/stranger"))
 		c.expect("GET", 200, "/stranger")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestASettingAddsToTheFieldsThatAreDropped(t *testing.T) {
+func TestDropFields(t *testing.T) {
 	for name, c := range map[string]struct {
 		more        []string
 		gone, stays []string
@@ -21,30 +21,30 @@ func TestASettingAddsToTheFieldsThatAreDropped(t *testing.T) {
 	} {
 		for _, pattern := range c.more {
 			if err := CheckDropField(pattern); err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: CheckDropField = %v, want nil", name, err)
 			}
 		}
 		r := newRules(c.more)
 		for _, field := range c.gone {
 			if r.fate(field) != drop {
-				t.Errorf("%s: %s passes", name, field)
+				t.Errorf("%s: %s passes, want dropped", name, field)
 			}
 		}
 		for _, field := range c.stays {
 			if r.fate(field) != pass {
-				t.Errorf("%s: %s does not pass", name, field)
+				t.Errorf("%s: %s is dropped, want passed", name, field)
 			}
 		}
 	}
 	for _, pattern := range []string{"", "*", "X-*-User", "X User", "X_User", "X-User:", "Größe", "**"} {
 		if err := CheckDropField(pattern); err == nil {
-			t.Errorf("%q is accepted", pattern)
+			t.Errorf("CheckDropField(%q) = nil, want an error", pattern)
 		}
 	}
 }
 
-// TestEachBeginningIsFound: a binary search finds what looking at each would.
-func TestEachBeginningIsFound(t *testing.T) {
+// TestEachPrefixIsFound checks that the binary search finds every prefix.
+func TestEachPrefixIsFound(t *testing.T) {
 	r := newRules(nil)
 	for _, pattern := range dropped() {
 		prefix, ok := strings.CutSuffix(pattern, "*")
@@ -53,13 +53,14 @@ func TestEachBeginningIsFound(t *testing.T) {
 		}
 		for _, rest := range []string{"", "-", "0", "a", "User", "zzz"} {
 			if ok && r.fate(prefix+rest) != drop {
-				t.Errorf("%s passes", prefix+rest)
+				t.Errorf("%s passes, want dropped", prefix+rest)
 			}
 		}
 	}
 }
 
-// BenchmarkFate decides about the fields of one request of a browser, and about as many that an attacker chose.
+// BenchmarkFate measures the fields of one browser request, and about as many chosen by an
+// attacker.
 func BenchmarkFate(b *testing.B) {
 	r := newRules(nil)
 	for name, fields := range map[string]string{

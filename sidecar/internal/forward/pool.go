@@ -9,22 +9,21 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// UpstreamConfig describes one upstream. Only Address is required; a zero value means the default.
+// UpstreamConfig configures an upstream. Only Address is required; a zero value means the default,
+// which the comment of each field starts with.
 type UpstreamConfig struct {
-	Name          string        // for errors
-	Network       string        // tcp
-	Address       string        // host:port, the only address that is ever dialled
+	Address       string        // host:port to dial
 	DialTimeout   time.Duration // 5 s
-	HeaderTimeout time.Duration // 60 s: from the end of the request to the head of the answer, 504 beyond
-	BodyTimeout   time.Duration // 0, none: each read of the answer's body. An event stream may be silent for hours
+	HeaderTimeout time.Duration // 60 s: from the end of the request to the response head; else 504
+	BodyTimeout   time.Duration // none: each read of the response body
 	WriteTimeout  time.Duration // 30 s: each write
-	ContinueWait  time.Duration // 1 s: how long a body waits for a 100, which many servers never send
-	IdleTimeout   time.Duration // 60 s: how long an idle connection is kept
+	ContinueWait  time.Duration // 1 s: for 100 Continue, which many servers never send
+	IdleTimeout   time.Duration // 60 s: until an idle connection is closed
 	MaxIdle       int           // 128: idle connections
-	MaxExchanges  int           // 0, any: exchanges at a time, 503 beyond. A quarter is for known clients only
+	MaxExchanges  int           // unlimited: concurrent, else 503; 1/4 is for known clients
 }
 
-// Upstream is a fixed destination and its idle connections.
+// Upstream is one fixed destination with its pool of idle connections.
 type Upstream struct {
 	f      *Forwarder
 	cfg    UpstreamConfig
@@ -32,24 +31,18 @@ type Upstream struct {
 	limits http1.Limits
 
 	mu     sync.Mutex
-	busy   int     // exchanges
-	idle   []*conn // the last one was used last, and is used next: the others can grow old and go
+	busy   int     // exchanges in progress
+	idle   []*conn // most recently used last, and reused first, so that the others time out
 	reaper *time.Timer
 	closed bool
 }
 
-// Upstream returns a destination under the forwarder's rules.
+// Upstream returns an upstream that uses the forwarder's rules.
 func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 	orTime := func(v *time.Duration, def time.Duration) {
 		if *v <= 0 {
 			*v = def
 		}
-	}
-	if cfg.Network == "" {
-		cfg.Network = "tcp"
-	}
-	if cfg.Name == "" {
-		cfg.Name = cfg.Address
 	}
 	if cfg.MaxIdle <= 0 {
 		cfg.MaxIdle = 128
@@ -66,7 +59,7 @@ func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 	}
 }
 
-// enter counts an exchange, if there may be another one.
+// enter counts an exchange unless the limit, which is lower for unknown clients, is reached.
 func (u *Upstream) enter(known bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -87,7 +80,7 @@ func (u *Upstream) leave() {
 	u.mu.Unlock()
 }
 
-// take returns an idle connection that is still good, or nil.
+// take returns an idle connection that is still usable, or nil.
 func (u *Upstream) take(now time.Time) *conn {
 	for {
 		u.mu.Lock()
@@ -126,7 +119,7 @@ func (u *Upstream) put(c *conn) {
 	u.mu.Unlock()
 }
 
-// reap closes connections that nobody needed for the idle time; the oldest are first in the list.
+// reap closes connections that were idle for IdleTimeout. The oldest are first in the list.
 func (u *Upstream) reap() {
 	now := time.Now()
 	u.mu.Lock()
@@ -153,7 +146,7 @@ func (u *Upstream) Idle() int {
 	return len(u.idle)
 }
 
-// Close closes the idle connections, and the busy ones as soon as they would become idle.
+// Close closes the idle connections, and busy ones when their exchange ends.
 func (u *Upstream) Close() {
 	u.mu.Lock()
 	idle := u.idle

@@ -2,7 +2,7 @@ package forward
 
 import "lilypad.example/sidecar/internal/http1"
 
-// writeHead writes the request as the upstream shall see it, without the end of the head.
+// writeHead writes the request head for the upstream, without its end.
 func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 	f, q, w := c.up.f, &x.Request, c.w
 	w.Start()
@@ -26,7 +26,7 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 		}
 	}
 	c.inject(x, edit)
-	// The connection's own fields. Each of these is announced here and nowhere else (RFC 9110 section 7.6.1).
+	// Hop-by-hop fields (RFC 9110 section 7.6.1).
 	switch {
 	case q.WebSocket():
 		w.Text("Connection: Upgrade\r\nUpgrade: websocket\r\n")
@@ -38,8 +38,8 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 	}
 }
 
-// inject adds what is ours. The client's fields of these names are gone already, by their fate or by has; what its
-// Connection field names does not matter here.
+// inject adds the sidecar's fields. writeHead has already removed the client's fields of these
+// names, and the client's Connection field does not apply to them.
 func (c *conn) inject(x *http1.Exchange, edit *RequestEdit) {
 	w := c.w
 	client := &edit.Client
@@ -59,7 +59,7 @@ func (c *conn) inject(x *http1.Exchange, edit *RequestEdit) {
 	}
 }
 
-// endHead says how long the body is. A method that usually has one says so even if it is empty.
+// endHead ends the head. POST, PUT and PATCH announce an empty body too (RFC 9110 section 8.6).
 func (c *conn) endHead(q *http1.Request) {
 	switch {
 	case !q.Body.Empty():
@@ -71,7 +71,7 @@ func (c *conn) endHead(q *http1.Request) {
 	}
 }
 
-// requestTrailer filters a request's trailer like its header: nothing passes behind a body that would not before it.
+// requestTrailer applies the rules for header fields to the trailer.
 func (c *conn) requestTrailer(q *http1.Request) http1.Header {
 	var kept http1.Header
 	for _, field := range q.Body.Trailer() {
@@ -82,7 +82,8 @@ func (c *conn) requestTrailer(q *http1.Request) http1.Header {
 	return kept
 }
 
-// namesFields reports whether Connection names anything beyond the usual options, so that fields must be compared.
+// namesFields reports whether Connection lists anything but the usual options, so that it must be
+// compared with each field name.
 func namesFields(h http1.Header) bool {
 	for token := range h.Tokens("Connection") {
 		switch len(token) {

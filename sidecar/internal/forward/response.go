@@ -9,7 +9,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Response is an upstream's answer whose head has come. It ends with Relay or Discard.
+// Response is an upstream's response whose head was read. It must be ended with Relay or Discard.
 type Response struct {
 	c *conn
 	x *http1.Exchange
@@ -18,16 +18,16 @@ type Response struct {
 // Status returns the status code.
 func (r *Response) Status() int { return r.c.res.Status }
 
-// Header returns the fields as the upstream sent them. They must not be changed.
+// Header returns the fields as sent by the upstream. They must not be modified.
 func (r *Response) Header() http1.Header { return r.c.res.Header }
 
-// discardable is how much of an unwanted answer is read for the sake of keeping the connection, and for how long in all.
+// Discard reads up to discardable bytes within discardWhile, to be able to keep the connection.
 const (
 	discardable  = 64 << 10
 	discardWhile = 100 * time.Millisecond
 )
 
-// Discard drops the answer.
+// Discard drops the response.
 func (r *Response) Discard() {
 	c, x := r.c, r.x
 	r.c = nil
@@ -41,8 +41,8 @@ func (r *Response) Discard() {
 	c.release(x)
 }
 
-// Relay sends the answer to the client as it arrives. When it returns an error, the answer is incomplete and the
-// client's connection is closed in a way that shows it.
+// Relay sends the response to the client as it arrives. If it returns an error after the response
+// was begun, the client connection is reset, which shows that the response is incomplete.
 func (r *Response) Relay(edit ResponseEdit) error {
 	c, x := r.c, r.x
 	r.c = nil
@@ -68,7 +68,7 @@ func (c *conn) relay(x *http1.Exchange, edit *ResponseEdit) error {
 		if err := reply.Switch("websocket"); err != nil {
 			return fail(x, err, nil)
 		}
-		c.whole = false // whatever it carried, it is no connection for requests any more
+		c.whole = false // never reuse a connection that was a tunnel
 		if err := x.Tunnel(c.nc, c.r); err != nil {
 			return fail(x, err, nil)
 		}
@@ -84,7 +84,7 @@ func (c *conn) relay(x *http1.Exchange, edit *ResponseEdit) error {
 	return c.stream(x, reply)
 }
 
-// stream copies the body. What has come is sent before more is waited for.
+// stream copies the body. What has arrived is flushed before a read blocks.
 func (c *conn) stream(x *http1.Exchange, reply *http1.Reply) error {
 	body := &c.res.Body
 	if !body.Ready() {
@@ -109,7 +109,8 @@ func (c *conn) stream(x *http1.Exchange, reply *http1.Reply) error {
 	return nil
 }
 
-// broken ends an answer that cannot be completed. Without its end, the server closes the client's connection hard.
+// broken handles a response that cannot be completed. Because Reply.End is not called, the server
+// resets the client connection.
 func (c *conn) broken(x *http1.Exchange, reply *http1.Reply, err error) error {
 	if x.Over() == http1.ReasonNone {
 		_ = reply.Flush()
@@ -121,8 +122,8 @@ func (c *conn) broken(x *http1.Exchange, reply *http1.Reply, err error) error {
 	return err
 }
 
-// responseFields yields the fields the client gets: the upstream's without what concerns only its connection, without
-// anything that touches our cookies, and with edit's.
+// responseFields yields the fields for the client: the upstream's, without hop-by-hop fields and
+// fields that affect our cookies, and those of edit.
 func (f *Forwarder) responseFields(res *http1.Response, edit *ResponseEdit) iter.Seq[http1.Field] {
 	return func(yield func(http1.Field) bool) {
 		names := namesFields(res.Header)
@@ -153,7 +154,7 @@ func (f *Forwarder) responseFields(res *http1.Response, edit *ResponseEdit) iter
 	}
 }
 
-// passesBack decides about one field of an answer.
+// passesBack reports whether a field of a response is passed to the client.
 func (f *Forwarder) passesBack(field http1.Field, edit *ResponseEdit) bool {
 	name := field.Name
 	is := func(s string) bool { return http1.SameName(name, s) }
@@ -193,7 +194,7 @@ func (f *Forwarder) passesBack(field http1.Field, edit *ResponseEdit) bool {
 	return !has(edit.Fields, name)
 }
 
-// responseTrailer filters a trailer like a header.
+// responseTrailer applies the rules for header fields to a trailer, and removes Set-Cookie.
 func (f *Forwarder) responseTrailer(trailer http1.Header) http1.Header {
 	var kept http1.Header
 	for _, field := range trailer {

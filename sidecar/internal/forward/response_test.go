@@ -9,7 +9,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-func TestUpstreamsCannotTouchOurCookie(t *testing.T) {
+func TestUpstreamsCannotSetOrClearOurCookie(t *testing.T) {
 	t.Parallel()
 	ours := []string{
 		ourCookie + "=x; Path=/; Secure", ourCookie + "=; Max-Age=0", " \t" + ourCookie + " =x", strings.ToUpper(ourCookie) + "=x",
@@ -32,10 +32,10 @@ func TestUpstreamsCannotTouchOurCookie(t *testing.T) {
 	a := c.expect("GET", 200, "ok")
 	want := append(theirs[:], ourCookie+"=new; Path=/; Secure; HttpOnly", "second=1")
 	if got := a.Header["Set-Cookie"]; fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
-		t.Errorf("cookies set: %q", got)
+		t.Errorf("Set-Cookie %q, want %q", got, want)
 	}
 	if fmt.Sprint(a.Header["Clear-Site-Data"]) != `["cache"]` || a.Header["Authorization"] != nil || a.Header["Set-Cookie2"] != nil {
-		t.Errorf("answer: %v", a.Header)
+		t.Errorf("header %v, want Clear-Site-Data for the cache only, and neither Authorization nor Set-Cookie2", a.Header)
 	}
 }
 
@@ -52,11 +52,12 @@ func TestAnswersPassAsTheyAre(t *testing.T) {
 	if got, want := c.head(), "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nX-A: 1\r\nX-A: 2\r\ncontent-language: de\r\n"+
 		"Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nWWW-Authenticate: Bearer\r\nCache-Control: private, no-store\r\nx-own: ours\r\n"+
 		"Content-Length: 2\r\n\r\n"; got != want {
-		t.Errorf("the client sees:\n%s", got)
+		t.Errorf("the client receives:\n%s\nwant:\n%s", got, want)
 	}
 }
 
-// What upstreams answer, what an HTTP/1.1 client gets, and whether the connection to the upstream is kept.
+// What upstreams send, what an HTTP/1.1 client receives, and whether the connection to the upstream
+// is kept.
 func TestAnswerFraming(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -96,7 +97,7 @@ func TestAnswerFraming(t *testing.T) {
 		"another version":             {"GET", "HTTP/2.0 200 OK\r\n\r\n", 502, "", 0, 0},
 		"status of two digits":        {"GET", "HTTP/1.1 20 OK\r\n\r\n", 502, "", 0, 0},
 		"status beyond 599":           {"GET", "HTTP/1.1 999 OK\r\n\r\n", 502, "", 0, 0},
-		"switch nobody asked for":     {"GET", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 502, "", 0, 0},
+		"switch without a request":    {"GET", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 502, "", 0, 0},
 		"header without end":          {"GET", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 40<<10) + "\r\n\r\n", 502, "", 0, 0},
 		"interim answers without end": {"GET", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), 502, "", 0, 0},
 	} {
@@ -110,27 +111,27 @@ func TestAnswerFraming(t *testing.T) {
 				a = client.answer(c.method)
 			}
 			if a.StatusCode != c.status || a.err != nil {
-				t.Fatalf("answer is %d %q, %v", a.StatusCode, a.body, a.err)
+				t.Fatalf("answer is %d %q, %v, want %d", a.StatusCode, a.body, a.err, c.status)
 			}
 			o := p.outcomes.await(t, 1)
 			if c.status == 502 {
 				if o.facts.Reason != http1.ReasonUpstreamMalformed || o.err == nil {
-					t.Errorf("outcome: %+v", o)
+					t.Errorf("outcome %+v, want an error with reason %q", o, http1.ReasonUpstreamMalformed)
 				}
 			} else if a.body != c.body || a.ContentLength != c.length || o.err != nil || o.facts.Reason != "" {
-				t.Errorf("answer is %q of %d, outcome %+v", a.body, a.ContentLength, o)
+				t.Errorf("answer is %q of %d, want %q of %d; outcome %+v", a.body, a.ContentLength, c.body, c.length, o)
 			}
 			if got := p.up.Idle(); got != c.kept {
-				t.Errorf("%d connections are kept", got)
+				t.Errorf("%d idle connections, want %d", got, c.kept)
 			}
-			// Whatever the upstream did, the client's connection is in order.
+			// The client connection is usable whatever the upstream did.
 			client.write(strings.Replace(get("/"), "GET", c.method, 1))
 			_ = client.answer(c.method)
 		})
 	}
 }
 
-// A body that ends with the connection becomes chunks for those who know them.
+// A body that ends with the connection is chunked for HTTP/1.1 clients.
 func TestAnswersUntilClose(t *testing.T) {
 	t.Parallel()
 	upstream := rawUpstream(t, func(p *peer) {
@@ -142,13 +143,13 @@ func TestAnswersUntilClose(t *testing.T) {
 	c.write(get("/") + get("/"))
 	for range 2 {
 		if a := c.expect("GET", 200, "hello"); fmt.Sprint(a.TransferEncoding) != "[chunked]" || a.Close {
-			t.Errorf("answer: %v %v", a.TransferEncoding, a.Header)
+			t.Errorf("answer: %v %v, want chunked without close", a.TransferEncoding, a.Header)
 		}
 	}
 	c = dial(t, p.addr)
 	c.write("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
 	if a := c.expect("GET", 200, "hello"); a.TransferEncoding != nil || a.ContentLength != -1 {
-		t.Errorf("answer: %v %v", a.TransferEncoding, a.Header)
+		t.Errorf("answer: %v %v, want no coding and no length", a.TransferEncoding, a.Header)
 	}
 }
 
@@ -157,11 +158,11 @@ func TestTrailers(t *testing.T) {
 	upstream := rawUpstream(t, func(p *peer) {
 		for head := p.head(); head != ""; head = p.head() {
 			if !strings.Contains(head, "Trailer: X-Sum\r\n") {
-				t.Errorf("the upstream sees:\n%s", head)
+				t.Errorf("the upstream receives:\n%s\nwant Trailer: X-Sum", head)
 			}
-			body := p.head() // the chunks of this test contain no empty line before the end of the trailer
+			body := p.head() // there is no empty line before the end of the trailer
 			if want := "3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n"; body != want {
-				t.Errorf("the upstream sees the body %q", body)
+				t.Errorf("the upstream receives the body %q, want %q", body, want)
 			}
 			p.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\n" +
 				"Set-Cookie: " + ourCookie + "=x\r\nAuthorization: x\r\nConnection: x\r\n\r\n")
@@ -174,7 +175,7 @@ func TestTrailers(t *testing.T) {
 			"3\r\nabc\r\n0\r\nX-Sum: 6\r\nX-User: root\r\nAuthorization: Bearer x\r\nCookie: a=b\r\nX_Y: z\r\n\r\n")
 		a := c.expect("POST", 200, "abc")
 		if fmt.Sprint(a.Trailer) != "map[X-Sum:[6]]" {
-			t.Errorf("trailer: %v", a.Trailer)
+			t.Errorf("trailer %v, want X-Sum: 6", a.Trailer)
 		}
 	}
 }
@@ -186,10 +187,10 @@ func TestInterimAnswers(t *testing.T) {
 	c := dial(t, p.addr)
 	c.write(get("/"))
 	if got := c.head(); got != "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" {
-		t.Errorf("the client sees %q", got)
+		t.Errorf("the client receives %q, want 103 with Link only", got)
 	}
 	c.expect("GET", 200, "ok")
-	c.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n") // which knows no interim answers
+	c.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n") // has no interim responses
 	c.expect("GET", 200, "ok")
 }
 
@@ -210,7 +211,7 @@ func TestDiscardAndSendAgain(t *testing.T) {
 			return err
 		}
 		if res.Status() != 401 || res.Header().Get("transfer-encoding") != "chunked" {
-			t.Errorf("first answer: %d %v", res.Status(), res.Header())
+			t.Errorf("first answer: %d %v, want 401 chunked", res.Status(), res.Header())
 		}
 		res.Discard()
 		if res, err = p.up.Send(x, forward.RequestEdit{Authorization: "Bearer new"}); err != nil {
@@ -226,10 +227,10 @@ func TestDiscardAndSendAgain(t *testing.T) {
 		p.outcomes.await(t, i+1)
 	}
 	if got := p.up.Idle(); got != 1 {
-		t.Errorf("%d connections are kept", got)
+		t.Errorf("%d idle connections, want 1", got)
 	}
 	c.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
 	if a := c.answer("POST"); a.StatusCode != 500 || p.outcomes.await(t, 3).err == nil {
-		t.Errorf("a request with a body was sent twice: %d", a.StatusCode)
+		t.Errorf("request with a body sent twice: answer is %d, want 500", a.StatusCode)
 	}
 }

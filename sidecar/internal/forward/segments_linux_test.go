@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Chunks that are there already leave together, in either direction.
+// Chunks that are buffered are sent together, in either direction.
 func TestSmallChunksLeaveTogether(t *testing.T) {
 	t.Parallel()
 	const chunks = 1000
@@ -19,7 +19,7 @@ func TestSmallChunksLeaveTogether(t *testing.T) {
 		p.head()
 		body, err := io.ReadAll(httputil.NewChunkedReader(p.r))
 		if len(body) != chunks || err != nil {
-			t.Errorf("%d bytes came, %v", len(body), err)
+			t.Errorf("received %d bytes, %v, want %d", len(body), err, chunks)
 		}
 		segments <- segmentsIn(t, p.nc)
 		p.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", chunks) + "0\r\n\r\n")
@@ -29,14 +29,15 @@ func TestSmallChunksLeaveTogether(t *testing.T) {
 	c.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", chunks) + "0\r\n\r\n")
 	c.expect("POST", 200, strings.Repeat("x", chunks))
 	if n := <-segments; n > chunks/50 {
-		t.Errorf("%d segments to the upstream", n)
+		t.Errorf("%d segments to the upstream, want at most %d", n, chunks/50)
 	}
 	if n := segmentsIn(t, c.nc); n > chunks/50 {
-		t.Errorf("%d segments to the client", n)
+		t.Errorf("%d segments to the client, want at most %d", n, chunks/50)
 	}
 }
 
-// segmentsIn returns how many segments with data the connection has received: each write makes one at least.
+// segmentsIn returns the number of segments with data that the connection has received; each write
+// causes at least one.
 func segmentsIn(t *testing.T, nc *net.TCPConn) (n uint32) {
 	t.Helper()
 	raw, err := nc.SyscallConn()

@@ -9,10 +9,11 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Send sends the exchange's request with edit's additions and returns the head of the answer, which must then be
-// either relayed or discarded. After Discard, a request without a body may be sent again.
+// Send sends the exchange's request with edit's additions and returns the response, which must be
+// relayed or discarded. After Discard, a request without a body may be sent again.
 //
-// An error is an *Error; the client has not been answered then, and Status(err) says what to tell it.
+// A failed exchange is returned as an *Error. Nothing was sent to the client then; Status(err) is
+// the status to answer with.
 func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) {
 	if !edit.valid() {
 		return nil, http1.ErrField
@@ -28,7 +29,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 		return nil, fail(x, err, &err)
 	}
 	if body == nil {
-		x.Guard(nil) // with a body only later: watching reads into the memory that it is in
+		x.Guard(nil) // with a body only later: the body is still in the read buffer
 	}
 	begun := time.Now()
 	for fresh := false; ; fresh = true {
@@ -41,21 +42,22 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 			err = c.await(x)
 		}
 		if err == nil {
-			x.TookUpstream(time.Since(begun))
+			x.AddUpstreamTime(time.Since(begun))
 			return &Response{c: c, x: x}, nil
 		}
-		// A kept connection that dies before its first byte was probably closed when we chose it. Sending again is
-		// safe if nothing left, or if sending twice is the same as sending once (RFC 9112 section 9.3.1).
-		again := c.reused && isDead(err) && c.r.Total() == read && c.sent == nil &&
+		// A pooled connection that fails before the first byte of a response was probably closed
+		// while it was idle. Retrying is safe if nothing was written, or if the request is
+		// idempotent (RFC 9112 section 9.3.1).
+		retry := c.reused && isDead(err) && c.r.Total() == read && c.sent == nil &&
 			(x.Request.Idempotent() || c.w.Total() == written)
 		failure := c.giveUp(x)
-		if !again || x.Over() != http1.ReasonNone {
+		if !retry || x.Over() != http1.ReasonNone {
 			return nil, fail(x, err, failure)
 		}
 	}
 }
 
-// bufferedBody reads a body that is in memory already, so that it can leave with the head.
+// bufferedBody returns a body that is already buffered, so that it leaves with the head.
 func bufferedBody(x *http1.Exchange) ([]byte, error) {
 	q := &x.Request
 	if q.Body.Done() || !q.Body.Ready() || q.Expects() {
@@ -64,7 +66,7 @@ func bufferedBody(x *http1.Exchange) ([]byte, error) {
 	return q.Body.Next()
 }
 
-// connect returns a connection that is attached to the exchange.
+// connect attaches a connection to the exchange: an idle one unless fresh is true, or a new one.
 func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, known bool) (*conn, error) {
 	if !u.enter(known) {
 		return nil, errBusy
@@ -92,10 +94,10 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-// giveUp closes a connection on which no answer came, and returns what its request's body died of, if it did.
+// giveUp closes the connection of a failed exchange. It returns the error of the request's body.
 func (c *conn) giveUp(x *http1.Exchange) *error {
 	_ = c.nc.Close()
-	c.goOn(false)
+	c.signalContinue(false)
 	if c.sent != nil {
 		c.endBody(x)
 	}
@@ -104,8 +106,8 @@ func (c *conn) giveUp(x *http1.Exchange) *error {
 	return c.failure.Load()
 }
 
-// fail finds the reason of an error and notes it. What ended the exchange from outside explains everything else, and
-// what went wrong with the client's body explains the connection that was closed because of it.
+// fail classifies an error and records its reason. An abort from outside explains any other error,
+// and an error of the client's body explains the closed connection.
 func fail(x *http1.Exchange, err error, body *error) error {
 	e := &Error{Reason: http1.ReasonUpstreamBroke, Status: 502, Err: err}
 	switch {
@@ -131,11 +133,11 @@ func fail(x *http1.Exchange, err error, body *error) error {
 	case errors.Is(err, io.EOF):
 		e.Err = io.ErrUnexpectedEOF
 	}
-	x.Fail(e.Reason)
+	x.SetReason(e.Reason)
 	return e
 }
 
-// isTimeout also knows the two errors of a timeout that are not os.ErrDeadlineExceeded: dialling, and a body's reader.
+// isTimeout also covers dialling and reading a body, which return other errors than deadlines do.
 func isTimeout(err error) bool {
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
 		return fault.Reason == http1.ReasonBodyTimeout

@@ -31,7 +31,7 @@ func TestRequestBodies(t *testing.T) {
 		c := dial(t, p.addr)
 		c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, long[:size]))
 		c.expect("POST", 200, fmt.Sprintf("%d [] %x <nil>", size, want))
-		p.outcomes.await(t, 2*i+1) // a client has its answer a moment before the connection is back
+		p.outcomes.await(t, 2*i+1) // the connection is pooled after the answer
 		c.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
 		for rest := long[:size]; rest != ""; {
 			n := min(len(rest), 7777)
@@ -43,11 +43,11 @@ func TestRequestBodies(t *testing.T) {
 		p.outcomes.await(t, 2*i+2)
 	}
 	if got := p.up.Idle(); got != 1 {
-		t.Errorf("%d connections were needed", got)
+		t.Errorf("%d idle connections, want 1", got)
 	}
 }
 
-// zeros are n bytes of nothing.
+// zeros reads as n zero bytes.
 type zeros struct{ n int64 }
 
 func (z *zeros) Read(p []byte) (int, error) {
@@ -60,8 +60,9 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// T40 with 1 GiB belongs to the whole sidecar; here 64 MiB show that what streams through is not kept.
-func TestStreamingNeedsNoMemory(t *testing.T) { // alone, because it looks at the memory of all
+// Streamed bodies are not buffered. The test is not parallel because it measures the memory of the
+// process.
+func TestStreamingDoesNotBuffer(t *testing.T) {
 	const size = 64 << 20
 	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 32<<10)
@@ -91,17 +92,17 @@ func TestStreamingNeedsNoMemory(t *testing.T) { // alone, because it looks at th
 		}
 		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, buf)
 		if n != size || err != nil || res.Header.Get("X-Received") != fmt.Sprint(size) {
-			t.Errorf("%s: %s up, %d down, %v", path, res.Header.Get("X-Received"), n, err)
+			t.Errorf("%s: %s bytes up, %d down, %v, want %d each", path, res.Header.Get("X-Received"), n, err, size)
 		}
 	}
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
-		t.Errorf("%d bytes were allocated for %d that streamed", grown, 4*size)
+		t.Errorf("%d bytes allocated for %d streamed, want at most 4 MiB", grown, 4*size)
 	}
 }
 
-// Each event is sent when it comes, although nobody says flush, and in one piece.
-func TestEventsAreNotHeldBack(t *testing.T) {
+// Each event is sent when it arrives, in one piece, although no handler flushes.
+func TestEventsAreForwardedImmediately(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
 	for _, framing := range []string{"Transfer-Encoding: chunked\r\n", ""} {
@@ -132,18 +133,18 @@ func TestEventsAreNotHeldBack(t *testing.T) {
 		for i := range 3 {
 			next <- struct{}{}
 			if line, err := events.ReadString('\n'); line != fmt.Sprintf("data: %d\n", i) || err != nil {
-				t.Fatalf("event %d: %q, %v", i, line, err)
+				t.Fatalf("event %d: %q, %v, want data: %d", i, line, err, i)
 			}
 			_, _ = events.Discard(1)
 		}
 		next <- struct{}{}
 		if rest, err := io.ReadAll(events); len(rest) > 0 || err != nil {
-			t.Errorf("after the events: %q, %v", rest, err)
+			t.Errorf("after the events: %q, %v, want EOF", rest, err)
 		}
 	}
 }
 
-// A client that does not read stops the upstream, not the sidecar's memory.
+// A client that does not read blocks the upstream, and the sidecar does not buffer.
 func TestBackPressure(t *testing.T) {
 	t.Parallel()
 	sent := newJournal[int]()
@@ -160,7 +161,7 @@ func TestBackPressure(t *testing.T) {
 				return
 			}
 			if err != nil || total > 1<<30 {
-				t.Errorf("wrote %d, %v", total, err)
+				t.Errorf("wrote %d bytes, %v, want a timeout before 1 GiB", total, err)
 				return
 			}
 		}
@@ -172,7 +173,7 @@ func TestBackPressure(t *testing.T) {
 	if res, err := http.ReadResponse(c.r, nil); err != nil {
 		t.Fatal(err)
 	} else if got, err := io.Copy(io.Discard, res.Body); got != n || err != nil {
-		t.Errorf("of %d bytes %d came, %v", n, got, err)
+		t.Errorf("received %d bytes, %v, want %d", got, err, n)
 	}
 }
 
@@ -182,7 +183,7 @@ func TestExpectContinue(t *testing.T) {
 	upstream := rawUpstream(t, func(p *peer) {
 		for head := p.head(); head != ""; head = p.head() {
 			if strings.Count(head, "Expect: 100-continue\r\n") != 1 {
-				t.Errorf("the upstream sees:\n%s", head)
+				t.Errorf("the upstream receives:\n%s\nwant one Expect", head)
 			}
 			if strings.HasPrefix(head, "POST /refuse ") {
 				p.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
@@ -210,7 +211,7 @@ func TestExpectContinue(t *testing.T) {
 			p.outcomes.await(t, i+1)
 		}
 		if got := p.up.Idle(); got != 1 {
-			t.Errorf("%d connections are kept", got)
+			t.Errorf("%d idle connections, want 1", got)
 		}
 	})
 	t.Run("the upstream never says", func(t *testing.T) {
@@ -228,16 +229,16 @@ func TestExpectContinue(t *testing.T) {
 		c := dial(t, p.addr)
 		c.write(fmt.Sprintf(post, "refuse"))
 		if a := c.expect("POST", 403, "no"); !a.Close {
-			t.Error("the answer does not say close")
+			t.Error("the connection stays open, want Connection: close")
 		}
 		c.gone()
 		if o := p.outcomes.await(t, 1); o.err != nil || p.up.Idle() != 0 {
-			t.Errorf("outcome: %+v, %d connections kept", o, p.up.Idle())
+			t.Errorf("outcome %+v, %d idle connections, want no error and none", o, p.up.Idle())
 		}
 	})
 }
 
-// An upstream may answer before it has read the body, and whether it goes on reading is its business.
+// An upstream may answer before it has read the body, and need not read the rest.
 func TestEarlyAnswers(t *testing.T) {
 	t.Parallel()
 	upstream := rawUpstream(t, func(p *peer) {
@@ -247,16 +248,16 @@ func TestEarlyAnswers(t *testing.T) {
 	p := newProxy(t, upstream, setup{})
 	c := dial(t, p.addr)
 	c.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
-	go func() { _, _ = io.Copy(c.nc, &zeros{100_000_000}) }() // which does not read its answer until it is told
+	go func() { _, _ = io.Copy(c.nc, &zeros{100_000_000}) }() // does not read the answer
 	if a := c.expect("POST", 413, "big"); !a.Close {
-		t.Error("the answer does not say close")
+		t.Error("the connection stays open, want Connection: close")
 	}
 	if o := p.outcomes.await(t, 1); o.err != nil || o.facts.Status != 413 || p.up.Idle() != 0 {
-		t.Errorf("outcome: %+v, %d connections kept", o, p.up.Idle())
+		t.Errorf("outcome %+v, %d idle connections, want 413 without error and none", o, p.up.Idle())
 	}
 }
 
-// Both directions at the same time: the answer to each piece comes before the next piece is sent.
+// Both directions at the same time: the answer to each piece arrives before the next piece is sent.
 func TestFullDuplex(t *testing.T) {
 	t.Parallel()
 	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -285,12 +286,12 @@ func TestFullDuplex(t *testing.T) {
 		c.write("4\r\nfrog\r\n")
 		piece := make([]byte, 4)
 		if _, err := io.ReadFull(res.Body, piece); string(piece) != "FROG" || err != nil {
-			t.Fatalf("piece %q, %v", piece, err)
+			t.Fatalf("piece %q, %v, want FROG", piece, err)
 		}
 	}
 	c.write("0\r\n\r\n")
 	if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
-		t.Errorf("after the pieces: %q, %v", rest, err)
+		t.Errorf("after the pieces: %q, %v, want EOF", rest, err)
 	}
 }
 
@@ -324,23 +325,23 @@ func TestBrokenRequestBodies(t *testing.T) {
 		client := dial(t, p.addr)
 		client.write(c.raw)
 		if a := client.answer("POST"); a.StatusCode != c.status || !a.Close {
-			t.Errorf("%s: answer is %d %v", name, a.StatusCode, a.Header)
+			t.Errorf("%s: answer is %d %v, want %d and close", name, a.StatusCode, a.Header, c.status)
 		}
 		n++
 		if o := p.outcomes.await(t, n); o.facts.Reason != c.reason {
-			t.Errorf("%s: outcome %+v", name, o)
+			t.Errorf("%s: outcome %+v, want reason %q", name, o, c.reason)
 		}
 		if err := received.await(t, n); err == nil {
-			t.Errorf("%s: the upstream takes it for whole", name)
+			t.Errorf("%s: the upstream read a complete body, want an error", name)
 		}
 	}
 	client := dial(t, p.addr)
 	client.write(chunks)
 	_ = client.nc.Close()
 	if o := p.outcomes.await(t, n+1); o.facts.Reason != http1.ReasonClientGone {
-		t.Errorf("client gone: outcome %+v", o)
+		t.Errorf("client gone: outcome %+v, want reason %q", o, http1.ReasonClientGone)
 	}
 	if err := received.await(t, n+1); err == nil {
-		t.Error("client gone: the upstream takes it for whole")
+		t.Error("client gone: the upstream read a complete body, want an error")
 	}
 }

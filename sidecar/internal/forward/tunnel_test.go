@@ -14,13 +14,14 @@ const (
 	switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: a\r\nSet-Cookie: " + ourCookie + "=x\r\n\r\n"
 )
 
-// echoSocket accepts a WebSocket and sends back what comes, in lines, and says goodbye after the client has.
+// echoSocket accepts a WebSocket, echoes lines, and sends "bye" after the client has closed its
+// side.
 func echoSocket(t *testing.T) string {
 	return rawUpstream(t, func(p *peer) {
 		head := p.head()
 		if strings.Count(head, "Connection: Upgrade\r\nUpgrade: websocket\r\n") != 1 || strings.Count(head, "pgrade") != 2 ||
 			!strings.Contains(head, "Sec-WebSocket-Key: k\r\n") {
-			t.Errorf("the upstream sees:\n%s", head)
+			t.Errorf("the upstream receives:\n%s\nwant one WebSocket upgrade", head)
 		}
 		p.write(switched + "welcome\n")
 		for {
@@ -41,26 +42,26 @@ func TestWebSocket(t *testing.T) {
 	c.write(upgrade + "early\n")
 	if got, want := c.head(), "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: a\r\nSet-Cookie: new=1\r\n"+
 		"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"; got != want {
-		t.Errorf("the client sees:\n%s", got)
+		t.Errorf("the client receives:\n%s\nwant:\n%s", got, want)
 	}
 	for _, line := range []string{"welcome\n", "early\n"} {
 		if got, err := c.r.ReadString('\n'); got != line || err != nil {
-			t.Errorf("read %q, %v", got, err)
+			t.Errorf("read %q, %v, want %q", got, err, line)
 		}
 	}
 	for i := range 100 {
 		line := strings.Repeat("x", i*1000) + "\n"
 		c.write(line)
 		if got, err := c.r.ReadString('\n'); got != line || err != nil {
-			t.Fatalf("line %d: read %d bytes, %v", i, len(got), err)
+			t.Fatalf("line %d: read %d bytes, %v, want %d", i, len(got), err, len(line))
 		}
 	}
-	_ = c.nc.CloseWrite() // the other direction goes on
+	_ = c.nc.CloseWrite() // the other direction stays open
 	if rest, err := io.ReadAll(c.r); string(rest) != "bye\n" || err != nil {
-		t.Errorf("at the end: %q, %v", rest, err)
+		t.Errorf("at the end: %q, %v, want bye", rest, err)
 	}
 	if o := p.outcomes.await(t, 1); o.facts.Status != 101 || o.facts.Reason != "" || o.err != nil || o.facts.BytesOut < 4_950_000 || p.up.Idle() != 0 {
-		t.Errorf("outcome: %+v, %d connections kept", o, p.up.Idle())
+		t.Errorf("outcome %+v, %d idle connections, want 101 without error and none", o, p.up.Idle())
 	}
 }
 
@@ -85,11 +86,11 @@ func TestWebSocketEndsWithAbort(t *testing.T) {
 	c.gone()
 	left.await(t, 1)
 	if o := p.outcomes.await(t, 1); o.facts.Reason != http1.ReasonAborted {
-		t.Errorf("outcome: %+v", o)
+		t.Errorf("outcome %+v, want reason %q", o, http1.ReasonAborted)
 	}
 }
 
-// Bytes behind a refused upgrade are a request, not a tunnel (and the other way round above).
+// Bytes after a refused upgrade are the next request.
 func TestRefusedUpgrade(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t, answering(t, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"), setup{})
@@ -99,7 +100,7 @@ func TestRefusedUpgrade(t *testing.T) {
 	c.expect("GET", 426, "no")
 }
 
-// No other protocol can be reached by an upgrade.
+// Only upgrades to WebSocket are forwarded.
 func TestOtherUpgradesAreNotPassedOn(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t, showing(t), setup{request: inject})
@@ -111,7 +112,7 @@ func TestOtherUpgradesAreNotPassedOn(t *testing.T) {
 		{"Connection: Upgrade"},
 	} {
 		if got := seen(t, p, get("/", lines...)); got != injected+"\r\n" {
-			t.Errorf("with %q the upstream sees:\n%s", lines, got)
+			t.Errorf("with %q the upstream receives:\n%s\nwant:\n%s", lines, got, injected)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Unknown is the length of a body that tells its end by itself: chunked, or by the end of the connection.
+// Unknown is the length of a body that is chunked or ends with the connection.
 const Unknown int64 = -1
 
 type bodyMode uint8
@@ -20,18 +20,19 @@ const (
 	bodyUntilClose
 )
 
-// maxChunkLine bounds a chunk-size line with its extensions, which are skipped: nobody uses them but attackers.
+// maxChunkLine limits a chunk-size line, including its extensions. Extensions are ignored; no
+// common client sends them, but attackers do.
 const maxChunkLine = 256
 
-// Body is the content of a message, with exactly the framing its head announced.
+// Body is the content of a message, framed as its head announced.
 type Body struct {
 	r      *Reader
 	mode   bodyMode
 	length int64 // as announced, or Unknown
 	left   int64 // of the body, or of the current chunk
-	inside bool  // a chunk was begun, its CRLF is still to come
-	total  int64 // bytes handed out
-	limit  int64 // 0 for none
+	inside bool  // in a chunk: the CRLF after its data was not read yet
+	total  int64 // content bytes returned so far
+	limit  int64 // most content bytes; 0 means no limit
 	fields int   // most fields in the trailer section
 	begin  func() error
 	err    error
@@ -59,22 +60,22 @@ func (b *Body) Length() int64 { return b.length }
 // Empty reports whether the message has no body at all.
 func (b *Body) Empty() bool { return b.length == 0 }
 
-// Done reports whether the body was read to its exact end. It may be asked by any goroutine.
+// Done reports whether the whole body was read. It may be called from any goroutine.
 func (b *Body) Done() bool { return b.done.Load() }
 
-// Trailer returns the fields that followed a chunked body, once it is Done.
+// Trailer returns the trailer fields of a chunked body. It is complete once Done returns true.
 func (b *Body) Trailer() Header { return b.trailer }
 
-// BytesRead returns how much of the content was read.
+// BytesRead returns the number of content bytes read so far.
 func (b *Body) BytesRead() int64 { return b.total }
 
-// Ready reports whether the whole rest of a body of known length is already in memory.
+// Ready reports whether the rest of the body is buffered, which needs a known length.
 func (b *Body) Ready() bool {
 	return b.mode == bodyLength && b.left <= int64(b.r.Buffered()) || b.Done()
 }
 
-// Next returns the next piece of the body, or io.EOF at its exact end. The piece is valid until the next call.
-// It waits only when nothing is buffered.
+// Next returns the next piece of the body, or io.EOF at its end. The piece is valid until the next
+// call. Next blocks only when nothing is buffered.
 func (b *Body) Next() ([]byte, error) {
 	if b.err != nil {
 		return nil, b.err
@@ -134,7 +135,7 @@ func (b *Body) next() ([]byte, error) {
 	return p, nil
 }
 
-// cut names the ways a body can end too early: never io.EOF, which would look like its end.
+// cut maps an error in the middle of a body. It never returns io.EOF, which is the regular end.
 func (b *Body) cut(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -152,7 +153,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	piece, err := b.Next()
 	n := copy(p, piece)
-	if rest := len(piece) - n; rest > 0 { // give back what did not fit
+	if rest := len(piece) - n; rest > 0 { // return what did not fit to the buffer
 		b.r.r -= rest
 		b.total -= int64(rest)
 		if b.mode != bodyUntilClose {
@@ -163,7 +164,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// nextChunk reads the line between two chunks (RFC 9112 section 7.1), and the trailer section after the last.
+// nextChunk reads up to the next chunk (RFC 9112 section 7.1), or the trailer section.
 func (b *Body) nextChunk() error {
 	if b.inside {
 		if err := b.need(2); err != nil {
@@ -186,8 +187,8 @@ func (b *Body) nextChunk() error {
 	return b.readTrailer()
 }
 
-// chunkSize reads one chunk-size line byte by byte: hexadecimal digits, then CRLF or extensions that hold no control
-// character. No sign, no prefix, no white space, at most 16 digits and no overflow.
+// chunkSize reads a chunk-size line byte by byte: at most 16 hexadecimal digits without overflow,
+// then CRLF or extensions. It accepts no sign, prefix, white space or control character.
 func (b *Body) chunkSize() (int64, error) {
 	var size int64
 	extension := false
@@ -231,7 +232,7 @@ func (b *Body) readTrailer() error {
 		return nil
 	}
 	if b.pace.still > 0 {
-		b.r.SetTotalTimeout(b.pace.still) // it is small, and not read through fill
+		b.r.SetTotalTimeout(b.pace.still) // head bypasses fill and so the pace
 	}
 	lines, err := b.r.head(smallBuffer)
 	if err != nil {
@@ -245,7 +246,7 @@ func (b *Body) readTrailer() error {
 		return errTrailer
 	}
 	for i := range trailer {
-		// Fields that would change the message they follow (RFC 9110 section 6.5.1).
+		// Fields for framing or routing are not allowed (RFC 9110 section 6.5.1).
 		switch kindOf(trailer[i].Name) {
 		case kindContentLength, kindTransferEncoding, kindHost:
 			return errTrailer
@@ -255,21 +256,22 @@ func (b *Body) readTrailer() error {
 	return nil
 }
 
-// BeforeWait sets what is called before a read of the body that has to wait; nil for nothing.
+// BeforeWait sets a function that is called before a read of the body blocks; nil removes it.
 func (b *Body) BeforeWait(flush func() error) { b.r.BeforeWait(flush) }
 
-// pace is how fast a request's body must come. Of an answer's, which has none, the reader's timeouts hold.
+// pace limits how slowly a request's body may arrive. Responses have the reader's timeouts.
 type pace struct {
-	still time.Duration // how long it may stand still, and how much it may lag behind rate
-	rate  int64         // bytes a second, 0 for any
-	end   time.Time     // when it must be here, zero for any time
-	since int64         // what the reader had read of the connection when the body began
-	// waited is what the reader has waited for it: a sender that is made to wait does not lag.
+	still time.Duration // longest wait for the next bytes, and the grace period of rate
+	rate  int64         // minimum bytes per second; 0 means none
+	end   time.Time     // deadline of the whole body; zero means none
+	since int64         // the reader's total when the body began
+	// waited is the time spent waiting for the client. Time in which the handler did not read does
+	// not count against the client.
 	waited time.Duration
 	waits  *waiting
 }
 
-// left returns how long the next bytes may take.
+// left returns how long the next read may block.
 func (p *pace) left(total int64, now time.Time) time.Duration {
 	left := p.still
 	if p.rate > 0 {
@@ -281,7 +283,7 @@ func (p *pace) left(total int64, now time.Time) time.Duration {
 	return left
 }
 
-// fill reads once, within the pace.
+// fill reads once, within the time that pace leaves.
 func (b *Body) fill() error {
 	if b.pace.still == 0 {
 		return b.r.fill()
@@ -299,7 +301,6 @@ func (b *Body) fill() error {
 	return err
 }
 
-// need waits until n bytes are buffered.
 func (b *Body) need(n int) error {
 	for b.r.Buffered() < n {
 		if err := b.fill(); err != nil {
@@ -309,7 +310,8 @@ func (b *Body) need(n int) error {
 	return nil
 }
 
-// skipBuffered reads the rest of the body if it is in memory already.
+// skipBuffered discards the rest of the body if it is buffered. It reports whether the body is
+// done.
 func (b *Body) skipBuffered() bool {
 	for b.begin == nil && !b.Done() && b.Ready() {
 		if _, err := b.Next(); err != nil {

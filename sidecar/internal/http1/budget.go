@@ -9,39 +9,40 @@ import (
 	"time"
 )
 
-// What a client costs besides the buffers that are counted by their size, measured as resident memory.
+// Memory costs of a client besides buffers, which are counted by size. Measured as resident memory.
 const (
-	connCost     = 8 << 10  // a connection: its state here and in the runtime, and the stack of its goroutine
-	exchangeCost = 24 << 10 // an exchange: deeper stacks, the header, small buffers, and a connection to an upstream
-	netHTTPCost  = 32 << 10 // an exchange that net/http answers, beyond that
+	connCost     = 8 << 10  // a connection: its state, and its goroutine's stack
+	exchangeCost = 24 << 10 // an exchange: stack, header, small buffers, upstream connection
+	netHTTPCost  = 32 << 10 // in addition, an exchange served by net/http
 )
 
-// A purpose is what somebody takes from a budget for. Those of whom less is known stop earlier, and so can never take the
-// room of the others.
+// A purpose says what memory is taken from a budget for. The less is known about the client, the
+// lower the limit, so that strangers cannot use up the memory of known clients.
 type purpose uint8
 
 const (
-	forSpeed    purpose = iota // a larger buffer for a body that is fast: up to half of the budget
-	forConn                    // a connection or a head, in which it may stand who the client is: up to 7/8
-	forStranger                // an exchange of a client who has not shown that: the same, and half of it for all of them
-	forKnown                   // an exchange of one who has: all of it
+	forSpeed    purpose = iota // a larger buffer for a fast body: up to 1/2 of the budget
+	forConn                    // a connection or a request head: up to 7/8
+	forStranger                // an exchange of an unknown client: up to 7/8, all of them 1/2
+	forKnown                   // an exchange of a known client: up to all of it
 )
 
-// Budget bounds the memory that clients can make the process hold: connections, buffers, exchanges. Servers and
-// upstreams share one. When it is used up, the connections that have waited longest for their clients are closed, idle
-// ones, unfinished requests and unread answers alike: first those of strangers, and of known clients only if no stranger
-// waits, so that no client can take the room of all others. Who finds no room even then is answered with 503. A nil
-// Budget has no bounds.
+// Budget limits the memory that clients can make the process hold: connections, buffers and
+// exchanges. Servers and upstreams share one. When it is exhausted, the connections that have
+// waited longest for their clients are closed, whether idle, in an unfinished request or in an
+// unread response. Connections of strangers are closed first; those of known clients only if no
+// stranger waits, so that no client can displace all others. If that frees no memory, the request
+// is answered with 503. A nil Budget has no limit.
 type Budget struct {
 	limit     int64
 	used      atomic.Int64
-	strangers atomic.Int64 // of that
-	leaving   atomic.Int64 // connections that were closed to make room and are still there
+	strangers atomic.Int64 // the part of used that was taken forStranger
+	leaving   atomic.Int64 // connections being closed to make room
 
-	turn    chan struct{} // held by who looks for connections to close
+	turn    chan struct{} // held while searching for connections to close
 	mu      sync.Mutex
 	servers []*Server
-	shares  map[string]int64 // of what known clients have taken since less than half was left, by client
+	shares  map[string]int64 // bytes held by each known client, recorded while the budget is scarce
 }
 
 // NewBudget returns a budget of limit bytes.
@@ -49,13 +50,13 @@ func NewBudget(limit int64) *Budget {
 	return &Budget{limit: limit, turn: make(chan struct{}, 1), shares: make(map[string]int64)}
 }
 
-// Limit returns the bytes that the budget has in all.
+// Limit returns the size of the budget in bytes.
 func (b *Budget) Limit() int64 { return b.limit }
 
-// Used returns the bytes that are in use.
+// Used returns the number of bytes in use.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// take takes n bytes if they are there.
+// take takes n bytes if they are available. It does not close connections.
 func (b *Budget) take(n int64, why purpose) bool {
 	if b == nil {
 		return true
@@ -80,7 +81,6 @@ func (b *Budget) take(n int64, why purpose) bool {
 	return false
 }
 
-// add adds n to a sum that does not exceed most.
 func add(sum *atomic.Int64, n, most int64) bool {
 	for {
 		was := sum.Load()
@@ -103,8 +103,8 @@ func (b *Budget) give(n int64, why purpose) {
 	}
 }
 
-// share notes n bytes for a known client once less than half of the budget is left. It returns false when the client has
-// its share of that: then it gets no more than strangers do, and cannot take the room of other known clients.
+// share records n bytes for a known client once half of the budget is in use. ok is false if the
+// client has used up its share. It is then treated as a stranger, to protect other known clients.
 func (b *Budget) share(client string, n int64) (noted, ok bool) {
 	if b == nil || b.used.Load() < b.limit/2 {
 		return false, true
@@ -118,7 +118,7 @@ func (b *Budget) share(client string, n int64) (noted, ok bool) {
 	return true, true
 }
 
-// leastShare is what a known client may have in any case: a page's requests at once.
+// leastShare is the minimum share of a known client: the parallel requests of one page.
 const leastShare = 8 * (exchangeCost + netHTTPCost)
 
 func (b *Budget) unshare(client string, n int64) {
@@ -129,7 +129,7 @@ func (b *Budget) unshare(client string, n int64) {
 	}
 }
 
-// acquire takes n bytes for a connection, for which it closes others.
+// acquire takes n bytes for the connection of self, and closes other connections if necessary.
 func (b *Budget) acquire(n int64, why purpose, self *waiting) bool {
 	return b.take(n, why) || b.makeRoom(search{
 		self:      self,
@@ -141,26 +141,26 @@ func (b *Budget) acquire(n int64, why purpose, self *waiting) bool {
 }
 
 const (
-	// slow is how long a connection must have waited for its client before it may be closed to make room.
+	// slow is the minimum wait of a connection before it may be closed to free memory.
 	slow = 100 * time.Millisecond
-	// within is how long somebody waits for room.
+	// within limits makeRoom.
 	within = time.Second
 )
 
-// A search is for connections that can be closed to make room.
+// A search says which connections may be closed to make room.
 type search struct {
-	self      *waiting      // of who searches, or nil
-	server    *Server       // of this one, or nil for all
-	exchanges bool          // in the middle of an exchange
-	strangers bool          // of strangers only
-	patience  time.Duration // which have waited so long for their client
-	waiting   bool          // or soon will have: a crowd that has come at once
+	self      *waiting      // the connection that needs room, or nil
+	server    *Server       // only connections of this server; nil means all
+	exchanges bool          // only connections with an exchange in progress
+	strangers bool          // only connections of strangers
+	patience  time.Duration // minimum time they must have waited for their client
+	waiting   bool          // wait for connections that soon reach patience
 }
 
-// makeRoom closes connections until fits returns true. It returns false when there is none.
+// makeRoom closes connections until fits returns true. It returns false when none can be closed.
 func (b *Budget) makeRoom(s search, fits func() bool) bool {
 	began := time.Now()
-	again := began.Add(slow) // from when on those that were closed and are still there are not waited for
+	again := began.Add(slow) // until then, wait for connections that are already being closed
 	for {
 		b.turn <- struct{}{}
 		ok, now, wait := fits(), time.Now(), time.Millisecond
@@ -173,7 +173,7 @@ func (b *Budget) makeRoom(s search, fits func() bool) bool {
 		case ok:
 			return true
 		case wait > slow || wait > time.Millisecond && !s.waiting:
-			return false // there is none to close
+			return false // none can be closed
 		case s.self != nil && s.self.Load() == leaving || now.Sub(began) > within:
 			return false
 		}
@@ -181,8 +181,8 @@ func (b *Budget) makeRoom(s search, fits func() bool) bool {
 	}
 }
 
-// closeLongest closes the sixteenth of the connections that wait for their client which has waited longest: so many at a
-// time that looking for them costs little for each. If there is none to close, it returns how long until there is.
+// closeLongest closes the sixteenth of the connections that has waited longest, a batch to amortise
+// the search. If none can be closed yet, it returns the time until one can.
 func (b *Budget) closeLongest(s search) (soon time.Duration) {
 	var strangers, known candidates
 	now := time.Now().UnixNano()
@@ -215,7 +215,7 @@ func (b *Budget) closeLongest(s search) (soon time.Duration) {
 	slices.SortFunc(all, func(x, y waiter) int { return cmp.Compare(x.since, y.since) })
 	soon = cmp.Or(from.soon, math.MaxInt64)
 	for _, w := range all[:(len(all)+15)/16] {
-		if w.c.waits.CompareAndSwap(w.since, leaving) { // or it has heard from its client just now
+		if w.c.waits.CompareAndSwap(w.since, leaving) { // else the wait is over
 			soon = 0
 			b.leaving.Add(1)
 			w.c.abort(ReasonOverloaded)
@@ -227,7 +227,7 @@ func (b *Budget) closeLongest(s search) (soon time.Duration) {
 // candidates are connections that may be closed to make room.
 type candidates struct {
 	ready []waiter
-	soon  time.Duration // until another one has waited for long enough, 0 if there is none
+	soon  time.Duration // time until the next one reaches patience; 0 if there is none
 }
 
 type waiter struct {
@@ -244,20 +244,21 @@ func (a *candidates) add(c *conn, since int64, left time.Duration) {
 	}
 }
 
-// serve has connections of s closed when room is needed.
+// serve registers s: its connections may be closed to make room.
 func (b *Budget) serve(s *Server) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.servers = append(b.servers, s)
 }
 
-// waiting is since when a connection waits for its client, in Unix nanoseconds: 0 while it waits for nobody, or for
-// somebody else, and leaving once it is being closed to make room.
+// waiting is the time since when a connection has waited for its client, in Unix nanoseconds. It is
+// 0 if the connection does not wait, and leaving once it is being closed to make room.
 type waiting struct{ atomic.Int64 }
 
 const leaving = -1
 
-// begin notes the beginning of a wait, unless another one is noted. Its result goes to end. A nil waiting notes nothing.
+// begin records the start of a wait unless one is recorded already. Its result is passed to end. A
+// nil waiting records nothing.
 func (w *waiting) begin(at time.Time) (since int64) {
 	if w == nil {
 		return 0

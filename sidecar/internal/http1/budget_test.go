@@ -19,40 +19,42 @@ import (
 
 const knownGet = "GET /known HTTP/1.1\r\nHost: a\r\nX-Known: 1\r\nConnection: close\r\n\r\n"
 
-// reserving is a handler that knows some clients, and answers with what it read, or with a large answer.
+// reserving is a handler that reserves memory, for known clients by the X-Known field, and answers
+// with what it read, or with a large answer.
 func reserving(x *http1.Exchange) {
 	if fault, ok := errors.AsType[*http1.Fault](x.Reserve(x.Request.Header.Get("X-Known"))); ok {
-		x.Fail(fault.Reason)
+		x.SetReason(fault.Reason)
 		_ = x.RespondProblem(fault.Status, fault.Detail)
 		return
 	}
 	switch x.Request.Path {
 	case "/large":
 		_ = x.Respond(200, nil, make([]byte, 8<<20))
-	case "/collected":
+	case "/buffered":
 		x.ServeNetHTTP(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1<<20)
 	default:
 		echo(x)
 	}
 }
 
-// What slow clients send, and how little of the budget one of them may take: what is theirs is counted.
+// slowClients are requests of slow clients, and the minimum number of bytes that one of them must
+// be charged for.
 var slowClients = map[string]struct {
 	request string
 	counted int64
 }{
 	"silence":                 {"", 1 << 10},
-	"the begin of a head":     {"GET / HTTP/1.1\r\nHost: a\r\nX: ", 4 << 10},
+	"start of a head":         {"GET / HTTP/1.1\r\nHost: a\r\nX: ", 4 << 10},
 	"half of a long head":     {"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 31_000), 31_000},
 	"half of a body":          {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("y", 40_000), 8 << 10},
 	"half of a chunk":         {chunked("ffff\r\n" + strings.Repeat("y", 40_000)), 8 << 10},
-	"a body behind long head": {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nX: " + strings.Repeat("y", 31_000) + "\r\n\r\n", 31_000},
-	"half of a collected one": {"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" + strings.Repeat("y", 60_000), 60_000},
-	"a part of the next head": {"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 20_000), 20_000},
-	"no look at the answer":   {"GET /large HTTP/1.1\r\nHost: a\r\n\r\n", 8 << 10},
+	"body after a long head":  {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nX: " + strings.Repeat("y", 31_000) + "\r\n\r\n", 31_000},
+	"half of a buffered body": {"POST /buffered HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" + strings.Repeat("y", 60_000), 60_000},
+	"part of the next head":   {"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 20_000), 20_000},
+	"answer that is not read": {"GET /large HTTP/1.1\r\nHost: a\r\n\r\n", 8 << 10},
 }
 
-func TestWhatSlowClientsHoldIsCounted(t *testing.T) {
+func TestMemoryOfSlowClientsIsCharged(t *testing.T) {
 	t.Parallel()
 	for name, c := range slowClients {
 		t.Run(name, func(t *testing.T) {
@@ -68,8 +70,9 @@ func TestWhatSlowClientsHoldIsCounted(t *testing.T) {
 	}
 }
 
-// Strangers who are slow by the hundred, with a budget for some tens: it is never exceeded, and who is known goes on.
-func TestSlowStrangersLeaveRoom(t *testing.T) {
+// Hundreds of slow strangers with a budget for some tens: the budget is never exceeded, and known
+// clients are served.
+func TestSlowStrangersDoNotDisplaceKnownClients(t *testing.T) {
 	t.Parallel()
 	for name, c := range slowClients {
 		t.Run(name, func(t *testing.T) {
@@ -82,9 +85,9 @@ func TestSlowStrangersLeaveRoom(t *testing.T) {
 			})
 			for i := range 200 {
 				p := dial(t, addr)
-				_, _ = io.WriteString(p.nc, c.request) // which may be refused in the middle
+				_, _ = io.WriteString(p.nc, c.request) // may be refused in the middle
 				if used := budget.Used(); used > budget.Limit() {
-					t.Fatalf("%d bytes of %d are in use", used, budget.Limit())
+					t.Fatalf("%d bytes in use, want at most %d", used, budget.Limit())
 				}
 				if i%10 == 9 {
 					known := dial(t, addr)
@@ -95,17 +98,17 @@ func TestSlowStrangersLeaveRoom(t *testing.T) {
 				t.Cleanup(func() { _ = p.nc.Close() })
 			}
 			if n := s.Connections(); n == 0 || n > 128 {
-				t.Errorf("%d strangers are connected", n)
+				t.Errorf("%d connections, want 1 to 128", n)
 			}
 			if all := overloaded.all(); !slices.Contains(all, http1.ReasonOverloaded) {
-				t.Errorf("nobody was told of it: %q", all)
+				t.Errorf("reasons %q, want at least one %q", all, http1.ReasonOverloaded)
 			}
 		})
 	}
 }
 
-// All that was taken is given back, however a connection ended.
-func TestTheBudgetIsEvenInTheEnd(t *testing.T) {
+// All memory is refunded, however a connection ended.
+func TestTheBudgetIsRefundedCompletely(t *testing.T) {
 	t.Parallel()
 	budget := http1.NewBudget(1 << 20)
 	_, addr := serve(t, http1.Config{Handler: reserving, Budget: budget, LingerTimeout: time.Millisecond})
@@ -131,8 +134,8 @@ func TestTheBudgetIsEvenInTheEnd(t *testing.T) {
 	await(t, func() bool { return budget.Used() == 0 })
 }
 
-// When no client is slow, there is nobody to close: who comes is told to come again.
-func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
+// Without slow clients there is no connection to close, so new requests are refused.
+func TestRequestsBeyondTheBudgetAreRefused(t *testing.T) {
 	t.Parallel()
 	const most = 10
 	begun, finish := make(chan bool, 100), make(chan bool)
@@ -142,7 +145,7 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 			known := x.Request.Header.Get("X-Known")
 			if fault, ok := errors.AsType[*http1.Fault](x.Reserve(known)); ok {
 				begun <- false
-				x.Fail(fault.Reason)
+				x.SetReason(fault.Reason)
 				_ = x.RespondProblem(fault.Status, fault.Detail)
 				return
 			}
@@ -160,18 +163,18 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 		p.send(get)
 		if !<-begun {
 			if a := p.answer("GET"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
-				t.Errorf("one too many got %d %v", a.StatusCode, a.Header)
+				t.Errorf("request beyond the budget: answer is %d %v, want 503 with Retry-After", a.StatusCode, a.Header)
 			}
 			break
 		}
 		if strangers = append(strangers, p); len(strangers) > 10*most {
-			t.Fatal("there is no end of them")
+			t.Fatalf("%d requests in progress, want the budget to limit them", len(strangers))
 		}
 	}
 	known := dial(t, addr)
 	known.send(knownGet)
 	if !<-begun {
-		t.Error("who is known was refused")
+		t.Error("the known client was refused, want memory reserved for it")
 	}
 	known.expect("GET", 200, "/known")
 	close(finish)
@@ -180,7 +183,7 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 	}
 }
 
-// pipes is a listener whose connections need no kernel, so that they live in the time of a bubble.
+// pipes is a listener of in-memory connections, for use in a synctest bubble.
 type pipes struct {
 	conns chan net.Conn
 	close func()
@@ -208,7 +211,7 @@ func (l *pipes) dial() net.Conn {
 	return client
 }
 
-// ask sends a request on a connection of its own, and returns the status of the answer, or 0 without one.
+// ask sends a request on a new connection and returns the status of the answer, or 0 without one.
 func (l *pipes) ask(request string) int {
 	nc := l.dial()
 	defer func() { _ = nc.Close() }()
@@ -221,7 +224,7 @@ func (l *pipes) ask(request string) int {
 	return res.StatusCode
 }
 
-func TestAtTheLimitOfConnectionsTheLongestIdleGoes(t *testing.T) {
+func TestAtMaxConnsTheLongestIdleConnectionIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
 		s := http1.New(http1.Config{Handler: echo, MaxConns: 3})
@@ -232,35 +235,35 @@ func TestAtTheLimitOfConnectionsTheLongestIdleGoes(t *testing.T) {
 			nc := ln.dial()
 			go func() { _, _ = io.WriteString(nc, get) }()
 			if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != 200 {
-				t.Fatalf("%+v, %v", res, err)
+				t.Fatalf("answer is %+v, %v, want 200", res, err)
 			}
 			idle = append(idle, nc)
 			<-time.After(time.Second) // the bubble's clock
 		}
 		if status := ln.ask(get); status != 503 {
-			t.Errorf("while all are in use, one too many got %d", status)
+			t.Errorf("new connection while all are busy: status %d, want 503", status)
 		}
 		<-time.After(10 * time.Second) // the bubble's clock
 		if status := ln.ask(get); status != 200 {
-			t.Errorf("with idle connections, one too many got %d", status)
+			t.Errorf("new connection while some are idle: status %d, want 200", status)
 		}
 		if _, err := idle[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			t.Errorf("the longest idle one: %v", err)
+			t.Errorf("read from the connection that was idle longest: %v, want EOF", err)
 		}
 		for _, nc := range idle[1:] {
 			_ = nc.SetDeadline(time.Now().Add(time.Second))
 			if _, err := nc.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
-				t.Error("more than one was closed")
+				t.Error("more than one connection was closed, want one")
 			}
 		}
 		if err := s.Shutdown(t.Context()); err != nil {
-			t.Errorf("shutdown: %v", err)
+			t.Errorf("Shutdown = %v, want nil", err)
 		}
 		<-served
 	})
 }
 
-func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
+func TestMaxConnsPerIP(t *testing.T) {
 	t.Parallel()
 	refusals := newJournal[http1.Refusal]()
 	_, addr := serve(t, http1.Config{Handler: echo, MaxConnsPerIP: 2, Refused: refusals.add})
@@ -281,10 +284,10 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	p := from(1)
 	p.send(get)
 	if a := p.expect("GET", 503, ""); !a.Close || a.Header.Get("Retry-After") == "" {
-		t.Errorf("one too many of an address got %v", a.Header)
+		t.Errorf("connection beyond MaxConnsPerIP: header %v, want close and Retry-After", a.Header)
 	}
 	if r := refusals.await(t, 1); r.Reason != http1.ReasonTooManyConns {
-		t.Errorf("reported %+v", r)
+		t.Errorf("refusal %+v, want reason %q", r, http1.ReasonTooManyConns)
 	}
 	_ = first.nc.Close()
 	await(t, func() bool {
@@ -294,19 +297,19 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	})
 }
 
-// FuzzSlowClients has a few clients do little things in any order. Property: what they hold never exceeds the budget,
-// who is known is served, and in the end nothing is held.
+// FuzzSlowClients lets a few clients act in any order. What they hold never exceeds the budget,
+// known clients are served, and in the end nothing is held.
 func FuzzSlowClients(f *testing.F) {
 	f.Add([]byte{0x01, 0x11, 0x21, 0x31, 0x41, 0x0a, 0x51, 0x61, 0x71, 0x0a, 0x0b, 0x81, 0x91, 0x0a})
 	f.Add([]byte{0x02, 0x02, 0x02, 0x12, 0x12, 0x22, 0x32, 0x42, 0x52, 0x62, 0x0a, 0x03, 0x13, 0x0b, 0x0a})
 	f.Add([]byte{0x04, 0x05, 0x14, 0x16, 0x24, 0x26, 0x34, 0x0a, 0x44, 0x46, 0x54, 0x56, 0x0b, 0x64, 0x0a, 0x08, 0x18})
 	f.Add([]byte{0x09, 0x19, 0x29, 0x39, 0x0b, 0x0b, 0x49, 0x07, 0x17, 0x0a, 0x59, 0x69, 0x0b, 0x08, 0x0a})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		synctest.Test(t, func(t *testing.T) { slowly(t, script[:min(len(script), 200)]) })
+		synctest.Test(t, func(t *testing.T) { runSlowClients(t, script[:min(len(script), 200)]) })
 	})
 }
 
-func slowly(t *testing.T, script []byte) {
+func runSlowClients(t *testing.T, script []byte) {
 	ln := newPipes()
 	budget := http1.NewBudget(400 << 10)
 	s := http1.New(http1.Config{Handler: reserving, Budget: budget, MaxConns: 100})
@@ -315,7 +318,7 @@ func slowly(t *testing.T, script []byte) {
 	within := func(after string) {
 		synctest.Wait()
 		if used := budget.Used(); used > budget.Limit() || used < 0 {
-			t.Fatalf("after %s: %d bytes of %d are in use", after, used, budget.Limit())
+			t.Fatalf("after %s: %d bytes in use, want 0 to %d", after, used, budget.Limit())
 		}
 	}
 	clients := make([]*slowClient, 16)
@@ -331,7 +334,7 @@ func slowly(t *testing.T, script []byte) {
 			clients[step>>4] = nil
 		case 10:
 			if status := ln.ask(knownGet); status != 200 {
-				t.Fatalf("who is known got %d", status)
+				t.Fatalf("known client: status %d, want 200", status)
 			}
 		case 11:
 			<-time.After(2 * time.Second) // the bubble's clock
@@ -346,15 +349,15 @@ func slowly(t *testing.T, script []byte) {
 		}
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatalf("shutdown: %v", err)
+		t.Fatalf("Shutdown = %v, want nil", err)
 	}
 	<-served
 	if within("the end"); budget.Used() != 0 {
-		t.Fatalf("%d bytes are in use in the end", budget.Used())
+		t.Fatalf("%d bytes in use after shutdown, want 0", budget.Used())
 	}
 }
 
-// slowClient does what it is told in its own time.
+// slowClient executes operations one after another in its own goroutine.
 type slowClient struct {
 	nc   net.Conn
 	todo chan int
@@ -373,7 +376,7 @@ func newSlowClient(nc net.Conn) *slowClient {
 			case 3:
 				_, _ = io.WriteString(nc, "\r\n")
 			case 4:
-				_, _ = io.WriteString(nc, "POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+				_, _ = io.WriteString(nc, "POST /buffered HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
 			case 5, 6:
 				_, _ = io.WriteString(nc, strings.Repeat("y", 1000+(op-5)*40_000))
 			case 7:

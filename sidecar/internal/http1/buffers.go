@@ -2,32 +2,31 @@ package http1
 
 import "sync"
 
-// The sizes of buffers. A message is read into a small one; a head that does not fit moves to one of twice the size, up
-// to a wide one, than which no head can be longer. A body that fills its buffer gets a wide one.
+// Buffer sizes. A message is read into a small buffer. A head that does not fit moves to one of
+// twice the size, up to a wide one. A body that fills its buffer gets a wide one.
 const (
 	smallBuffer = 4 << 10
-	widest      = 3 // doublings
+	widest      = 3 // doublings of smallBuffer
 	wideBuffer  = smallBuffer << widest
 )
 
-// MaxHeadBytes is the most that a message head can have.
+// MaxHeadBytes is the upper bound of Config.MaxHeadBytes.
 const MaxHeadBytes = wideBuffer
 
-// Buffers lends the memory of connections. The zero value is ready; a server and its upstreams may share one.
+// Buffers is a pool of buffers. The zero value is ready; a server and its upstreams may share one.
 type Buffers struct {
-	budget *Budget // pays for all but the small ones, which are part of what a connection or an exchange costs
+	budget *Budget // pays for all but the small ones, which connCost and exchangeCost include
 	pools  [widest + 1]sync.Pool
 }
 
-// NewBuffers returns Buffers that count what they lend in budget.
+// NewBuffers returns a pool that charges budget for the buffers in use.
 func NewBuffers(budget *Budget) *Buffers { return &Buffers{budget: budget} }
 
 type buffer struct {
 	mem  []byte
-	size int // in doublings of a small one
+	size int // doublings of smallBuffer
 }
 
-// cost is what a buffer of a size costs by itself.
 func cost(size int) int64 {
 	if size == 0 {
 		return 0
@@ -35,7 +34,7 @@ func cost(size int) int64 {
 	return smallBuffer << size
 }
 
-// get returns a buffer of a size, or nil when that is too much to spend on speed. There is always a small one.
+// get returns a buffer, or nil if it is not small and the budget does not allow one for speed.
 func (p *Buffers) get(size int) *buffer {
 	if n := cost(size); n > 0 && !p.budget.take(n, forSpeed) {
 		return nil
@@ -43,7 +42,8 @@ func (p *Buffers) get(size int) *buffer {
 	return p.lend(size)
 }
 
-// demand is get for a head, which cannot do without: it makes room, and fails when there is none to be made.
+// demand returns a buffer for a head, which cannot be read without one: it closes other connections
+// to make room. It returns nil when there is no room.
 func (p *Buffers) demand(size int, waits *waiting) *buffer {
 	if !p.budget.acquire(cost(size), forConn, waits) {
 		return nil

@@ -1,6 +1,6 @@
 package http1
 
-// isToken reports whether s is a token (RFC 9110 section 5.6.2): a method, a field name, a transfer coding.
+// isToken reports whether s is a token (RFC 9110 section 5.6.2), such as a method or field name.
 func isToken(s string) bool {
 	if s == "" {
 		return false
@@ -14,7 +14,7 @@ func isToken(s string) bool {
 }
 
 func isTokenByte(c byte) bool {
-	// Two words of one bit per ASCII character: the letters, the digits and !#$%&'*+-.^_`|~
+	// Two words with one bit per ASCII character: letters, digits and !#$%&'*+-.^_`|~
 	const low = 0x3FF<<'0' | 1<<'!' | 1<<'#' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'*' | 1<<'+' | 1<<'-' | 1<<'.'
 	const high = 0x3FFFFFF<<('A'-64) | 0x3FFFFFF<<('a'-64) | 1<<('^'-64) | 1<<('_'-64) | 1<<('`'-64) | 1<<('|'-64) | 1<<('~'-64)
 	switch {
@@ -26,9 +26,9 @@ func isTokenByte(c byte) bool {
 	return false
 }
 
-// isFieldValue reports whether s can stand in a field value (RFC 9110 section 5.5): no control character but the tab.
-// Bytes above 127 are allowed; they are opaque and passed on. Every byte that comes and goes passes here, so it looks
-// at eight at a time and takes a closer look only where there is something to see.
+// isFieldValue reports whether s is a valid field value (RFC 9110 section 5.5): no control
+// characters except tab. Bytes above 127 are opaque and allowed. Every field passes through here,
+// so it checks eight bytes at a time first.
 func isFieldValue(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
 		if mayHaveControl(s) && !isFieldValueBytes(s[:8]) {
@@ -47,8 +47,8 @@ func isFieldValueBytes(s string) bool {
 	return true
 }
 
-// mayHaveControl reports whether one of the first eight bytes is below space or is DEL. A byte's high bit is set in
-// x-ones*n if the byte was below n, and in &^x only if it was not set before.
+// mayHaveControl reports whether one of the first eight bytes is a control character. In x-ones*n
+// the high bit of a byte is set if the byte was below n; &^x clears those that had it set before.
 func mayHaveControl(s string) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	_ = s[7]
@@ -58,7 +58,7 @@ func mayHaveControl(s string) bool {
 	return ((x-ones*' ')&^x|(del-ones)&^del)&high != 0
 }
 
-// equalFold compares ASCII case-insensitively. strings.EqualFold would take the Kelvin sign for a k.
+// equalFold compares ASCII case-insensitively. strings.EqualFold equates the Kelvin sign with k.
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -78,7 +78,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// trimOWS removes the optional white space around a value (RFC 9110 section 5.6.3): spaces and tabs, nothing else.
+// trimOWS removes optional white space (RFC 9110 section 5.6.3): spaces and tabs only.
 func trimOWS(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Each byte at each place, so that looking at eight bytes at a time cannot miss one.
+// Each byte at each position, so that checking eight bytes at a time cannot miss one.
 func TestFieldValueBytes(t *testing.T) {
 	t.Parallel()
 	for c := range 256 {
@@ -16,7 +16,7 @@ func TestFieldValueBytes(t *testing.T) {
 				value := []byte(strings.Repeat(around, 20))
 				value[at] = byte(c)
 				if got := isFieldValue(string(value)); got != want {
-					t.Fatalf("%q: %v", value, got)
+					t.Fatalf("isFieldValue(%q) = %v, want %v", value, got, want)
 				}
 			}
 		}
@@ -28,11 +28,11 @@ func TestTokenBytes(t *testing.T) {
 	const tokens = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	for c := range 256 {
 		if got, want := isTokenByte(byte(c)), c < 128 && strings.Contains(tokens, fmt.Sprintf("%c", c)); got != want {
-			t.Errorf("%q: %v", byte(c), got)
+			t.Errorf("isTokenByte(%q) = %v, want %v", byte(c), got, want)
 		}
 	}
 	if isToken("") {
-		t.Error("the empty string is a token")
+		t.Error("the empty string is a token, want not")
 	}
 }
 
@@ -43,7 +43,7 @@ func TestEqualFold(t *testing.T) {
 		{"k", "\u212a"}: false, {"@", "`"}: false, {"[", "{"}: false, {"^", "~"}: false,
 	} {
 		if got := equalFold(pair[0], pair[1]); got != want {
-			t.Errorf("%q: %v", pair, got)
+			t.Errorf("equalFold of %q = %v, want %v", pair, got, want)
 		}
 	}
 }

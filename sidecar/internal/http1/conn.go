@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// conn is one client connection and the exchange it carries, one after another.
+// conn is a client connection. It carries one exchange at a time.
 type conn struct {
 	srv      *Server
 	nc       net.Conn
@@ -24,28 +24,28 @@ type conn struct {
 	w        *Writer
 	remote   netip.AddrPort
 	remoteIP string
-	serial   string // of the connection, in exchange ids
+	serial   string // of the connection, part of exchange IDs
 	x        Exchange
-	fields   *[headerFields]Field // the first memory of a request's header
-	slowHead func() error         // headWaits, bound once
+	fields   *[headerFields]Field // initial memory of a request's header
+	slowHead func() error         // headWaits, allocated once
 
 	waits   waiting
 	known   atomic.Bool         // the exchange is that of a known client
-	charged [forKnown + 1]int64 // to the budget, beyond what the connection costs, by purpose
+	charged [forKnown + 1]int64 // to the budget beyond connCost, by purpose
 
-	sending sync.Mutex // orders a 100 before the answer
+	sending sync.Mutex // orders 100 Continue before the response
 
 	mu       sync.Mutex
-	seq      uint64 // the number of the exchange
-	live     bool   // an exchange is under way
-	heading  bool   // a head is under way that did not come in one piece
-	closed   bool   // no other exchange may follow
-	dead     bool   // nor may one begin
-	crowded  bool   // it was closed to make room
-	unasked  bool   // outside of an exchange
-	over     Reason // why the exchange was ended early
+	seq      uint64 // number of the current exchange
+	live     bool   // an exchange is in progress
+	heading  bool   // a request head has arrived in part
+	closed   bool   // no exchange may follow the current one
+	dead     bool   // no exchange may begin
+	crowded  bool   // closed to make room
+	wasIdle  bool   // aborted outside of an exchange
+	over     Reason // why the exchange ended early
 	upstream io.Closer
-	ctx      context.Context //nolint:containedctx // made on demand; it is the exchange's, not the connection's
+	ctx      context.Context //nolint:containedctx // created on demand, one per exchange
 	cancel   context.CancelFunc
 
 	watch
@@ -63,7 +63,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// addrPort returns the peer's address; a listener that has none (a socket file) has only local peers.
+// addrPort returns the peer's address, or 127.0.0.1 for a Unix socket.
 func addrPort(nc net.Conn) netip.AddrPort {
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		a := tcp.AddrPort()
@@ -72,14 +72,14 @@ func addrPort(nc net.Conn) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 }
 
-// unsent is how much of an answer the kernel takes before the client has room for it. More would be memory that nobody
-// counts, and would go on to the client after its exchange.
+// unsent limits the unsent bytes in the kernel's send buffer (TCP_NOTSENT_LOWAT). The budget does
+// not count that memory, and it would still be delivered after the exchange was aborted.
 const unsent = 64 << 10
 
 func (c *conn) serve() {
 	defer c.srv.forget(c)
 	if c.r.raw != nil {
-		_ = c.r.raw.Control(func(fd uintptr) { // fails where it means nothing
+		_ = c.r.raw.Control(func(fd uintptr) { // the option is not essential
 			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 		})
 	}
@@ -95,8 +95,8 @@ func (c *conn) serve() {
 	_ = c.nc.Close()
 }
 
-// linger closes the sending side first and reads on for a while: closing a connection with unread bytes resets it, and
-// the reset destroys the answer on its way to the client.
+// linger closes the sending side first and reads on for a while: closing a connection with unread
+// bytes sends a reset, which can destroy the response on its way to the client.
 func linger(nc net.Conn, r *Reader, d time.Duration) {
 	if half, ok := nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		r.BeforeWait(nil)
@@ -110,8 +110,8 @@ func linger(nc net.Conn, r *Reader, d time.Duration) {
 	_ = nc.Close()
 }
 
-// next carries one exchange. It reports whether another one may follow, and if not, whether the client may still be
-// sending and should get the time to read its answer.
+// next serves one exchange. It reports whether another one may follow and, if not, whether to
+// linger because the client may still be sending.
 func (c *conn) next() (again, linger bool) {
 	if c.r.Buffered() == 0 {
 		c.r.SetTimeout(c.srv.cfg.IdleTimeout)
@@ -141,7 +141,7 @@ func (c *conn) next() (again, linger bool) {
 	return c.finish()
 }
 
-// headWaits is called when the rest of a head has to be waited for.
+// headWaits is called before a read of a head blocks after its first bytes.
 func (c *conn) headWaits() error {
 	if c.heading {
 		return nil
@@ -165,7 +165,7 @@ func (c *conn) charge(n int64, why purpose) error {
 	return nil
 }
 
-func (c *conn) giveBack() {
+func (c *conn) refund() {
 	for why, n := range c.charged {
 		if n > 0 {
 			c.srv.budget.give(n, purpose(why))
@@ -174,7 +174,7 @@ func (c *conn) giveBack() {
 	c.charged = [forKnown + 1]int64{}
 }
 
-// begin starts an exchange, unless the connection was closed in the meantime.
+// begin starts an exchange unless the connection was closed.
 func (c *conn) begin() bool {
 	if c.heading && c.waits.Swap(0) == leaving {
 		return false
@@ -206,8 +206,8 @@ func (c *conn) begin() bool {
 	return c.live
 }
 
-// end closes the exchange against everybody who may still hold its handle. It returns why it was over early, and
-// whether the connection may carry another one.
+// end ends the exchange, so that its handles have no effect any more. It returns why the exchange
+// ended early, and whether the connection may carry another one.
 func (c *conn) end() (over Reason, open bool) {
 	c.endWatch()
 	x := &c.x
@@ -217,7 +217,7 @@ func (c *conn) end() (over Reason, open bool) {
 	x.client, x.shared = "", 0
 	x.took = time.Since(x.start)
 	x.inEnd = c.r.total - int64(c.r.Buffered())
-	c.giveBack()
+	c.refund()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.live = false
@@ -241,7 +241,7 @@ func (c *conn) dropUpstream() {
 func (c *conn) handle() {
 	defer func() {
 		if v := recover(); v != nil {
-			c.x.Fail(ReasonNoAnswer)
+			c.x.SetReason(ReasonNoAnswer)
 			if c.srv.cfg.Panicked == nil {
 				panic(v)
 			}
@@ -253,10 +253,10 @@ func (c *conn) handle() {
 
 func (c *conn) finish() (again, linger bool) {
 	x := &c.x
-	c.dropUpstream() // nothing is attached any more, unless the handler failed
+	c.dropUpstream() // still attached only if the handler failed
 	x.Settle()
 	if !x.reply.begun && x.Over() == ReasonNone {
-		x.Fail(ReasonNoAnswer)
+		x.SetReason(ReasonNoAnswer)
 		_ = x.RespondProblem(500, "the request could not be answered")
 	}
 	over, open := c.end()
@@ -280,12 +280,12 @@ func (c *conn) finish() (again, linger bool) {
 	return true, false
 }
 
-// refuse answers what could not be read, and reports whether there is an answer to read.
+// refuse answers a request that could not be parsed, and reports whether a response was sent.
 func (c *conn) refuse(err error) bool {
 	fault, ok := errors.AsType[*Fault](err)
 	if !ok {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return false // the client left in the middle of its header
+			return false // the client left in the middle of its head
 		}
 		fault = errHeadTimeout
 	}
@@ -298,7 +298,7 @@ func (c *conn) refuse(err error) bool {
 	return err == nil
 }
 
-// exchangeID is unique: a random prefix for the process, the number of the connection, the number of the exchange.
+// exchangeID returns a random prefix of the process, the connection's and the exchange's number.
 func (c *conn) exchangeID() string {
 	if c.serial == "" {
 		c.serial = c.srv.prefix + "-" + strconv.FormatUint(c.srv.serial.Add(1), 36) + "-"
@@ -307,8 +307,8 @@ func (c *conn) exchangeID() string {
 	return string(strconv.AppendUint(append(mem[:0], c.serial...), c.seq, 36))
 }
 
-// close ends the connection: at once if it is idle, otherwise after the exchange that is under way, or of which a part
-// has come.
+// close closes the connection: at once if it is idle, otherwise after the current exchange, which
+// may be a request that has arrived in part.
 func (c *conn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -324,13 +324,12 @@ func (c *conn) isLive() bool {
 	return c.live
 }
 
-// abort ends the exchange that is under way, if any, and the connection.
 func (c *conn) abort(reason Reason) {
 	c.mu.Lock()
 	seq, live := c.seq, c.live
 	c.closed, c.dead = true, true
 	c.crowded = reason == ReasonOverloaded
-	c.unasked = !live
+	c.wasIdle = !live
 	c.mu.Unlock()
 	if live {
 		c.stop(seq, reason)

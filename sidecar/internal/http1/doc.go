@@ -1,9 +1,11 @@
-// Package http1 is the sidecar's HTTP/1.1 engine: the syntax of messages (RFC 9110, RFC 9112) and the life of
-// client connections.
+// Package http1 is the sidecar's HTTP/1.1 server: message syntax (RFC 9110, RFC 9112) and client
+// connections.
 //
-// It owns how bytes become a [Request], how answers become bytes, and every limit on the way. It knows nothing of
-// sessions, policy, upstreams or logging: a handler gets an [Exchange], and refusals are reported to a hook.
+// It parses requests into [Request], writes responses, and enforces all limits on both. It knows
+// nothing of sessions, policy, upstreams or logging: a handler receives an [Exchange], and rejected
+// requests are reported to a hook.
 //
-// The invariant: a message has one reading or none. Whatever two parsers could read differently (lengths, line ends,
-// paths, repeated fields) is answered with a 4xx and the connection closed, so no byte behind it is ever interpreted.
+// The invariant: a message has exactly one interpretation. Anything that two parsers could read
+// differently (lengths, line endings, paths, repeated fields) is answered with a 4xx status and the
+// connection is closed, so that no byte after it is interpreted.
 package http1

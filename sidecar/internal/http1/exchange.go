@@ -11,53 +11,53 @@ import (
 // Errors of an exchange that ended early.
 var (
 	ErrAborted      = errors.New("http1: exchange aborted")
-	ErrClientGone   = errors.New("http1: client went away")
-	ErrUpstreamGone = errors.New("http1: upstream broke a tunnel off")
+	ErrClientGone   = errors.New("http1: client closed the connection")
+	ErrUpstreamGone = errors.New("http1: upstream connection failed in a tunnel")
 )
 
-// Exchange is one request and its answer. It belongs to the handler's goroutine until the handler returns; only
-// [Exchange.Context] and the [Handle] may be used by others.
+// Exchange is one request and its response. It belongs to the handler's goroutine until the handler
+// returns; other goroutines may use only [Exchange.Context] and the [Handle].
 type Exchange struct {
 	Request Request
 
 	c        *conn
 	reply    Reply
 	start    time.Time
-	inBase   int64 // the connection's counters when the exchange began
-	inEnd    int64 // and what the last exchange had used up
-	outBase  int64
+	inBase   int64 // the connection's bytes in when the exchange began
+	inEnd    int64 // the connection's bytes in when the last exchange ended
+	outBase  int64 // the connection's bytes out when the exchange began
 	upstream time.Duration
 	took     time.Duration
 	reason   Reason
 	id       string
-	purpose  purpose // of what is charged
-	reserved bool
-	client   string // who has shared bytes noted as a share
+	purpose  purpose // of the budget charges
+	reserved bool    // Reserve has charged the budget
+	client   string  // the client whose share was charged
 	shared   int64
-	last     bool // its answer ends the connection
+	last     bool // the response closes the connection
 }
 
-// Facts are what the access log and the metrics want to know of an exchange that ended.
+// Facts describe an exchange for the access log and metrics.
 type Facts struct {
-	Status   int           // as sent; StatusClientGone when the client left before there was an answer
-	Reason   Reason        // why it went wrong, if it did
-	BytesIn  int64         // on the client's connection, heads and framing included
-	BytesOut int64         //
+	Status   int           // as sent; StatusClientGone if the client left before the response
+	Reason   Reason        // why it failed, or ReasonNone
+	BytesIn  int64         // on the client's connection, including heads and framing
+	BytesOut int64         // the same, of the response
 	Start    time.Time     // when the head had been read
-	Took     time.Duration // until the answer was written
-	Upstream time.Duration // until the head of the upstream's answer, 0 without one
+	Took     time.Duration // until the response was written
+	Upstream time.Duration // until the upstream's response head; 0 without one
 }
 
-// Remote returns the address of the peer of the connection.
+// Remote returns the peer's address.
 func (x *Exchange) Remote() netip.AddrPort { return x.c.remote }
 
-// RemoteIP returns the same address as text, without the port.
+// RemoteIP returns the IP address of the peer as text.
 func (x *Exchange) RemoteIP() string { return x.c.remoteIP }
 
-// Start returns when the request's head had been read.
+// Start returns when the request head had been read.
 func (x *Exchange) Start() time.Time { return x.start }
 
-// ID returns an identifier of the exchange, unique among all processes. It is not a secret.
+// ID returns an identifier that is unique across processes. It is not a secret.
 func (x *Exchange) ID() string {
 	if x.id == "" {
 		x.id = x.c.exchangeID()
@@ -65,7 +65,8 @@ func (x *Exchange) ID() string {
 	return x.id
 }
 
-// LimitBody lowers the most that is read of the request's body. It returns a fault (413) if more was announced.
+// LimitBody limits the body to n bytes; 0 does not limit one of unknown length. It returns a
+// [Fault] (413) if the announced length exceeds n.
 func (x *Exchange) LimitBody(n int64) error {
 	if x.Request.Body.length > n {
 		return errBodyLength
@@ -76,10 +77,11 @@ func (x *Exchange) LimitBody(n int64) error {
 	return nil
 }
 
-// Reserve takes from the server's budget what the exchange costs while it waits for others. client says who the client
-// has shown to be, "" for a stranger. A known client finds room longer than strangers do, and is closed to make room only
-// after them; when room is scarce, each has a share. It returns a fault (503) when there is no room. It may be called
-// again when more is known.
+// Reserve takes the memory that the exchange costs from the server's budget, until the exchange
+// ends. client identifies a client that presented a valid credential; "" is a stranger. Known
+// clients may use more of the budget and are closed after strangers; when memory is scarce, each
+// has a limited share. It returns a [Fault] (503) when there is no memory. It may be called again
+// once the client is known.
 func (x *Exchange) Reserve(client string) error {
 	n := exchangeCost + int64(x.Request.headBytes)
 	if client != "" && x.purpose != forKnown {
@@ -90,8 +92,8 @@ func (x *Exchange) Reserve(client string) error {
 		if ok {
 			x.purpose = forKnown
 			x.c.known.Store(true)
-			if x.reserved { // as a stranger
-				x.c.giveBack()
+			if x.reserved { // as a stranger, before the client was known
+				x.c.refund()
 				x.reserved = false
 			}
 		}
@@ -104,27 +106,26 @@ func (x *Exchange) Reserve(client string) error {
 	return err
 }
 
-// charge takes n bytes from the server's budget until the end of the exchange.
 func (x *Exchange) charge(n int64) error {
 	err := x.c.charge(n, x.purpose)
 	x.last = x.last || err != nil
 	return err
 }
 
-// Answered reports whether an answer was begun: then nothing else can be sent.
+// Answered reports whether a response was begun; no other one can be sent then.
 func (x *Exchange) Answered() bool { return x.reply.begun }
 
-// Fail notes why the exchange went wrong. The first reason stays.
-func (x *Exchange) Fail(reason Reason) {
+// SetReason records why the exchange failed. Only the first reason counts.
+func (x *Exchange) SetReason(reason Reason) {
 	if x.reason == ReasonNone {
 		x.reason = reason
 	}
 }
 
-// TookUpstream notes how long the upstream needed until the head of its answer.
-func (x *Exchange) TookUpstream(d time.Duration) { x.upstream += d }
+// AddUpstreamTime records how long the upstream took to send a response head.
+func (x *Exchange) AddUpstreamTime(d time.Duration) { x.upstream += d }
 
-// Facts returns what is known now; it is complete in the Ended hook.
+// Facts returns what is known so far; in the Ended hook it is complete.
 func (x *Exchange) Facts() Facts {
 	f := Facts{
 		Status: x.reply.status, Reason: x.reason, Start: x.start, Took: x.took, Upstream: x.upstream,
@@ -139,27 +140,27 @@ func (x *Exchange) Facts() Facts {
 	return f
 }
 
-// Over returns why the exchange was ended early, or ReasonNone.
+// Over returns why the exchange ended early, or ReasonNone.
 func (x *Exchange) Over() Reason {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()
 	return x.c.over
 }
 
-// OverErr is Over as an error.
+// OverErr returns the reason of Over as an error, or nil.
 func (x *Exchange) OverErr() error {
 	switch x.Over() {
 	case ReasonNone:
 		return nil
 	case ReasonClientGone:
 		return ErrClientGone
-	case ReasonUpstreamBroke: // of a tunnel
+	case ReasonUpstreamBroke: // only in a tunnel
 		return ErrUpstreamGone
 	}
 	return ErrAborted
 }
 
-// Context is cancelled when the exchange ends, however it ends.
+// Context returns a context that is cancelled when the exchange ends.
 func (x *Exchange) Context() context.Context {
 	c := x.c
 	c.mu.Lock()
@@ -173,33 +174,32 @@ func (x *Exchange) Context() context.Context {
 	return c.ctx
 }
 
-// Abort ends the exchange at once: the client's and the upstream's connection are closed, and neither side can take
-// what it has for complete.
+// Abort ends the exchange at once. It closes the connections to the client and the upstream such
+// that neither takes what it has received for a complete message.
 func (x *Exchange) Abort() { x.Handle().Abort() }
 
-// ClientGone ends the exchange because the client left, as the reader of its body may find out.
+// ClientGone aborts the exchange for a caller that noticed while reading that the client has left.
 func (x *Exchange) ClientGone() { x.c.stop(x.c.seq, ReasonClientGone) }
 
-// Handle returns what other goroutines may hold to abort this exchange.
+// Handle returns a handle with which other goroutines can abort this exchange.
 func (x *Exchange) Handle() Handle { return Handle{x.c, x.c.seq} }
 
-// Handle names one exchange, and stays harmless when that ended: it never hits the next one on the same connection.
-// Handles are comparable.
+// Handle identifies one exchange. After that exchange has ended it has no effect: it never aborts
+// the next one on the same connection. Handles are comparable.
 type Handle struct {
 	c   *conn
 	seq uint64
 }
 
-// Abort is [Exchange.Abort], from any goroutine and at any time.
+// Abort is [Exchange.Abort]. It may be called from any goroutine, at any time.
 func (h Handle) Abort() {
 	if h.c != nil {
 		h.c.stop(h.seq, ReasonAborted)
 	}
 }
 
-// Attach makes closer part of the exchange: it is closed when the exchange is aborted, when its client goes away, and
-// at the latest when it ends, unless it was detached.
-// It fails when that has happened already.
+// Attach registers a closer, which is closed when the exchange is aborted or ends, or the client
+// leaves, unless it was detached. It returns an error if the exchange is already over.
 func (x *Exchange) Attach(closer io.Closer) error {
 	c := x.c
 	c.mu.Lock()
@@ -214,7 +214,7 @@ func (x *Exchange) Attach(closer io.Closer) error {
 	return nil
 }
 
-// Detach ends Attach. It fails if the exchange is over: then the closer was closed.
+// Detach undoes Attach. It returns an error if the exchange is over; the closer was closed then.
 func (x *Exchange) Detach() error {
 	c := x.c
 	c.mu.Lock()

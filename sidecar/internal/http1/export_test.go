@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadAhead returns a channel that is closed when the client has sent something while it was watched, or nil before the
-// watch has begun.
+// ReadAhead returns a channel that is closed when the watched client has sent something, or nil
+// before the watch has begun.
 func (x *Exchange) ReadAhead() <-chan struct{} {
 	x.c.mu.Lock()
 	defer x.c.mu.Unlock()
@@ -26,7 +26,7 @@ func (x *Exchange) ReadAhead() <-chan struct{} {
 	return sent
 }
 
-// Heads returns how many connections wait for the rest of a head.
+// Heads returns the number of connections whose request head has arrived in part.
 func (s *Server) Heads() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Field is one header or trailer field. The name keeps the spelling it came with.
+// Field is one header or trailer field. The name keeps its spelling.
 type Field struct{ Name, Value string }
 
-// Header is a list of fields in the order they came. Names are compared without regard to case.
+// Header is a list of fields in order of arrival. Names are compared case-insensitively.
 type Header []Field
 
 // Get returns the first value of name, or "".
@@ -21,7 +21,7 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
-// Values yields the values of name in their order.
+// Values yields the values of name in order.
 func (h Header) Values(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range h {
@@ -32,7 +32,8 @@ func (h Header) Values(name string) iter.Seq[string] {
 	}
 }
 
-// Tokens yields the elements of the comma-separated lists that are the values of name, trimmed, empty ones left out.
+// Tokens yields the elements of the comma-separated lists in the values of name. Elements are
+// trimmed, empty ones are skipped.
 func (h Header) Tokens(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range h {
@@ -48,7 +49,7 @@ func (h Header) Tokens(name string) iter.Seq[string] {
 	}
 }
 
-// HasToken reports whether token is an element of the lists that are the values of name, without regard to case.
+// HasToken reports whether token is among the Tokens of name, case-insensitively.
 func (h Header) HasToken(name, token string) bool {
 	for element := range h.Tokens(name) {
 		if equalFold(element, token) {
@@ -58,29 +59,18 @@ func (h Header) HasToken(name, token string) bool {
 	return false
 }
 
-// Del removes all fields called name.
-func (h *Header) Del(name string) {
-	kept := (*h)[:0]
-	for _, f := range *h {
-		if !equalFold(f.Name, name) {
-			kept = append(kept, f)
-		}
-	}
-	*h = kept
-}
-
 // Add appends a field.
 func (h *Header) Add(name, value string) { *h = append(*h, Field{name, value}) }
 
-// Valid reports whether the field can be sent: it cannot end its line or smuggle another one.
+// Valid reports whether the field can be sent without ending its line or adding another field.
 func (f Field) Valid() bool { return isToken(f.Name) && isFieldValue(f.Value) }
 
-// SameName reports whether two field names are the same.
+// SameName reports whether two field names are equal, case-insensitively.
 func SameName(a, b string) bool { return equalFold(a, b) }
 
-// parseFields reads the lines of a header or trailer section into h. Every line ends in LF (the reader of heads made
-// sure of the CR before it). A folded line (RFC 9112 section 5.2) starts with white space, a space before the colon
-// ends a name: neither is a token character, so both are refused with the names.
+// parseFields appends the fields of a header or trailer section to h. Every line ends in CRLF,
+// which Reader.head has checked. Folded lines (RFC 9112 section 5.2) and white space before the
+// colon are refused because white space is not a token character.
 func parseFields(h Header, lines string, limit int) (Header, *Fault) {
 	for lines != "" {
 		end := strings.IndexByte(lines, '\n')

@@ -2,7 +2,7 @@ package http1
 
 import "strconv"
 
-// kind tells apart the fields that this package acts on or that a request may carry only once.
+// kind identifies the fields that this package acts on or that a request may carry only once.
 type kind uint8
 
 const (
@@ -13,7 +13,7 @@ const (
 	kindHost
 	kindExpect
 	kindUpgrade
-	// Only their number matters: a decision is made on each, here or by an app that takes the other one of two.
+	// These must not repeat: the app might use another one of two values than the sidecar.
 	kindAuthorization
 	kindContentRange
 	kindContentType
@@ -27,7 +27,7 @@ const (
 	kindSecWebSocketVersion
 )
 
-// kindOf classifies a field name. The length decides first, so most names cost one jump.
+// kindOf classifies a field name. It switches on the length first: most names cost one jump.
 func kindOf(name string) kind {
 	switch len(name) {
 	case 4:
@@ -91,7 +91,7 @@ func pick(name, want string, k kind) kind {
 	return kindOther
 }
 
-// framing is what the header says about the length of the body and the fate of the connection.
+// framing is what the header says about the length of the body and the connection.
 type framing struct {
 	length     int64 // of the body, when hasLength
 	hasLength  bool
@@ -99,14 +99,14 @@ type framing struct {
 	close      bool // Connection: close
 	keepAlive  bool // Connection: keep-alive
 	upgrade    bool // Connection: upgrade
-	hostAt     int  // index of the Host field, -1 without one
-	expectAt   int
-	upgradesAt int
-	repeated   kind // a kind that occurred twice
+	hostAt     int  // index of the Host field; -1 if absent
+	expectAt   int  // index of the Expect field; -1 if absent
+	upgradesAt int  // index of the Upgrade field; -1 if absent
+	repeated   kind // a kind that occurred more than once
 }
 
-// readFraming draws the one conclusion that all fields together allow (RFC 9112 section 6.3), or refuses. It is
-// stricter than the RFC, which lets a recipient repair some of these.
+// readFraming derives the framing from all fields together (RFC 9112 section 6.3). It is stricter
+// than the RFC, which lets a recipient repair some invalid combinations.
 func readFraming(h Header, minor int) (framing, *Fault) {
 	f := framing{hostAt: -1, expectAt: -1, upgradesAt: -1}
 	var seen uint32
@@ -156,8 +156,7 @@ func readFraming(h Header, minor int) (framing, *Fault) {
 }
 
 func (f *framing) readConnection(value string) {
-	// The two usual values, without the cost of a list.
-	if value == "keep-alive" {
+	if value == "keep-alive" { // the most common value, without the cost of a list
 		f.keepAlive = true
 		return
 	}
@@ -178,7 +177,7 @@ func (f *framing) persistent(minor int) bool {
 	return !f.close && (minor == 1 || f.keepAlive)
 }
 
-// parseLength accepts digits only: no sign, no list, no white space, and nothing that could overflow.
+// parseLength accepts digits only: no sign, list or white space, and no number that could overflow.
 func parseLength(s string) (int64, bool) {
 	if s == "" || len(s) > 18 {
 		return 0, false

@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// memConn is a connection that only has bytes to read.
+// memConn is a connection that can only be read.
 type memConn struct {
 	net.Conn
 	io.Reader
@@ -29,7 +29,7 @@ func (c memConn) SetWriteDeadline(time.Time) error { return nil }
 
 var testLimits = Limits{HeadBytes: wideBuffer, TargetBytes: 8 << 10, Fields: 100}
 
-// reading is what a parser made of some bytes.
+// reading is the result of parsing some bytes.
 type reading struct {
 	method, target, path, host, body string
 	rest                             int
@@ -49,8 +49,8 @@ func readOurs(raw []byte, source func([]byte) io.Reader) (reading, *Request, err
 func wholeBytes(raw []byte) io.Reader  { return bytes.NewReader(raw) }
 func singleBytes(raw []byte) io.Reader { return iotest.OneByteReader(bytes.NewReader(raw)) }
 
-// FuzzRequest holds two promises: the borders of packets do not matter, and what we accept, net/http accepts with the
-// same reading, down to the byte where the next request starts.
+// FuzzRequest checks that packet boundaries do not matter, and that net/http accepts every request
+// that we accept and parses it in the same way, including the start of the next request.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte("GET /a?b HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nrest"))
 	f.Add([]byte("\r\nPOST /a%20b HTTP/1.1\r\nhost: a:80\r\ncontent-length: 5\r\n\r\nhelloGET"))
@@ -63,20 +63,20 @@ func FuzzRequest(f *testing.F) {
 		ours, q, err := readOurs(raw, wholeBytes)
 		again, _, errAgain := readOurs(raw, singleBytes)
 		if ours != again || (err == nil) != (errAgain == nil) {
-			t.Fatalf("%q reads as %+v, %v at once and as %+v, %v byte by byte", raw, ours, err, again, errAgain)
+			t.Fatalf("%q parsed at once is %+v, %v; byte by byte %+v, %v; want the same", raw, ours, err, again, errAgain)
 		}
-		if err != nil || q.Header.Get("Trailer") != "" { // which net/http checks, and we only pass on
+		if err != nil || q.Header.Get("Trailer") != "" { // net/http checks it, we pass it on
 			return
 		}
-		in := bytes.NewReader(bytes.TrimPrefix(raw, []byte("\r\n"))) // ReadRequest tolerates no empty line
+		in := bytes.NewReader(bytes.TrimPrefix(raw, []byte("\r\n"))) // not skipped by ReadRequest
 		br := bufio.NewReader(in)
 		r, err := http.ReadRequest(br)
 		if err != nil {
-			t.Fatalf("we accept %q, net/http says %v", raw, err)
+			t.Fatalf("%q is accepted, want refused as by net/http: %v", raw, err)
 		}
 		body, err := io.ReadAll(r.Body)
 		theirs := reading{r.Method, r.RequestURI, r.URL.Path, r.Host, string(body), br.Buffered() + in.Len()}
-		if r.URL.Host != "" { // an absolute target, whose origin form we take
+		if r.URL.Host != "" { // an absolute target, which we convert to the origin form
 			_, theirs.target, _ = strings.Cut(r.RequestURI, r.URL.Host)
 			switch {
 			case theirs.target == "" && r.Method == "OPTIONS":
@@ -86,21 +86,22 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 		if err != nil || ours != theirs {
-			t.Fatalf("%q reads as %+v here, as %+v, %v in net/http", raw, ours, theirs, err)
+			t.Fatalf("%q parsed as %+v, want as net/http: %+v, %v", raw, ours, theirs, err)
 		}
 		for _, field := range q.Header {
 			if kindOf(field.Name) != kindHost && kindOf(field.Name) != kindTransferEncoding &&
 				!slices.Contains(r.Header.Values(field.Name), field.Value) {
-				t.Fatalf("%q: net/http does not see %q", raw, field)
+				t.Fatalf("%q: field %q is missing in net/http, want the same fields", raw, field)
 			}
 		}
 		if strings.ContainsAny(q.Path, "\\\x00\r\n") || strings.Contains(q.Path, "//") || !strings.HasPrefix(q.Path, "/") && q.Path != "*" {
-			t.Fatalf("%q: path %q", raw, q.Path)
+			t.Fatalf("%q: ambiguous path %q accepted, want refused", raw, q.Path)
 		}
 	})
 }
 
-// FuzzPath asks the standard library: what we accept decodes there to the same path, and nothing is left to clean.
+// FuzzPath checks that every path that we accept is decoded to the same path by the standard
+// library, and that it is clean.
 func FuzzPath(f *testing.F) {
 	for _, raw := range []string{"/", "/a/b/", "/fr%C3%B6g", "/a;b", "/..;/a", "/%2e%2e/", "/%252e", "/a%2fb", "/a//b", "/.a/b."} {
 		f.Add(raw)
@@ -112,25 +113,25 @@ func FuzzPath(f *testing.F) {
 		}
 		decoded, err := url.PathUnescape(q.RawPath)
 		if err != nil || decoded != q.Path {
-			t.Fatalf("%q is %q here, %q, %v in net/url", raw, q.Path, decoded, err)
+			t.Fatalf("%q decoded to %q, want %q as net/url (%v)", raw, q.Path, decoded, err)
 		}
 		cleaned := path.Clean(q.Path)
 		if strings.HasSuffix(q.Path, "/") && cleaned != "/" {
 			cleaned += "/"
 		}
 		if cleaned != q.Path {
-			t.Fatalf("%q: path %q can be cleaned to %q", raw, q.Path, cleaned)
+			t.Fatalf("%q: path %q, want it clean: %q", raw, q.Path, cleaned)
 		}
 		if again, err := url.PathUnescape(q.Path); err == nil && again != q.Path {
-			t.Fatalf("%q: path %q can be decoded again to %q", raw, q.Path, again)
+			t.Fatalf("%q: path %q can be decoded again to %q, want refused", raw, q.Path, again)
 		}
 		if strings.ContainsAny(q.Path, "\\\x00\r\n\x7f") || !utf8.ValidString(q.Path) {
-			t.Fatalf("%q: path %q", raw, q.Path)
+			t.Fatalf("%q: ambiguous path %q accepted, want refused", raw, q.Path)
 		}
 	})
 }
 
-// FuzzChunked concentrates on the body.
+// FuzzChunked is FuzzRequest for chunked bodies.
 func FuzzChunked(f *testing.F) {
 	f.Add([]byte("5\r\nhello\r\n0\r\n\r\n"))
 	f.Add([]byte("A;x=\"y\"\r\n0123456789\r\n00\r\nX-Sum: 1\r\n\r\nGET / HTTP/1.1\r\n\r\n"))
@@ -142,11 +143,11 @@ func FuzzChunked(f *testing.F) {
 		ours, q, err := readOurs(raw, wholeBytes)
 		again, _, errAgain := readOurs(raw, singleBytes)
 		if ours != again || (err == nil) != (errAgain == nil) {
-			t.Fatalf("%q reads as %+v, %v at once and as %+v, %v byte by byte", body, ours, err, again, errAgain)
+			t.Fatalf("%q parsed at once is %+v, %v; byte by byte %+v, %v; want the same", body, ours, err, again, errAgain)
 		}
 		if err != nil {
 			if q == nil || q.Body.Done() {
-				t.Fatalf("%q: %v, but the body is done", body, err)
+				t.Fatalf("%q: %v, but the body is done, want not done", body, err)
 			}
 			return
 		}
@@ -158,12 +159,12 @@ func FuzzChunked(f *testing.F) {
 		}
 		content, err := io.ReadAll(r.Body)
 		if err != nil || string(content) != ours.body || br.Buffered()+in.Len() != ours.rest {
-			t.Fatalf("%q is %+v here, %q with %d left, %v in net/http", body, ours, content, br.Buffered()+in.Len(), err)
+			t.Fatalf("%q parsed as %+v, want as net/http: %q with %d left, %v", body, ours, content, br.Buffered()+in.Len(), err)
 		}
 	})
 }
 
-// FuzzResponse is FuzzRequest for what an upstream may send.
+// FuzzResponse is FuzzRequest for responses of an upstream.
 func FuzzResponse(f *testing.F) {
 	f.Add("GET", []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"))
 	f.Add("HEAD", []byte("HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n"))
@@ -180,7 +181,7 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		if p.Status < 200 || !p.Persistent() || p.Header.Get("Trailer") != "" {
-			return // where these end is not asked of the parser
+			return // the parser does not decide where these end
 		}
 		body, err := io.ReadAll(&p.Body)
 		if err != nil {
@@ -190,17 +191,17 @@ func FuzzResponse(f *testing.F) {
 		br := bufio.NewReader(in)
 		theirs, err := http.ReadResponse(br, &http.Request{Method: method})
 		if err != nil {
-			t.Fatalf("we accept %q, net/http says %v", raw, err)
+			t.Fatalf("%q is accepted, want refused as by net/http: %v", raw, err)
 		}
 		content, err := io.ReadAll(theirs.Body)
 		left, ourLeft := br.Buffered()+in.Len(), len(raw)-int(r.Total())+r.Buffered()
 		if err != nil || theirs.StatusCode != p.Status || string(content) != string(body) || left != ourLeft {
-			t.Fatalf("%q is %d %q here, %d %q, %v in net/http", raw, p.Status, body, theirs.StatusCode, content, err)
+			t.Fatalf("%q parsed as %d %q, want as net/http: %d %q, %v", raw, p.Status, body, theirs.StatusCode, content, err)
 		}
 	})
 }
 
-// The differences to net/http are on our side: these it accepts, and we refuse.
+// net/http accepts these requests, and we refuse them.
 func TestStricterThanNetHTTP(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{
@@ -211,11 +212,11 @@ func TestStricterThanNetHTTP(t *testing.T) {
 		"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
 	} {
 		if _, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw))); err != nil {
-			t.Errorf("net/http refuses %q: %v", raw, err)
+			t.Errorf("net/http: %q refused, want accepted: %v", raw, err)
 		}
 		_, _, err := readOurs([]byte(raw), wholeBytes)
 		if _, ok := errors.AsType[*Fault](err); !ok {
-			t.Errorf("%q: %v", raw, err)
+			t.Errorf("%q: %v, want a fault", raw, err)
 		}
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// patience bounds every wait of these tests; it is reached only when one fails.
+// patience limits every wait of these tests. It is reached only when a test fails.
 const patience = 20 * time.Second
 
-// serve runs a server until the test ends, and insists that it can be shut down.
+// serve runs a server until the test ends, and checks that it can be shut down.
 func serve(tb testing.TB, cfg http1.Config) (*http1.Server, string) {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -32,16 +32,16 @@ func serve(tb testing.TB, cfg http1.Config) (*http1.Server, string) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
-			tb.Errorf("shutdown: %v", err)
+			tb.Errorf("Shutdown = %v, want nil", err)
 		}
 		if err := <-done; !errors.Is(err, http1.ErrServerClosed) {
-			tb.Errorf("Serve = %v", err)
+			tb.Errorf("Serve = %v, want ErrServerClosed", err)
 		}
 	})
 	return s, ln.Addr().String()
 }
 
-// peer is a client that says exactly what it is told to.
+// peer is a client that sends raw bytes.
 type peer struct {
 	tb testing.TB
 	nc *net.TCPConn
@@ -94,12 +94,12 @@ func (p *peer) expect(method string, status int, body string) answer {
 	return a
 }
 
-// ended checks that the server closes the connection without another byte.
+// ended checks that the server closes the connection without sending anything else.
 func (p *peer) ended() {
 	p.tb.Helper()
 	rest, err := io.ReadAll(p.r)
 	if len(rest) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
-		p.tb.Fatalf("want the end of the connection, got %q, %v", rest, err)
+		p.tb.Fatalf("read %q, %v, want a closed connection", rest, err)
 	}
 }
 
@@ -125,7 +125,7 @@ func (j *journal[T]) all() []T {
 	return append([]T(nil), j.list...)
 }
 
-// await returns the nth entry as soon as it exists.
+// await waits for the nth entry and returns it.
 func (j *journal[T]) await(tb testing.TB, n int) T {
 	tb.Helper()
 	deadline := time.After(patience)
@@ -136,7 +136,7 @@ func (j *journal[T]) await(tb testing.TB, n int) T {
 		select {
 		case <-j.more:
 		case <-deadline:
-			tb.Fatalf("entry %d never came", n)
+			tb.Fatalf("entry %d of the journal did not arrive", n)
 		}
 	}
 }
@@ -145,11 +145,11 @@ func text(x *http1.Exchange, status int, body string) {
 	_ = x.Respond(status, []http1.Field{{Name: "Content-Type", Value: "text/plain"}}, []byte(body))
 }
 
-// echo answers with what it read, and with the fault of a body that it could not read.
+// echo answers with what it read, or with the fault of the body.
 func echo(x *http1.Exchange) {
 	body, err := io.ReadAll(&x.Request.Body)
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
-		x.Fail(fault.Reason)
+		x.SetReason(fault.Reason)
 		_ = x.RespondProblem(fault.Status, fault.Detail)
 		return
 	}

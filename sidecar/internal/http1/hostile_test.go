@@ -9,14 +9,14 @@ import (
 
 const canary = "GET /canary HTTP/1.1\r\nHost: a\r\n\r\n"
 
-// hostile are requests that two parsers could read differently. Unless they say another status, they get 400; whatever
-// they get, the connection ends and nothing behind them is read.
+// hostile are requests that two parsers could interpret differently. A status of 0 stands for 400.
+// The connection is closed and nothing after them is interpreted.
 var hostile = []struct {
 	name   string
 	raw    string
 	status int
 }{
-	// Lengths: where does this message end?
+	// Lengths.
 	{"content-length and chunked", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0},
 	{"chunked and content-length", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", 0},
 	{"chunked and content-length zero", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", 0},
@@ -50,7 +50,7 @@ var hostile = []struct {
 	{"coding empty", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n", 0},
 	{"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0},
 
-	// Line ends and white space: where does this field end?
+	// Line endings and white space.
 	{"bare LF after the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", 0},
 	{"bare LF after a field", "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", 0},
 	{"bare LF at the end", "GET / HTTP/1.1\r\nHost: a\r\n\n", 0},
@@ -104,7 +104,7 @@ var hostile = []struct {
 	{"method with a NUL", "GE\x00T / HTTP/1.1\r\nHost: a\r\n\r\n", 0},
 	{"method TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 501},
 
-	// The target: what is asked for, and of whom?
+	// The target.
 	{"absolute target without Host", "GET http://a/ HTTP/1.1\r\n\r\n", 0},
 	{"absolute target without Host in HTTP/1.0", "GET http://a/ HTTP/1.0\r\n\r\n", 0},
 	{"absolute target with two hosts", "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 0},
@@ -159,7 +159,7 @@ var hostile = []struct {
 	{"host with a bracketed name", "GET / HTTP/1.1\r\nHost: [a]\r\n\r\n", 0},
 	{"host with a zone", "GET / HTTP/1.1\r\nHost: [fe80::1%25eth0]\r\n\r\n", 0},
 
-	// Fields of which there must be one.
+	// Fields that may occur only once.
 	{"two authorizations", "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nAuthorization: y\r\n\r\n", 0},
 	{"two content types", "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: a/b\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n", 0},
 	{"two origins", "POST / HTTP/1.1\r\nHost: a\r\nOrigin: null\r\nOrigin: http://a\r\nContent-Length: 0\r\n\r\n", 0},
@@ -213,7 +213,7 @@ func chunked(body string) string {
 	return "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body
 }
 
-// hostilePaths are targets whose path has more than one reading.
+// hostilePaths are targets with an ambiguous path.
 var hostilePaths = []string{
 	"/%", "/%4", "/%zz", "/%u0041", "/a%2", "/%%34%31",
 	"/a%2fb", "/a%2Fb", "/a%5cb", "/a%5Cb", `/a\b`, `/\evil.example`,
@@ -257,10 +257,10 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 				t.Errorf("answer is %d %q, want %d", a.StatusCode, a.body, c.status)
 			}
 			if !a.Close {
-				t.Error("the answer does not say that the connection ends")
+				t.Error("the connection stays open, want Connection: close")
 			}
 			if a.Header.Get("Content-Type") != "application/problem+json" {
-				t.Errorf("the answer is no problem document: %v", a.Header)
+				t.Errorf("header %v, want application/problem+json", a.Header)
 			}
 			p.ended()
 		})
@@ -268,22 +268,22 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	t.Cleanup(func() { // after all of them
 		for _, path := range paths.all() {
 			if strings.Contains(path, "canary") {
-				t.Error("a request hidden behind a refused one was served")
+				t.Error("the request after a refused one was served, want it ignored")
 			}
 		}
-		// Heads are refused before there is an exchange, broken chunks by whoever reads them.
+		// Heads are refused before there is an exchange, malformed chunks by the handler.
 		if got := len(refusals.all()) + len(paths.all()); got != len(cases) {
-			t.Errorf("%d refusals and exchanges for %d requests", got, len(cases))
+			t.Errorf("%d refusals and exchanges, want %d", got, len(cases))
 		}
 	})
 }
 
-// The same requests cut into single bytes: what arrives in which packet must not matter.
-func TestPacketBordersDoNotMatter(t *testing.T) {
+// The same requests byte by byte: packet boundaries must not matter.
+func TestPacketBoundariesDoNotMatter(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
 		if strings.Contains(x.Request.Path, "canary") {
-			t.Error("a request hidden behind a refused one was served")
+			t.Error("the request after a refused one was served, want it ignored")
 		}
 		echo(x)
 	}})
@@ -300,7 +300,7 @@ func TestPacketBordersDoNotMatter(t *testing.T) {
 			go func() {
 				for i := range len(c.raw) {
 					if _, err := p.nc.Write([]byte{c.raw[i]}); err != nil {
-						return // refused before its end
+						return // refused before it was complete
 					}
 				}
 				_, _ = p.nc.Write([]byte(canary))

@@ -30,7 +30,7 @@ func TestBodyLimit(t *testing.T) {
 	p.expect("POST", 200, "POST / abcd")
 	p.send(chunked("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"))
 	if a := p.answer("POST"); a.StatusCode != 413 || !a.Close {
-		t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+		t.Errorf("answer is %d %v, want 413 and close", a.StatusCode, a.Header)
 	}
 	p.ended()
 	p = dial(t, addr)
@@ -39,7 +39,7 @@ func TestBodyLimit(t *testing.T) {
 	p.ended()
 }
 
-func TestSlowClientsAreReaped(t *testing.T) {
+func TestReadTimeouts(t *testing.T) {
 	t.Parallel()
 	refusals := newJournal[http1.Refusal]()
 	_, addr := serve(t, http1.Config{
@@ -49,7 +49,7 @@ func TestSlowClientsAreReaped(t *testing.T) {
 	t.Run("before a request", func(t *testing.T) {
 		t.Parallel()
 		p := dial(t, addr)
-		p.ended() // an idle connection just ends
+		p.ended() // an idle connection is closed without an answer
 	})
 	t.Run("between requests", func(t *testing.T) {
 		t.Parallel()
@@ -64,7 +64,7 @@ func TestSlowClientsAreReaped(t *testing.T) {
 		stop := make(chan struct{})
 		defer close(stop)
 		p.send("GET / HTTP/1.1\r\nHost: a\r\n")
-		go func() { // bytes do not extend the time
+		go func() { // further bytes do not extend the timeout
 			for {
 				select {
 				case <-stop:
@@ -75,10 +75,10 @@ func TestSlowClientsAreReaped(t *testing.T) {
 			}
 		}()
 		if a := p.answer("GET"); a.StatusCode != 408 || !a.Close {
-			t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+			t.Errorf("answer is %d %v, want 408 and close", a.StatusCode, a.Header)
 		}
 		if r := refusals.await(t, 1); r.Reason != http1.ReasonHeadTimeout || r.Status != 408 {
-			t.Errorf("reported %+v", r)
+			t.Errorf("refusal %+v, want 408 %q", r, http1.ReasonHeadTimeout)
 		}
 	})
 	t.Run("in the body", func(t *testing.T) {
@@ -86,14 +86,13 @@ func TestSlowClientsAreReaped(t *testing.T) {
 		p := dial(t, addr)
 		p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
 		if a := p.answer("POST"); a.StatusCode != 408 || !a.Close {
-			t.Errorf("answer is %d %v", a.StatusCode, a.Header)
+			t.Errorf("answer is %d %v, want 408 and close", a.StatusCode, a.Header)
 		}
 		p.ended()
 	})
 }
 
-// A client that does not read its answer is let go after the write timeout.
-func TestAClientThatDoesNotReadIsLetGo(t *testing.T) {
+func TestWriteTimeout(t *testing.T) {
 	t.Parallel()
 	ended := newJournal[http1.Facts]()
 	_, addr := serve(t, http1.Config{
@@ -104,12 +103,12 @@ func TestAClientThatDoesNotReadIsLetGo(t *testing.T) {
 	p := dial(t, addr)
 	p.send(get)
 	if f := ended.await(t, 1); f.Reason != http1.ReasonClientGone {
-		t.Errorf("facts: %+v", f)
+		t.Errorf("facts %+v, want reason %q", f, http1.ReasonClientGone)
 	}
 }
 
-// Nor does the kernel hold much of the answer for it.
-func TestAnAnswerThatNobodyReadsDoesNotPileUp(t *testing.T) {
+// The kernel must not buffer much of the answer either.
+func TestUnreadAnswersAreNotBuffered(t *testing.T) {
 	t.Parallel()
 	ended := newJournal[http1.Facts]()
 	_, addr := serve(t, http1.Config{
@@ -126,7 +125,7 @@ func TestAnAnswerThatNobodyReadsDoesNotPileUp(t *testing.T) {
 	_ = p.nc.SetReadBuffer(4 << 10)
 	p.send(get)
 	if f := ended.await(t, 1); f.Reason != http1.ReasonClientGone || f.BytesOut > 512<<10 {
-		t.Errorf("facts: %+v", f)
+		t.Errorf("facts %+v, want reason %q and at most 512 KiB sent", f, http1.ReasonClientGone)
 	}
 }
 
@@ -142,10 +141,10 @@ func TestMaxConns(t *testing.T) {
 	third := dial(t, addr)
 	third.send(get)
 	if a := third.expect("GET", 503, ""); !a.Close || a.Header.Get("Retry-After") == "" {
-		t.Errorf("answer: %v", a.Header)
+		t.Errorf("header %v, want close and Retry-After", a.Header)
 	}
 	if r := refusals.await(t, 1); r.Reason != http1.ReasonTooManyConns {
-		t.Errorf("reported %+v", r)
+		t.Errorf("refusal %+v, want reason %q", r, http1.ReasonTooManyConns)
 	}
 	_ = first.nc.Close()
 	await(t, func() bool { return s.Connections() == 1 })
@@ -154,8 +153,9 @@ func TestMaxConns(t *testing.T) {
 	fourth.expect("GET", 200, "GET /a ")
 }
 
-// A body may pause and a sender may be made to wait, but one that drips for ever is let go.
-func TestABodyMustComeAtAPaceAndInTime(t *testing.T) {
+// A client may pause, and may be made to wait by the handler, but one that sends too slowly is
+// answered with 408.
+func TestMinBodyRateAndBodyTotalTimeout(t *testing.T) {
 	t.Parallel()
 	const pause = 10 * time.Second
 	for name, c := range map[string]struct {
@@ -164,14 +164,14 @@ func TestABodyMustComeAtAPaceAndInTime(t *testing.T) {
 		rate           int
 		total          time.Duration
 	}{
-		"a drip":                          {1000, 408, echo, 128, 0},
-		"a short drip":                    {2, 200, echo, 128, 0}, // ends before it lags by 30 s
-		"a reader that takes its":         {2, 200, func(x *http1.Exchange) { <-time.After(time.Hour); echo(x) }, 128, 0},
-		"a drip at any pace":              {1000, 200, echo, 0, 0},
-		"a drip longer than it may take":  {1000, 408, echo, 0, time.Hour},
-		"a drip as long as it may take":   {359, 200, echo, 0, time.Hour},
-		"collected, longer than it may":   {1000, 408, collect, 0, time.Hour},
-		"a reader, longer than the other": {20, 408, func(x *http1.Exchange) { <-time.After(2 * time.Minute); echo(x) }, 0, time.Minute},
+		"slow":                                 {1000, 408, echo, 128, 0},
+		"slow but short":                       {2, 200, echo, 128, 0}, // in the grace period
+		"slow handler":                         {2, 200, func(x *http1.Exchange) { <-time.After(time.Hour); echo(x) }, 128, 0},
+		"no minimum rate":                      {1000, 200, echo, 0, 0},
+		"longer than BodyTotalTimeout":         {1000, 408, echo, 0, time.Hour},
+		"just within BodyTotalTimeout":         {359, 200, echo, 0, time.Hour},
+		"ReadBody longer than BodyTimeout":     {1000, 408, serveNetHTTP, 0, time.Hour},
+		"slow handler beyond BodyTotalTimeout": {20, 408, func(x *http1.Exchange) { <-time.After(2 * time.Minute); echo(x) }, 0, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,11 +192,11 @@ func TestABodyMustComeAtAPaceAndInTime(t *testing.T) {
 				})
 				res, err := http.ReadResponse(bufio.NewReader(client), nil)
 				if err != nil || res.StatusCode != c.status {
-					t.Errorf("answer is %+v, %v; want %d", res, err, c.status)
+					t.Errorf("answer is %+v, %v, want %d", res, err, c.status)
 				}
 				_ = client.Close()
 				if err := s.Shutdown(t.Context()); err != nil {
-					t.Errorf("shutdown: %v", err)
+					t.Errorf("Shutdown = %v, want nil", err)
 				}
 				<-served
 				all.Wait()
@@ -205,12 +205,12 @@ func TestABodyMustComeAtAPaceAndInTime(t *testing.T) {
 	}
 }
 
-// collect answers like echo, by net/http.
-func collect(x *http1.Exchange) {
+// serveNetHTTP reads the whole body through net/http.
+func serveNetHTTP(x *http1.Exchange) {
 	x.ServeNetHTTP(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1<<20)
 }
 
-// oneConn is a listener that has one connection.
+// oneConn is a listener with one connection.
 type oneConn struct {
 	conns chan net.Conn
 	close func()
@@ -233,9 +233,9 @@ func (l *oneConn) Close() error { l.close(); return nil }
 
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
-// What slowhttptest does: headers, bodies and readers that never end, each byte in time. Meanwhile others are
-// served, and then the slow ones are gone.
-func TestSlowClientsByTheThousand(t *testing.T) {
+// The attacks of slowhttptest: headers, bodies and readers that never end, each byte in time. Other
+// clients are served meanwhile, and in the end the slow ones are disconnected.
+func TestThousandsOfSlowClients(t *testing.T) {
 	const crowd = 2000
 	reasons, large := newJournal[http1.Reason](), make([]byte, 4<<20)
 	s, addr := serve(t, http1.Config{
@@ -253,7 +253,7 @@ func TestSlowClientsByTheThousand(t *testing.T) {
 	begin := func(i int) string {
 		switch {
 		case i%10 == 0:
-			return "GET /large HTTP/1.1\r\nHost: a\r\n\r\n" // whose answer nobody reads
+			return "GET /large HTTP/1.1\r\nHost: a\r\n\r\n" // the answer is not read
 		case i%2 == 0:
 			return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 		}
@@ -302,6 +302,6 @@ func TestSlowClientsByTheThousand(t *testing.T) {
 		count[r]++
 	}
 	if n := count[http1.ReasonHeadTimeout] + count[http1.ReasonBodyTimeout] + count[http1.ReasonClientGone]; n != crowd || count[http1.ReasonNone] != 200 {
-		t.Errorf("ended by %v", count)
+		t.Errorf("exchanges by reason: %v, want %d timeouts or client_gone and 200 without a reason", count, crowd)
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// ServeNetHTTP lets a net/http handler answer. It is for the rare endpoints of our own: the body is read into memory
-// (413 beyond maxBody), the answer is collected in memory and sent whole.
+// ServeNetHTTP serves the exchange with a net/http handler. It is meant for the sidecar's own
+// endpoints, not for the data path: it reads the whole body into memory (413 beyond maxBody) and
+// buffers the whole response.
 func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	q := &x.Request
 	err := x.charge(netHTTPCost)
@@ -20,7 +21,7 @@ func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	}
 	if err != nil {
 		if fault, ok := errors.AsType[*Fault](err); ok {
-			x.Fail(fault.Reason)
+			x.SetReason(fault.Reason)
 			_ = x.RespondProblem(fault.Status, fault.Detail)
 			return
 		}
@@ -61,8 +62,9 @@ func rawPath(q *Request) string {
 	return q.RawPath
 }
 
-// ReadBody reads the body to its end, for which it has BodyTimeout in all. It fails with a *Fault that says what to answer, among others when the body has
-// more than limit bytes or there is no memory for it, or because the client has gone.
+// ReadBody reads the whole body into memory, within BodyTimeout. The error is a [*Fault] that says
+// what to answer, for example when the body exceeds limit bytes or the memory budget is exhausted;
+// any other error means that the client has left.
 func (x *Exchange) ReadBody(limit int64) ([]byte, error) {
 	if err := x.LimitBody(limit); err != nil {
 		return nil, err
@@ -89,7 +91,7 @@ func (x *Exchange) ReadBody(limit int64) ([]byte, error) {
 	}
 }
 
-// recorder is a ResponseWriter that keeps the answer.
+// recorder is an http.ResponseWriter that buffers the response.
 type recorder struct {
 	header http.Header
 	sent   http.Header // the header as it was when the status was written

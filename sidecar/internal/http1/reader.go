@@ -19,44 +19,44 @@ var (
 	errBufferFull  = errors.New("http1: buffer full")
 )
 
-// Reader reads messages from one connection. It is used by one goroutine at a time. It has a buffer while that holds
-// bytes, and none while it waits for the first: an idle connection, or one in the middle of a slow body, costs little.
+// Reader reads messages from one connection. It is used by one goroutine at a time. It holds a
+// buffer only while there are bytes in it, so that an idle connection costs little memory.
 type Reader struct {
 	conn  net.Conn
-	raw   syscall.RawConn // waits without a buffer; nil if the connection cannot
+	raw   syscall.RawConn // for waiting without a buffer; nil if unsupported
 	pool  *Buffers
-	waits *waiting // of a client's connection
+	waits *waiting // of a client connection; nil for an upstream
 	lent  *buffer
 	buf   []byte // the memory of lent
-	r, w  int    // buf[r:w] is read from the connection and not yet consumed
+	r, w  int    // buf[r:w] was read and not yet consumed
 	total int64  // bytes read from the connection
 
-	try     func(fd uintptr) bool // tryRead, bound once
-	look    func(fd uintptr)      // sets there to what tryRead reports
-	there   bool
-	tryErr  error         // what became of the last attempt
-	hungry  bool          // it filled the buffer: more is waiting
-	timeout time.Duration // of each read, 0 for none, negative to leave the deadline alone
-	once    bool          // timeout counts from its first use, not anew for each read
+	try     func(fd uintptr) bool // tryRead, allocated once
+	look    func(fd uintptr)      // sets ready to the result of tryRead; allocated once
+	ready   bool
+	tryErr  error         // error of the last tryRead
+	hungry  bool          // the last read filled the buffer, so more is likely to follow
+	timeout time.Duration // of each read; 0 means none, negative keeps the deadline
+	once    bool          // timeout limits all reads together
 
 	armed       deadline
 	interrupted atomic.Bool
-	beforeWait  func() error // called before a read that has to wait: what is owed to the other side is flushed
+	beforeWait  func() error // called before a read blocks, to flush pending output
 }
 
-// NewReader reads from conn with memory from pool.
+// NewReader returns a Reader of conn that takes its buffers from pool.
 func NewReader(conn net.Conn, pool *Buffers) *Reader {
 	b := &Reader{conn: conn, pool: pool}
 	b.armed.set = conn.SetReadDeadline
 	if sc, ok := conn.(syscall.Conn); ok {
 		b.raw, _ = sc.SyscallConn()
 		b.try = b.tryRead
-		b.look = func(fd uintptr) { b.there = b.tryRead(fd) }
+		b.look = func(fd uintptr) { b.ready = b.tryRead(fd) }
 	}
 	return b
 }
 
-// Release gives the memory back, and with it what was read and not consumed.
+// Release returns the buffer to the pool. Unconsumed bytes are lost.
 func (b *Reader) Release() {
 	if b.lent != nil {
 		b.pool.put(b.lent)
@@ -64,7 +64,7 @@ func (b *Reader) Release() {
 	b.lent, b.buf, b.r, b.w = nil, nil, 0, 0
 }
 
-// Buffered returns the number of bytes that are read and not yet consumed.
+// Buffered returns the number of bytes that were read and not yet consumed.
 func (b *Reader) Buffered() int { return b.w - b.r }
 
 // Total returns the number of bytes read from the connection so far.
@@ -73,13 +73,13 @@ func (b *Reader) Total() int64 { return b.total }
 // SetTimeout limits each following read; 0 removes the limit.
 func (b *Reader) SetTimeout(d time.Duration) { b.timeout, b.once = d, false }
 
-// SetTotalTimeout limits all following reads together, from the first one that has to wait.
+// SetTotalTimeout limits all following reads together, counted from the first one that blocks.
 func (b *Reader) SetTotalTimeout(d time.Duration) { b.timeout, b.once = d, true }
 
-// BeforeWait sets what is called before a read that has to wait; nil for nothing.
+// BeforeWait sets a function that is called before a read blocks; nil removes it.
 func (b *Reader) BeforeWait(flush func() error) { b.beforeWait = flush }
 
-// fill reads once, at least one byte. Slices of the buffer that were handed out before are invalid afterwards.
+// fill reads at least one byte. It invalidates slices of the buffer that were returned before.
 func (b *Reader) fill() error {
 	if err := b.room(); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (b *Reader) fill() error {
 			if err := b.raw.Control(b.look); err != nil {
 				return err
 			}
-			if b.there {
+			if b.ready {
 				return b.tryErr
 			}
 		}
@@ -100,11 +100,11 @@ func (b *Reader) fill() error {
 	return b.read()
 }
 
-// read waits for bytes, within the timeout.
+// read blocks until it has read something, within the timeout.
 func (b *Reader) read() error {
 	b.arm()
-	// Checked after arming: whoever interrupts sets the flag first and a past deadline second, so that one of the two
-	// is always seen.
+	// Checked after arming: interrupt sets the flag first and a past deadline second, so that one
+	// of the two is always noticed.
 	if b.interrupted.Load() {
 		return errInterrupted
 	}
@@ -133,15 +133,15 @@ func (b *Reader) arm() {
 	}
 }
 
-// tryRead reads what is there, and reports whether that was anything: bytes or an error. A buffer without bytes goes
-// back before the wait.
+// tryRead reads without blocking, and reports whether there were bytes or an error. It returns an
+// empty buffer to the pool before the caller blocks.
 func (b *Reader) tryRead(fd uintptr) bool {
 	if b.lent == nil {
 		b.borrow()
 	}
 	for {
 		n, err := syscall.Read(int(fd), b.buf[b.w:])
-		switch err { //nolint:errorlint // they come as they are, with each read
+		switch err { //nolint:errorlint // syscall.Read returns plain errnos
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
@@ -161,7 +161,6 @@ func (b *Reader) tryRead(fd uintptr) bool {
 	}
 }
 
-// took notes what a read brought.
 func (b *Reader) took(n int, err error) {
 	b.hungry = n > 0 && n == len(b.buf)-b.w
 	b.w += n
@@ -175,7 +174,7 @@ func (b *Reader) took(n int, err error) {
 	b.tryErr = err
 }
 
-// borrow takes an empty buffer: a wide one, where there is one, if the last was filled.
+// borrow takes a buffer from the pool: a wide one, if available, when the last one was filled.
 func (b *Reader) borrow() {
 	if b.hungry {
 		b.lent = b.pool.get(widest)
@@ -186,13 +185,13 @@ func (b *Reader) borrow() {
 	b.buf = b.lent.mem
 }
 
-// room makes space behind w.
+// room makes free space after w.
 func (b *Reader) room() error {
 	switch {
 	case b.r == b.w:
 		b.r, b.w = 0, 0
 		if b.hungry && b.lent != nil && b.lent.size < widest {
-			b.Release() // and borrow
+			b.Release() // read borrows a wide one
 		}
 	case b.w < len(b.buf):
 	case b.r > 0:
@@ -210,14 +209,13 @@ func (b *Reader) room() error {
 	return nil
 }
 
-// move takes what is buffered to another buffer.
 func (b *Reader) move(to *buffer) {
 	n := copy(to.mem, b.buf[b.r:b.w])
 	b.Release()
 	b.lent, b.buf, b.w = to, to.mem, n
 }
 
-// Relax gives back what is not needed between messages.
+// Relax returns memory that is not needed between messages.
 func (b *Reader) Relax() {
 	b.hungry = false
 	switch {
@@ -229,7 +227,6 @@ func (b *Reader) Relax() {
 	}
 }
 
-// need waits until n bytes are buffered.
 func (b *Reader) need(n int) error {
 	for b.Buffered() < n {
 		if err := b.fill(); err != nil {
@@ -239,7 +236,7 @@ func (b *Reader) need(n int) error {
 	return nil
 }
 
-// some returns what is buffered, reading first if that is nothing. The bytes count as consumed.
+// some consumes and returns the buffered bytes. It reads first if there are none.
 func (b *Reader) some() ([]byte, error) {
 	if b.r == b.w {
 		if err := b.fill(); err != nil {
@@ -251,11 +248,11 @@ func (b *Reader) some() ([]byte, error) {
 	return p, nil
 }
 
-// head reads up to and including the empty line that ends a header section and returns the lines before it, each with
-// its CRLF, as an immutable string: whatever is cut from it stays true however long somebody keeps it.
+// head reads up to and including the empty line that ends a header section. It returns the lines
+// before it, each with its CRLF, as a string, so that substrings stay valid.
 func (b *Reader) head(limit int) (string, error) {
 	limit = min(limit, wideBuffer)
-	line, seen := 0, 0 // where the current line starts, how far was looked, both counted from b.r
+	line, seen := 0, 0 // start of the current line and end of the searched part, relative to b.r
 	for {
 		i := bytes.IndexByte(b.buf[b.r+seen:b.w], '\n')
 		if i < 0 {
@@ -290,10 +287,10 @@ func tooLong(line int) error {
 	return errHeadLength
 }
 
-// awaitHangup waits until the other side has closed its sending direction or the connection broke, which it returns as
-// an error. What it sends until then stays where it is, however much that is.
+// awaitHangup blocks until the peer has closed its sending direction or the connection failed, and
+// returns that as an error. It consumes nothing of what the peer sends meanwhile.
 func (b *Reader) awaitHangup() error {
-	if b.raw == nil { // a connection of tests, which shows a hang-up only to who reads
+	if b.raw == nil { // test connections report a hang-up only to reads
 		for {
 			if err := b.fill(); err != nil {
 				return err
@@ -315,8 +312,8 @@ func (b *Reader) awaitHangup() error {
 	return err
 }
 
-// pollHangup asks for the end of the other side's sending direction. Linux tells it apart from bytes that wait only if
-// it is asked to (POLLRDHUP); other systems say POLLHUP.
+// pollHangup is Linux's POLLRDHUP: the peer has closed its sending direction, even if bytes are
+// still unread. Other systems report POLLHUP.
 const pollHangup = 0x2000
 
 func hungUp(fd uintptr) bool {
@@ -328,23 +325,23 @@ func hungUp(fd uintptr) bool {
 	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 }
 
-// interrupt makes a read in another goroutine return errInterrupted, and further ones too until resume.
+// interrupt makes reads in another goroutine return errInterrupted until resume.
 func (b *Reader) interrupt() {
 	b.interrupted.Store(true)
 	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// resume ends an interruption; no read may be under way.
+// resume ends an interruption. No read may be in progress.
 func (b *Reader) resume() {
 	b.interrupted.Store(false)
 	b.armed.clear()
 }
 
-// ForgetDeadline is for when another goroutine has set the connection's deadline.
+// ForgetDeadline must be called after another goroutine has set the read deadline.
 func (b *Reader) ForgetDeadline() { b.armed.clear() }
 
-// deadline arms a connection's deadline lazily. Setting one costs more than reading the clock, so an armed one is kept
-// while it is at most an eighth of its length early: a timeout of 80 s ends after 70 to 80 s.
+// deadline sets the deadline of a connection lazily. Setting one costs more than reading the clock,
+// so the current one is kept if it is early by at most an eighth: 80 s may expire after 70 s.
 type deadline struct {
 	set func(time.Time) error
 	at  time.Time
@@ -365,7 +362,7 @@ func (d *deadline) armAt(now time.Time, in time.Duration) {
 		return
 	}
 	d.at = want
-	_ = d.set(want) // fails on a closed connection only, and then the read does too
+	_ = d.set(want) // fails only on a closed connection, and then the read does too
 }
 
 func (d *deadline) clear() {

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Reply is the answer of an exchange on its way out: Field by Field, then Body once, then Write and End.
-// Whatever is given to it, what leaves is well-formed, and its framing and Connection fields are made here.
+// Reply writes the response of an exchange: Field for each header field, Body once, then Write and
+// End. It sets the framing and Connection fields itself, so that every response is well-formed.
 type Reply struct {
 	x      *Exchange
 	status int
 	begun  bool
 	dated  bool
-	bodied bool // a body follows the head
+	bodied bool // the response has a body
 	ended  bool
-	keep   bool // the connection survives this answer
+	keep   bool // the connection stays open after this response
 }
 
-// Reply begins the answer.
+// Reply begins the response. It returns ErrAnswered if one was begun already.
 func (x *Exchange) Reply(status int) (*Reply, error) {
 	p := &x.reply
 	if p.begun {
@@ -44,8 +44,8 @@ func (p *Reply) startLine(status int) {
 	w.Text(" ", http.StatusText(status), "\r\n")
 }
 
-// Field adds a field. The ones that describe framing or the connection are ours and left out in silence, so that the
-// fields of an upstream can be passed as they are.
+// Field adds a field. Fields for framing or the connection are ignored, so that an upstream's
+// fields can be passed as they are. It returns ErrField for a field that is not well-formed.
 func (p *Reply) Field(name, value string) error {
 	switch len(name) {
 	case 4:
@@ -68,8 +68,8 @@ func (p *Reply) Field(name, value string) error {
 	return nil
 }
 
-// Body ends the head and announces a body of length bytes, or of Unknown length. For an answer that has none (to
-// HEAD, 204, 304) it is what the Content-Length of a body would have been.
+// Body ends the head and announces a body of length bytes, or of Unknown length. For a response
+// that has no body (to HEAD, 204, 304), length is the Content-Length to announce.
 func (p *Reply) Body(length int64) {
 	x, w := p.x, p.x.c.w
 	q := &x.Request
@@ -96,7 +96,7 @@ func (p *Reply) Body(length int64) {
 	}
 }
 
-// Switch ends the head of a 101: the connection speaks another protocol from here on.
+// Switch ends the head of a 101 response; from then on the connection carries protocol.
 func (p *Reply) Switch(protocol string) error {
 	w := p.x.c.w
 	w.Field("Connection", "Upgrade")
@@ -106,7 +106,7 @@ func (p *Reply) Switch(protocol string) error {
 	return p.sent(w.Flush())
 }
 
-// Write adds a piece of the body. It leaves with the next Flush, or at once if it is large.
+// Write adds a piece of the body. A small piece is buffered until the next Flush.
 func (p *Reply) Write(piece []byte) error {
 	if !p.bodied {
 		return nil
@@ -114,10 +114,10 @@ func (p *Reply) Write(piece []byte) error {
 	return p.sent(p.x.c.w.Write(piece))
 }
 
-// Flush sends what was written so far.
+// Flush sends what is buffered.
 func (p *Reply) Flush() error { return p.sent(p.x.c.w.Flush()) }
 
-// End sends the rest, with the trailer if the body is chunked. Without End, the client sees a broken answer.
+// End sends the rest, with the trailer of a chunked body. Without it, the response is truncated.
 func (p *Reply) End(trailer Header) error {
 	w := p.x.c.w
 	if !p.bodied {
@@ -129,7 +129,7 @@ func (p *Reply) End(trailer Header) error {
 	return err
 }
 
-// sent turns a failed write into what it means: nobody is there to read.
+// sent handles a failed write: the client has left.
 func (p *Reply) sent(err error) error {
 	if err == nil {
 		return nil
@@ -141,17 +141,17 @@ func (p *Reply) sent(err error) error {
 	return p.x.OverErr()
 }
 
-// bodySettled reports whether the connection can be used for another request: the whole body of this one was read, or
-// the rest of it can be skipped without waiting. Otherwise the answer says close; reading on could take for ever, and
-// not reading would take the body for the next request.
+// bodySettled reports whether the connection can carry another request: the body was read, or the
+// rest of it can be skipped without blocking. Otherwise the response says Connection: close,
+// because unread bytes would be taken for the next request.
 func (x *Exchange) bodySettled() bool {
 	if x.c.guarding() {
-		return x.Request.Body.Done() // somebody else may be reading it right now
+		return x.Request.Body.Done() // another goroutine may be reading it
 	}
 	return x.Request.Body.skipBuffered()
 }
 
-// Respond sends a whole answer.
+// Respond sends a whole response, or 500 and returns ErrField if a field is not well-formed.
 func (x *Exchange) Respond(status int, fields []Field, body []byte) error {
 	for _, f := range fields {
 		if !f.Valid() {
@@ -175,7 +175,7 @@ func (x *Exchange) Respond(status int, fields []Field, body []byte) error {
 	return p.End(nil)
 }
 
-// RespondProblem sends a problem document (RFC 9457) for a refusal. detail must be plain text without quotes.
+// RespondProblem sends a problem document (RFC 9457). detail must be plain text without quotes.
 func (x *Exchange) RespondProblem(status int, detail string) error {
 	body := `{"type":"about:blank","title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) +
 		`,"detail":"` + detail + `"}` + "\n"
@@ -186,7 +186,8 @@ func (x *Exchange) RespondProblem(status int, detail string) error {
 	return x.Respond(status, fields, []byte(body))
 }
 
-// Interim sends an informational answer (RFC 9110 section 15.2) ahead of the final one. HTTP/1.0 has none.
+// Interim sends an informational response (RFC 9110 section 15.2) before the final one. It does
+// nothing for HTTP/1.0, which has none, or after the response was begun.
 func (x *Exchange) Interim(status int, fields Header) error {
 	x.c.sending.Lock()
 	defer x.c.sending.Unlock()
@@ -204,8 +205,8 @@ func (x *Exchange) Interim(status int, fields Header) error {
 	return p.Flush()
 }
 
-// sendContinue tells a client that waits with its body to go on. It runs on the first read of the body, in whichever
-// goroutine that is; once the answer was begun it is too late, and the body will not be read.
+// sendContinue sends 100 Continue. It runs on the first read of the body, in whichever goroutine
+// that is. It returns ErrAnswered once the response was begun.
 func (x *Exchange) sendContinue() error {
 	x.c.sending.Lock()
 	defer x.c.sending.Unlock()

@@ -2,30 +2,30 @@ package http1
 
 import "strings"
 
-// Request is a request in its one reading. Its strings are immutable and may be kept.
+// Request is a parsed request. Its strings may be kept.
 type Request struct {
 	Method   string
-	Target   string // in origin form, as it came; this is what goes upstream
+	Target   string // in origin form, not decoded; sent to the upstream as it is
 	RawPath  string // the target up to the question mark
-	RawQuery string // behind it
-	Path     string // RawPath decoded: the path that decisions are made on; "*" for OPTIONS *
-	Host     string // the one Host field
+	RawQuery string // the target after the question mark
+	Path     string // RawPath decoded, used for all decisions; "*" for OPTIONS *
+	Host     string // the Host field
 	Minor    int    // 1 for HTTP/1.1, 0 for HTTP/1.0
-	Header   Header // everything that came, Host included
+	Header   Header // all fields, including Host
 	Body     Body
 
 	framing   framing
 	headBytes int
 }
 
-// Limits bound what the parser accepts.
+// Limits limit what the parser accepts.
 type Limits struct {
-	HeadBytes   int // request line or status line and header
+	HeadBytes   int // request or status line, and header
 	TargetBytes int
 	Fields      int
 }
 
-// readRequest reads a message head and everything that follows from it. The first byte is there already or on its way.
+// readRequest reads a request head and prepares the body.
 func readRequest(r *Reader, q *Request, lim Limits) error {
 	if err := skipEmptyLine(r); err != nil {
 		return err
@@ -41,8 +41,8 @@ func readRequest(r *Reader, q *Request, lim Limits) error {
 	return nil
 }
 
-// skipEmptyLine tolerates one CRLF before a request line (RFC 9112 section 2.2), and refuses at once what cannot start
-// a request: a TLS handshake, say, contains no line end that one could wait for.
+// skipEmptyLine skips one CRLF before a request line (RFC 9112 section 2.2). It refuses a first
+// byte that cannot start a request at once: a TLS handshake, for example, may lack a line ending.
 func skipEmptyLine(r *Reader) error {
 	if err := r.need(1); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (q *Request) parse(r *Reader, head string, lim Limits) *Fault {
 	return q.conclude(r, absolute, lim)
 }
 
-// readLine reads the request line (RFC 9112 section 3) in its canonical form only: single spaces, nothing around.
+// readLine parses the request line (RFC 9112 section 3) in its canonical form, with single spaces.
 func (q *Request) readLine(line string) *Fault {
 	first := strings.IndexByte(line, ' ')
 	last := strings.LastIndexByte(line, ' ')
@@ -130,7 +130,7 @@ func readVersion(s string) (minor int, fault *Fault) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// conclude checks what concerns requests only, and sets up the body.
+// conclude checks what applies to requests only, and sets up the body.
 func (q *Request) conclude(r *Reader, target absolute, lim Limits) *Fault {
 	f := &q.framing
 	if f.repeated == kindHost || f.hostAt < 0 || !IsHost(q.Header[f.hostAt].Value) {
@@ -142,7 +142,7 @@ func (q *Request) conclude(r *Reader, target absolute, lim Limits) *Fault {
 	q.Host = q.Header[f.hostAt].Value
 	if target.host != "" {
 		if !target.names(q.Host) {
-			return errElsewhere
+			return errHostDiffers
 		}
 		q.Host = target.host
 	}
@@ -160,17 +160,17 @@ func (q *Request) conclude(r *Reader, target absolute, lim Limits) *Fault {
 	return nil
 }
 
-// forget drops the strings of a request that ended: they hold its whole head, which an idle connection should not.
+// forget drops the strings of a finished request, which hold the memory of its head.
 func (q *Request) forget() {
 	q.Method, q.Target, q.RawPath, q.RawQuery, q.Path, q.Host = "", "", "", "", "", ""
 	q.Header = nil
-	q.Body.r, q.Body.trailer = nil, nil // SetContent's memory, too
+	q.Body.r, q.Body.trailer = nil, nil // r may be SetContent's
 }
 
-// SetContent gives the request another content. What came must have been read to its end.
+// SetContent replaces the content of the request. The original body must have been read to its end.
 func (q *Request) SetContent(contentType string, content []byte) {
 	q.Body.reset(&Reader{buf: content, w: len(content)}, bodyLength, int64(len(content)), 0)
-	q.framing.expectAt = -1 // that was about what came
+	q.framing.expectAt = -1 // applied to the original body
 	for i := range q.Header {
 		if equalFold(q.Header[i].Name, "Content-Type") {
 			q.Header[i].Value = contentType
@@ -180,25 +180,26 @@ func (q *Request) SetContent(contentType string, content []byte) {
 	q.Header.Add("Content-Type", contentType)
 }
 
-// Expects reports whether the client waits for a 100 before it sends its body. An HTTP/1.0 client cannot.
+// Expects reports whether the client waits for 100 Continue, which requires HTTP/1.1.
 func (q *Request) Expects() bool {
 	return q.framing.expectAt >= 0 && q.Minor == 1 && !q.Body.Empty()
 }
 
-// WebSocket reports whether the request asks to open a WebSocket (RFC 6455 section 4.1): the only upgrade there is.
+// WebSocket reports whether the request asks to open a WebSocket (RFC 6455 section 4.1), the only
+// upgrade that is supported.
 func (q *Request) WebSocket() bool {
 	f := &q.framing
 	return f.upgrade && f.upgradesAt >= 0 && equalFold(q.Header[f.upgradesAt].Value, "websocket") &&
 		q.Method == "GET" && q.Minor == 1 && q.Body.Empty()
 }
 
-// Safe reports whether the request asks for nothing to be done (RFC 9110 section 9.2.1), and has no body.
+// Safe reports whether the method is safe (RFC 9110 section 9.2.1) and the request has no body.
 func (q *Request) Safe() bool {
 	return q.Body.Empty() && (q.Method == "GET" || q.Method == "HEAD" || q.Method == "OPTIONS")
 }
 
-// Idempotent reports whether the request may be sent twice when nobody knows whether it arrived (RFC 9110 section
-// 9.2.2): it has no body, and its method says that doing it twice is doing it once.
+// Idempotent reports whether the request may be repeated when it is unknown whether it arrived: its
+// method is idempotent (RFC 9110 section 9.2.2) and it has no body.
 func (q *Request) Idempotent() bool {
 	if !q.Body.Empty() {
 		return false

@@ -9,8 +9,8 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// What is accepted, and how it is read.
-func TestRequestsAreRead(t *testing.T) {
+// Accepted requests, and how they are parsed.
+func TestRequestsAreParsed(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
 		q := &x.Request
@@ -67,25 +67,24 @@ func TestHeader(t *testing.T) {
 	t.Parallel()
 	h := http1.Header{{"Accept", "a"}, {"X-Frog", "1"}, {"ACCEPT", "b, ,c"}}
 	if got := h.Get("accept"); got != "a" {
-		t.Errorf("Get = %q", got)
+		t.Errorf("Get = %q, want a", got)
 	}
 	if got := fmt.Sprint(slices.Collect(h.Values("Accept"))); got != "[a b, ,c]" {
-		t.Errorf("Values = %s", got)
+		t.Errorf("Values = %s, want [a b, ,c]", got)
 	}
 	if got := fmt.Sprint(slices.Collect(h.Tokens("Accept"))); got != "[a b c]" {
-		t.Errorf("Tokens = %s", got)
+		t.Errorf("Tokens = %s, want [a b c]", got)
 	}
 	if !h.HasToken("accept", "B") || h.HasToken("accept", "d") {
-		t.Error("HasToken is wrong")
+		t.Error("HasToken finds d or misses B")
 	}
 	h.Add("x-frog", "2")
-	h.Del("accept")
-	if got := fmt.Sprint(h); got != "[{X-Frog 1} {x-frog 2}]" {
-		t.Errorf("after Add and Del: %s", got)
+	if got := fmt.Sprint(h); got != "[{Accept a} {X-Frog 1} {ACCEPT b, ,c} {x-frog 2}]" {
+		t.Errorf("after Add: %s, want x-frog at the end", got)
 	}
 	for _, f := range []http1.Field{{"", "a"}, {"a b", "c"}, {"a:", "b"}, {"a", "b\r\nc: d"}, {"a", "\x00"}, {"a\n", "b"}} {
 		if f.Valid() {
-			t.Errorf("%q is valid", f)
+			t.Errorf("%q is valid, want invalid", f)
 		}
 	}
 }
@@ -122,7 +121,8 @@ func TestBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := dial(t, addr)
-			p.send(c[0] + "GET /next HTTP/1.1\r\nHost: a\r\n\r\n") // the next request starts where this one ends
+			// The next request must start where this one ends.
+			p.send(c[0] + "GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
 			p.expect("POST", 200, c[1])
 			p.expect("GET", 200, "0  ")
 		})

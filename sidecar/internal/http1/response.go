@@ -2,7 +2,7 @@ package http1
 
 import "strings"
 
-// Response is the head of an upstream's answer, and its body.
+// Response is the response of an upstream.
 type Response struct {
 	Status int
 	Minor  int
@@ -10,11 +10,11 @@ type Response struct {
 	Body   Body
 
 	framing framing
-	exact   bool // the framing leaves no doubt about where the next message starts
+	exact   bool // it is certain where the next message starts
 }
 
-// ReadResponse reads the head of the answer to a request of the given method. Faults are those of requests: the rules
-// for fields and lengths are the same.
+// ReadResponse reads the head of the response to a request with the given method. The rules for
+// fields and lengths, and the faults, are those of requests.
 func ReadResponse(r *Reader, p *Response, method string, lim Limits) error {
 	head, err := r.head(lim.HeadBytes)
 	if err != nil {
@@ -42,7 +42,7 @@ func (p *Response) parse(r *Reader, head, method string, lim Limits) *Fault {
 	return nil
 }
 
-// readLine reads the status line (RFC 9112 section 4). The reason phrase is checked and forgotten.
+// readLine parses the status line (RFC 9112 section 4). The reason phrase is checked and dropped.
 func (p *Response) readLine(line string) *Fault {
 	if len(line) < 12 || line[8] != ' ' || len(line) > 12 && line[12] != ' ' || !isFieldValue(line) {
 		return errStatusLine
@@ -64,14 +64,14 @@ func (p *Response) readLine(line string) *Fault {
 	return nil
 }
 
-// frame applies the rules of RFC 9112 section 6.3 in their order.
+// frame applies the rules of RFC 9112 section 6.3 in order.
 func (p *Response) frame(r *Reader, method string, lim Limits) {
 	f := &p.framing
 	p.exact = true
 	mode, length := bodyUntilClose, Unknown
 	switch {
 	case p.Status < 200 || p.Status == 204:
-		// These must not announce a body; if they do, who knows what follows.
+		// These must not announce a body. If they do, it is unclear what follows.
 		mode = bodyNone
 		p.exact = !f.chunked && f.length == 0
 	case method == "HEAD" || p.Status == 304:
@@ -86,7 +86,7 @@ func (p *Response) frame(r *Reader, method string, lim Limits) {
 	p.Body.reset(r, mode, length, lim.Fields)
 }
 
-// Announced returns the Content-Length of an answer that has no body (to HEAD, or a 304), or Unknown.
+// Announced returns the Content-Length of a response to HEAD or a 304, or Unknown.
 func (p *Response) Announced() int64 {
 	if p.framing.hasLength {
 		return p.framing.length
@@ -97,7 +97,7 @@ func (p *Response) Announced() int64 {
 // Persistent reports whether the connection can carry another message after this one.
 func (p *Response) Persistent() bool { return p.exact && p.framing.persistent(p.Minor) }
 
-// SwitchesToWebSocket reports whether a 101 is the answer to a WebSocket request.
+// SwitchesToWebSocket reports whether this is a 101 response that opens a WebSocket.
 func (p *Response) SwitchesToWebSocket() bool {
 	return p.Status == 101 && p.framing.upgrade && p.framing.upgradesAt >= 0 &&
 		equalFold(p.Header[p.framing.upgradesAt].Value, "websocket")

@@ -12,41 +12,43 @@ import (
 	"time"
 )
 
-// ErrServerClosed is what Serve returns after Shutdown.
+// ErrServerClosed is returned by Serve after Shutdown.
 var ErrServerClosed = errors.New("http1: server closed")
 
-// Config describes a server. Only Handler is required; a zero value means the default.
+// Config configures a server. Only Handler is required; a zero value means the default, which the
+// comment of each field starts with.
 type Config struct {
-	// Handler answers one exchange. It runs on the connection's goroutine: the next request is read when it returns.
+	// Handler serves one exchange on the connection's goroutine. Then the next request is read.
 	Handler func(*Exchange)
-	// Ended is called after each exchange, when everything about it is known, whatever happened to it.
+	// Ended is called after each exchange, however it ended, when its Facts are complete.
 	Ended func(*Exchange)
-	// Refused is called for what never became an exchange: malformed requests, timeouts, too many connections.
+	// Refused is called for connections and requests that never became an exchange: malformed
+	// requests, timeouts, too many connections.
 	Refused func(Refusal)
 	// Panicked is called when Handler panics; the exchange is then answered with 500 or aborted.
-	// Without it the panic goes on and ends the process.
+	// Without it, the panic ends the process.
 	Panicked func(x *Exchange, value any, stack []byte)
-	// Slow is called when an exchange that is tied to something takes longer than WatchDelay, with what [Exchange.Tie]
-	// was told. What it returns is called at the end of the exchange.
+	// Slow is called with the arguments of [Exchange.Tie] when an exchange that is tied takes
+	// longer than WatchDelay. The function that it returns is called at the end of the exchange.
 	Slow func(h Handle, to string, end time.Time) (done func())
 
-	MaxHeadBytes     int           // 32 KiB, which is also the most: request line and header, 431 beyond
-	MaxTargetBytes   int           // 8 KiB: the request target, 414 beyond
-	MaxFields        int           // 100: header fields, 431 beyond; trailer fields alike
-	MaxConns         int           // 10 000: connections, 503 beyond
-	MaxConnsPerIP    int           // 0, any: connections of one address, or of one IPv6 network of 64 bits, 503 beyond
-	Budget           *Budget       // what clients may make the process hold; nil for no bounds
-	IdleTimeout      time.Duration // 120 s: between requests. Longer than the ingress's, so that it closes first
-	HeadTimeout      time.Duration // 10 s: from the first byte of a request to the end of its header, 408 beyond
-	BodyTimeout      time.Duration // 30 s: each read of a body, and the whole of one that is collected in memory; 408 beyond
-	BodyTotalTimeout time.Duration // 0, any: for a whole body, 408 beyond
-	MinBodyRate      int           // 0, any: bytes a second of a body, that may lag by BodyTimeout; 408 beyond
+	MaxHeadBytes     int           // 32 KiB, also the maximum: request line and header; else 431
+	MaxTargetBytes   int           // 8 KiB: request target; else 414
+	MaxFields        int           // 100: header fields, else 431; the same for trailer fields
+	MaxConns         int           // 10,000: open connections; else 503
+	MaxConnsPerIP    int           // unlimited: per IPv4 address or IPv6 /64 network; else 503
+	Budget           *Budget       // unlimited: memory of clients
+	IdleTimeout      time.Duration // 120 s: between requests. The ingress must close first
+	HeadTimeout      time.Duration // 10 s: from first byte to end of the header; else 408
+	BodyTimeout      time.Duration // 30 s: each read of a body, and all of ReadBody; else 408
+	BodyTotalTimeout time.Duration // unlimited: the whole body; else 408
+	MinBodyRate      int           // none: bytes/s, after a grace period of BodyTimeout; else 408
 	WriteTimeout     time.Duration // 30 s: each write to a client
-	WatchDelay       time.Duration // 50 ms: how long an answer may take before the client is watched, and Slow called
-	LingerTimeout    time.Duration // 2 s: how long a refused client's remaining bytes are read, so that it sees the answer
+	WatchDelay       time.Duration // 50 ms: after it an exchange is slow; see Slow and Guard
+	LingerTimeout    time.Duration // 2 s: for a refused client to read its response
 }
 
-// Refusal is a request that was answered here (or not at all) because it could not become an exchange.
+// Refusal describes a connection or request that never became an exchange.
 type Refusal struct {
 	Remote netip.AddrPort
 	Status int
@@ -56,14 +58,14 @@ type Refusal struct {
 
 const defaultTargetBytes = 8 << 10
 
-// lingering is the most refused connections beyond MaxConns that are closed politely at a time.
+// lingering is the maximum number of connections beyond MaxConns that linger at a time.
 const lingering = 64
 
-// idleOfMany is how long a connection must have waited for its client before it may be closed for another one, when
-// there is memory for both but MaxConns are open.
+// idleOfMany is how long a connection must have waited for its client before it may be closed for a
+// new one because MaxConns are open.
 const idleOfMany = 5 * time.Second
 
-// Server accepts connections and reads requests from them.
+// Server accepts connections and serves their requests.
 type Server struct {
 	cfg      Config
 	limits   Limits
@@ -72,8 +74,8 @@ type Server struct {
 	fields   sync.Pool // of *[headerFields]Field
 	today    atomic.Pointer[date]
 	draining atomic.Bool
-	refusing atomic.Int32
-	prefix   string // of exchange ids
+	refusing atomic.Int32 // lingering connections beyond MaxConns
+	prefix   string       // of exchange IDs
 	serial   atomic.Uint64
 
 	mu        sync.Mutex
@@ -81,7 +83,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
 	perIP     map[netip.Addr]int // connections, with MaxConnsPerIP
-	gone      chan struct{}      // closed when the last connection ended, while somebody waits for it
+	gone      chan struct{}      // closed when the last connection ends; nil before Shutdown
 }
 
 // New returns a server for cfg.
@@ -148,14 +150,14 @@ func (s *Server) Serve(ln net.Listener) error {
 		if !isTransient(err) {
 			return err
 		}
-		// Out of file descriptors, most likely: others must finish first.
+		// Most likely out of file descriptors until other connections are closed.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		<-time.After(pause)
 	}
 }
 
 func isTransient(err error) bool {
-	// Deprecated, because most timeouts are not errors that pass; for Accept it is still the only way to ask.
+	// Temporary is deprecated as ill-defined in general, but has no replacement for Accept.
 	t, ok := errors.AsType[interface {
 		error
 		Temporary() bool
@@ -165,8 +167,8 @@ func isTransient(err error) bool {
 
 func (s *Server) admit(nc net.Conn) {
 	ip := networkOf(addrPort(nc).Addr())
-	if s.isCrowd(ip) {
-		s.turnAway(nc, ReasonTooManyConns, "too many connections from one address")
+	if s.atConnLimit(ip) {
+		s.reject(nc, ReasonTooManyConns, "too many connections from one address")
 		return
 	}
 	var c *conn
@@ -196,33 +198,32 @@ func (s *Server) admit(nc net.Conn) {
 	switch {
 	case c != nil:
 		go c.serve()
-	case ok: // closed
+	case ok: // the server is closed
 		_ = nc.Close()
 	case full:
-		s.turnAway(nc, ReasonTooManyConns, "too many connections")
+		s.reject(nc, ReasonTooManyConns, "too many connections")
 	default:
-		s.turnAway(nc, ReasonOverloaded, errOverloaded.Detail)
+		s.reject(nc, ReasonOverloaded, errOverloaded.Detail)
 	}
 }
 
-// isCrowd reports whether ip has all the connections that it may have.
-func (s *Server) isCrowd(ip netip.Addr) bool {
+func (s *Server) atConnLimit(ip netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cfg.MaxConnsPerIP > 0 && s.perIP[ip] >= s.cfg.MaxConnsPerIP
 }
 
-// networkOf returns what counts as one address: in IPv6, where a client has as many as it likes, its network.
+// networkOf returns what MaxConnsPerIP counts: an IPv4 address, or the /64 network of an IPv6
+// address, within which a client can choose any address.
 func networkOf(ip netip.Addr) netip.Addr {
 	if ip.Is6() {
-		p, _ := ip.Prefix(64) // an IPv6 address has one
+		p, _ := ip.Prefix(64) // never fails for IPv6
 		return p.Addr()
 	}
 	return ip
 }
 
-// turnAway answers a connection that there is no room for.
-func (s *Server) turnAway(nc net.Conn, reason Reason, detail string) {
+func (s *Server) reject(nc net.Conn, reason Reason, detail string) {
 	s.refused(Refusal{addrPort(nc), 503, reason, detail})
 	_ = nc.SetDeadline(time.Now().Add(s.cfg.LingerTimeout))
 	_, _ = nc.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"))
@@ -251,20 +252,20 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// Connections returns how many client connections are open.
+// Connections returns the number of open client connections.
 func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
 
-// Drain makes every answer from now on end its connection, while new connections are still accepted: clients move
-// elsewhere without one request being lost. Shutdown includes it.
+// Drain closes each connection after its next response while new connections are still accepted, so
+// that clients move elsewhere without losing a request. Shutdown includes it.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown stops accepting, closes idle connections, and waits for the others to finish their exchange, including one of
-// which only a part has come. When ctx ends
-// first, it aborts the rest and returns the context's error; a handler that does not notice is not waited for.
+// Shutdown stops accepting, closes idle connections, and waits for the others to finish their
+// exchange, including requests that have arrived in part. When ctx ends first, it aborts the rest
+// and returns ctx's error. It does not wait for handlers that ignore the abort.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.mu.Lock()
@@ -314,19 +315,19 @@ func (s *Server) forget(c *conn) {
 	}
 	s.mu.Unlock()
 	c.mu.Lock()
-	crowded, unasked := c.crowded, c.unasked
+	crowded, wasIdle := c.crowded, c.wasIdle
 	c.mu.Unlock()
 	if crowded {
 		s.budget.leaving.Add(-1)
 	}
-	if crowded && unasked {
+	if crowded && wasIdle {
 		s.refused(Refusal{c.remote, StatusClientGone, ReasonOverloaded, "closed to make room"})
 	}
-	c.giveBack()
+	c.refund()
 	s.budget.give(connCost, forConn)
 }
 
-// headerFields is how many fields of a request have their memory from the server.
+// headerFields is the number of fields of a request that use pooled memory.
 const headerFields = 32
 
 func (s *Server) getFields() *[headerFields]Field {
@@ -337,7 +338,7 @@ func (s *Server) getFields() *[headerFields]Field {
 }
 
 func (s *Server) putFields(f *[headerFields]Field) {
-	clear(f[:]) // or its strings would live on
+	clear(f[:]) // do not keep the strings
 	s.fields.Put(f)
 }
 
@@ -346,7 +347,7 @@ type date struct {
 	text   string
 }
 
-// date formats the Date field (RFC 9110 section 6.6.1), once a second.
+// date returns the value of the Date field (RFC 9110 section 6.6.1), formatted once a second.
 func (s *Server) date(now time.Time) string {
 	d := s.today.Load()
 	if second := now.Unix(); d == nil || d.second != second {

@@ -24,7 +24,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 		for range 3 {
 			p.send(get)
 			if a := p.expect("GET", 200, "GET /a "); a.Close || a.Header.Get("Date") == "" {
-				t.Errorf("answer: %v", a.Header)
+				t.Errorf("header %v, want Date and no close", a.Header)
 			}
 		}
 	})
@@ -37,7 +37,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 		p.expect("POST", 200, "POST /1 ab")
 		p.expect("POST", 200, "POST /2 cd")
 		if a := p.expect("GET", 200, "GET /3 "); !a.Close {
-			t.Error("the last answer does not say close")
+			t.Error("the last answer keeps the connection open, want Connection: close")
 		}
 		p.ended()
 	})
@@ -46,7 +46,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 		p := dial(t, addr)
 		p.send("GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
 		if a := p.expect("GET", 200, "GET /a "); a.Header.Get("Connection") != "keep-alive" {
-			t.Errorf("answer: %v", a.Header)
+			t.Errorf("header %v, want Connection: keep-alive", a.Header)
 		}
 		p.send("GET /a HTTP/1.0\r\nHost: a\r\n\r\n")
 		p.expect("GET", 200, "GET /a ")
@@ -54,25 +54,25 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 	})
 }
 
-// A body that nobody read must not be taken for the next request, nor waited for.
+// A body that the handler did not read must not be taken for the next request, nor be waited for.
 func TestUnreadBody(t *testing.T) {
 	t.Parallel()
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) { text(x, 200, x.Request.Path) }})
-	t.Run("that is here is skipped", func(t *testing.T) {
+	t.Run("buffered", func(t *testing.T) {
 		t.Parallel()
 		p := dial(t, addr)
 		p.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n" + canary + get)
 		p.expect("POST", 200, "/a")
 		p.expect("GET", 200, "/a")
 	})
-	t.Run("that is on its way ends the connection", func(t *testing.T) {
+	t.Run("not yet received", func(t *testing.T) {
 		t.Parallel()
 		p := dial(t, addr)
 		p.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + canary)
 		if a := p.expect("POST", 200, "/a"); !a.Close {
-			t.Error("the answer does not say close")
+			t.Error("the connection stays open, want Connection: close")
 		}
-		p.send(canary) // the client may go on sending, and still gets its answer
+		p.send(canary) // the client may continue to send and still gets its answer
 		p.ended()
 	})
 }
@@ -87,11 +87,11 @@ func TestAnswersWithoutBody(t *testing.T) {
 	p := dial(t, addr)
 	p.send("HEAD /200 HTTP/1.1\r\nHost: a\r\n\r\n")
 	if a := p.expect("HEAD", 200, ""); a.ContentLength != 4 {
-		t.Errorf("HEAD announces %d", a.ContentLength)
+		t.Errorf("HEAD announces %d bytes, want 4", a.ContentLength)
 	}
 	p.send("GET /204 HTTP/1.1\r\nHost: a\r\n\r\n")
 	if a := p.expect("GET", 204, ""); a.Header.Get("Content-Length") != "" {
-		t.Errorf("204: %v", a.Header)
+		t.Errorf("header of 204: %v, want no Content-Length", a.Header)
 	}
 	p.send("GET /304 HTTP/1.1\r\nHost: a\r\n\r\n")
 	p.expect("GET", 304, "")
@@ -108,10 +108,10 @@ func TestAnswersCannotBeInjected(t *testing.T) {
 	p := dial(t, addr)
 	p.send(get)
 	if a := p.expect("GET", 500, ""); len(a.Header["Set-Cookie"])+len(a.Header["Location"]) > 0 {
-		t.Errorf("answer: %v", a.Header)
+		t.Errorf("header %v, want neither Location nor Set-Cookie", a.Header)
 	}
 	if err := problems.await(t, 1); !errors.Is(err, http1.ErrField) {
-		t.Errorf("Respond = %v", err)
+		t.Errorf("Respond = %v, want ErrField", err)
 	}
 }
 
@@ -129,7 +129,7 @@ func TestFramingFieldsOfHandlersAreIgnored(t *testing.T) {
 	p.send(get + get)
 	p.expect("GET", 200, "ok")
 	if a := p.expect("GET", 200, "ok"); fmt.Sprint(a.Header["Date"]) != "[then]" || a.Close {
-		t.Errorf("answer: %v", a.Header)
+		t.Errorf("header %v, want the Date of the handler and no close", a.Header)
 	}
 }
 
@@ -152,12 +152,12 @@ func TestExpectContinue(t *testing.T) {
 		p.expect("POST", 200, "POST /read hello")
 		p.expect("GET", 200, "GET /a ")
 	})
-	t.Run("not sent when nobody reads", func(t *testing.T) {
+	t.Run("not sent when the body is not read", func(t *testing.T) {
 		t.Parallel()
 		p := dial(t, addr)
 		p.send(fmt.Sprintf(head, "/unread", 1))
 		if a := p.expect("POST", 403, "no"); !a.Close {
-			t.Error("the answer does not say close, so the next bytes have two readings")
+			t.Error("the connection stays open with an unread body, want Connection: close")
 		}
 		p.ended()
 	})
@@ -169,7 +169,7 @@ func TestExpectContinue(t *testing.T) {
 	})
 }
 
-// await polls until a condition holds that nothing announces.
+// await polls until condition is true.
 func await(tb testing.TB, condition func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -178,7 +178,7 @@ func await(tb testing.TB, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-end:
-			tb.Fatal("a condition never came true")
+			tb.Fatal("the condition never became true")
 		}
 	}
 }
@@ -212,10 +212,10 @@ func TestHandlersThatFail(t *testing.T) {
 		p := dial(t, addr)
 		p.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
 		if a := p.answer("GET"); a.StatusCode != 500 {
-			t.Errorf("%s: %d", path, a.StatusCode)
+			t.Errorf("%s: status %d, want 500", path, a.StatusCode)
 		}
 		if f := ended.await(t, i+1); f.Status != 500 || f.Reason != http1.ReasonNoAnswer {
-			t.Errorf("%s: facts %+v", path, f)
+			t.Errorf("%s: facts %+v, want 500 %q", path, f, http1.ReasonNoAnswer)
 		}
 	}
 	for _, path := range []string{"/late", "/half"} {
@@ -223,19 +223,19 @@ func TestHandlersThatFail(t *testing.T) {
 		p.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
 		res, err := http.ReadResponse(p.r, nil)
 		if err != nil {
-			continue // the reset can overtake the head
+			continue // the reset may arrive before the head
 		}
 		if _, err := io.ReadAll(res.Body); err == nil {
-			t.Errorf("%s: half an answer looks whole", path)
+			t.Errorf("%s: a truncated answer looks complete, want an error", path)
 		}
 	}
 	if v := panics.await(t, 2); v != "frog" {
-		t.Errorf("panicked with %v", v)
+		t.Errorf("Panicked got %v, want frog", v)
 	}
 }
 
-// A handle that outlives its exchange must not hit the next one on the same connection.
-func TestAbortHitsOneExchangeOnly(t *testing.T) {
+// A handle that outlives its exchange must not abort the next one on the same connection.
+func TestAbortEndsOnlyItsExchange(t *testing.T) {
 	t.Parallel()
 	handles := make(chan http1.Handle, 2)
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) {
@@ -253,16 +253,16 @@ func TestAbortHitsOneExchangeOnly(t *testing.T) {
 	p.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
 	current := <-handles
 	if old == current {
-		t.Error("two exchanges have the same handle")
+		t.Error("two exchanges have the same handle, want different ones")
 	}
 	old.Abort()
-	p.send(get) // pipelined, and answered only if the exchange before it ends well
+	p.send(get) // pipelined, answered only if the previous exchange ends normally
 	current.Abort()
 	current.Abort()
 	p.ended()
 }
 
-// However much the client has sent ahead.
+// The exchange ends when the client leaves, whatever the client has sent ahead.
 func TestClientThatLeavesEndsTheExchange(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ request, ahead string }{
@@ -288,7 +288,7 @@ func TestClientThatLeavesEndsTheExchange(t *testing.T) {
 					watched <- struct{}{}
 					<-x.Context().Done()
 					if err := x.OverErr(); !errors.Is(err, http1.ErrClientGone) {
-						t.Errorf("OverErr = %v", err)
+						t.Errorf("OverErr = %v, want ErrClientGone", err)
 					}
 				},
 				Ended: func(x *http1.Exchange) { ended.add(x.Facts()) },
@@ -303,7 +303,7 @@ func TestClientThatLeavesEndsTheExchange(t *testing.T) {
 				_ = p.nc.Close()
 			}
 			if f := ended.await(t, 1); f.Status != http1.StatusClientGone || f.Reason != http1.ReasonClientGone {
-				t.Errorf("facts: %+v", f)
+				t.Errorf("facts %+v, want 499 %q", f, http1.ReasonClientGone)
 			}
 		})
 	}
@@ -354,11 +354,11 @@ func TestFacts(t *testing.T) {
 	for i, raw := range []string{post, get} {
 		f := ended.await(t, i+1)
 		if f.Status != 200 || f.Reason != "" || f.BytesIn != int64(len(raw)) || f.BytesOut < 100 || f.Took <= 0 {
-			t.Errorf("facts of %q: %+v", raw, f)
+			t.Errorf("facts of %q: %+v, want 200 and %d bytes in", raw, f, len(raw))
 		}
 	}
 	if ids.await(t, 1) == ids.await(t, 2) {
-		t.Error("two exchanges have the same id")
+		t.Error("two exchanges have the same ID, want different ones")
 	}
 }
 
@@ -375,7 +375,7 @@ func TestServeNetHTTP(t *testing.T) {
 		w.Header().Set("X-Late", "1")
 		fmt.Fprintf(w, "%s %s %s %s %q %q", r.Method, r.URL, r.RequestURI, r.Host, r.FormValue("name"), r.Header["X-Frog"])
 		if host, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || host != "127.0.0.1" || r.Context().Err() != nil {
-			t.Errorf("remote address %q, context %v", r.RemoteAddr, r.Context().Err())
+			t.Errorf("remote address %q, context error %v, want 127.0.0.1 and nil", r.RemoteAddr, r.Context().Err())
 		}
 	})
 	_, addr := serve(t, http1.Config{Handler: func(x *http1.Exchange) { x.ServeNetHTTP(handler, 100) }})
@@ -384,12 +384,12 @@ func TestServeNetHTTP(t *testing.T) {
 		"X-Frog: 1\r\nx-frog: 2\r\nContent-Length: 9\r\n\r\nname=tree")
 	a := p.expect("POST", 418, `POST /fr%C3%B6g?x=y /fr%C3%B6g?x=y a:80 "tree" ["1" "2"]`)
 	if a.Header.Get("Set-Cookie") != "a=b" || fmt.Sprint(a.Header["X-Two"]) != "[1 2]" || a.Header.Get("X-Late") != "" {
-		t.Errorf("answer: %v", a.Header)
+		t.Errorf("header %v, want the cookie, both X-Two and no X-Late", a.Header)
 	}
 	p.send("GET /empty HTTP/1.1\r\nHost: a\r\n\r\n")
 	p.expect("GET", 200, "")
 	p.send(chunked(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", 101, strings.Repeat("x", 101))))
 	if a := p.answer("POST"); a.StatusCode != 413 || !a.Close {
-		t.Errorf("answer is %d", a.StatusCode)
+		t.Errorf("answer is %d, want 413 and close", a.StatusCode)
 	}
 }

@@ -31,25 +31,25 @@ func TestShutdown(t *testing.T) {
 	go func() { done <- s.Shutdown(t.Context()) }()
 	idle.ended()
 	if nc, err := net.Dial("tcp", addr); err == nil {
-		// The kernel may still have completed it; nobody serves it.
+		// The kernel may still accept it, but it is not served.
 		_ = nc.SetDeadline(time.Now().Add(patience))
 		_, _ = io.WriteString(nc, get)
 		if b, _ := io.ReadAll(nc); len(b) > 0 {
-			t.Errorf("a new connection is served: %q", b)
+			t.Errorf("answer on a new connection: %q, want none", b)
 		}
 		_ = nc.Close()
 	}
 	close(finish)
 	if a := busy.expect("GET", 200, "/slow"); !a.Close {
-		t.Error("the last answer does not say close")
+		t.Error("the last answer keeps the connection open, want Connection: close")
 	}
 	busy.ended()
 	if err := <-done; err != nil {
-		t.Errorf("Shutdown = %v", err)
+		t.Errorf("Shutdown = %v, want nil", err)
 	}
 }
 
-func TestShutdownAbortsWhatDoesNotEnd(t *testing.T) {
+func TestShutdownAbortsExchangesWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
 	begun := make(chan struct{}, 1)
 	ended := newJournal[http1.Facts]()
@@ -66,15 +66,15 @@ func TestShutdownAbortsWhatDoesNotEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Shutdown = %v", err)
+		t.Errorf("Shutdown = %v, want context.Canceled", err)
 	}
 	p.ended()
 	if f := ended.await(t, 1); f.Reason != http1.ReasonAborted {
-		t.Errorf("facts: %+v", f)
+		t.Errorf("facts %+v, want reason %q", f, http1.ReasonAborted)
 	}
 }
 
-func TestDrainEndsConnectionsButServes(t *testing.T) {
+func TestDrainClosesConnectionsAfterTheNextAnswer(t *testing.T) {
 	t.Parallel()
 	s, addr := serve(t, http1.Config{Handler: echo})
 	p := dial(t, addr)
@@ -84,14 +84,14 @@ func TestDrainEndsConnectionsButServes(t *testing.T) {
 	for _, p := range []*peer{p, dial(t, addr)} {
 		p.send(get)
 		if a := p.expect("GET", 200, "GET /a "); !a.Close {
-			t.Error("the answer does not say close")
+			t.Error("the connection stays open, want Connection: close")
 		}
 		p.ended()
 	}
 }
 
-// A request of which a part has come when the server is told to end is one that somebody waits for.
-func TestShutdownServesWhatHasBegun(t *testing.T) {
+// A request that has arrived in part when Shutdown is called is still served.
+func TestShutdownServesRequestsThatHaveArrivedInPart(t *testing.T) {
 	t.Parallel()
 	refusals := newJournal[http1.Refusal]()
 	s, addr := serve(t, http1.Config{Handler: echo, Refused: refusals.add, HeadTimeout: time.Second})
@@ -109,14 +109,14 @@ func TestShutdownServesWhatHasBegun(t *testing.T) {
 	for _, p := range []*peer{fresh, again} {
 		p.send(post[20:])
 		if a := p.expect("POST", 200, "POST /a hello"); !a.Close {
-			t.Error("the answer does not say close")
+			t.Error("the connection stays open, want Connection: close")
 		}
 		p.ended()
 	}
 	if a := never.answer("POST"); a.StatusCode != 408 {
-		t.Errorf("the one that never ends is answered with %d", a.StatusCode)
+		t.Errorf("request that never ends: status %d, want 408", a.StatusCode)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Shutdown = %v", err)
+		t.Errorf("Shutdown = %v, want nil", err)
 	}
 }

@@ -6,14 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// absolute is what an absolute target says beyond the origin form.
+// absolute is the part of an absolute target that the origin form lacks.
 type absolute struct {
-	host string // "" for a target of another form
-	port string // the default of its scheme, with the colon
+	host string // "" unless the target is absolute
+	port string // the scheme's default, with the colon
 }
 
-// readAbsolute turns an absolute target (RFC 9112 section 3.2.2) into the origin form, or the asterisk form, of the same
-// request.
+// readAbsolute converts an absolute target (RFC 9112 section 3.2.2) to origin or asterisk form.
 func (q *Request) readAbsolute() (a absolute, fault *Fault) {
 	scheme, rest, found := strings.Cut(q.Target, "://")
 	switch {
@@ -43,13 +42,13 @@ func (q *Request) readAbsolute() (a absolute, fault *Fault) {
 	return a, nil
 }
 
-// names reports whether the target is of the host that the Host field says, which is how a client must send it.
+// names reports whether the Host field names the same host (RFC 9112 section 3.2).
 func (a *absolute) names(host string) bool {
 	return equalFold(strings.TrimSuffix(a.host, a.port), strings.TrimSuffix(host, a.port))
 }
 
-// readTarget takes the request target apart (RFC 9112 section 3.2): the origin form, and the asterisk of OPTIONS. CONNECT
-// asks for a destination of the client's choice.
+// readTarget parses the request target (RFC 9112 section 3.2). It accepts the origin form, and the
+// asterisk form for OPTIONS. It refuses CONNECT, which would make the sidecar an open proxy.
 func (q *Request) readTarget(limit int) *Fault {
 	if len(q.Target) > limit {
 		return errTargetLength
@@ -77,8 +76,8 @@ func (q *Request) readTarget(limit int) *Fault {
 	return nil
 }
 
-// ReadTarget returns the decoded path of the target that a request of this method has: the path that decisions are made
-// on. It fails where a request with them would be refused.
+// ReadTarget returns the decoded path of target, the one that all decisions use. It returns the
+// error with which a request of this method and target would be refused.
 func ReadTarget(method, target string) (path string, err error) {
 	q := Request{Method: method, Target: target}
 	switch {
@@ -93,9 +92,10 @@ func ReadTarget(method, target string) (path string, err error) {
 	return q.Path, nil
 }
 
-// readPath decodes a path and accepts it only if every server behind us must read it the same way: one that decodes
-// twice, merges slashes, resolves dots, takes a backslash for a slash, or cuts parameters off a segment ("..;x") would
-// otherwise serve another path than the one that was decided on.
+// readPath decodes a path, and accepts it only if every server behind the sidecar must interpret it
+// in the same way. Servers that decode twice, merge slashes, resolve dot segments, take a backslash
+// for a slash, or cut parameters off a segment ("..;x") would otherwise serve another path than the
+// one that was authorized.
 func readPath(raw string) (string, bool) {
 	path := raw
 	if strings.IndexByte(raw, '%') >= 0 {
@@ -121,8 +121,8 @@ func readPath(raw string) (string, bool) {
 	return path, true
 }
 
-// percentDecode decodes once, and refuses what is invalid, hides a separator or a control character, is not UTF-8, or
-// decodes to something that could be decoded again.
+// percentDecode decodes once. It refuses invalid encodings, encoded separators and control
+// characters, invalid UTF-8, and results that could be decoded again.
 func percentDecode(raw string) (string, bool) {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
@@ -156,7 +156,7 @@ func percentDecode(raw string) (string, bool) {
 	return string(out), true
 }
 
-// isDots reports whether a segment is "." or "..", with or without parameters behind it.
+// isDots reports whether a segment is "." or "..", ignoring parameters.
 func isDots(segment string) bool {
 	if segment == "" || segment[0] != '.' {
 		return false
@@ -165,8 +165,9 @@ func isDots(segment string) bool {
 	return name == "." || name == ".."
 }
 
-// IsHost accepts a registered name, an IPv4 address or an IPv6 address in brackets, and a port. RFC 3986 allows more
-// in a name (percent-encoding, sub-delimiters, user information); no host that is reached over HTTP needs it.
+// IsHost reports whether s is a name, an IPv4 address or an IPv6 address in brackets, with an
+// optional port. RFC 3986 allows more in a name (percent-encoding, sub-delimiters, user
+// information), which no HTTP host needs.
 func IsHost(s string) bool {
 	var port string
 	if strings.HasPrefix(s, "[") {

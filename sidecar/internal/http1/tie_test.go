@@ -8,14 +8,14 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// tied is what the server told of an exchange that takes long.
+// tied are the arguments of a call of Slow.
 type tied struct {
 	h   http1.Handle
 	to  string
 	end time.Time
 }
 
-func TestOnlyWhatTakesLongIsTold(t *testing.T) {
+func TestSlowIsCalledOnlyForSlowTiedExchanges(t *testing.T) {
 	t.Parallel()
 	end := time.Now().Add(time.Hour)
 	slow, done := newJournal[tied](), newJournal[string]()
@@ -29,7 +29,7 @@ func TestOnlyWhatTakesLongIsTold(t *testing.T) {
 		Handler: func(x *http1.Exchange) {
 			to := x.Request.Path
 			switch to {
-			case "/late": // it takes long before anybody knows what it is tied to
+			case "/late": // slow before it is tied
 				x.Guard(nil)
 				await(t, func() bool { return x.ReadAhead() != nil })
 				x.Tie(to, end)
@@ -52,24 +52,24 @@ func TestOnlyWhatTakesLongIsTold(t *testing.T) {
 		if path != "/untied" {
 			told++
 			if s := slow.await(t, told); s.to != path || !s.end.Equal(end) {
-				t.Fatalf("%s: told %+v", path, s)
+				t.Fatalf("%s: Slow got %+v, want this path and %v", path, s, end)
 			}
 		}
 		if path == "/slow" {
 			if len(done.all()) == told {
-				t.Errorf("%s: over before its end", path)
+				t.Errorf("%s: the function that Slow returned was called before the end, want after", path)
 			}
 			wait <- struct{}{}
 		}
 		p.expect("GET", 200, path)
 	}
 	if done.await(t, told); len(done.all()) != told || len(slow.all()) != told {
-		t.Errorf("told of %v, and of the end of %v", slow.all(), done.all())
+		t.Errorf("Slow called for %v and ended for %v, want %d each", slow.all(), done.all(), told)
 	}
 	p.send("GET /aborted HTTP/1.1\r\nHost: a\r\n\r\n")
 	slow.await(t, told+1).h.Abort()
 	if _, err := http.ReadResponse(p.r, nil); err == nil {
-		t.Error("an aborted exchange was answered")
+		t.Error("an aborted exchange was answered, want a broken connection")
 	}
 	close(wait)
 	done.await(t, told+1)

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// halfOpen is how long one direction of a tunnel may go on after the other ended.
+// halfOpen limits how long one direction of a tunnel may continue after the other has ended.
 const halfOpen = time.Minute
 
-// Tunnel carries bytes between the client and the upstream until both directions ended, after a 101. The end of one
-// direction is passed on (half-close) and the other goes on; an error in either ends both.
+// Tunnel copies bytes between the client and the upstream after a 101 response until both
+// directions have ended. The end of one direction is passed on as a half-close; an error in either
+// ends both.
 func (x *Exchange) Tunnel(upstream net.Conn, ur *Reader) error {
 	x.Settle()
 	c := x.c
@@ -35,12 +36,12 @@ func (x *Exchange) Tunnel(upstream net.Conn, ur *Reader) error {
 type pump struct {
 	dst                   net.Conn
 	src                   *Reader
-	waits                 *waiting // told of each write; nil for none
+	waits                 *waiting // records each write; nil for an upstream
 	readFails, writeFails Reason
 	n                     int64
 }
 
-// run copies until the source ends, then closes the sending side of dst. Any failure ends the exchange.
+// run copies until the source ends, then closes the sending side of dst. Errors abort the exchange.
 func (p *pump) run(c *conn) {
 	armed := deadline{set: p.dst.SetWriteDeadline}
 	for {
@@ -64,7 +65,7 @@ func (p *pump) run(c *conn) {
 		}
 	}
 	if half, ok := p.dst.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite() // fails only on a connection that is gone, as its reader will find out
+		_ = half.CloseWrite() // fails only on a closed connection, which its reader notices
 	}
 	_ = p.dst.SetReadDeadline(time.Now().Add(halfOpen))
 }

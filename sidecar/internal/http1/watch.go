@@ -5,37 +5,38 @@ import (
 	"time"
 )
 
-// watch is what happens beside an exchange that takes long: its client is watched, and whoever may have to end it is
-// told of it. A timer begins it, so that most exchanges pay for that only. The mutex of the connection guards it.
+// watch is the state of a slow exchange: after WatchDelay its client is watched for a hang-up, and
+// Config.Slow is called. A timer starts both, so that most exchanges pay only for the timer.
+// conn.mu guards it.
 type watch struct {
 	timer    *time.Timer
-	armed    bool          // the timer counts
-	late     bool          // it fired
-	guarded  bool          // the client is to be watched then
-	watching chan struct{} // closed when the goroutine that uses the reader ended
+	armed    bool          // the timer is running
+	late     bool          // the timer has fired in this exchange
+	guarded  bool          // the client is watched once it fires
+	watching chan struct{} // closed when the goroutine that uses the reader has ended
 
-	tied tie
-	told chan func() // has what Slow returned
+	tied     tie
+	slowDone chan func() // receives what Slow returned
 }
 
-// tie is what an exchange must not outlive, and when that ends at the latest.
+// tie is what the exchange must not outlive, and when that ends at the latest.
 type tie struct {
 	to  string
 	end time.Time
 }
 
-// Guard watches the client while the handler waits for somebody else, until Settle or the end of the exchange: if the
-// client goes away, what was attached is closed and the handler's wait ends.
+// Guard watches the client while the handler waits for the upstream, until Settle or the end of the
+// exchange. If the client leaves, the attached closer is closed, which ends the handler's wait.
 //
-// send, if given, runs in its own goroutine and has the request's body to itself; the watch begins when it returns.
-// Without it the watch begins after a delay that most exchanges never see.
-// A client that closes just its sending side counts as gone, as it does for nginx: one cannot tell the difference.
+// send, if not nil, runs in its own goroutine and owns the request's body; watching starts when it
+// returns. Without send, watching starts after WatchDelay. A client that closes only its sending
+// side counts as gone, as in nginx: the two cannot be told apart.
 func (x *Exchange) Guard(send func()) {
 	c := x.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.watching != nil: // a second attempt of the same exchange
+	case c.watching != nil: // already called for this exchange
 	case send != nil:
 		c.guarded = false
 		c.watching = make(chan struct{})
@@ -50,7 +51,7 @@ func (x *Exchange) Guard(send func()) {
 	}
 }
 
-// Settle ends Guard. It waits for send, which it interrupts if it reads from the client.
+// Settle ends Guard. It waits for send, and interrupts it if it is reading from the client.
 func (x *Exchange) Settle() {
 	c := x.c
 	c.mu.Lock()
@@ -68,36 +69,36 @@ func (x *Exchange) Settle() {
 	c.mu.Unlock()
 }
 
-// Tie says what the exchange must not outlive. If it takes longer than WatchDelay, the server's Slow is told, with to
-// and with when that ends at the latest.
+// Tie says what the exchange must not outlive, and when that ends at the latest. If the exchange
+// takes longer than WatchDelay, both are passed to Config.Slow.
 func (x *Exchange) Tie(to string, end time.Time) {
 	c := x.c
 	c.mu.Lock()
 	c.tied = tie{to, end}
 	c.arm()
-	tell := c.late
+	slow := c.late
 	c.mu.Unlock()
-	if tell {
-		c.tellSlow()
+	if slow {
+		c.callSlow()
 	}
 }
 
-// arm starts the timer; c.mu is held.
+// arm starts the timer. c.mu is held.
 func (c *conn) arm() {
 	switch {
 	case c.armed || c.late:
 		return
 	case c.timer == nil:
-		c.timer = time.AfterFunc(c.srv.cfg.WatchDelay, c.takesLong)
+		c.timer = time.AfterFunc(c.srv.cfg.WatchDelay, c.watchDelayOver)
 	default:
 		c.timer.Reset(c.srv.cfg.WatchDelay)
 	}
 	c.armed = true
 }
 
-// takesLong is the timer's function. It may come late, into a following exchange that armed again: then that one takes
-// long a little early.
-func (c *conn) takesLong() {
+// watchDelayOver is called by the timer. It may run late, in a later exchange that has armed the
+// timer again; that one then counts as slow a little early.
+func (c *conn) watchDelayOver() {
 	c.mu.Lock()
 	if !c.armed {
 		c.mu.Unlock()
@@ -108,39 +109,39 @@ func (c *conn) takesLong() {
 		c.beginWatch()
 	}
 	c.mu.Unlock()
-	c.tellSlow()
+	c.callSlow()
 }
 
-// tellSlow calls Slow, once for an exchange.
-func (c *conn) tellSlow() {
+// callSlow calls Config.Slow, at most once per exchange.
+func (c *conn) callSlow() {
 	c.mu.Lock()
 	to, h := c.tied, Handle{c, c.seq}
-	if to.to == "" || c.told != nil || !c.live || c.srv.cfg.Slow == nil {
+	if to.to == "" || c.slowDone != nil || !c.live || c.srv.cfg.Slow == nil {
 		c.mu.Unlock()
 		return
 	}
-	told := make(chan func(), 1)
-	c.told = told
+	slowDone := make(chan func(), 1)
+	c.slowDone = slowDone
 	c.mu.Unlock()
-	told <- c.srv.cfg.Slow(h, to.to, to.end)
+	slowDone <- c.srv.cfg.Slow(h, to.to, to.end)
 }
 
-// endWatch ends what Tie began, at the end of the exchange.
+// endWatch stops the timer and calls the function that Slow returned, at the end of the exchange.
 func (c *conn) endWatch() {
 	c.mu.Lock()
 	if c.armed {
 		c.timer.Stop()
 	}
-	told := c.told
-	c.armed, c.late, c.tied, c.told = false, false, tie{}, nil
+	slowDone := c.slowDone
+	c.armed, c.late, c.tied, c.slowDone = false, false, tie{}, nil
 	c.mu.Unlock()
-	if told != nil {
-		done := <-told
+	if slowDone != nil {
+		done := <-slowDone
 		done()
 	}
 }
 
-// guarding reports whether a goroutine of Guard uses the reader.
+// guarding reports whether a goroutine of Guard is using the reader.
 func (c *conn) guarding() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +154,7 @@ func (c *conn) sendAndWatch(send func(), done chan struct{}, seq uint64) {
 	c.watchClient(seq)
 }
 
-// beginWatch watches the client in a goroutine; c.mu is held.
+// beginWatch watches the client in a goroutine. c.mu is held.
 func (c *conn) beginWatch() {
 	done := make(chan struct{})
 	c.watching = done
@@ -164,14 +165,15 @@ func (c *conn) beginWatch() {
 	}()
 }
 
-// watchClient waits until the client leaves. What it sends meanwhile is its next request, and waits.
+// watchClient blocks until the client leaves. Bytes that it sends are its next request, and stay
+// unread.
 func (c *conn) watchClient(seq uint64) {
 	if err := c.r.awaitHangup(); !errors.Is(err, errInterrupted) && !errors.Is(err, errBufferFull) {
 		c.stop(seq, ReasonClientGone)
 	}
 }
 
-// stop ends an exchange early, once. It is the only place that closes connections under a running handler.
+// stop aborts an exchange, once. It is the only place that closes connections while a handler runs.
 func (c *conn) stop(seq uint64, reason Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,8 +190,9 @@ func (c *conn) stop(seq uint64, reason Reason) {
 	}
 }
 
-// reset closes the client's connection so that it cannot mistake what it has for a whole answer: a close that is not
-// clean is the only sign for an answer that ends with its connection.
+// reset closes the client connection with a TCP reset, so that the client cannot take what it has
+// received for a complete response: for a response that ends with the connection, a reset is the
+// only sign that it is truncated.
 func (c *conn) reset() {
 	if tcp, ok := c.nc.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0)

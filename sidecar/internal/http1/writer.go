@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// Writer writes messages to one connection: heads are built in memory, and small bodies join them, so that an ordinary
-// message is one write. It is used by one goroutine at a time.
+// Writer writes messages to one connection. It builds heads in memory and appends small bodies, so
+// that an ordinary message is one write. It is used by one goroutine at a time.
 type Writer struct {
 	conn    net.Conn
 	pool    *Buffers
-	lent    *buffer // while something waits
+	lent    *buffer // nil when nothing is buffered
 	out     []byte
-	line    [18]byte // of a chunk's size
+	line    [18]byte // for a chunk-size line
 	vec     [4][]byte
 	vecs    net.Buffers
 	chunked bool
-	left    int64 // of a body of known length, Unknown otherwise
+	left    int64 // of a body of known length; Unknown otherwise
 	total   int64 // bytes written to the connection
 	timeout time.Duration
 	armed   deadline
-	waits   *waiting // told of each write; nil for none
+	waits   *waiting // records each write; nil for an upstream
 }
 
-// NewWriter writes to conn with memory from pool; each write may take timeout (0: any time).
+// NewWriter returns a Writer to conn with buffers from pool. timeout limits each write; 0 is none.
 func NewWriter(conn net.Conn, pool *Buffers, timeout time.Duration) *Writer {
 	w := &Writer{conn: conn, pool: pool, timeout: timeout}
 	w.armed.set = conn.SetWriteDeadline
 	return w
 }
 
-// Start begins a message head in empty memory.
+// Start begins a message head in an empty buffer.
 func (w *Writer) Start() {
 	w.Release()
 	w.borrow()
@@ -44,7 +44,7 @@ func (w *Writer) borrow() {
 	}
 }
 
-// Release gives the memory back, and with it what was not sent.
+// Release returns the buffer to the pool. Unsent bytes are lost.
 func (w *Writer) Release() {
 	if w.lent != nil {
 		w.pool.put(w.lent)
@@ -52,17 +52,17 @@ func (w *Writer) Release() {
 	}
 }
 
-// Total returns the bytes written to the connection so far.
+// Total returns the number of bytes written to the connection so far.
 func (w *Writer) Total() int64 { return w.total }
 
-// Text appends to the head. What callers pass is constant, or was read by the parser, or was checked with Valid.
+// Text appends to the head: constants, strings that the parser accepted, and Valid fields.
 func (w *Writer) Text(parts ...string) {
 	for _, s := range parts {
 		w.out = append(w.out, s...)
 	}
 }
 
-// Field appends a header field, under the same condition.
+// Field appends a header field. The same condition applies.
 func (w *Writer) Field(name, value string) {
 	w.out = append(w.out, name...)
 	w.out = append(w.out, ": "...)
@@ -73,7 +73,7 @@ func (w *Writer) Field(name, value string) {
 // Append lets f append to the head.
 func (w *Writer) Append(f func([]byte) []byte) { w.out = f(w.out) }
 
-// EndHead ends the head and says how the body is framed, in the head too: length bytes, or chunks when it is Unknown.
+// EndHead ends the head with the framing of the body: Content-Length, or chunked if Unknown.
 func (w *Writer) EndHead(length int64) {
 	if length == Unknown {
 		w.out = append(w.out, "Transfer-Encoding: chunked\r\n\r\n"...)
@@ -85,13 +85,13 @@ func (w *Writer) EndHead(length int64) {
 	w.left, w.chunked = length, length == Unknown
 }
 
-// EndHeadBare ends the head of a message that has no body or one that ends with the connection.
+// EndHeadBare ends the head of a message that has no body or whose body ends with the connection.
 func (w *Writer) EndHeadBare() {
 	w.out = append(w.out, "\r\n"...)
 	w.left, w.chunked = Unknown, false
 }
 
-// Write sends a piece of the body. Small pieces wait for Flush, or for company.
+// Write sends a piece of the body. A small piece is buffered until Flush.
 func (w *Writer) Write(p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -111,7 +111,7 @@ func (w *Writer) Write(p []byte) error {
 		w.out = append(append(append(w.out, size...), p...), end...)
 		return nil
 	}
-	w.vec = [...][]byte{w.out, size, p, end} // all of it at once, without copying p
+	w.vec = [...][]byte{w.out, size, p, end} // one write, without copying p
 	w.vecs = w.vec[:]
 	since := w.begin()
 	n, err := w.vecs.WriteTo(w.conn)
@@ -120,7 +120,7 @@ func (w *Writer) Write(p []byte) error {
 	return err
 }
 
-// End sends the end of the body and everything that waits.
+// End ends the body and sends everything that is buffered.
 func (w *Writer) End(trailer Header) error {
 	if w.left > 0 {
 		return errShort
@@ -136,7 +136,7 @@ func (w *Writer) End(trailer Header) error {
 	return w.Flush()
 }
 
-// Flush sends everything that waits.
+// Flush sends everything that is buffered.
 func (w *Writer) Flush() error {
 	if len(w.out) == 0 {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"lilypad.example/sidecar/internal/route"
 )
 
-// BenchmarkMatch measures the choice of a route, for paths written as the policy
-// writes them and for paths that need a second look.
+// BenchmarkMatch measures Match for paths spelled as in the policy and for paths that must be
+// folded.
 func BenchmarkMatch(b *testing.B) {
 	var many strings.Builder
 	for i := range 200 {
@@ -25,7 +25,7 @@ func BenchmarkMatch(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					if table.Match("GET", path) == nil {
-						b.Fatal("no route")
+						b.Fatal("no route, want one")
 					}
 				}
 			})

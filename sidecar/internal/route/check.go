@@ -14,8 +14,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// check returns everything that is wrong with a route by itself, and reads what
-// is to be read.
+// check returns what is wrong with r regardless of other routes, and sets its derived fields.
 func (r *Route) check() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, r.fault(format, args...)) }
 	where := r.where()
@@ -42,11 +41,11 @@ func (r *Route) check() (faults []error) {
 		case m == http.MethodTrace:
 			fault("method %q is always refused", m)
 		case err != nil || strings.ToUpper(m) != m:
-			fault("unknown method %q: write methods in capitals, for example GET", m)
+			fault("unknown method %q: use upper case, for example GET", m)
 		}
 	}
 	if slices.Contains(r.Methods, http.MethodHead) && !slices.Contains(r.Methods, http.MethodGet) {
-		fault("method HEAD has no effect: a HEAD request takes the route for GET, so write GET")
+		fault("method HEAD has no effect: HEAD requests match routes for GET; use GET")
 	}
 	if r.Fresh != "" {
 		age, err := time.ParseDuration(r.Fresh)
@@ -70,10 +69,9 @@ func (r *Route) check() (faults []error) {
 	return faults
 }
 
-const notPlain = "%q must begin with / and be a plain path: without percent-encoding, query, fragment, backslash, empty segments, . and .."
+const notPlain = "%q must be a decoded path that begins with /, without query, fragment, percent sign, backslash, empty segments, . and .."
 
-// plain reports whether path is one that a request can have, written as the
-// sidecar decodes it.
+// plain reports whether path is one that a request can have, in decoded form.
 func plain(path string) bool {
 	if strings.ContainsAny(path, "?#%") {
 		return false
@@ -83,33 +81,30 @@ func plain(path string) bool {
 	return err == nil && decoded == path
 }
 
-// checkWhole returns what is wrong with routes that are each good by themselves:
-// one that can never match, and a page for the denied that would deny them too.
+// checkWhole returns what is wrong with valid routes in combination: a route that can never match,
+// and a deny.page that strangers may not see.
 func (t *Table) checkWhole() error {
 	var faults []error
 	for _, r := range t.routes {
 		if !t.reaches(r) {
-			faults = append(faults, r.fault("no request can match it: more specific routes take all of its paths"))
+			faults = append(faults, r.fault("no request can match it: more specific routes match all of its paths"))
 		}
-		if page := r.Deny.Page; page != "" {
-			if !t.OpenToStrangers(page) {
-				faults = append(faults, r.fault("deny.page %s is not open to strangers", page))
-			}
+		if page := r.Deny.Page; page != "" && !t.OpenToStrangers(page) {
+			faults = append(faults, r.fault("deny.page %s must be on a route with policy public or optional", page))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// OpenToStrangers reports whether somebody who is not signed in may GET path.
+// OpenToStrangers reports whether a GET of path passes without a session.
 func (t *Table) OpenToStrangers(path string) bool {
 	r := t.Match(http.MethodGet, path)
 	return r != nil && r.Policy.open()
 }
 
-// reaches reports whether some request comes to r. It tries the path itself and,
-// below a prefix, a segment that no other route can name; and the route's
-// methods or, for a route for all, one that no other route can name. Whoever
-// takes these takes everything.
+// reaches reports whether some request matches r. It tries the path, a segment below a prefix that
+// no other route names, and the methods of r or, if r is for all methods, one that no route names.
+// If r matches none of these, other routes take all of its requests.
 func (t *Table) reaches(r *Route) bool {
 	paths := []string{r.where()}
 	if r.Prefix != "" {
@@ -130,13 +125,13 @@ func (t *Table) reaches(r *Route) bool {
 	return false
 }
 
-// Warnings returns where a good policy depends on how a path is spelled or may
-// not mean what it says, each a sentence.
+// Warnings returns one sentence for each part of a valid policy that depends on how a path is
+// spelled or that may not mean what its author expects.
 func (t *Table) Warnings() []string {
 	var warnings []string
 	for i, r := range t.routes {
 		if strings.Contains(r.where(), "*") {
-			warnings = append(warnings, fmt.Sprintf("route %d (%s): * is no wildcard here and matches only itself; a prefix matches everything below it", r.number, r))
+			warnings = append(warnings, fmt.Sprintf("route %d (%s): * is no wildcard and matches only itself; use prefix to match everything below a path", r.number, r))
 		}
 		for _, o := range t.routes[i+1:] {
 			if r.plain != o.plain || r.where() == o.where() || !r.sharesMethods(o) {
@@ -144,30 +139,29 @@ func (t *Table) Warnings() []string {
 			}
 			switch stricter := strictest([]Reading{{Route: r}, {Route: o}}); {
 			case stricter == nil:
-				warnings = append(warnings, fmt.Sprintf("route %d (%s) and route %d (%s) differ only in spelling, and neither is the stricter: a request that either may be for gets 404",
+				warnings = append(warnings, fmt.Sprintf("route %d (%s) and route %d (%s) differ only in spelling and neither is stricter: requests that may be for either get 404",
 					r.number, r, o.number, o))
 			case !r.asStrictAs(o) || !o.asStrictAs(r):
-				warnings = append(warnings, fmt.Sprintf("route %d (%s) and route %d (%s) differ only in spelling: a request that either may be for is judged by route %d, the stricter",
+				warnings = append(warnings, fmt.Sprintf("route %d (%s) and route %d (%s) differ only in spelling: requests that may be for either are decided by route %d, the stricter one",
 					r.number, r, o.number, o, stricter.number))
 			}
 		}
-		if o := t.plainly(r); o != nil && !o.Policy.open() && !r.asStrictAs(o) {
-			warnings = append(warnings, fmt.Sprintf("route %d (%s) lets pass whom route %d (%s) refuses at %s, which some servers take for the same path",
+		if o := t.foldedRoute(r); o != nil && !o.Policy.open() && !r.asStrictAs(o) {
+			warnings = append(warnings, fmt.Sprintf("route %d (%s) admits visitors whom route %d (%s) refuses at %s, which some servers treat as the same path",
 				r.number, r, o.number, o, r.plain))
 		}
 	}
 	return warnings
 }
 
-// sharesMethods reports whether some method is for both routes.
+// sharesMethods reports whether r and o have a method in common.
 func (r *Route) sharesMethods(o *Route) bool {
 	return len(r.Methods) == 0 || len(o.Methods) == 0 || slices.ContainsFunc(r.Methods, o.takes)
 }
 
-// plainly returns the wider route that r's own path comes to when it is written
-// as it folds, or nil.
-func (t *Table) plainly(r *Route) *Route {
-	method := "\x00" // which no route names
+// foldedRoute returns the route of r's own path in folded form if that is a wider route, or nil.
+func (t *Table) foldedRoute(r *Route) *Route {
+	method := "\x00" // no route names it
 	if len(r.Methods) > 0 {
 		method = r.Methods[0]
 	}

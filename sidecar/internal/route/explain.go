@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// String says which requests the route is for.
+// String describes which requests the route matches.
 func (r *Route) String() string {
 	where := "path " + r.Path
 	if r.Path == "" {
@@ -17,14 +17,13 @@ func (r *Route) String() string {
 	return where
 }
 
-// A Reason is why a route does not take a request.
+// A Reason says why a route was not chosen.
 type Reason struct {
 	Route *Route
 	Why   string
 }
 
-// Explain returns the route that Match finds, and why it is none of the others,
-// in the order of the file.
+// Explain returns the route that Match chooses, and why not the others, in file order.
 func (t *Table) Explain(method, path string) (*Route, []Reason) {
 	readings, err := t.Readings(method, path)
 	taken := strictest(readings)
@@ -41,10 +40,9 @@ func (t *Table) Explain(method, path string) (*Route, []Reason) {
 	return taken, reasons
 }
 
-// whyNot says why r does not take a request that has these readings, while taken
-// does or, if it is nil, no route does.
+// whyNot says why r was not chosen. taken is the route that was, or nil.
 func (r *Route) whyNot(method, path string, readings []Reading, taken *Route) string {
-	method, _ = judged(method)
+	method, _ = routeMethod(method)
 	plain, _ := fold(path)
 	switch {
 	case !r.mayCover(plain):

@@ -12,8 +12,7 @@ import (
 	"lilypad.example/sidecar/internal/route"
 )
 
-// FuzzPolicy holds a policy to what Match promises, for every file that Parse
-// accepts and every target that the sidecar reads.
+// FuzzPolicy checks the documented properties of Match for every valid policy and target.
 func FuzzPolicy(f *testing.F) {
 	routes := func(lines string) string { return "upstreams: {a: \"http://a\"}\nroutes: [" + lines + "]" }
 	for _, target := range []string{"/", "/login", "/static", "/static/a.css", "/static/..%2fadmin", "/admin//x", "/%61dmin/users?x=/login", "/api/frogs/1", "/a%00", "/%e2%82%ac"} {
@@ -36,31 +35,31 @@ func FuzzPolicy(f *testing.F) {
 		}
 		taken, others := table.Explain(method, p)
 		if got := table.Match(method, p); got != taken {
-			t.Fatalf("%s %q: Match %v, Explain %v", method, p, got, taken)
+			t.Fatalf("%s %q: Match %v, Explain %v, want the same", method, p, got, taken)
 		}
 		readings, err := table.Readings(method, p)
 		if len(readings) == 0 {
 			for _, o := range others {
 				if err == nil && fits(o.Route, method, p) {
-					t.Fatalf("%s %q: no reading, but %v fits", method, p, o.Route)
+					t.Fatalf("%s %q: no reading, want %v, which fits", method, p, o.Route)
 				}
 			}
 			if taken != nil {
-				t.Fatalf("%s %q: no reading, but %v", method, p, taken)
+				t.Fatalf("%s %q: no reading, but route %v, want none", method, p, taken)
 			}
 			return
 		}
 		literal := readings[0].Route
 		if !fits(literal, method, p) {
-			t.Fatalf("%s %q: %v does not fit", method, p, literal)
+			t.Fatalf("%s %q: first reading is %v, want a route that fits", method, p, literal)
 		}
 		for _, o := range others {
 			if o.Route != literal && fits(o.Route, method, p) && !before(literal, o.Route) {
-				t.Fatalf("%s %q: %v, but %v is as specific", method, p, literal, o.Route)
+				t.Fatalf("%s %q: first reading is %v, want it more specific than %v", method, p, literal, o.Route)
 			}
 		}
 		if len(readings) == 1 && taken != literal {
-			t.Fatalf("%s %q: %v is the only reading, and taken is %v", method, p, literal, taken)
+			t.Fatalf("%s %q: route %v, want the only reading %v", method, p, taken, literal)
 		}
 		if taken == nil {
 			return
@@ -69,23 +68,24 @@ func FuzzPolicy(f *testing.F) {
 		for _, v := range visitors(table, now) {
 			for _, r := range readings {
 				if taken.Judge(v, now) == route.Pass && r.Route.Judge(v, now) != route.Pass {
-					t.Fatalf("%s %q: %+v passes at %v, and not at %v", method, p, v, taken, r.Route)
+					t.Fatalf("%s %q: %+v passes at %v, want refused as at %v", method, p, v, taken, r.Route)
 				}
 			}
 		}
 		if open := taken.Policy == route.Public || taken.Policy == route.Optional; (taken.Judge(route.Visitor{}, time.Time{}) == route.Pass) != open {
-			t.Fatalf("%v: a stranger's verdict under %s", taken, taken.Policy)
+			t.Fatalf("%v: wrong verdict for a stranger under policy %s, want open: %v", taken, taken.Policy, open)
 		}
-		// However an application behind us tidies the path, it is that of the same route.
+		// The path matches the same route after an application has normalized it.
 		for _, tidied := range tidy(p) {
 			if got := table.Match(method, tidied); got != taken {
-				t.Fatalf("%s %q is for %v, and %q for %v", method, p, taken, tidied, got)
+				t.Fatalf("%s %q matches %v, %q matches %v, want the same route", method, p, taken, tidied, got)
 			}
 		}
 	})
 }
 
-// fits is what a route says of itself, in other words than the code's.
+// fits reports whether r matches a request literally. It is written independently of the
+// implementation.
 func fits(r *route.Route, method, p string) bool {
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -112,8 +112,7 @@ func before(a, b *route.Route) bool {
 	return len(a.Methods) > 0 && len(b.Methods) == 0
 }
 
-// tidy returns what servers make of a path: dots resolved, slashes merged,
-// decoded once more.
+// tidy returns what servers may make of a path: dots resolved, slashes merged, decoded once more.
 func tidy(p string) []string {
 	clean := path.Clean(p)
 	if strings.HasSuffix(p, "/") && clean != "/" {

@@ -1,8 +1,7 @@
-// Package route holds the policy: which path goes to which upstream, and who
-// may pass. It is data, read from one file and checked as a whole.
+// Package route holds the policy: which path goes to which upstream, and who may pass. A policy is
+// data, parsed from one file and checked as a whole.
 //
-// It decides on the decoded path of http1, the one reading of a request, and
-// knows neither cookies nor sessions.
+// It decides on the decoded path of package http1, and knows neither cookies nor sessions.
 package route
 
 import (
@@ -18,22 +17,22 @@ import (
 	"lilypad.example/sidecar/internal/forward"
 )
 
-// A Policy says who may pass, and what the upstream learns.
+// A Policy says who may pass, and whether the upstream receives an access token.
 type Policy string
 
 // The policies besides role:NAME.
 const (
-	// Public: no session is looked up and no token is sent.
+	// Public admits everyone. No session is looked up and no token is sent.
 	Public Policy = "public"
-	// Optional: a token is sent for who is signed in; strangers pass as such.
+	// Optional admits everyone. A token is sent for signed-in visitors.
 	Optional Policy = "optional"
-	// Session: only who is signed in passes.
+	// Session admits signed-in visitors only.
 	Session Policy = "session"
 
 	rolePrefix = "role:"
 )
 
-// Role returns the role that the policy asks for, or "".
+// Role returns the role that the policy requires, or "".
 func (p Policy) Role() string {
 	role, _ := strings.CutPrefix(string(p), rolePrefix)
 	if role == string(p) {
@@ -42,68 +41,66 @@ func (p Policy) Role() string {
 	return role
 }
 
-// open reports whether strangers pass.
+// open reports whether visitors without a session pass.
 func (p Policy) open() bool { return p == Public || p == Optional }
 
-// A Route is one line of the policy. Exactly one of Path and Prefix is set.
+// A Route is one entry of the policy. Exactly one of Path and Prefix is set.
 type Route struct {
-	// Path is an exact path.
+	// Path matches exactly this path.
 	Path string `json:"path,omitempty"`
-	// Prefix matches itself and everything below it, at the border of a segment.
+	// Prefix matches this path and everything below it, at a segment boundary.
 	Prefix string `json:"prefix,omitempty"`
-	// Methods limits the route to some methods; empty for all.
+	// Methods limits the route to these methods; empty means all.
 	Methods  []string `json:"methods,omitempty"`
 	Upstream string   `json:"upstream"`
 	Policy   Policy   `json:"policy"`
-	// Fresh lets only those pass who signed in no longer ago than this, such as
-	// "15m"; empty for whenever.
+	// Fresh requires a sign-in no longer ago than this, such as "15m"; empty means any time.
 	Fresh string `json:"fresh,omitempty"`
-	// Deny is how the route refuses.
+	// Deny customizes refusals.
 	Deny Denial `json:"deny,omitzero"`
 
-	number int           // in the file, from 1
-	maxAge time.Duration // Fresh, read
+	number int           // position in the file, from 1
+	maxAge time.Duration // Fresh, parsed
 	plain  string        // Path or Prefix, folded
 }
 
-// Number returns which route of the file it is, counted from 1.
+// Number returns the route's position in the file, counted from 1.
 func (r *Route) Number() int { return r.number }
 
-// MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0
-// for as long as the session lives.
+// MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0 means no limit.
 func (r *Route) MaxAge() time.Duration { return r.maxAge }
 
-// A Denial is how a route refuses whom its policy does not let pass.
+// A Denial customizes how a route refuses visitors.
 type Denial struct {
-	// Text is the sentence of a refusal, instead of ours: plain text.
+	// Text replaces the sentence of a refusal. It is plain text.
 	Text string `json:"text,omitempty"`
-	// Page is the page of the application that a browser is sent to, instead of
-	// the login page or a refusal. It must be open to strangers.
+	// Page is the page of the application to which browsers are redirected, instead of the login
+	// page or a refusal. It must not require a session.
 	Page string `json:"page,omitempty"`
 }
 
-// maxText is the most characters of a Denial's text: it is a sentence.
+// maxText is the maximum length of Denial.Text in characters.
 const maxText = 200
 
-// A Visitor is who sent a request, as far as a policy asks.
+// A Visitor is who sent a request, as far as policies depend on it.
 type Visitor struct {
 	SignedIn bool
 	Roles    []string
-	AuthTime time.Time // when they gave their password
+	AuthTime time.Time // when they last entered their password
 }
 
-// A Verdict is what a policy says of a visitor.
+// A Verdict is the decision of a policy about a visitor.
 type Verdict int
 
 // The verdicts.
 const (
-	SignIn      Verdict = iota // a stranger: who are you?
-	SignInAgain                // signed in too long ago
-	Forbid                     // the account may not, however it signs in
+	SignIn      Verdict = iota // the visitor has no session
+	SignInAgain                // the sign-in is too long ago
+	Forbid                     // the account lacks the role
 	Pass
 )
 
-// Judge decides whether v may pass at now.
+// Judge decides whether v may pass at the time now.
 func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 	if r.Policy.open() {
 		return Pass
@@ -119,17 +116,17 @@ func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 	return Pass
 }
 
-// Table is a whole policy. It is immutable.
+// Table is a parsed policy. It is immutable.
 type Table struct {
 	upstreams map[string]string
-	routes    []*Route // as in the file
-	ordered   []*Route // the most specific first
+	routes    []*Route // in file order
+	ordered   []*Route // most specific first
 	exact     map[string][]*Route
 	prefixes  []*Route
-	odd       []*Route // whose path is not written as it folds, such as /Pond and /static/
+	odd       []*Route // routes whose path changes when folded, such as /Pond and /static/
 }
 
-// Parse reads a policy in YAML. It reports all faults, joined, each a sentence.
+// Parse parses a policy in YAML. It returns all errors, joined, one sentence each.
 func Parse(text []byte) (*Table, error) {
 	var f file
 	faults, whole := decode(text, &f)
@@ -143,7 +140,7 @@ func Parse(text []byte) (*Table, error) {
 	}
 	for i, text := range f.Routes {
 		r := &Route{number: i + 1}
-		wrong, whole := decode(text, r) // leaves r as it is where nothing stands behind "- "
+		wrong, whole := decode(text, r) // an empty list item leaves r as it is
 		for _, err := range wrong {
 			faults = append(faults, r.fault("%w", err))
 		}
@@ -161,7 +158,7 @@ func Parse(text []byte) (*Table, error) {
 	return t, nil
 }
 
-// fault says which route has a fault.
+// fault returns an error that names the route.
 func (r *Route) fault(format string, args ...any) error {
 	return fmt.Errorf("route %d (%s): %w", r.number, cmp.Or(r.Path, r.Prefix, "?"), fmt.Errorf(format, args...))
 }
@@ -173,7 +170,7 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstream %s: %w", name, err))
 		}
-		t.upstreams[name] = host // also when it is bad: its routes need no second fault for that
+		t.upstreams[name] = host // even if invalid, so that its routes are not reported too
 	}
 	return errors.Join(faults...)
 }
@@ -183,7 +180,7 @@ func parseAddress(address string) (string, error) {
 	scheme, _, hasScheme := strings.Cut(address, "://")
 	switch {
 	case address == "":
-		return "", errors.New("it has no address: write for example http://127.0.0.1:3000")
+		return "", errors.New("it has no address: use for example http://127.0.0.1:3000")
 	case !hasScheme:
 		return "", fmt.Errorf("%q must begin with http://, for example http://%s", address, address)
 	case !strings.EqualFold(scheme, "http"):
@@ -199,7 +196,7 @@ func parseAddress(address string) (string, error) {
 	return host, nil
 }
 
-// add takes one route, or says everything that is wrong with it.
+// add checks and adds a route. It returns everything that is wrong with it.
 func (t *Table) add(r *Route) []error {
 	faults := r.check()
 	switch _, ok := t.upstreams[r.Upstream]; {
@@ -218,9 +215,8 @@ func (t *Table) add(r *Route) []error {
 	return nil
 }
 
-// sort puts the routes where they are found. An exact path is more specific than
-// a prefix, a longer prefix more than a shorter one, and a route for certain
-// methods more than one for all.
+// sort builds the lookup structures. An exact path is more specific than a prefix, a longer prefix
+// than a shorter one, and a route for certain methods than one for all.
 func (t *Table) sort() {
 	t.ordered = slices.SortedStableFunc(slices.Values(t.routes), func(a, b *Route) int {
 		return cmp.Or(cmp.Compare(min(len(a.Prefix), 1), min(len(b.Prefix), 1)),
@@ -238,8 +234,7 @@ func (t *Table) sort() {
 	}
 }
 
-// rival returns a route that takes requests of r's, if neither of the two is
-// the more specific one.
+// rival returns a route that matches requests of r without being more or less specific, or nil.
 func (t *Table) rival(r *Route) *Route {
 	for _, o := range t.routes {
 		both := func(m string) bool { return slices.Contains(o.Methods, m) }
@@ -253,9 +248,9 @@ func (t *Table) rival(r *Route) *Route {
 // Upstreams returns the addresses (host:port) of all upstreams by name.
 func (t *Table) Upstreams() map[string]string { return t.upstreams }
 
-// Match returns the route that decides about a request: the strictest of its
-// Readings, of which most requests have one. It returns nil, and so nobody passes,
-// when there is none, or none that is at least as strict as each other one.
+// Match returns the route that decides about a request: the strictest of its Readings, of which
+// most requests have one. It returns nil, and the request is refused, if there is no reading or
+// none is at least as strict as all others.
 func (t *Table) Match(method, path string) *Route {
 	var mem [4]Reading
 	readings, err := t.appendReadings(mem[:0], method, path)
@@ -284,8 +279,7 @@ func (r *Route) takes(method string) bool {
 	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
 }
 
-// covers reports whether path, as it is written, is r's path, or r's prefix or
-// below it.
+// covers reports whether path, as it is written, is r's path, or is r's prefix or below it.
 func (r *Route) covers(path string) bool {
 	if r.Path != "" {
 		return path == r.Path
@@ -296,10 +290,10 @@ func (r *Route) covers(path string) bool {
 // where returns the route's path or prefix.
 func (r *Route) where() string { return r.Path + r.Prefix }
 
-// samePlace reports whether r and o differ at most by their methods.
+// samePlace reports whether r and o have the same path or prefix.
 func (r *Route) samePlace(o *Route) bool { return r.Path == o.Path && r.Prefix == o.Prefix }
 
-// within reports whether path is prefix or below it, at the border of a segment.
+// within reports whether path is prefix or below it, at a segment boundary.
 func within(path, prefix string) bool {
 	if !strings.HasPrefix(path, prefix) {
 		return false

@@ -55,21 +55,21 @@ func TestTheMostSpecificRouteMatches(t *testing.T) {
 		}
 	}
 	if got := table.Upstreams()["frogs"]; got != "frogs:80" {
-		t.Errorf("upstream frogs is %s", got)
+		t.Errorf("upstream frogs is %s, want frogs:80", got)
 	}
 }
 
-func TestNoRouteIsNil(t *testing.T) {
+func TestMatchWithoutARouteIsNil(t *testing.T) {
 	table, err := route.Parse([]byte("upstreams: {a: \"http://a:1\"}\nroutes: [{path: /x, upstream: a, policy: public}]"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r := table.Match("GET", "/"); r != nil {
-		t.Errorf("%+v", r)
+		t.Errorf("Match = %+v, want nil", r)
 	}
 }
 
-func TestWhereStrangersMayGo(t *testing.T) {
+func TestOpenToStrangers(t *testing.T) {
 	table, err := route.Parse([]byte(`
 upstreams: {app: "http://app"}
 routes:
@@ -86,12 +86,12 @@ routes:
 		"/login": true, "/home": true, "/form": false, "/account": false, "/admin": false, "/nowhere": false, "/.../": false,
 	} {
 		if table.OpenToStrangers(path) != want {
-			t.Errorf("%s is open: %v", path, !want)
+			t.Errorf("OpenToStrangers(%s) = %v, want %v", path, !want, want)
 		}
 	}
 }
 
-func TestAllFaultsAtOnce(t *testing.T) {
+func TestParseReportsAllErrors(t *testing.T) {
 	_, err := route.Parse([]byte(`
 upstreams: {app: "https://app", other: "http://user@x/"}
 routes:
@@ -103,18 +103,18 @@ routes:
   - {path: /c, upstream: app, methods: [TRACE], policy: session, fresh: 1.5s, deny: {text: "a\nb", page: //evil.test}}
 `))
 	if err == nil {
-		t.Fatal("no error")
+		t.Fatal("Parse = nil, want errors")
 	}
 	for _, want := range []string{
 		"upstream app", "upstream other", "route 1", "route 2", "nowhere", "nobody", "belongs to the sidecar", `"role:"`, `"get"`, "/%61",
 		"/a/../b", "fresh has no effect", "deny has no effect", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("no %s in\n%v", want, err)
+			t.Errorf("error lacks %s:\n%v", want, err)
 		}
 	}
 	if strings.Contains(err.Error(), `upstream "app" is not defined`) {
-		t.Errorf("a bad upstream is said to be none, for each of its routes:\n%v", err)
+		t.Errorf("routes of an invalid upstream are reported as undefined, want only the upstream:\n%v", err)
 	}
 	for _, text := range []string{
 		"", "routes: []", "colour: green", "upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, policy: public}, {path: /, upstream: a, policy: session}]",
@@ -122,12 +122,12 @@ routes:
 		"upstreams: {a: \"http://a\"}\nroutes: [{path: /, upstream: a, policy: session, deny: {text: " + strings.Repeat("x", 201) + "}}]",
 	} {
 		if _, err := route.Parse([]byte(text)); err == nil {
-			t.Errorf("%q passed", text)
+			t.Errorf("Parse(%q) = nil, want an error", text)
 		}
 	}
 }
 
-func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
+func TestErrorsNameTheirRoute(t *testing.T) {
 	const upstreams = "upstreams: {app: \"http://app\"}\n"
 	for text, want := range map[string][]string{
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
@@ -150,7 +150,7 @@ func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
 		upstreams + "routes: [": {"yaml: line 2: did not find expected node content"},
 		"upstreams: {a: \"127.0.0.1:3000\", b: \"https://b\", c: c, d: \"\", e: \"http://e:x\", f: \"http://f/x\"}\nroutes: [{path: /, upstream: a, policy: public}]": {
 			`upstream a: "127.0.0.1:3000" must begin with http://, for example http://127.0.0.1:3000`, `upstream b: "https://b" must begin with http://`,
-			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: write for example http://127.0.0.1:3000",
+			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: use for example http://127.0.0.1:3000",
 			`upstream e: "http://e:x" is not a URL: invalid port ":x" after host`, `upstream f: "http://f/x": must be http://host:port and nothing else`,
 		},
 	} {
@@ -161,20 +161,20 @@ func TestAFaultSaysWhereItIsAndHidesNoOther(t *testing.T) {
 	}
 }
 
-func TestANumberIsGoodTextForAField(t *testing.T) {
+func TestNumbersAreValidText(t *testing.T) {
 	table, err := route.Parse([]byte("upstreams: {1: \"http://app\"}\nroutes: [{path: /a, upstream: 1, policy: session, deny: {text: 404}}, {path: \"/a\\u2028b\", upstream: 1, policy: public}]"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r := table.Match("GET", "/a"); r == nil || r.Deny.Text != "404" {
-		t.Errorf("%+v", r)
+		t.Errorf("route %+v, want deny.text 404", r)
 	}
 	if table.Match("GET", "/a\u2028b") == nil {
-		t.Error("a path of a line separator has no route")
+		t.Error("a path with a line separator matches no route, want one")
 	}
 }
 
-func TestARouteThatCanNeverMatchIsAFault(t *testing.T) {
+func TestARouteThatCanNeverMatchIsAnError(t *testing.T) {
 	for routes, want := range map[string]string{
 		`{path: /a}, {prefix: /a/}, {prefix: /a}`:                                                                       "route 3",
 		`{path: /a}, {prefix: /a/, methods: [GET]}, {prefix: /a, methods: [GET]}`:                                       "route 3",
@@ -192,7 +192,7 @@ func TestARouteThatCanNeverMatchIsAFault(t *testing.T) {
 	}
 }
 
-func TestAPageForTheDeniedIsOpenToThem(t *testing.T) {
+func TestDenyPageMustNotRequireASession(t *testing.T) {
 	for page, open := range map[string]bool{"/open": true, "/free": true, "/shut": false, "/nowhere": false} {
 		_, err := route.Parse([]byte(`
 upstreams: {a: "http://a"}
@@ -202,12 +202,12 @@ routes:
   - {path: /shut, upstream: a, policy: session, deny: {page: ` + page + `}}
 `))
 		if (err == nil) != open {
-			t.Errorf("%s: %v", page, err)
+			t.Errorf("%s: Parse = %v, want accepted: %v", page, err, open)
 		}
 	}
 }
 
-func TestWhoMayPass(t *testing.T) {
+func TestJudge(t *testing.T) {
 	table, err := route.Parse([]byte(policy))
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +238,6 @@ func TestWhoMayPass(t *testing.T) {
 		}
 	}
 	if r := table.Match("GET", "/admin"); r.MaxAge() != 15*time.Minute || r.Deny.Text != "Only <keepers> 🐸" {
-		t.Errorf("%+v", r)
+		t.Errorf("route %+v, want fresh 15m and the deny text of the policy", r)
 	}
 }

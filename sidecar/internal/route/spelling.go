@@ -11,31 +11,30 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A Reading is one way in which a server may read a request, and the route for it.
+// A Reading is one way in which a server may interpret a request, and the route for it.
 type Reading struct {
 	Path  string
 	Route *Route
 }
 
 var (
-	errMethod = errors.New("some servers ignore the case of a method, so it must be in capitals")
-	errDots   = errors.New("some servers drop a segment of dots and spaces alone, or read it as \"..\"")
+	errMethod = errors.New("methods must be in upper case because some servers ignore case")
+	errDots   = errors.New("a path segment must not consist of dots and spaces: some servers drop it or read it as \"..\"")
 )
 
-// Readings returns how servers may read a request: as it is written first, then
-// in every other way that a route is for. They are empty if no route is for the
-// request as it is written. It fails where no reading is safe.
+// Readings returns how servers may interpret a request: first as it is written, then in every other
+// way that some route is for. It returns none if no route matches the request as it is written, and
+// an error if no interpretation is safe.
 //
-// A route that covers a path as it is written covers it in every reading. So
-// wider routes have no say, and what is asked of the others is whether they
-// cover the path once spelling is forgotten.
+// A route that covers a path as it is written covers it in every reading. So wider routes are
+// irrelevant, and it remains to check which of the others cover the folded path.
 func (t *Table) Readings(method, path string) ([]Reading, error) {
 	return t.appendReadings(nil, method, path)
 }
 
-// appendReadings is Readings into memory of the caller's.
+// appendReadings appends the Readings to to, which avoids an allocation.
 func (t *Table) appendReadings(to []Reading, method, path string) ([]Reading, error) {
-	method, err := judged(method)
+	method, err := routeMethod(method)
 	if err != nil {
 		return to, err
 	}
@@ -56,13 +55,12 @@ func (t *Table) appendReadings(to []Reading, method, path string) ([]Reading, er
 		if len(r.plain) < len(literal.plain) || !r.mayCover(plain) || !r.takes(method) {
 			continue
 		}
-		// Both are for the path as it is written, and the literal one is more
-		// specific. It stays so in every reading, unless the path is r's own and the
-		// two spell it differently (/a and /a/).
+		// Both cover the path as it is written, and the literal route is more specific. It is so in
+		// every reading, unless the path is r's own and the two spell it differently (/a and /a/).
 		if r.covers(path) && (len(r.plain) < len(plain) || r.where() == literal.where()) {
 			continue
 		}
-		// Of two routes for one place, the one for certain methods came before.
+		// Of two routes with the same path, the one for certain methods came first.
 		if !slices.ContainsFunc(to, func(o Reading) bool { return o.Route.samePlace(r) }) {
 			to = append(to, Reading{plain, r})
 		}
@@ -70,7 +68,7 @@ func (t *Table) appendReadings(to []Reading, method, path string) ([]Reading, er
 	return to, nil
 }
 
-// strictest returns the first route that is as strict as all others, or nil.
+// strictest returns the first route that is at least as strict as all others, or nil.
 func strictest(readings []Reading) *Route {
 	for _, a := range readings {
 		if !slices.ContainsFunc(readings, func(b Reading) bool { return !a.Route.asStrictAs(b.Route) }) {
@@ -80,15 +78,15 @@ func strictest(readings []Reading) *Route {
 	return nil
 }
 
-// asStrictAs reports whether everybody whom r lets pass passes o, too, and
-// whether r asks as much about who they are.
+// asStrictAs reports whether r is at least as strict as o: everyone whom r admits, o admits too,
+// and o does not identify visitors whom r leaves anonymous (Optional is stricter than Public).
 func (r *Route) asStrictAs(o *Route) bool {
 	return r.Policy.rank() >= o.Policy.rank() &&
 		(o.Policy.Role() == "" || r.Policy == o.Policy) &&
 		(o.maxAge == 0 || r.maxAge > 0 && r.maxAge <= o.maxAge)
 }
 
-// rank orders policies from the most open to the strictest; all roles are equal.
+// rank orders policies from open to strict. All roles are equal.
 func (p Policy) rank() int {
 	switch p {
 	case Public:
@@ -101,7 +99,7 @@ func (p Policy) rank() int {
 	return 3
 }
 
-// mayCover reports whether r covers a folded path, spelling forgotten.
+// mayCover reports whether r covers a folded path in some spelling.
 func (r *Route) mayCover(plain string) bool {
 	if r.Path != "" {
 		return plain == r.plain
@@ -109,10 +107,10 @@ func (r *Route) mayCover(plain string) bool {
 	return within(plain, r.plain)
 }
 
-// judged returns the method that routes are asked for. A server answers HEAD as
-// it answers GET (RFC 9110 section 9.3.2). Methods are case-sensitive, but not
-// at every server, so one with small letters has no safe reading.
-func judged(method string) (string, error) {
+// routeMethod returns the method with which routes are looked up. HEAD is looked up as GET, because
+// servers answer it like GET (RFC 9110 section 9.3.2). Methods are case-sensitive, but not on every
+// server, so one with lower-case letters is refused.
+func routeMethod(method string) (string, error) {
 	for i := range len(method) {
 		if 'a' <= method[i] && method[i] <= 'z' {
 			return "", errMethod
@@ -124,14 +122,13 @@ func judged(method string) (string, error) {
 	return method, nil
 }
 
-// fold returns what is left of a decoded path when everything is forgotten that
-// some server takes for spelling: the case of letters and the forms that Unicode
-// has for them, parameters (";x=1"), spaces around and dots behind a segment,
-// empty segments and with them the slash at the end, and what a server that
-// decodes too early would take for a query or fragment.
+// fold removes from a decoded path everything that some server ignores: letter case and Unicode
+// variants of letters, parameters (";x=1"), spaces around and dots behind a segment, empty segments
+// and the trailing slash, and what a server that decodes too early would take for a query or
+// fragment.
 //
-// It fails if a segment consists of dots and spaces, which some servers read as
-// "..". A path that is folded already is returned as it is.
+// It returns an error if a segment consists of dots and spaces, which some servers interpret as
+// "..". A path that is folded already is returned unchanged.
 func fold(path string) (string, error) {
 	if path == "" || path[0] != '/' || isFolded(path) {
 		return path, nil
@@ -167,8 +164,8 @@ func fold(path string) (string, error) {
 	return b.String(), nil
 }
 
-// isFolded reports whether fold would change nothing. It sees the path of every
-// request, and most of that is small letters.
+// isFolded reports whether fold would return path unchanged. It is fast because it runs on the path
+// of every request, and most paths are folded.
 func isFolded(path string) bool {
 	before := byte(0)
 	for i := range len(path) {
@@ -184,15 +181,15 @@ func isFolded(path string) bool {
 	return before != '.' && (before != '/' || len(path) == 1)
 }
 
-// foldUnicode gives characters that are equal to some server one form: without
-// what distinguishes compatibility forms (a full-width letter, the Kelvin sign, a
-// full-width slash), case, accents, and without characters that cannot be seen.
+// foldUnicode maps characters that are equal on some server to one form, without compatibility
+// variants (full-width letters, the Kelvin sign), case, accents and invisible characters.
 func foldUnicode(s string) string {
-	s = strings.ToLower(strings.ToUpper(norm.NFKD.String(s))) // ı and ſ become i and s only through their capitals
-	s = strings.ReplaceAll(s, "ß", "ss")                      // as its capital is SS
+	// Via upper case, because ı and ſ have the upper case of i and s.
+	s = strings.ToLower(strings.ToUpper(norm.NFKD.String(s)))
+	s = strings.ReplaceAll(s, "ß", "ss") // its upper case is SS
 	return strings.Map(func(c rune) rune {
 		switch {
-		case c == '\\': // from a full-width one: http1 refuses it in ASCII
+		case c == '\\': // from its full-width variant; http1 refuses the ASCII one
 			return '/'
 		case unicode.In(c, unicode.Mn, unicode.Me, unicode.Cf):
 			return -1

@@ -11,7 +11,7 @@ import (
 	"lilypad.example/sidecar/internal/route"
 )
 
-// parse reads a policy of routes that leave out their upstream.
+// parse parses a policy whose routes omit their upstream.
 func parse(t testing.TB, routes string) *route.Table {
 	t.Helper()
 	table, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [" + strings.ReplaceAll(routes, "}, {", ", upstream: a}, {") + "]"))
@@ -21,8 +21,7 @@ func parse(t testing.TB, routes string) *route.Table {
 	return table
 }
 
-// decided returns the number of the route that decides about a request as it
-// comes, 0 for none.
+// decided returns the number of the route that decides about a request, or 0.
 func decided(table *route.Table, method, target string) int {
 	path, err := http1.ReadTarget(method, target)
 	if err != nil {
@@ -34,8 +33,8 @@ func decided(table *route.Table, method, target string) int {
 	return 0
 }
 
-// Servers that answer each of these with the page of the path itself exist.
-func TestAPathIsJudgedByItsStrictestReading(t *testing.T) {
+// For each spelling there is a server that serves it like the plain path.
+func TestTheStrictestReadingOfAPathDecides(t *testing.T) {
 	for _, c := range []struct {
 		routes string
 		want   map[string]int // by request; 0: 404, or no request
@@ -56,39 +55,39 @@ func TestAPathIsJudgedByItsStrictestReading(t *testing.T) {
 				"//pond": 0, "/x/..;/pond": 0, "/pond%2f": 0, "/x%5cpond": 0, "/pond%00": 0, "/%c0%af": 0, "/%1pond": 0, "/%2570ond": 0,
 			},
 		},
-		{ // What stands in the file counts for every spelling, whichever of them stands there.
+		{ // A route counts for every spelling of its path, however the file spells it.
 			`{path: /Pond, policy: session}, {path: /login/, policy: session}, {prefix: /API/, policy: session}, {path: "/a;b", policy: session}, {path: /€uro/Größe, policy: session}, {prefix: /, policy: public, upstream: a}`,
 			map[string]int{
 				"/Pond": 1, "/pond": 1, "/POND/": 1, "/login": 2, "/login/": 2, "/Login.": 2, "/api": 3, "/api/": 3, "/api/x": 3, "/API": 3, "/a": 4, "/a;c": 4, "/A/": 4,
 				"/%e2%82%acuro/gr%c3%b6%c3%9fe": 5, "/%e2%82%acURO/GRO%cc%88SSE": 5, "/apis": 6,
 			},
 		},
-		{ // A path that is written as the policy has it is no spelling of another one.
+		{ // A path that is spelled as in the policy matches that route only.
 			`{prefix: /admin, policy: "role:admin"}, {prefix: /admin/Public, policy: public}, {prefix: /, policy: session}, {path: /login/, policy: public}, {prefix: /static/, policy: public, upstream: a}`,
 			map[string]int{
 				"/admin/Public": 2, "/admin/Public/x": 2, "/admin/Public/X/y;z": 2, "/admin/Public/": 2, "/login/": 4, "/static/": 5, "/static/A.css": 5, "/static/a;b/": 5,
 				"/admin/public": 1, "/ADMIN/Public": 1, "/admin;x/Public": 1, "/admin/PUBLIC/x": 1, "/login": 3, "/LOGIN/": 3, "/static": 3, "/Static/a.css": 3,
 			},
 		},
-		{ // Also where a wider route is for another spelling.
+		{ // Even if a wider route is spelled differently.
 			`{prefix: /SAML/Login, policy: public}, {prefix: /saml, policy: session}, {prefix: /, policy: optional, upstream: a}`,
 			map[string]int{"/SAML/Login": 1, "/SAML/Login/x": 1, "/SAML/login": 2, "/saml/Login": 2, "/SAML": 2},
 		},
-		{ // One path, twice: the stricter one. Below a prefix with a slash, the longer one as ever.
+		{ // Two spellings of one path: the stricter route. Below /a/: the longer prefix.
 			`{path: /pond, policy: public}, {path: /POND, policy: session}, {prefix: /a/, policy: public}, {prefix: /a, policy: session}, {path: /b, policy: public}, {prefix: /b, policy: session}, {prefix: /, policy: optional, upstream: a}`,
 			map[string]int{
 				"/pond": 2, "/POND": 2, "/Pond": 2, "/a": 4, "/a/": 4, "/a/;x": 4, "/a/b": 3, "/a/B/": 3, "/A/b": 4, "/b": 5, "/b/": 6, "/B": 6, "/b;": 6, "/b/x": 6,
 			},
 		},
-		{ // The stricter policy, then the more recent login. Neither or both: nobody passes.
+		{ // The stricter policy, then the more recent sign-in. If neither is stricter, no route.
 			`{path: /x, policy: "role:a"}, {path: /X, policy: "role:b"}, {path: /y, policy: session, fresh: 10m}, {path: /Y, policy: session, fresh: 5m}, {path: /z, policy: "role:a"}, {path: /Z, policy: session, fresh: 5m}, {path: /v, policy: "role:a"}, {path: /V, policy: session, fresh: 5m}, {path: /v/, policy: "role:a", fresh: 1m}, {path: /w, policy: public}, {path: /W, policy: optional, upstream: a}`,
 			map[string]int{"/x": 0, "/X": 0, "/y": 4, "/Y": 4, "/z": 0, "/Z": 0, "/v": 9, "/V": 9, "/v/": 9, "/w": 11, "/W": 11},
 		},
-		{ // Where nothing is for a path as it is written, nothing is for it.
+		{ // No route for the path as it is written: no route at all.
 			`{path: /pond, policy: session}, {prefix: /a/b, policy: public, upstream: a}`,
 			map[string]int{"/POND": 0, "/pond/": 0, "/A/b": 0, "/a/b/": 2, "/": 0},
 		},
-		{ // Everything is protected but one page.
+		{ // Everything except one page is protected.
 			`{path: /, policy: public}, {prefix: /, policy: session, upstream: a}`,
 			map[string]int{"/": 1, "/;x": 2, "/x": 2, "/%3f": 2},
 		},
@@ -102,7 +101,7 @@ func TestAPathIsJudgedByItsStrictestReading(t *testing.T) {
 	}
 }
 
-func TestMethodsAreJudgedAsServersReadThem(t *testing.T) {
+func TestMethodsAreMatchedAsServersReadThem(t *testing.T) {
 	table := parse(t, `{path: /pond, methods: [GET], policy: session}, {path: /pond, methods: [POST], policy: "role:keeper"}, {path: /open, methods: [GET], policy: optional}, {path: /open, policy: session}, {prefix: /a, methods: [GET, HEAD], policy: session}, {prefix: /, policy: public, upstream: a}`)
 	for request, want := range map[string]int{
 		"GET /pond": 1, "HEAD /pond": 1, "HEAD /POND": 1, "POST /pond": 2, "POST /Pond/": 2, "PUT /pond": 6, "PUT /POND": 6,
@@ -116,20 +115,20 @@ func TestMethodsAreJudgedAsServersReadThem(t *testing.T) {
 	}
 	_, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [{path: /x, methods: [HEAD, POST], upstream: a, policy: public}, {path: /..., upstream: a, policy: public}]"))
 	if err == nil || !strings.Contains(err.Error(), "method HEAD has no effect") || !strings.Contains(err.Error(), "dots and spaces") {
-		t.Errorf("%v", err)
+		t.Errorf("Parse = %v, want errors about HEAD and about dots", err)
 	}
 }
 
-func TestAPolicyThatDependsOnSpellingIsWarnedOf(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	for routes, want := range map[string][]string{
 		`{path: /pond, policy: session}, {path: /Pond, policy: optional, upstream: a}`:                                                    {"route 1 (path /pond) and route 2 (path /Pond)", "by route 1"},
 		`{path: /pond, policy: public}, {path: /pond/, policy: session, upstream: a}`:                                                     {"route 1 (path /pond) and route 2 (path /pond/)", "by route 2"},
 		`{prefix: "/a;b", policy: public}, {prefix: /a, policy: "role:x", upstream: a}`:                                                   {"route 1 (prefix /a;b) and route 2 (prefix /a)", "by route 2"},
-		`{path: /x, methods: [POST], policy: "role:a"}, {path: /X., policy: "role:b", upstream: a}`:                                       {"route 1 (path /x, POST only) and route 2 (path /X.)", "gets 404"},
+		`{path: /x, methods: [POST], policy: "role:a"}, {path: /X., policy: "role:b", upstream: a}`:                                       {"route 1 (path /x, POST only) and route 2 (path /X.)", "get 404"},
 		`{path: /x, methods: [POST], policy: session}, {path: /X, methods: [GET, HEAD], policy: public, upstream: a}`:                     nil,
 		`{path: /x, policy: session}, {path: /X, policy: session}, {prefix: /x/, policy: session, upstream: a}`:                           nil,
-		`{prefix: /static/, policy: public}, {prefix: /, policy: session, upstream: a}`:                                                   {"route 1 (prefix /static/) lets pass whom route 2 (prefix /) refuses at /static"},
-		`{path: /SAML/Login, policy: public}, {prefix: /saml, policy: "role:x", upstream: a}`:                                             {"route 1 (path /SAML/Login) lets pass whom route 2 (prefix /saml) refuses at /saml/login"},
+		`{prefix: /static/, policy: public}, {prefix: /, policy: session, upstream: a}`:                                                   {"route 1 (prefix /static/) admits visitors whom route 2 (prefix /) refuses at /static"},
+		`{path: /SAML/Login, policy: public}, {prefix: /saml, policy: "role:x", upstream: a}`:                                             {"route 1 (path /SAML/Login) admits visitors whom route 2 (prefix /saml) refuses at /saml/login"},
 		`{path: "/api/*", policy: session}, {prefix: /, policy: optional, upstream: a}`:                                                   {"route 1 (path /api/*): * is no wildcard"},
 		`{prefix: "/*", policy: session, upstream: a}`:                                                                                    {"route 1 (prefix /*): * is no wildcard"},
 		`{prefix: /static/, policy: public}, {prefix: /, policy: optional, upstream: a}`:                                                  nil,
@@ -149,8 +148,8 @@ func TestAPolicyThatDependsOnSpellingIsWarnedOf(t *testing.T) {
 	}
 }
 
-// respell writes path in another way, as choices say: two bytes for each of its
-// segments and what is in them.
+// respell returns another spelling of path, as directed by choices: two bytes for each segment and
+// its suffixes.
 func respell(path string, choices []byte) string {
 	next := func() byte {
 		if len(choices) == 0 {
@@ -189,10 +188,10 @@ func respell(path string, choices []byte) string {
 	return b.String()
 }
 
-// visitors differ in everything that some policy of text may ask.
+// visitors returns visitors that differ in everything that some policy of table may require.
 func visitors(table *route.Table, now time.Time) []route.Visitor {
 	all := []route.Visitor{{}}
-	_, reasons := table.Explain("\x00", "\x00") // for a list of all routes
+	_, reasons := table.Explain("\x00", "\x00") // lists all routes
 	for _, mine := range reasons {
 		for _, yours := range reasons {
 			v := route.Visitor{SignedIn: true, AuthTime: now.Add(-yours.Route.MaxAge())}
@@ -205,9 +204,8 @@ func visitors(table *route.Table, now time.Time) []route.Visitor {
 	return all
 }
 
-// checkSpelling fails if path, written as choices say, lets somebody pass who
-// does not pass at path itself: unless the policy itself has a route for the
-// path as it is written then, and not for path.
+// checkSpelling fails if some visitor passes at another spelling of path who does not pass at path,
+// unless a route names that spelling and not path.
 func checkSpelling(t *testing.T, table *route.Table, method, path string, choices []byte) {
 	t.Helper()
 	spelled, err := http1.ReadTarget(method, (&url.URL{Path: respell(path, choices)}).EscapedPath())
@@ -223,15 +221,15 @@ func checkSpelling(t *testing.T, table *route.Table, method, path string, choice
 	now := time.Now()
 	for _, v := range visitors(table, now) {
 		if got.Judge(v, now) == route.Pass && (want == nil || want.Judge(v, now) != route.Pass) {
-			t.Fatalf("%s %q as %q is for %v: %+v passes, and not at %v", method, path, spelled, got, v, want)
+			t.Fatalf("%s %q as %q matches %v: %+v passes, want refused as at %v", method, path, spelled, got, v, want)
 		}
 	}
 	if got.Policy == route.Public && (want == nil || want.Policy != route.Public) {
-		t.Fatalf("%s %q as %q is public: %v, %v", method, path, spelled, got, want)
+		t.Fatalf("%s %q as %q is public: %v, want %v", method, path, spelled, got, want)
 	}
 }
 
-// paths returns the paths of table's routes and ones below, and path.
+// paths returns path, the paths of table's routes, and some paths below them.
 func paths(table *route.Table, path string) []string {
 	_, reasons := table.Explain("\x00", "\x00")
 	all := []string{path}
@@ -244,8 +242,8 @@ func paths(table *route.Table, path string) []string {
 	return all
 }
 
-// FuzzSpelling holds every policy to this: no spelling of a path is judged more
-// openly than the path.
+// FuzzSpelling checks for every policy that no spelling of a path is decided more openly than the
+// path.
 func FuzzSpelling(f *testing.F) {
 	for i, lines := range []string{
 		`{path: /pond, policy: session}, {prefix: /admin, policy: "role:admin", fresh: 15m}, {prefix: /, policy: optional, upstream: a}`,
@@ -278,7 +276,7 @@ func FuzzSpelling(f *testing.F) {
 	})
 }
 
-func TestNoSpellingIsJudgedMoreOpenly(t *testing.T) {
+func TestNoSpellingIsDecidedMoreOpenly(t *testing.T) {
 	table := parse(t, `{path: /pond, policy: session}, {prefix: /kiosk/side, policy: "role:a", fresh: 1m}, {prefix: /kiosk, policy: session, fresh: 5m}, {prefix: /Side/, policy: session}, {path: /side/kiosk, policy: "role:b"}, {prefix: /, policy: public, upstream: a}`)
 	for a := range 32 {
 		for b := range 32 {

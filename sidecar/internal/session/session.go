@@ -65,7 +65,7 @@ type Auth interface {
 	Confirm(ctx context.Context, refreshTokens []string) error
 }
 
-// Feed knows which sessions have ended; see authn.Follower.
+// Feed knows which sessions have ended; see revocation.Follower.
 type Feed interface {
 	Revoked(sessionID string) (reason string, ok bool)
 	Silence() time.Duration

@@ -15,7 +15,7 @@ func (e exchange) Abort() { e.ended.Store(true) }
 
 func open() exchange { return exchange{new(atomic.Bool)} }
 
-func TestEndTakesDownTheStreamsOfOneSession(t *testing.T) {
+func TestEndAbortsTheStreamsOfOneSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := stream.New[exchange]()
 		a, b, gone, other := open(), open(), open(), open()
@@ -25,23 +25,23 @@ func TestEndTakesDownTheStreamsOfOneSession(t *testing.T) {
 		r.Add("s1", gone, end)()
 		removeOther := r.Add("s2", other, end)
 		if r.Len() != 3 {
-			t.Errorf("%d are open", r.Len())
+			t.Errorf("Len = %d, want 3", r.Len())
 		}
 		r.End("s1")
 		if !a.ended.Load() || !b.ended.Load() || gone.ended.Load() || other.ended.Load() {
-			t.Errorf("ended: %v %v, %v %v", a.ended.Load(), b.ended.Load(), gone.ended.Load(), other.ended.Load())
+			t.Errorf("ended: %v %v, removed %v, other session %v; want the first two only", a.ended.Load(), b.ended.Load(), gone.ended.Load(), other.ended.Load())
 		}
 		for _, remove := range []func(){removeA, removeB, removeOther} {
 			remove()
 		}
 		r.End("s1")
 		if r.Len() != 0 {
-			t.Errorf("%d are left", r.Len())
+			t.Errorf("Len = %d after all were removed, want 0", r.Len())
 		}
 	})
 }
 
-func TestTheAbsoluteEndTakesItDown(t *testing.T) {
+func TestStreamsAreAbortedAtTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := stream.New[exchange]()
 		long, short := open(), open()
@@ -49,11 +49,11 @@ func TestTheAbsoluteEndTakesItDown(t *testing.T) {
 		r.Add("s1", short, time.Now().Add(time.Minute))()
 		time.Sleep(59 * time.Second) // the bubble's clock
 		if long.ended.Load() {
-			t.Error("ended early")
+			t.Error("aborted before its end, want open")
 		}
 		time.Sleep(2 * time.Second) // the bubble's clock
 		if !long.ended.Load() || short.ended.Load() {
-			t.Errorf("ended: %v, removed one %v", long.ended.Load(), short.ended.Load())
+			t.Errorf("aborted: %v, removed one: %v; want only the first", long.ended.Load(), short.ended.Load())
 		}
 	})
 }

@@ -44,7 +44,7 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 	must(t, err)
 	refresh := func(token, agent string) session.Session {
 		t.Helper()
-		s, err := service.Refresh(t.Context(), token, "shop/web", session.Presenter{UserAgent: agent})
+		s, err := service.Refresh(t.Context(), token, "shop/web", session.Evidence{UserAgent: agent})
 		must(t, err)
 		return s
 	}

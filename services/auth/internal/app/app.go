@@ -196,7 +196,7 @@ func (o *outcomes) Refreshed(outcome session.Outcome) {
 func (o *outcomes) Ended(r session.Record) {
 	o.ended.WithLabelValues(string(r.Reason)).Inc()
 	o.trail.Record(context.Background(), audit.SessionEnded,
-		audit.Session(string(r.Family)), audit.Reason(string(r.Reason)), audit.User(r.Subject), audit.Client(r.Client))
+		audit.Session(string(r.Family)), audit.Reason(r.Reason), audit.User(r.Subject), audit.Client(r.Client))
 }
 
 // Close releases what New opened, newest first.

@@ -1,11 +1,14 @@
-// Package audit writes what happened to accounts, sessions and keys, for whoever has to find out later: time in UTC, event, result, who,
-// and from where.
+// Package audit writes what happened to accounts, sessions and keys, as evidence
+// for an investigation: time in UTC, event, result, who, and from where.
 //
-// Nothing secret can be written by construction. Events are a closed list of constants, and so are reasons; attributes come from
-// the constructors of this package alone, which take identifiers only, check their form, and hash those of sessions. Control
-// characters cannot forge a line: the slog handlers encode them. Audit records are written whatever the log level.
+// By construction nothing secret can be written. Events are a closed list, and
+// reasons are those of the domain's types. Attributes are made by this package
+// alone: its constructors take identifiers, check their form, and hash those of
+// sessions. Control characters cannot forge a line, because the slog handlers
+// encode them. Audit records are written whatever the log level.
 //
-// The names of events and attributes are an interface: alerts and reports are built on them. It knows no HTTP and no domain types.
+// The names of events and attributes are an interface: alerts and reports are
+// built on them.
 package audit
 
 import (
@@ -13,22 +16,27 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
+
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/user"
 )
 
-// Event is one of the things that are recorded.
+// Event is what is recorded.
 type Event uint8
 
 // The events.
 const (
 	// Accounts.
-	UserRegistered  Event = iota + 1 // somebody made an account for themselves
-	UserCreated                      // an operator made one
-	UserLogin                        // the right credentials
-	UserLoginFailed                  // the wrong ones; Reason says which way
+	UserRegistered Event = iota + 1 // by its owner
+	UserCreated                     // by an operator
+	UserLogin
+	UserLoginFailed // Reason says why
 
 	PasswordChanged      // by its owner
 	PasswordChangeFailed // the current one was wrong
@@ -38,29 +46,29 @@ const (
 	UserRolesSet         // by an operator
 	// Sessions.
 	SessionBegun
-	SessionPardoned      // a stale token, forgiven once: a lost response or a crashed browser
-	SessionHealed        // the store had lost writes that only we can have made
-	SessionReuseDetected // a stale token, and its family is over: somebody copied it
-	SessionEnded         // once a session; Reason says why
+	SessionPardoned      // a stale token was accepted once: a lost response or a crashed browser
+	SessionHealed        // the store had lost writes, which a token of ours proved
+	SessionReuseDetected // a stale token was presented: it was copied, and its family is over
+	SessionEnded         // once for each session; Reason says why
 
 	// The keys that sign access tokens.
 	KeyPublished
-	KeySigning // and no other does
-	KeyRetired // when the last token it signed was over
-	KeyRevoked // by an operator, and with it all tokens it signed
+	KeySigning // it signs from now on
+	KeyRetired // the last token that it signed has expired
+	KeyRevoked // by an operator, with all tokens that it signed
 
 	// Defence.
 	LimitExceeded // Reason says which limit
-	ClientRefused // a caller that is none of our sidecars
+	ClientRefused // the caller is no configured sidecar
 )
 
-// String returns the event's name in the log, or "unknown" for a number that is none.
+// String returns the event's name in the log, or "unknown".
 func (e Event) String() string {
 	name, _ := e.describe()
 	return name
 }
 
-// describe returns an event's name and whether it is a success of the one it names.
+// describe returns an event's name and result.
 func (e Event) describe() (name string, success bool) {
 	switch e {
 	case UserRegistered:
@@ -109,17 +117,17 @@ func (e Event) describe() (name string, success bool) {
 	return "unknown", false
 }
 
-// Attr is one attribute of a record. Only the functions of this package make one; the zero Attr is left out.
+// Attr is one attribute of a record. Only this package makes them; the zero Attr is left out.
 type Attr struct{ key, value string }
 
-// invalid stands for a value that is not of the form its attribute has: whatever it is, it does not belong into a log.
+// invalid replaces a value that does not have its attribute's form, and so does not belong in a log.
 const invalid = "invalid"
 
 // User names the account by its ID, a UUID. An empty ID, that of an unknown user, is left out.
 func User(id string) Attr { return attr("user_id", id, isUUID) }
 
-// Session names the session by a digest of its family, so that a log cannot be matched with a store or a cookie by reading alone,
-// while all lines of one session can be matched with each other.
+// Session names the session by a digest of its family: the lines of one session
+// can be matched with each other, but not with a store or a cookie.
 func Session(family string) Attr {
 	if family == "" {
 		return Attr{}
@@ -128,7 +136,7 @@ func Session(family string) Attr {
 	return Attr{"sid_hash", hex.EncodeToString(sum[:8])}
 }
 
-// Client names the sidecar that asked.
+// Client names the sidecar that called.
 func Client(id string) Attr { return attr("client_id", id, isClientID) }
 
 // Key names the signing key by its kid, which the JWKS publishes.
@@ -139,7 +147,7 @@ func Key(id string) Attr {
 	})
 }
 
-// Address is the network address of the person who asked, as the sidecar saw it.
+// Address is the network address of the user, as the sidecar saw it.
 func Address(ip string) Attr {
 	return attr("address", ip, func(s string) bool {
 		a, err := netip.ParseAddr(s)
@@ -147,8 +155,16 @@ func Address(ip string) Attr {
 	})
 }
 
-// Reason says why, with one of the known words; any other becomes "invalid".
-func Reason(word string) Attr { return attr("reason", word, isReason) }
+// Reason says why the event happened.
+func Reason[T session.Reason | ratelimit.Limit | user.Cause](reason T) Attr {
+	switch r := any(reason).(type) {
+	case session.Reason: // it may come from a store
+		return attr("reason", string(r), func(string) bool { return r.Valid() })
+	case fmt.Stringer:
+		return Attr{"reason", r.String()}
+	}
+	return Attr{}
+}
 
 func attr(key, value string, valid func(string) bool) Attr {
 	switch {
@@ -158,18 +174,6 @@ func attr(key, value string, valid func(string) bool) Attr {
 		return Attr{key, invalid}
 	}
 	return Attr{key, value}
-}
-
-// isReason holds the closed list of reasons.
-func isReason(word string) bool {
-	switch word {
-	case "unknown_user", "wrong_password", "disabled", // user.Cause
-		"login_account", "login_device", "login_address", "registration_address", "form_account", "form_total", // ratelimit.Limit
-		"logout", "password_changed", "user_disabled", "user_deleted", "session_limit", "user_request", "admin", "reuse", "idle", "expired", // session.Reason
-		"busy", "unavailable":
-		return true
-	}
-	return false
 }
 
 func isUUID(s string) bool {
@@ -188,7 +192,7 @@ func isUUID(s string) bool {
 	return true
 }
 
-// maxClientID has room for a Kubernetes namespace and a service account's name that are not out of the ordinary.
+// maxClientID has room for an ordinary Kubernetes namespace and service account name.
 const maxClientID = 128
 
 // isClientID recognizes a configured client's name or "namespace/serviceaccount".
@@ -207,7 +211,7 @@ type Log struct {
 // New returns a Log that writes to the same place as log; now is the clock (time.Now outside tests).
 func New(log *slog.Logger, now func() time.Time) *Log { return &Log{log.Handler(), now} }
 
-// Record writes one event. A log that cannot be written stops nobody: there is no error to handle, and the request went through.
+// Record writes one event. It returns no error: the request has succeeded, whether or not the log can be written.
 func (l *Log) Record(ctx context.Context, event Event, attrs ...Attr) {
 	name, success := event.describe()
 	result := "failure"

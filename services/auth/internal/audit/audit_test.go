@@ -11,6 +11,7 @@ import (
 
 	"lilypad.example/services/auth/internal/audit"
 	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
 )
 
@@ -32,20 +33,20 @@ func record(t *testing.T, event audit.Event, attrs ...audit.Attr) (string, map[s
 		t.Fatalf("%q: %v", b.String(), err)
 	}
 	if strings.Count(b.String(), "\n") != 1 {
-		t.Fatalf("not one line: %q", b.String())
+		t.Fatalf("want one line, got %q", b.String())
 	}
 	return b.String(), fields
 }
 
 func TestARecordSaysWhenWhoWhatAndTheResult(t *testing.T) {
 	_, got := record(t, audit.UserLoginFailed,
-		audit.User(userID), audit.Session("family"), audit.Client("frontend/sidecar"), audit.Address("2001:db8::7"), audit.Reason("wrong_password"))
+		audit.User(userID), audit.Session("family"), audit.Client("frontend/sidecar"), audit.Address("2001:db8::7"), audit.Reason(user.CauseWrongPassword))
 	want := map[string]any{
 		"time": "2026-11-23T12:30:00Z", "level": "INFO", "msg": "audit", "event": "user.login_failed", "result": "failure",
 		"user_id": userID, "sid_hash": got["sid_hash"], "client_id": "frontend/sidecar", "address": "2001:db8::7", "reason": "wrong_password",
 	}
 	if len(got) != len(want) {
-		t.Errorf("got %v", got)
+		t.Errorf("%v, want the fields of %v and no others", got, want)
 	}
 	for key, value := range want {
 		if got[key] != value {
@@ -53,7 +54,7 @@ func TestARecordSaysWhenWhoWhatAndTheResult(t *testing.T) {
 		}
 	}
 	if hash, _ := got["sid_hash"].(string); len(hash) != 16 || strings.Contains(hash, "family") {
-		t.Errorf("sid_hash %v", got["sid_hash"])
+		t.Errorf("sid_hash %v, want 16 digits that do not contain the family", got["sid_hash"])
 	}
 }
 
@@ -62,15 +63,15 @@ func TestSessionsOfOneFamilyHaveOneHash(t *testing.T) {
 	_, same := record(t, audit.SessionEnded, audit.Session("a"))
 	_, other := record(t, audit.SessionEnded, audit.Session("b"))
 	if one["sid_hash"] != same["sid_hash"] || one["sid_hash"] == other["sid_hash"] {
-		t.Fatalf("%v, %v, %v", one["sid_hash"], same["sid_hash"], other["sid_hash"])
+		t.Fatalf("hashes %v and %v of one family, %v of another: want the first two equal and the third different", one["sid_hash"], same["sid_hash"], other["sid_hash"])
 	}
 }
 
 func TestEmptyAttributesAreLeftOut(t *testing.T) {
 	_, got := record(t, audit.UserLoginFailed,
-		audit.User(""), audit.Session(""), audit.Client(""), audit.Address(""), audit.Reason(""), audit.Attr{})
+		audit.User(""), audit.Session(""), audit.Client(""), audit.Address(""), audit.Reason(session.Reason("")), audit.Attr{})
 	if len(got) != 5 {
-		t.Fatalf("got %v", got)
+		t.Fatalf("%v, want no attribute besides the five that every record has", got)
 	}
 }
 
@@ -85,14 +86,14 @@ func TestNothingSecretCanBeWritten(t *testing.T) {
 		"an upper-case UUID":     strings.ToUpper(userID),
 		"a scoped address":       "fe80::1%walnut",
 	} {
-		line, _ := record(t, audit.UserLogin, audit.User(secret), audit.Session(secret), audit.Address(secret), audit.Reason(secret))
+		line, _ := record(t, audit.UserLogin, audit.User(secret), audit.Session(secret), audit.Address(secret), audit.Reason(session.Reason(secret)))
 		if strings.Contains(line, secret) || strings.Contains(line, "walnut") || strings.Contains(line, `\n`) {
-			t.Errorf("%s: %s", name, line)
+			t.Errorf("%s was written: %s", name, line)
 		}
 	}
 	for _, secret := range []string{"walnut quay zephyr", "mina@pond.example", "x\r\ny", strings.Repeat("a", 129)} {
 		if line, got := record(t, audit.ClientRefused, audit.Client(secret)); got["client_id"] != "invalid" {
-			t.Errorf("client: %s", line)
+			t.Errorf("%s, want client_id invalid", line)
 		}
 	}
 }
@@ -101,7 +102,7 @@ func TestEventsHaveDifferentNames(t *testing.T) {
 	var names []string
 	for e := audit.Event(1); e.String() != "unknown"; e++ {
 		if slices.Contains(names, e.String()) {
-			t.Errorf("%s twice", e)
+			t.Errorf("two events are named %s", e)
 		}
 		names = append(names, e.String())
 	}
@@ -113,18 +114,17 @@ func TestEventsHaveDifferentNames(t *testing.T) {
 	}
 }
 
-// The list of reasons lives here, apart from the types whose names it holds.
-func TestEveryReasonOfTheDomainIsKnown(t *testing.T) {
-	words := []string{"logout"}
+func TestReasonsAreWrittenByName(t *testing.T) {
+	attrs := map[string]audit.Attr{"logout": audit.Reason(session.ReasonLogout)}
 	for c := user.CauseUnknownUser; c <= user.CauseDisabled; c++ {
-		words = append(words, c.String())
+		attrs[c.String()] = audit.Reason(c)
 	}
 	for _, limit := range ratelimit.All() {
-		words = append(words, limit.String())
+		attrs[limit.String()] = audit.Reason(limit)
 	}
-	for _, word := range words {
-		if _, got := record(t, audit.LimitExceeded, audit.Reason(word)); got["reason"] != word {
-			t.Errorf("%s: %v", word, got["reason"])
+	for want, attr := range attrs {
+		if _, got := record(t, audit.LimitExceeded, attr); got["reason"] != want {
+			t.Errorf("reason %v, want %s", got["reason"], want)
 		}
 	}
 }

@@ -9,30 +9,26 @@ import (
 )
 
 const (
-	// Each lane asks the API server for up to so many reviews a second, so many
-	// at once after a quiet time, and has so many under way. A token is asked
-	// about once a minute, so that a lane serves 6,000 sidecars, and a cold start
-	// of 100 pods waits for nothing. An API server serves several hundred
-	// requests at a time (--max-requests-inflight).
+	// The limits of each lane: reviews per second, burst, and concurrent reviews. Each token is
+	// reviewed once a minute, so a lane serves 6,000 sidecars, and a cold start of 100 pods does
+	// not wait. An API server serves several hundred concurrent requests
+	// (--max-requests-inflight).
 	reviewRate  = 100
 	reviewBurst = 100
 	maxReviews  = 16
-	// suspectFor is how long a source is a suspect after a token that the API
-	// server refused.
+	// suspectFor is how long a source is suspect after the API server refused one of its tokens.
 	suspectFor = time.Minute
-	// maxUnproven is how many reviews of tokens that may be forged a source has
-	// in the open lane at a time: what it sends before the first answer.
+	// maxUnproven is how many concurrent reviews of possibly forged tokens a source may have in
+	// the open lane.
 	maxUnproven = 8
 	maxSources  = 4096
 )
 
-// admission lets reviews through in two lanes, so that forgeries never delay
-// clients that come from elsewhere. Tokens that are no forgeries, and the first
-// few of every source, take the open lane. All other tokens of a source that has
-// just sent a forgery, or that sends many at once, share the suspects' lane.
+// admission limits reviews in two lanes, so that forged tokens do not delay clients from other
+// sources. Tokens with a verified signature and the first few of each source use the open lane. A
+// source that has recently sent a forged token, or sends many at once, uses the suspects' lane.
 //
-// A source is the network address of the connection: that of the pod, unless
-// something between it and us puts its own in its place.
+// A source is the network address of the connection: the pod's, unless a proxy replaces it.
 type admission struct {
 	open, suspects *lane
 
@@ -41,26 +37,26 @@ type admission struct {
 }
 
 type sourceState struct {
-	unproven int       // in the open lane now
-	refused  time.Time // when a token of it was refused last
+	unproven int       // reviews in the open lane
+	refused  time.Time // when a token was last refused
 }
 
 func newAdmission() *admission {
 	return &admission{open: newLane(), suspects: newLane(), sources: make(map[string]*sourceState)}
 }
 
-// enter waits for a place. leave must be called, with whether the API server
-// refused the token. It fails when ctx ends before there is a place.
+// enter waits for a slot in a lane and fails if ctx ends first. The caller must call leave and
+// report whether the API server refused the token.
 func (a *admission) enter(ctx context.Context, source string, trusted bool) (leave func(refused bool), err error) {
-	way, done := a.open, func(bool) {}
+	lane, done := a.open, func(bool) {}
 	if !trusted {
-		way, done = a.choose(source)
+		lane, done = a.choose(source)
 	}
-	if err := way.enter(ctx); err != nil {
+	if err := lane.enter(ctx); err != nil {
 		done(false)
 		return nil, err
 	}
-	return func(refused bool) { way.leave(); done(refused) }, nil
+	return func(refused bool) { lane.leave(); done(refused) }, nil
 }
 
 func (a *admission) choose(source string) (_ *lane, done func(refused bool)) {
@@ -69,21 +65,21 @@ func (a *admission) choose(source string) (_ *lane, done func(refused bool)) {
 	s := a.sources[source]
 	if s == nil {
 		if len(a.sources) >= maxSources {
-			clear(a.sources) // rare, and each may send a few forgeries anew
+			clear(a.sources) // rare; each source may then send a few more forged tokens
 		}
 		s = &sourceState{}
 		a.sources[source] = s
 	}
-	way := a.open
+	chosen := a.open
 	if s.unproven >= maxUnproven || time.Since(s.refused) < suspectFor {
-		way = a.suspects
+		chosen = a.suspects
 	} else {
 		s.unproven++
 	}
-	return way, func(refused bool) {
+	return chosen, func(refused bool) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if way == a.open {
+		if chosen == a.open {
 			s.unproven--
 		}
 		switch {
@@ -95,7 +91,7 @@ func (a *admission) choose(source string) (_ *lane, done func(refused bool)) {
 	}
 }
 
-// A lane bounds reviews by rate and number.
+// A lane limits the rate and the concurrency of reviews.
 type lane struct {
 	rate  *rate.Limiter
 	slots chan struct{}
@@ -105,7 +101,7 @@ func newLane() *lane {
 	return &lane{rate.NewLimiter(reviewRate, reviewBurst), make(chan struct{}, maxReviews)}
 }
 
-// enter fails at once if the rate has no place before ctx ends.
+// enter fails at once if the rate allows no review before ctx ends.
 func (l *lane) enter(ctx context.Context) error {
 	if err := l.rate.Wait(ctx); err != nil {
 		return err

@@ -10,14 +10,14 @@ const maxAnswers = 4096
 
 type digest = [sha256.Size]byte
 
-// An answer is what the API server said of a token.
+// An answer is the API server's answer about a token.
 type answer struct {
 	account string
-	until   time.Time // a yes holds until then without another question
+	until   time.Time // a positive answer needs no new review before then
 	expires time.Time
 }
 
-// answers remembers answers until they expire. The zero value is empty and ready.
+// answers caches answers until they expire. The zero value is an empty cache.
 type answers struct {
 	mu      sync.Mutex
 	byToken map[digest]answer
@@ -34,7 +34,7 @@ func (a *answers) put(sum digest, said answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.byToken == nil || len(a.byToken) >= maxAnswers {
-		a.byToken = make(map[digest]answer) // rare, and costs each token one review
+		a.byToken = make(map[digest]answer) // rare; costs one review per token
 	}
 	a.byToken[sum] = said
 }

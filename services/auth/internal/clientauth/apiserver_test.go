@@ -34,7 +34,7 @@ const (
 	kid           = "cluster-1"
 )
 
-// clusterKey signs the tokens of a cluster; otherKey is not of it.
+// clusterKey signs the cluster's tokens; otherKey does not belong to the cluster.
 var clusterKey, otherKey = sync.OnceValue(newRSA), sync.OnceValue(newRSA)
 
 func newRSA() *rsa.PrivateKey {
@@ -45,18 +45,18 @@ func newRSA() *rsa.PrivateKey {
 	return key
 }
 
-// apiServer is a Kubernetes API server: TokenReview and issuer discovery. It is
-// a RoundTripper, so that it also works inside a synctest bubble.
+// apiServer is a Kubernetes API server with TokenReview and issuer discovery. It is a RoundTripper,
+// so that it also works inside a synctest bubble.
 type apiServer struct {
-	keys map[string]crypto.Signer // that it verifies with and publishes
-	took time.Duration            // what each answer takes
-	rate *rate.Limiter            // of reviews; beyond it answers 429. nil for any
-	// hidden answers discovery in its place, failing answers reviews.
+	keys map[string]crypto.Signer // verified with, and published
+	took time.Duration            // response time
+	rate *rate.Limiter            // of reviews; beyond it the response is 429. nil for no limit
+	// hidden, if set, replaces responses to discovery, failing those to reviews.
 	hidden, failing func() (int, string, error)
 	change          func(*authenticationv1.TokenReviewStatus)
 
 	mu                 sync.Mutex
-	deleted            []string // tokens of pods that are gone
+	deleted            []string // tokens of deleted pods
 	reviews, discovery int
 }
 
@@ -66,7 +66,7 @@ func newAPIServer() *apiServer {
 
 func forbidden() (int, string, error) { return http.StatusForbidden, `{"kind":"Status"}`, nil }
 
-// hanging never answers.
+// hanging never responds.
 func hanging() (int, string, error) { return 0, "", nil }
 
 func (s *apiServer) counts() (reviews, discovery int) {
@@ -118,7 +118,7 @@ func (s *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply(http.StatusNotFound, `{"kind":"Status"}`), nil
 }
 
-// review answers as the API server does: by the signature, the claims and what is still there.
+// review decides like the API server: by signature, claims, and whether the pod still exists.
 func (s *apiServer) review(r *http.Request) (*http.Response, error) {
 	var review authenticationv1.TokenReview
 	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
@@ -174,11 +174,10 @@ func reply(status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 }
 
-// A podToken is a ServiceAccount token before it is signed; the zero value is a
-// good one for the frontend.
+// A podToken is an unsigned ServiceAccount token. The zero value is a valid one of the frontend.
 type podToken struct {
-	header map[string]any // what differs; nil takes a field away
-	claims jwt.MapClaims  // the same
+	header map[string]any // overrides; nil removes a field
+	claims jwt.MapClaims  // overrides; nil removes a claim
 	method jwt.SigningMethod
 	key    any
 }
@@ -209,7 +208,7 @@ func (p podToken) sign(t testing.TB) string {
 	return text
 }
 
-// forged is a token that looks as if it were good.
+// forged returns a token that is valid except for its signature.
 func forged(t testing.TB) string { return podToken{key: otherKey()}.sign(t) }
 
 func (s *apiServer) authenticator(t testing.TB) *clientauth.Authenticator {
@@ -221,7 +220,7 @@ func (s *apiServer) authenticator(t testing.TB) *clientauth.Authenticator {
 	return clientauth.New(review)
 }
 
-// mustAccept authenticates the frontend.
+// mustAccept fails the test unless assertion authenticates the frontend.
 func mustAccept(t testing.TB, a *clientauth.Authenticator, assertion, source string) {
 	t.Helper()
 	if id, err := a.Authenticate(context.WithoutCancel(t.Context()), assertion, source); err != nil || id != "frogs/frontend" {
@@ -236,7 +235,7 @@ func mustFail(t testing.TB, a *clientauth.Authenticator, assertion, source strin
 	}
 }
 
-// altered is token with another signature, which costs less than a signature does.
+// altered returns token with another signature; it is cheaper than signing.
 func altered(token string, i int) string {
 	head := token[:strings.LastIndexByte(token, '.')+1]
 	signature := make([]byte, 256)

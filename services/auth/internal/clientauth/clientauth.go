@@ -1,7 +1,7 @@
-// Package clientauth finds out which client (which sidecar) calls, from its
-// assertion (RFC 7523): in a cluster the ServiceAccount token that Kubernetes
-// projects into the pod, checked by TokenReview; elsewhere a JWT that the
-// client signs with a key whose public half is in our configuration.
+// Package clientauth authenticates clients (sidecars) by their client assertions (RFC 7523). In a
+// cluster the assertion is the ServiceAccount token that Kubernetes projects into the pod, checked
+// by TokenReview. Elsewhere it is a JWT that the client signs with a key whose public half is in
+// the configuration.
 package clientauth
 
 import (
@@ -12,40 +12,39 @@ import (
 	"time"
 )
 
-// ErrInvalid says that an assertion is nobody's.
+// ErrInvalid reports that an assertion belongs to no client.
 var ErrInvalid = errors.New("clientauth: invalid client assertion")
 
-// ErrUnavailable says that an assertion cannot be checked now.
+// ErrUnavailable reports that an assertion cannot be checked now.
 var ErrUnavailable = errors.New("clientauth: cannot check assertions now")
 
-// ErrMaybeReplayed is an ErrUnavailable: the client has signed the assertion,
-// but whether it was used before cannot be found out now.
+// ErrMaybeReplayed is an ErrUnavailable: the client signed the assertion, but whether it was used
+// before cannot be checked now.
 var ErrMaybeReplayed = fmt.Errorf("%w: it may have been used before", ErrUnavailable)
 
 const (
-	// leeway is how far the clocks of issuer and verifier may be apart.
+	// leeway is how far the clocks of issuer and verifier may differ.
 	leeway       = 30 * time.Second
 	maxAssertion = 8 << 10
 )
 
-// A Checker knows one kind of assertion.
+// A Checker checks one kind of assertion.
 type Checker interface {
-	// Check is Authenticator.Authenticate for this kind.
+	// Check does what Authenticator.Authenticate does, for this kind.
 	Check(ctx context.Context, assertion, source string) (client string, err error)
-	// Algorithms are the signature algorithms (RFC 7518) that it accepts.
+	// Algorithms returns the accepted signature algorithms (RFC 7518).
 	Algorithms() []string
 }
 
-// Authenticator accepts what any of its checkers accepts.
+// Authenticator accepts an assertion if one of its checkers does.
 type Authenticator struct{ checkers []Checker }
 
-// New returns an Authenticator of checkers.
+// New returns an Authenticator with the given checkers.
 func New(checkers ...Checker) *Authenticator { return &Authenticator{checkers} }
 
-// Authenticate returns the id of the client that assertion belongs to. source
-// is the network address of whoever sent it, as the connection has it. It fails
-// with ErrInvalid or ErrUnavailable. With ErrMaybeReplayed it returns the client
-// too, for calls that do no harm when they are made twice.
+// Authenticate returns the ID of the client that assertion belongs to. source is the network
+// address of the connection. It fails with ErrInvalid or ErrUnavailable. With ErrMaybeReplayed it
+// also returns the client, for calls that are safe to repeat.
 func (a *Authenticator) Authenticate(ctx context.Context, assertion, source string) (client string, err error) {
 	if len(assertion) > maxAssertion {
 		return "", ErrInvalid
@@ -63,7 +62,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, assertion, source stri
 	return client, err
 }
 
-// Algorithms are the signature algorithms (RFC 7518) that assertions may have, sorted.
+// Algorithms returns the accepted signature algorithms (RFC 7518), sorted.
 func (a *Authenticator) Algorithms() []string {
 	var all []string
 	for _, c := range a.checkers {

@@ -36,7 +36,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// public is the public half of keys in PEM form, one behind the other.
+// public returns the public halves of keys in PEM form, concatenated.
 func public(t testing.TB, keys ...crypto.Signer) string {
 	t.Helper()
 	var text strings.Builder
@@ -50,11 +50,11 @@ func public(t testing.TB, keys ...crypto.Signer) string {
 	return text.String()
 }
 
-// replays is a clientauth.Replays that forgets nothing.
+// replays is a clientauth.Replays that remembers everything.
 type replays struct {
 	mu       sync.Mutex
 	used     map[string]bool
-	remember time.Duration // of the last one
+	remember time.Duration // of the last call
 	err      error
 }
 
@@ -73,14 +73,14 @@ func (r *replays) First(_ context.Context, client, jti string, remember time.Dur
 	return first, nil
 }
 
-// world is an auth service that knows clients by their keys.
-type world struct {
+// service is an Authenticator that identifies clients by their keys.
+type service struct {
 	*clientauth.Authenticator
 
 	replays replays
 }
 
-func newWorld(t testing.TB, clients map[string]string) *world {
+func newService(t testing.TB, clients map[string]string) *service {
 	t.Helper()
 	text, err := json.Marshal(clients)
 	if err != nil {
@@ -90,12 +90,12 @@ func newWorld(t testing.TB, clients map[string]string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{}
-	w.Authenticator = clientauth.New(clientauth.NewStaticKeys(func() clientauth.Keys { return keys }, issuer, &w.replays))
-	return w
+	s := &service{}
+	s.Authenticator = clientauth.New(clientauth.NewStaticKeys(func() clientauth.Keys { return keys }, issuer, &s.replays))
+	return s
 }
 
-// claims are good ones of app, with changes; nil takes a claim away.
+// claims returns valid claims of app with changes; nil removes a claim.
 func claims(changes jwt.MapClaims) jwt.MapClaims {
 	now := time.Now()
 	c := jwt.MapClaims{
@@ -119,49 +119,49 @@ func sign(t testing.TB, key crypto.Signer, c jwt.MapClaims) string {
 	return text
 }
 
-func TestAnAssertionOfRFC7523IsItsClients(t *testing.T) {
+func TestValidAssertionsAreAccepted(t *testing.T) {
 	key := newKey(t)
-	_, edward, err := ed25519.GenerateKey(rand.Reader)
+	_, ed25519Key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, map[string]string{"app": public(t, key), "ed": public(t, edward)})
+	s := newService(t, map[string]string{"app": public(t, key), "ed": public(t, ed25519Key)})
 	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	for name, c := range map[string]struct {
 		assertion, client string
 	}{
-		"as the sidecar makes it":     {sign(t, key, claims(nil)), "app"},
-		"signed with Ed25519":         {sign(t, edward, claims(jwt.MapClaims{"iss": "ed", "sub": "ed"})), "ed"},
-		"without iat":                 {sign(t, key, claims(jwt.MapClaims{"iat": nil})), "app"},
-		"for several":                 {sign(t, key, claims(jwt.MapClaims{"aud": []string{"other", issuer}})), "app"},
-		"of five minutes":             {sign(t, key, claims(jwt.MapClaims{"exp": at(5 * time.Minute)})), "app"},
-		"by a clock that lags":        {sign(t, key, claims(jwt.MapClaims{"iat": at(-80 * time.Second), "exp": at(-20 * time.Second)})), "app"},
-		"by a clock that is ahead":    {sign(t, key, claims(jwt.MapClaims{"iat": at(20 * time.Second), "nbf": at(20 * time.Second), "exp": at(5*time.Minute + 20*time.Second)})), "app"},
-		"with a date in fractions":    {sign(t, key, claims(jwt.MapClaims{"exp": float64(at(time.Minute)) + .5})), "app"},
-		"with claims of other people": {sign(t, key, claims(jwt.MapClaims{"exciting": true})), "app"},
+		"as a sidecar creates it":      {sign(t, key, claims(nil)), "app"},
+		"signed with Ed25519":          {sign(t, ed25519Key, claims(jwt.MapClaims{"iss": "ed", "sub": "ed"})), "ed"},
+		"without iat":                  {sign(t, key, claims(jwt.MapClaims{"iat": nil})), "app"},
+		"with several audiences":       {sign(t, key, claims(jwt.MapClaims{"aud": []string{"other", issuer}})), "app"},
+		"that expires in five minutes": {sign(t, key, claims(jwt.MapClaims{"exp": at(5 * time.Minute)})), "app"},
+		"by a clock that is behind":    {sign(t, key, claims(jwt.MapClaims{"iat": at(-80 * time.Second), "exp": at(-20 * time.Second)})), "app"},
+		"by a clock that is ahead":     {sign(t, key, claims(jwt.MapClaims{"iat": at(20 * time.Second), "nbf": at(20 * time.Second), "exp": at(5*time.Minute + 20*time.Second)})), "app"},
+		"with a fractional date":       {sign(t, key, claims(jwt.MapClaims{"exp": float64(at(time.Minute)) + .5})), "app"},
+		"with an unknown claim":        {sign(t, key, claims(jwt.MapClaims{"exciting": true})), "app"},
 	} {
-		if id, err := w.Authenticate(t.Context(), c.assertion, ""); err != nil || id != c.client {
+		if id, err := s.Authenticate(t.Context(), c.assertion, ""); err != nil || id != c.client {
 			t.Errorf("%s: client %q, %v; want %s", name, id, err, c.client)
 		}
 	}
 }
 
-func TestAnAssertionThatBreaksRFC7523IsRefused(t *testing.T) {
+func TestInvalidAssertionsAreRefused(t *testing.T) {
 	key, other := newKey(t), newKey(t)
-	w := newWorld(t, map[string]string{"app": public(t, key), "other": public(t, other)})
+	s := newService(t, map[string]string{"app": public(t, key), "other": public(t, other)})
 	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	changed := func(name string, value any) string { return sign(t, key, claims(jwt.MapClaims{name: value})) }
 	good := sign(t, key, claims(nil))
 	for name, assertion := range map[string]string{
 		"another client's key":       sign(t, other, claims(nil)),
-		"nobody's key":               sign(t, newKey(t), claims(nil)),
+		"an unknown key":             sign(t, newKey(t), claims(nil)),
 		"unknown client":             sign(t, key, claims(jwt.MapClaims{"iss": "x", "sub": "x"})),
 		"issuer is not the subject":  changed("iss", "other"),
 		"subject is not the issuer":  changed("sub", "other"),
 		"no issuer":                  changed("iss", nil),
 		"no subject":                 changed("sub", nil),
-		"nobody's":                   sign(t, key, claims(jwt.MapClaims{"iss": nil, "sub": nil})),
-		"subject a number":           changed("sub", 1),
+		"no issuer and no subject":   sign(t, key, claims(jwt.MapClaims{"iss": nil, "sub": nil})),
+		"a subject that is a number": changed("sub", 1),
 		"other audience":             changed("aud", "x"),
 		"no audience":                changed("aud", nil),
 		"no expiry":                  changed("exp", nil),
@@ -170,33 +170,33 @@ func TestAnAssertionThatBreaksRFC7523IsRefused(t *testing.T) {
 		"expiry in ten years":        changed("exp", at(10*365*24*time.Hour)),
 		"expiry in ten minutes":      changed("exp", at(10*time.Minute)),
 		"expiry beyond every date":   changed("exp", 1e300),
-		"expiry a string":            changed("exp", fmt.Sprint(at(time.Minute))),
+		"an expiry that is a string": changed("exp", fmt.Sprint(at(time.Minute))),
 		"issued long ago":            changed("iat", at(-10*time.Minute)),
 		"issued in the future":       changed("iat", at(time.Minute)),
-		"issued at a string":         changed("iat", fmt.Sprint(at(0))),
+		"an iat that is a string":    changed("iat", fmt.Sprint(at(0))),
 		"not valid yet":              changed("nbf", at(time.Minute)),
 		"no jti":                     changed("jti", nil),
 		"an empty jti":               changed("jti", ""),
 		"a jti that is a number":     changed("jti", 7),
-		"no JWT":                     "x",
+		"not a JWT":                  "x",
 		"no signature":               good[:strings.LastIndexByte(good, '.')+1],
 		"padding":                    good + "=",
 		"four parts":                 good + ".x",
 		"empty":                      "",
 		"huge":                       strings.Repeat("A", 10<<10),
-		"none for an algorithm":      mustSign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+		"the algorithm none":         mustSign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
 		"HMAC with the public key":   mustSign(t, jwt.SigningMethodHS256, []byte(public(t, key)), nil),
 		"RS256":                      mustSign(t, jwt.SigningMethodRS256, clusterKey(), nil),
 		"a critical header":          mustSign(t, jwt.SigningMethodES256, key, map[string]any{"crit": []string{"b64"}, "b64": true}),
 		"EdDSA in the header":        mustSign(t, jwt.SigningMethodES256, key, map[string]any{"alg": "EdDSA"}),
 		"an algorithm that is a map": mustSign(t, jwt.SigningMethodES256, key, map[string]any{"alg": map[string]any{}}),
 	} {
-		if id, err := w.Authenticate(t.Context(), assertion, ""); !errors.Is(err, clientauth.ErrInvalid) || id != "" {
+		if id, err := s.Authenticate(t.Context(), assertion, ""); !errors.Is(err, clientauth.ErrInvalid) || id != "" {
 			t.Errorf("%s: client %q, %v; want ErrInvalid", name, id, err)
 		}
 	}
-	if len(w.replays.used) > 0 {
-		t.Errorf("%d refused assertions take up room", len(w.replays.used))
+	if len(s.replays.used) > 0 {
+		t.Errorf("%d refused assertions are remembered, want 0", len(s.replays.used))
 	}
 }
 
@@ -213,51 +213,51 @@ func mustSign(t testing.TB, method jwt.SigningMethod, key any, header map[string
 
 func TestAnAssertionIsGoodOnce(t *testing.T) {
 	key := newKey(t)
-	w := newWorld(t, map[string]string{"app": public(t, key), "other": public(t, key)})
+	s := newService(t, map[string]string{"app": public(t, key), "other": public(t, key)})
 	once := sign(t, key, claims(jwt.MapClaims{"jti": "a"}))
-	if _, err := w.Authenticate(t.Context(), once, ""); err != nil {
+	if _, err := s.Authenticate(t.Context(), once, ""); err != nil {
 		t.Fatal(err)
 	}
 	for name, again := range map[string]string{
 		"the same":               once,
 		"its jti in another one": sign(t, key, claims(jwt.MapClaims{"jti": "a", "exp": time.Now().Add(2 * time.Minute).Unix()})),
 	} {
-		if _, err := w.Authenticate(t.Context(), again, ""); !errors.Is(err, clientauth.ErrInvalid) {
+		if _, err := s.Authenticate(t.Context(), again, ""); !errors.Is(err, clientauth.ErrInvalid) {
 			t.Errorf("%s: %v; want ErrInvalid", name, err)
 		}
 	}
-	if _, err := w.Authenticate(t.Context(), sign(t, key, claims(jwt.MapClaims{"jti": "a", "iss": "other", "sub": "other"})), ""); err != nil {
-		t.Errorf("another client's jti: %v", err)
+	if _, err := s.Authenticate(t.Context(), sign(t, key, claims(jwt.MapClaims{"jti": "a", "iss": "other", "sub": "other"})), ""); err != nil {
+		t.Errorf("another client's jti: %v, want success", err)
 	}
 }
 
-// Clocks of replicas may differ by the leeway: what one has accepted at the
-// very end another must not accept after it was forgotten.
+// The clocks of replicas may differ by the leeway. When an assertion that one replica has accepted
+// is forgotten, every other replica must consider it expired.
 func TestAnAssertionIsRememberedUntilNobodyAcceptsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newKey(t)
-		w := newWorld(t, map[string]string{"app": public(t, key)})
+		s := newService(t, map[string]string{"app": public(t, key)})
 		for _, left := range []time.Duration{-29 * time.Second, time.Minute, 5 * time.Minute} {
-			if _, err := w.Authenticate(t.Context(), sign(t, key, claims(jwt.MapClaims{"iat": nil, "exp": time.Now().Add(left).Unix()})), ""); err != nil {
+			if _, err := s.Authenticate(t.Context(), sign(t, key, claims(jwt.MapClaims{"iat": nil, "exp": time.Now().Add(left).Unix()})), ""); err != nil {
 				t.Fatal(err)
 			}
-			if least := left + time.Minute; w.replays.remember < least || w.replays.remember > least+time.Second {
-				t.Errorf("%s before its expiry: remembered for %s, want %s", left, w.replays.remember, least)
+			if least := left + time.Minute; s.replays.remember < least || s.replays.remember > least+time.Second {
+				t.Errorf("%s before its expiry: remembered for %s, want %s", left, s.replays.remember, least)
 			}
 		}
 	})
 }
 
-func TestReplaysThatCannotBeToldAreNoRefusal(t *testing.T) {
+func TestUnavailableReplaysAreNotARefusal(t *testing.T) {
 	key := newKey(t)
-	w := newWorld(t, map[string]string{"app": public(t, key)})
-	w.replays.err = errors.New("no answer")
-	id, err := w.Authenticate(t.Context(), sign(t, key, claims(nil)), "")
+	s := newService(t, map[string]string{"app": public(t, key)})
+	s.replays.err = errors.New("no answer")
+	id, err := s.Authenticate(t.Context(), sign(t, key, claims(nil)), "")
 	if !errors.Is(err, clientauth.ErrUnavailable) || !errors.Is(err, clientauth.ErrMaybeReplayed) || errors.Is(err, clientauth.ErrInvalid) || id != "app" {
 		t.Errorf("client %q, %v; want app and ErrMaybeReplayed", id, err)
 	}
-	if id, err := w.Authenticate(t.Context(), sign(t, newKey(t), claims(nil)), ""); !errors.Is(err, clientauth.ErrInvalid) || id != "" {
-		t.Errorf("a forgery: client %q, %v; want ErrInvalid", id, err)
+	if id, err := s.Authenticate(t.Context(), sign(t, newKey(t), claims(nil)), ""); !errors.Is(err, clientauth.ErrInvalid) || id != "" {
+		t.Errorf("forged assertion: client %q, %v; want ErrInvalid", id, err)
 	}
 }
 
@@ -267,15 +267,15 @@ func TestAClientHasSeveralKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, map[string]string{"app": public(t, first, third, second), "other": public(t, newKey(t))})
+	s := newService(t, map[string]string{"app": public(t, first, third, second), "other": public(t, newKey(t))})
 	for i, key := range []crypto.Signer{first, second, third} {
-		if id, err := w.Authenticate(t.Context(), sign(t, key, claims(nil)), ""); err != nil || id != "app" {
-			t.Errorf("key %d: client %q, %v", i, id, err)
+		if id, err := s.Authenticate(t.Context(), sign(t, key, claims(nil)), ""); err != nil || id != "app" {
+			t.Errorf("key %d: client %q, %v; want app", i, id, err)
 		}
 	}
 }
 
-func TestFaultsOfClientKeysAreReportedAtOnce(t *testing.T) {
+func TestParseKeysReportsAllErrors(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -295,26 +295,26 @@ func TestFaultsOfClientKeysAreReportedAtOnce(t *testing.T) {
 	}
 	_, err = clientauth.ParseKeys(append(text[:len(text)-1], `,"i":"x","i":"y"}`...))
 	for _, want := range []string{
-		`"a": not in PEM form`, `"b": no public key`, `"c": want an ECDSA P-256 or Ed25519 key`, `"d": want an ECDSA P-256`,
+		`"a": not in PEM form`, `"b": invalid public key`, `"c": want an ECDSA P-256 or Ed25519 key`, `"d": want an ECDSA P-256`,
 		`"e": a PEM block is EC PRIVATE KEY`, `"f": not in PEM form`, `"g": not in PEM form`, `"h": want an ECDSA P-256`,
 		`"": a client id is empty`, `duplicate field "i"`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+			t.Errorf("want %s in error %v", want, err)
 		}
 	}
 	for _, text := range []string{"x", "", "[]", `{"a":1}`, `{"a":["x"]}`, "{}", "null"} {
 		if keys, err := clientauth.ParseKeys([]byte(text)); err == nil {
-			t.Errorf("%q passed: %v", text, keys)
+			t.Errorf("%q: keys %v, want an error", text, keys)
 		}
 	}
 }
 
-func TestBothKindsOfClientsLiveSideBySide(t *testing.T) {
+func TestBothKindsOfClientsAreAccepted(t *testing.T) {
 	key := newKey(t)
-	w := newWorld(t, map[string]string{"app": public(t, key)})
+	s := newService(t, map[string]string{"app": public(t, key)})
 	review := newAPIServer().authenticator(t)
-	both := clientauth.New(checker{w.Authenticator}, checker{review})
+	both := clientauth.New(checker{s.Authenticator}, checker{review})
 	for assertion, want := range map[string]string{sign(t, key, claims(nil)): "app", podToken{}.sign(t): "frogs/frontend"} {
 		if id, err := both.Authenticate(t.Context(), assertion, ""); err != nil || id != want {
 			t.Errorf("client %q, %v; want %s", id, err, want)
@@ -323,13 +323,13 @@ func TestBothKindsOfClientsLiveSideBySide(t *testing.T) {
 	if want := []string{"ES256", "ES384", "ES512", "EdDSA", "RS256"}; !slices.Equal(both.Algorithms(), want) {
 		t.Errorf("algorithms %v, want %v", both.Algorithms(), want)
 	}
-	w.replays.err = errors.New("no answer")
+	s.replays.err = errors.New("no answer")
 	if id, err := both.Authenticate(t.Context(), sign(t, key, claims(nil)), ""); !errors.Is(err, clientauth.ErrMaybeReplayed) || id != "app" {
 		t.Errorf("client %q, %v; want app and ErrMaybeReplayed", id, err)
 	}
 }
 
-// checker makes a Checker of all of an Authenticator's.
+// checker is an Authenticator as a Checker.
 type checker struct{ *clientauth.Authenticator }
 
 func (c checker) Check(ctx context.Context, assertion, source string) (string, error) {

@@ -18,16 +18,15 @@ import (
 )
 
 const (
-	// discoveryCooldown bounds the fetches that unknown issuers and key ids cause.
-	// It is short: an API server that has a new key signs with it at once.
+	// discoveryCooldown is the minimum time between fetches that unknown issuers and key IDs cause.
+	// It is short because an API server signs with a new key at once.
 	discoveryCooldown = 5 * time.Second
 	discoveryTimeout  = 2 * time.Second
 )
 
-// discovery knows the cluster's issuer of ServiceAccount tokens and the keys
-// that it publishes (ServiceAccount issuer discovery). Both are fetched when a
-// token names what is not known: a key that was withdrawn does no harm, for the
-// API server is asked about each token that passes.
+// discovery verifies signatures of ServiceAccount tokens with the keys from the cluster's
+// ServiceAccount issuer discovery. It fetches issuer and keys when a token names unknown ones. A
+// key that was withdrawn is harmless, because the API server also reviews each token.
 type discovery struct {
 	client rest.Interface
 	log    *slog.Logger
@@ -37,11 +36,11 @@ type discovery struct {
 	state   discovered
 }
 
-// discovered is what came of the fetches so far.
+// discovered is the result of the fetches so far.
 type discovered struct {
-	keys   *issuerKeys // nil if none succeeded
-	at     time.Time   // when the last one ended
-	failed bool        // whether it failed
+	keys   *issuerKeys // nil if no fetch succeeded
+	at     time.Time   // when the last fetch ended
+	failed bool        // whether the last fetch failed
 }
 
 type issuerKeys struct {
@@ -49,9 +48,8 @@ type issuerKeys struct {
 	keys   map[string]authn.PublicKey
 }
 
-// verify reports whether the signature of token is the cluster's. It fails with
-// ErrInvalid if it is not. If that cannot be found out it is false, and no error:
-// then the review alone decides.
+// verify verifies that the cluster signed token, and fails with ErrInvalid if it did not. It
+// returns false without an error if the keys are unavailable: the review alone then decides.
 func (d *discovery) verify(ctx context.Context, token *jwt.Token) (signed bool, err error) {
 	issuer, err := token.Claims.GetIssuer()
 	kid, _ := token.Header["kid"].(string)
@@ -73,7 +71,7 @@ func (d *discovery) verify(ctx context.Context, token *jwt.Token) (signed bool, 
 	}
 	key := state.keys.keys[kid]
 	if key.Algorithm != token.Method.Alg() {
-		return false, fmt.Errorf("%w: algorithm is not the key's", ErrInvalid)
+		return false, fmt.Errorf("%w: alg does not match the key", ErrInvalid)
 	}
 	text := token.Raw[:strings.LastIndexByte(token.Raw, '.')]
 	if err := token.Method.Verify(text, token.Signature, key.Key); err != nil {
@@ -96,8 +94,8 @@ func (d *discovery) current() discovered {
 	return d.state
 }
 
-// refresh fetches, once for all who wait, unless that was done just now. It
-// fails when ctx ends, and with nothing else.
+// refresh fetches issuer and keys, once for all concurrent callers, unless that was done within the
+// cooldown. It fails only when ctx ends.
 func (d *discovery) refresh(ctx context.Context) (discovered, error) {
 	done := d.flights.DoChan("", func() (any, error) {
 		if time.Since(d.current().at) >= discoveryCooldown {
@@ -113,12 +111,12 @@ func (d *discovery) refresh(ctx context.Context) (discovered, error) {
 	}
 }
 
-// note keeps what a fetch brought. One that failed changes no keys.
+// note stores the result of a fetch. A failed one leaves the keys as they are.
 func (d *discovery) note(keys *issuerKeys, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil && !d.state.failed {
-		d.log.Warn("cannot read the token keys of the API server: TokenReview alone refuses forgeries", "error", err)
+		d.log.Warn("cannot fetch the API server's token keys; forged tokens are refused by TokenReview alone", "error", err)
 	}
 	d.state.at, d.state.failed = time.Now(), err != nil
 	if err == nil {

@@ -19,41 +19,38 @@ import (
 	"sigs.k8s.io/json"
 )
 
-// maxLife bounds how far in the future the exp of a self-signed assertion may
-// be, and how far in the past its iat. A copy of an assertion is worth that
-// much, and a used one is remembered for so long.
+// maxLife is how far in the future the exp of a self-signed assertion may be, and how far in the
+// past its iat. It bounds how long an unused copy is valid and how long used ones are remembered.
 const maxLife = 5 * time.Minute
 
-// Replays remembers which assertions were used, for all replicas.
+// Replays remembers used assertions for all replicas.
 type Replays interface {
-	// First reports whether an assertion of client with this jti is used for the
-	// first time, and remembers it for the given time. An error says that it
-	// cannot tell.
+	// First reports whether an assertion of client with this jti is used for the first time, and
+	// remembers it for the given time. It fails if it cannot tell.
 	First(ctx context.Context, client, jti string, remember time.Duration) (bool, error)
 }
 
-// replayTimeout bounds a question at Replays: a logout must reach the records
-// within the caller's patience also while nobody answers.
+// replayTimeout bounds a call of Replays. It is short so that a logout reaches the records before
+// the caller times out, even while Replays does not respond.
 const replayTimeout = time.Second
 
-// Keys are the public keys of clients by their ids. A client has several while
-// it changes its key.
+// Keys maps client IDs to public keys. A client has several during a key change.
 type Keys map[string]jwt.VerificationKeySet
 
-// ParseKeys reads a JSON object of client ids, each with one or several public
-// keys (ECDSA P-256 or Ed25519) in PEM form. It reports all faults at once.
+// ParseKeys parses a JSON object from client IDs to one or more public keys (ECDSA P-256 or Ed25519)
+// in PEM form. It reports all errors at once.
 func ParseKeys(text []byte) (Keys, error) {
 	var clients map[string]string
 	duplicates, err := json.UnmarshalStrict(text, &clients, json.DisallowDuplicateFields)
 	if err != nil {
 		return nil, fmt.Errorf(`client keys: want a JSON object {"client id": "PEM public keys"}: %w`, err)
 	}
-	var faults []error
+	var errs []error
 	for _, err := range duplicates {
-		faults = append(faults, fmt.Errorf("client keys: %w: put all keys of a client into one text", err))
+		errs = append(errs, fmt.Errorf("client keys: %w: put all keys of a client into one value", err))
 	}
 	if len(clients) == 0 {
-		faults = append(faults, errors.New("client keys: there is no client"))
+		errs = append(errs, errors.New("client keys: no clients"))
 	}
 	keys := make(Keys)
 	for _, client := range slices.Sorted(maps.Keys(clients)) {
@@ -62,12 +59,12 @@ func ParseKeys(text []byte) (Keys, error) {
 			err = errors.Join(errors.New("a client id is empty"), err)
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("client keys: %q: %w", client, err))
+			errs = append(errs, fmt.Errorf("client keys: %q: %w", client, err))
 			continue
 		}
 		keys[client] = set
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return keys, nil
@@ -97,7 +94,7 @@ func parsePublicKey(block *pem.Block) (crypto.PublicKey, error) {
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("no public key: %w", err)
+		return nil, fmt.Errorf("invalid public key: %w", err)
 	}
 	switch k := key.(type) {
 	case ed25519.PublicKey:
@@ -110,16 +107,16 @@ func parsePublicKey(block *pem.Block) (crypto.PublicKey, error) {
 	return nil, errors.New("want an ECDSA P-256 or Ed25519 key")
 }
 
-// StaticKeys checks assertions that clients sign themselves (private_key_jwt),
-// each of which is good once.
+// StaticKeys checks assertions that clients sign themselves (private_key_jwt). Each assertion is
+// valid once.
 type StaticKeys struct {
 	keys    func() Keys
 	replays Replays
 	parser  *jwt.Parser
 }
 
-// NewStaticKeys returns a StaticKeys. keys are asked for at each check. audience
-// is what an assertion must be for: the issuer's name.
+// NewStaticKeys returns a StaticKeys. keys is called at each check. audience is the required aud of
+// assertions: the issuer's name.
 func NewStaticKeys(keys func() Keys, audience string, replays Replays) *StaticKeys {
 	s := &StaticKeys{keys: keys, replays: replays}
 	s.parser = jwt.NewParser(
@@ -137,11 +134,11 @@ func (*StaticKeys) Algorithms() []string {
 // Check implements Checker. The rules are those of RFC 7523 section 3; jti is
 // required. Where the assertion comes from does not matter.
 func (s *StaticKeys) Check(ctx context.Context, assertion, _ string) (string, error) {
-	claims := jwt.MapClaims{} // refuses claims of the wrong JSON type, dates as strings among them
+	claims := jwt.MapClaims{} // refuses claims of the wrong JSON type, such as dates as strings
 	if _, err := s.parser.ParseWithClaims(assertion, claims, s.candidates); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	// The parser has seen that these are well-formed.
+	// The parser has validated these claims.
 	client, _ := claims.GetSubject()
 	expires, _ := claims.GetExpirationTime()
 	issued, _ := claims.GetIssuedAt()
@@ -155,7 +152,7 @@ func (s *StaticKeys) Check(ctx context.Context, assertion, _ string) (string, er
 	case issued != nil && issued.Before(now.Add(-maxLife-leeway)):
 		return "", fmt.Errorf("%w: iat is more than %s ago", ErrInvalid, maxLife)
 	}
-	// Until the slowest clock of a replica has passed exp and its leeway.
+	// Remember it until exp plus leeway has passed on the slowest replica's clock.
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
 	first, err := s.replays.First(ctx, client, jti, expires.Sub(now)+2*leeway)
@@ -168,7 +165,7 @@ func (s *StaticKeys) Check(ctx context.Context, assertion, _ string) (string, er
 	return client, nil
 }
 
-// candidates returns the keys of the client that token claims to come from.
+// candidates returns the keys of the client that token names as its issuer.
 func (s *StaticKeys) candidates(token *jwt.Token) (any, error) {
 	if _, critical := token.Header["crit"]; critical {
 		return nil, errors.New("critical extension") // RFC 7515 section 4.1.11
@@ -180,7 +177,7 @@ func (s *StaticKeys) candidates(token *jwt.Token) (any, error) {
 	}
 	keys, ok := s.keys()[subject]
 	if !ok || issuer != subject {
-		return nil, errors.New("iss and sub are not the id of a client")
+		return nil, errors.New("iss and sub are not the ID of one client")
 	}
 	return keys, nil
 }

@@ -19,25 +19,24 @@ import (
 )
 
 const (
-	// Audience is what a ServiceAccount token must have been projected for, so
-	// that a pod's ordinary API token is no assertion.
+	// Audience is the required audience of ServiceAccount tokens, so that a pod's default API token
+	// is not accepted as an assertion.
 	Audience = "lilypad-auth"
-	// reviewTimeout bounds a review, its wait in a lane included.
+	// reviewTimeout bounds a review, including its wait in a lane.
 	reviewTimeout = 5 * time.Second
-	// yesLife bounds how long a client that was withdrawn is still accepted.
-	yesLife = time.Minute
-	// noLife is short: an API server that lags behind another says no to a token
-	// that is good a moment later.
-	noLife = 10 * time.Second
+	// acceptedLife bounds how long a client is still accepted after its account or pod was deleted.
+	acceptedLife = time.Minute
+	// refusedLife is short because a lagging API server may refuse a token that is valid a moment
+	// later.
+	refusedLife = 10 * time.Second
 )
 
-// TokenReview checks ServiceAccount tokens at the Kubernetes API server. Its
-// client ids are namespace/name.
+// TokenReview checks ServiceAccount tokens with the Kubernetes API server. Its client IDs are
+// namespace/name.
 //
-// Only the API server knows whether the pod and the account of a token still
-// exist, so it is asked about every token that passes the checks that cost
-// nothing: claims, and the signature by the API server's published keys. Answers
-// are remembered, and the questions go in two lanes (see admission).
+// Only the API server knows whether the pod and the account of a token still exist, so it reviews
+// every token that passes the local checks of claims and signature. Answers are cached, and reviews
+// are limited in two lanes (see admission).
 type TokenReview struct {
 	client    rest.Interface
 	accounts  []string
@@ -46,17 +45,17 @@ type TokenReview struct {
 	cluster   *discovery
 	admission *admission
 
-	// flights are the reviews that are going on, one a token at a time.
+	// flights are the reviews in progress, at most one per token.
 	flights singleflight.Group
-	// Apart, so that forgeries take no place of good tokens.
+	// Two caches, so that forged tokens cannot displace accepted ones.
 	accepted, refused answers
 }
 
-// NewTokenReview returns a TokenReview that accepts the given ServiceAccounts,
-// each namespace/name, at the cluster of config. It asks nothing yet.
+// NewTokenReview returns a TokenReview that accepts the given ServiceAccounts (namespace/name) of
+// the cluster of config. It makes no request.
 func NewTokenReview(config *rest.Config, accounts []string, log *slog.Logger) (*TokenReview, error) {
-	// A scheme of one group, instead of client-go's with every API of
-	// Kubernetes, keeps the program a third of the size.
+	// A scheme with one group, instead of client-go's with every Kubernetes API, reduces the binary
+	// to a third.
 	scheme := runtime.NewScheme()
 	if err := authenticationv1.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("token review: %w", err)
@@ -65,7 +64,7 @@ func NewTokenReview(config *rest.Config, accounts []string, log *slog.Logger) (*
 	c.APIPath, c.GroupVersion = "/apis", &authenticationv1.SchemeGroupVersion
 	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	c.Timeout = reviewTimeout
-	c.QPS = -1 // no limit in client-go: admission has it
+	c.QPS = -1 // no limit in client-go; admission limits
 	client, err := rest.RESTClientFor(c)
 	if err != nil {
 		return nil, fmt.Errorf("token review: %w", err)
@@ -77,7 +76,7 @@ func NewTokenReview(config *rest.Config, accounts []string, log *slog.Logger) (*
 	}, nil
 }
 
-// Algorithms implements Checker. They are those that API servers can sign with.
+// Algorithms implements Checker. It returns the algorithms that API servers can sign with.
 func (*TokenReview) Algorithms() []string {
 	return []string{
 		jwt.SigningMethodES256.Alg(), jwt.SigningMethodES384.Alg(), jwt.SigningMethodES512.Alg(), jwt.SigningMethodRS256.Alg(),
@@ -87,11 +86,11 @@ func (*TokenReview) Algorithms() []string {
 // Check implements Checker.
 func (t *TokenReview) Check(ctx context.Context, assertion, source string) (string, error) {
 	sum := sha256.Sum256([]byte(assertion))
-	yes, proven := t.accepted.get(sum)
-	if proven && time.Now().Before(yes.until) {
-		return yes.account, nil
+	known, proven := t.accepted.get(sum)
+	if proven && time.Now().Before(known.until) {
+		return known.account, nil
 	}
-	if _, no := t.refused.get(sum); no {
+	if _, refused := t.refused.get(sum); refused {
 		return "", ErrInvalid
 	}
 	token, account, err := t.inspect(assertion)
@@ -102,8 +101,7 @@ func (t *TokenReview) Check(ctx context.Context, assertion, source string) (stri
 	if err != nil {
 		return "", err
 	}
-	// The review is everybody's who waits for it: it must not die with the
-	// request that began it.
+	// Several requests may wait for the review, so it must not end with the one that started it.
 	done := t.flights.DoChan(string(sum[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
 		defer cancel()
@@ -120,7 +118,7 @@ func (t *TokenReview) Check(ctx context.Context, assertion, source string) (stri
 	}
 }
 
-// inspect refuses what cannot be the token of one of our accounts.
+// inspect refuses tokens that cannot belong to one of the accounts.
 func (t *TokenReview) inspect(assertion string) (token *jwt.Token, account string, err error) {
 	token, _, err = t.parser.ParseUnverified(assertion, jwt.MapClaims{})
 	if err != nil {
@@ -143,8 +141,8 @@ func (t *TokenReview) inspect(assertion string) (token *jwt.Token, account strin
 	return token, account, nil
 }
 
-// ask returns nil if the API server accepts token for account, and remembers
-// the answer. trusted says that it is no forgery, whoever sends it.
+// ask returns nil if the API server accepts token for account, and caches the answer. trusted
+// reports that the token is known not to be forged.
 func (t *TokenReview) ask(ctx context.Context, sum digest, token *jwt.Token, account, source string, trusted bool) error {
 	leave, err := t.admission.enter(ctx, source, trusted)
 	if err != nil {
@@ -157,14 +155,14 @@ func (t *TokenReview) ask(ctx context.Context, sum digest, token *jwt.Token, acc
 	case err != nil:
 		return fmt.Errorf("%w: token review: %w", ErrUnavailable, err)
 	case !accepted:
-		t.refused.put(sum, answer{expires: now.Add(noLife)})
+		t.refused.put(sum, answer{expires: now.Add(refusedLife)})
 		return ErrInvalid
 	}
-	expires, err := token.Claims.GetExpirationTime() // inspect has seen it
+	expires, err := token.Claims.GetExpirationTime() // validated by inspect
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	t.accepted.put(sum, answer{account: account, until: now.Add(yesLife), expires: expires.Time})
+	t.accepted.put(sum, answer{account: account, until: now.Add(acceptedLife), expires: expires.Time})
 	return nil
 }
 
@@ -177,7 +175,7 @@ func (t *TokenReview) review(ctx context.Context, token, account string) (bool, 
 	return ok && review.Status.Authenticated && reviewed == account && slices.Contains(review.Status.Audiences, Audience), nil
 }
 
-// serviceAccount turns a username of Kubernetes into namespace/name.
+// serviceAccount converts a Kubernetes username to namespace/name.
 func serviceAccount(username string) (string, bool) {
 	rest, ok := strings.CutPrefix(username, "system:serviceaccount:")
 	namespace, name, both := strings.Cut(rest, ":")

@@ -34,7 +34,7 @@ func (s *apiServer) mustHaveReviewed(t testing.TB, want int) {
 	}
 }
 
-func TestAYesIsRememberedForAMinute(t *testing.T) {
+func TestAcceptanceIsCachedForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
 		a, token := server.authenticator(t), podToken{}.sign(t)
@@ -62,8 +62,8 @@ func TestCallersWithOneTokenShareAReview(t *testing.T) {
 	})
 }
 
-func TestACallerWhoLeavesFailsNobodyElse(t *testing.T) {
-	for name, known := range map[string]bool{"in a fetch of the keys": false, "in a review": true} {
+func TestACanceledCallerDoesNotFailOthers(t *testing.T) {
+	for name, known := range map[string]bool{"while the keys are fetched": false, "during the review": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := newAPIServer()
@@ -72,17 +72,17 @@ func TestACallerWhoLeavesFailsNobodyElse(t *testing.T) {
 				if known {
 					mustFail(t, a, forged(t), pod, clientauth.ErrInvalid)
 				}
-				ctx, leave := context.WithCancel(t.Context())
+				ctx, cancel := context.WithCancel(t.Context())
 				var all sync.WaitGroup
 				all.Go(func() {
 					if _, err := a.Authenticate(ctx, token, pod); !errors.Is(err, clientauth.ErrUnavailable) {
-						t.Errorf("who left: %v; want ErrUnavailable", err)
+						t.Errorf("canceled caller: %v; want ErrUnavailable", err)
 					}
 				})
 				synctest.Wait()
 				all.Go(func() { mustAccept(t, a, token, pod) })
 				synctest.Wait()
-				leave()
+				cancel()
 				all.Wait()
 				mustFail(t, a, forged(t), pod, clientauth.ErrInvalid)
 				server.mustHaveReviewed(t, 1)
@@ -101,30 +101,30 @@ func TestAForgedTokenCostsNoReview(t *testing.T) {
 	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	claim := func(name string, value any) podToken { return podToken{claims: jwt.MapClaims{name: value}} }
 	for name, forgery := range map[string]podToken{
-		"another's key":                  {key: otherKey()},
-		"another's key, unknown kid":     {key: otherKey(), header: map[string]any{"kid": "x"}},
-		"no kid":                         {header: map[string]any{"kid": nil}},
-		"a kid that is a number":         {header: map[string]any{"kid": 1}},
-		"none for an algorithm":          {method: jwt.SigningMethodNone, key: jwt.UnsafeAllowNoneSignatureType},
-		"HMAC with the public key":       {method: jwt.SigningMethodHS256, key: public},
-		"PS256":                          {method: jwt.SigningMethodPS256},
-		"an algorithm not the key's":     {method: jwt.SigningMethodES384, key: p384},
-		"another issuer":                 claim("iss", "https://elsewhere.example"),
-		"no issuer":                      claim("iss", nil),
-		"an issuer that is a number":     claim("iss", 1),
-		"another audience":               claim("aud", []string{"https://kubernetes.default.svc"}),
-		"an audience that only contains": claim("aud", clientauth.Audience+"2"),
-		"no audience":                    claim("aud", nil),
-		"expired":                        claim("exp", at(-time.Minute)),
-		"no expiry":                      claim("exp", nil),
-		"an expiry that is a string":     claim("exp", fmt.Sprint(at(time.Hour))),
-		"not valid yet":                  claim("nbf", at(time.Minute)),
-		"not valid before a string":      claim("nbf", "x"),
-		"an account that is no client":   claim("sub", "system:serviceaccount:frogs:other"),
-		"an account elsewhere":           claim("sub", "system:serviceaccount:toads:frontend"),
-		"a person":                       claim("sub", "admin"),
-		"no subject":                     claim("sub", nil),
-		"a subject that is a list":       claim("sub", []string{frontend}),
+		"another key":              {key: otherKey()},
+		"another key, unknown kid": {key: otherKey(), header: map[string]any{"kid": "x"}},
+		"no kid":                   {header: map[string]any{"kid": nil}},
+		"a kid that is a number":   {header: map[string]any{"kid": 1}},
+		"the algorithm none":       {method: jwt.SigningMethodNone, key: jwt.UnsafeAllowNoneSignatureType},
+		"HMAC with the public key": {method: jwt.SigningMethodHS256, key: public},
+		"PS256":                    {method: jwt.SigningMethodPS256},
+		"an algorithm that does not match the key": {method: jwt.SigningMethodES384, key: p384},
+		"another issuer":                      claim("iss", "https://elsewhere.example"),
+		"no issuer":                           claim("iss", nil),
+		"an issuer that is a number":          claim("iss", 1),
+		"another audience":                    claim("aud", []string{"https://kubernetes.default.svc"}),
+		"an audience that only contains ours": claim("aud", clientauth.Audience+"2"),
+		"no audience":                         claim("aud", nil),
+		"expired":                             claim("exp", at(-time.Minute)),
+		"no expiry":                           claim("exp", nil),
+		"an expiry that is a string":          claim("exp", fmt.Sprint(at(time.Hour))),
+		"not valid yet":                       claim("nbf", at(time.Minute)),
+		"an nbf that is a string":             claim("nbf", "x"),
+		"an account that is not a client":     claim("sub", "system:serviceaccount:frogs:other"),
+		"an account in another namespace":     claim("sub", "system:serviceaccount:toads:frontend"),
+		"a user":                              claim("sub", "admin"),
+		"no subject":                          claim("sub", nil),
+		"a subject that is a list":            claim("sub", []string{frontend}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer()
@@ -133,7 +133,7 @@ func TestAForgedTokenCostsNoReview(t *testing.T) {
 		})
 	}
 	for name, token := range map[string]string{
-		"empty": "", "no JWT": "x", "two parts": "a.b", "four parts": good + ".a", "padding": good + "=", "no signature": good[:len(good)-342],
+		"empty": "", "not a JWT": "x", "two parts": "a.b", "four parts": good + ".a", "padding": good + "=", "no signature": good[:len(good)-342],
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer()
@@ -142,14 +142,14 @@ func TestAForgedTokenCostsNoReview(t *testing.T) {
 		})
 	}
 	server := newAPIServer()
-	mustAccept(t, server.authenticator(t), good, pod) // the control
+	mustAccept(t, server.authenticator(t), good, pod) // a valid token passes
 }
 
-func TestTheAPIServerHasTheLastWord(t *testing.T) {
+func TestTheAPIServerDecides(t *testing.T) {
 	for name, change := range map[string]func(*authenticationv1.TokenReviewStatus){
 		"not authenticated": func(s *authenticationv1.TokenReviewStatus) { s.Authenticated = false },
 		"another account":   func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "system:serviceaccount:frogs:other" },
-		"a person":          func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "admin" },
+		"a user":            func(s *authenticationv1.TokenReviewStatus) { s.User.Username = "admin" },
 		"another audience":  func(s *authenticationv1.TokenReviewStatus) { s.Audiences = []string{"other"} },
 		"no audience":       func(s *authenticationv1.TokenReviewStatus) { s.Audiences = nil },
 	} {
@@ -162,7 +162,7 @@ func TestTheAPIServerHasTheLastWord(t *testing.T) {
 	}
 }
 
-func TestANoIsRememberedForTenSeconds(t *testing.T) {
+func TestRefusalIsCachedForTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
 		a, token := server.authenticator(t), podToken{}.sign(t)
@@ -172,20 +172,20 @@ func TestANoIsRememberedForTenSeconds(t *testing.T) {
 			time.Sleep(time.Second / 2)
 		}
 		server.mustHaveReviewed(t, 1)
-		server.deleted = nil // it was the API server that was late
+		server.deleted = nil // the API server was lagging
 		time.Sleep(5 * time.Second)
 		mustAccept(t, a, token, pod)
 	})
 }
 
-func TestAnOutageOfTheAPIServerIsNoRefusal(t *testing.T) {
+func TestAnOutageOfTheAPIServerIsNotARefusal(t *testing.T) {
 	for name, failing := range map[string]func() (int, string, error){
 		"503":               func() (int, string, error) { return http.StatusServiceUnavailable, "x", nil },
-		"no right to it":    forbidden,
+		"forbidden":         forbidden,
 		"too many requests": func() (int, string, error) { return http.StatusTooManyRequests, "x", nil },
-		"nonsense":          func() (int, string, error) { return http.StatusCreated, "<html>", nil },
+		"malformed":         func() (int, string, error) { return http.StatusCreated, "<html>", nil },
 		"no connection":     func() (int, string, error) { return 0, "", errors.New("connection refused") },
-		"no answer":         hanging,
+		"no response":       hanging,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestAnOutageOfTheAPIServerIsNoRefusal(t *testing.T) {
 				server.failing = failing
 				a, token := server.authenticator(t), podToken{}.sign(t)
 				mustFail(t, a, token, pod, clientauth.ErrUnavailable)
-				server.failing = nil // and nothing of it is remembered
+				server.failing = nil // the failure is not cached
 				mustAccept(t, a, token, pod)
 			})
 		})
@@ -202,13 +202,13 @@ func TestAnOutageOfTheAPIServerIsNoRefusal(t *testing.T) {
 
 func TestWithoutTheKeysOfTheClusterTheReviewDecides(t *testing.T) {
 	for name, hidden := range map[string]func() (int, string, error){
-		"no right to them": forbidden,
-		"no discovery":     func() (int, string, error) { return http.StatusNotFound, "x", nil },
-		"nonsense":         func() (int, string, error) { return http.StatusOK, "<html>", nil },
-		"no keys":          func() (int, string, error) { return http.StatusOK, `{"issuer":"` + clusterIssuer + `","keys":[]}`, nil },
-		"no issuer":        func() (int, string, error) { return http.StatusOK, `{}`, nil },
-		"no connection":    func() (int, string, error) { return 0, "", errors.New("connection refused") },
-		"no answer":        hanging,
+		"forbidden":     forbidden,
+		"no discovery":  func() (int, string, error) { return http.StatusNotFound, "x", nil },
+		"malformed":     func() (int, string, error) { return http.StatusOK, "<html>", nil },
+		"no keys":       func() (int, string, error) { return http.StatusOK, `{"issuer":"` + clusterIssuer + `","keys":[]}`, nil },
+		"no issuer":     func() (int, string, error) { return http.StatusOK, `{}`, nil },
+		"no connection": func() (int, string, error) { return 0, "", errors.New("connection refused") },
+		"no response":   hanging,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestANewKeyOfTheClusterIsFetchedAtOnce(t *testing.T) {
 		_, before := server.counts()
 		mustAccept(t, a, podToken{}.sign(t), pod)
 		if _, n := server.counts(); n != before {
-			t.Error("keys that are known were fetched again")
+			t.Error("known keys were fetched again")
 		}
 		next, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 		if err != nil {
@@ -245,7 +245,7 @@ func TestANewKeyOfTheClusterIsFetchedAtOnce(t *testing.T) {
 		server.keys = map[string]crypto.Signer{kid: clusterKey(), "cluster-2": next}
 		mustAccept(t, a, podToken{method: jwt.SigningMethodES384, key: next, header: map[string]any{"kid": "cluster-2"}}.sign(t), pod)
 		mustAccept(t, a, podToken{}.sign(t), pod)
-		// While the keys cannot be fetched, the review decides about unknown ones.
+		// While the keys cannot be fetched, the review decides about tokens with unknown ones.
 		server.hidden = forbidden
 		time.Sleep(5 * time.Second)
 		third := newRSA()
@@ -268,22 +268,22 @@ func TestUnknownKeysAndIssuersFetchOncePerCooldown(t *testing.T) {
 		}
 		server.mustHaveReviewed(t, 0)
 		if _, n := server.counts(); n > 2*12 { // two documents each time
-			t.Errorf("%d documents fetched in a minute, want 24 at most", n)
+			t.Errorf("%d documents fetched in a minute, want at most 24", n)
 		}
 	})
 }
 
-// The API server refuses more than 20 reviews a second.
+// The API server allows 20 reviews per second.
 func TestAColdStartOfFiftyPodsTakesFiveSecondsAtMost(t *testing.T) {
 	for name, c := range map[string]struct {
 		hidden func() (int, string, error)
 		source func(i int) string
 	}{
-		"pods":                                        {nil, func(i int) string { return fmt.Sprintf("10.0.0.%d", i) }},
-		"pods, without the cluster's keys":            {forbidden, func(i int) string { return fmt.Sprintf("10.0.0.%d", i) }},
-		"behind one address":                          {nil, func(int) string { return pod }},
-		"behind one address, without the keys":        {forbidden, func(int) string { return pod }},
-		"behind one address, discovery never answers": {hanging, func(int) string { return pod }},
+		"pods":                                         {nil, func(i int) string { return fmt.Sprintf("10.0.0.%d", i) }},
+		"pods, without the cluster's keys":             {forbidden, func(i int) string { return fmt.Sprintf("10.0.0.%d", i) }},
+		"behind one address":                           {nil, func(int) string { return pod }},
+		"behind one address, without the keys":         {forbidden, func(int) string { return pod }},
+		"behind one address, discovery never responds": {hanging, func(int) string { return pod }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestAColdStartOfFiftyPodsTakesFiveSecondsAtMost(t *testing.T) {
 				}
 				all.Wait()
 				if took := time.Since(begun); took > 5*time.Second {
-					t.Errorf("took %s", took)
+					t.Errorf("took %s, want at most 5s", took)
 				}
 			})
 		})
@@ -305,16 +305,16 @@ func TestAColdStartOfFiftyPodsTakesFiveSecondsAtMost(t *testing.T) {
 }
 
 func TestForgeriesDoNotDelayAClient(t *testing.T) {
-	// What the suspects' lane lets through: its burst, 100 a second, and those
-	// that wait in it at the end, for five seconds at most.
+	// What the suspects' lane allows: its burst, 100 per second, and those that wait in it at the
+	// end, for at most five seconds.
 	const seconds = 6
 	const lane = 100 * (1 + seconds + 5)
 	for name, c := range map[string]struct {
 		hidden  func() (int, string, error)
-		rate    int    // forgeries a second
-		sources int    // that they come from
-		from    string // where the client is
-		reviews int    // of forgeries, at most
+		rate    int    // forged tokens per second
+		sources int    // of forged tokens
+		from    string // the client's source
+		reviews int    // of forged tokens, at most
 	}{
 		"50/s":                             {nil, 50, 1, pod, 0},
 		"50/s from the client's address":   {nil, 50, 1, attacker, 0},
@@ -329,7 +329,7 @@ func TestForgeriesDoNotDelayAClient(t *testing.T) {
 				server := newAPIServer()
 				server.hidden = c.hidden
 				a := server.authenticator(t)
-				mustFail(t, a, forged(t), "10.0.1.1", clientauth.ErrInvalid) // the cluster's keys, once
+				mustFail(t, a, forged(t), "10.0.1.1", clientauth.ErrInvalid) // fetches the cluster's keys
 				before, _ := server.counts()
 				stop := flood(t, a, c.rate, c.sources)
 				clients := 0
@@ -339,20 +339,20 @@ func TestForgeriesDoNotDelayAClient(t *testing.T) {
 					mustAccept(t, a, token, c.from)
 					clients++
 					if took := time.Since(asked); took > 100*time.Millisecond {
-						t.Errorf("client %d waited %s", clients, took)
+						t.Errorf("client %d waited %s, want at most 100ms", clients, took)
 					}
 				}
 				stop()
 				after, _ := server.counts()
 				if n := after - before - clients; n > c.reviews {
-					t.Errorf("%d reviews of forgeries, want %d at most", n, c.reviews)
+					t.Errorf("%d reviews of forged tokens, want at most %d", n, c.reviews)
 				}
 			})
 		})
 	}
 }
 
-// Whatever comes from its address, a client that the API server has accepted once goes on.
+// A client that the API server has accepted before is not delayed, whatever its address sends.
 func TestForgeriesFromItsOwnAddressDoNotDelayAKnownClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
@@ -361,28 +361,28 @@ func TestForgeriesFromItsOwnAddressDoNotDelayAKnownClient(t *testing.T) {
 		mustAccept(t, a, token, attacker)
 		time.Sleep(55 * time.Second)
 		stop := flood(t, a, 300, 1)
-		time.Sleep(6 * time.Second) // the API server is asked again
+		time.Sleep(6 * time.Second) // the cached answer expires
 		asked := time.Now()
 		mustAccept(t, a, token, attacker)
 		if took := time.Since(asked); took > 100*time.Millisecond {
-			t.Errorf("waited %s", took)
+			t.Errorf("waited %s, want at most 100ms", took)
 		}
 		stop()
 	})
 }
 
-// flood sends forgeries from addresses beginning with attacker until stop is called.
+// flood sends forged tokens from the addresses 10.0.9.0 and following until stop is called.
 func flood(t *testing.T, a *clientauth.Authenticator, perSecond, sources int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	look := forged(t)
+	template := forged(t)
 	var all sync.WaitGroup
 	all.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			token := altered(look, i)
+			token := altered(template, i)
 			all.Go(func() {
 				if id, err := a.Authenticate(ctx, token, fmt.Sprintf("10.0.9.%d", i%sources)); err == nil {
-					t.Errorf("a forgery is %q", id)
+					t.Errorf("forged token accepted as %q, want an error", id)
 				}
 			})
 			time.Sleep(time.Second / time.Duration(perSecond))
@@ -391,6 +391,6 @@ func flood(t *testing.T, a *clientauth.Authenticator, perSecond, sources int) (s
 	return func() {
 		cancel()
 		all.Wait()
-		time.Sleep(10 * time.Second) // until reviews that nobody waits for have ended
+		time.Sleep(10 * time.Second) // until abandoned reviews have ended
 	}
 }

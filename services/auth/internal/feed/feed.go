@@ -1,9 +1,9 @@
-// Package feed passes the revocation stream on to everybody who verifies access
-// tokens: one reader of Redis in this process, any number of followers.
+// Package feed distributes the revocation stream to everyone who verifies access tokens, with one
+// reader of Redis per process and many followers.
 //
-// It keeps what the stream keeps, so that a follower that was away gets what it
-// missed. It beats only while it hears Redis: a follower that hears nothing
-// knows that it may be missing something.
+// It retains as much as the stream, so that a follower that reconnects gets what it missed. It is
+// alive, and sends beats, only while it hears from Redis: a follower without beats knows that it
+// may be missing revocations.
 package feed
 
 import (
@@ -14,21 +14,21 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// Beat is how often a follower hears from a healthy feed.
+// Beat is the interval of beats from a live feed.
 const Beat = time.Second
 
 const (
 	retryAfter = 200 * time.Millisecond
-	// maxFollowers bounds the open connections.
+	// maxFollowers bounds the number of open connections.
 	maxFollowers = 5000
 )
 
-// Source is the reading end of the stream; see redis.Stream.
+// Source reads the stream; see redis.Stream.
 type Source interface {
 	Read(ctx context.Context, after string) ([]session.Entry, error)
 }
 
-// Feed passes a Source on. It is alive while Run runs.
+// Feed distributes the entries of a Source while Run runs.
 type Feed struct {
 	source Source
 	keep   time.Duration
@@ -36,10 +36,10 @@ type Feed struct {
 	mu        sync.Mutex
 	followers int
 	heard     time.Time
-	// entries are in the order in which they came, one for each session. They
-	// are never changed, so that followers read them without the lock.
+	// entries are in order of arrival, one per session. They are never modified, so followers read
+	// them without the lock.
 	entries []Entry
-	dropped int // how many entries there were before entries[0]
+	dropped int // the number of entries that were dropped before entries[0]
 	reasons map[session.FamilyID]session.Reason
 	more    chan struct{} // closed when entries are added
 }
@@ -51,7 +51,7 @@ type Entry struct {
 	at time.Time
 }
 
-// New returns a Feed of source that keeps entries for keep.
+// New returns a Feed of source that retains entries for the duration keep.
 func New(source Source, keep time.Duration) *Feed {
 	return &Feed{source: source, keep: keep, reasons: make(map[session.FamilyID]session.Reason), more: make(chan struct{})}
 }
@@ -70,9 +70,8 @@ type Follower struct {
 	next int // the number of the entry to read next
 }
 
-// Follow returns a Follower of what comes after the entry with the id after: of
-// everything that is kept if there is none. It returns nil when there are too
-// many followers.
+// Follow returns a Follower that starts behind the entry with ID after, or with the oldest retained
+// entry if there is no such ID. It returns nil if there are too many followers.
 func (f *Feed) Follow(after string) *Follower {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +79,7 @@ func (f *Feed) Follow(after string) *Follower {
 		return nil
 	}
 	f.followers++
-	// From the end: a search costs no more than sending what it finds.
+	// Search from the end: that costs no more than sending the entries that follow.
 	from := len(f.entries)
 	for from > 0 && f.entries[from-1].ID != after {
 		from--
@@ -88,8 +87,7 @@ func (f *Feed) Follow(after string) *Follower {
 	return &Follower{feed: f, next: f.dropped + from}
 }
 
-// Next returns the entries since the last call, and a channel that is closed
-// when there are more.
+// Next returns the entries since the last call, and a channel that is closed when there are more.
 func (w *Follower) Next() (entries []Entry, more <-chan struct{}) {
 	f := w.feed
 	f.mu.Lock()
@@ -99,22 +97,21 @@ func (w *Follower) Next() (entries []Entry, more <-chan struct{}) {
 	return entries, f.more
 }
 
-// Close ends the following.
+// Close removes the follower from the feed.
 func (w *Follower) Close() {
 	w.feed.mu.Lock()
 	defer w.feed.mu.Unlock()
 	w.feed.followers--
 }
 
-// Alive reports whether the stream was heard lately.
+// Alive reports whether the stream was read within the last three beats.
 func (f *Feed) Alive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return time.Since(f.heard) < 3*Beat
 }
 
-// Run reads the stream until ctx ends. It calls report with the first of each
-// row of errors.
+// Run reads the stream until ctx ends. It calls report with the first of consecutive errors.
 func (f *Feed) Run(ctx context.Context, report func(error)) {
 	after, failing := "0", false
 	for ctx.Err() == nil {
@@ -124,8 +121,7 @@ func (f *Feed) Run(ctx context.Context, report func(error)) {
 				report(err)
 			}
 			failing = true
-			// The store may come back older than it was: begin again. Entries that are
-			// known are skipped.
+			// The store may have lost entries, so read it from the start. Known entries are skipped.
 			after = "0"
 			select {
 			case <-ctx.Done():
@@ -141,8 +137,8 @@ func (f *Feed) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// publish adds the entries of sessions that are not known to have ended. What
-// has been kept for long enough is dropped.
+// publish adds the entries of sessions that are not yet known to have ended, and drops expired
+// entries.
 func (f *Feed) publish(entries []session.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// stream is a Source that a test writes to. Nil entries are a failure.
+// stream is a Source that a test writes to. Nil entries make Read fail.
 type stream chan []session.Entry
 
 func (s stream) Read(ctx context.Context, _ string) ([]session.Entry, error) {
@@ -52,7 +52,7 @@ func run(t *testing.T, keep time.Duration) (*feed.Feed, stream) {
 	return f, s
 }
 
-// mustNext holds what a follower reads next to the entries from first to last.
+// mustNext fails the test unless a follower reads the entries from first to last next.
 func mustNext(t *testing.T, what string, w *feed.Follower, first, last int) {
 	t.Helper()
 	entries, _ := w.Next()
@@ -66,7 +66,7 @@ func mustNext(t *testing.T, what string, w *feed.Follower, first, last int) {
 	}
 }
 
-func TestAFollowerGetsEverythingHoweverSlowItIs(t *testing.T) {
+func TestASlowFollowerGetsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, half = 20_000, 10_000
 		f, s := run(t, time.Hour)
@@ -80,7 +80,7 @@ func TestAFollowerGetsEverythingHoweverSlowItIs(t *testing.T) {
 		select {
 		case <-more:
 		default:
-			t.Error("the follower is not told that there is more")
+			t.Error("the follower's channel is open, want it closed by new entries")
 		}
 		mustNext(t, "slow", slow, 1, n)
 		mustNext(t, "nothing new", slow, 1, 0)
@@ -92,22 +92,22 @@ func TestAFollowerGetsEverythingHoweverSlowItIs(t *testing.T) {
 	})
 }
 
-func TestTheFeedTellsOfASessionOnceAndForgetsItInTime(t *testing.T) {
+func TestASessionIsSentOnceAndExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := run(t, 5*time.Minute)
 		w := f.Follow("")
 		defer w.Close()
 		s <- numbered(1, 10)
-		s <- nil // the reader begins again, and gets what it knows with what is new
+		s <- nil // the feed reads from the start again: known and new entries
 		s <- numbered(1, 20)
 		synctest.Wait()
-		mustNext(t, "twice", w, 1, 20)
+		mustNext(t, "after a failure", w, 1, 20)
 		mustKnow := func(first, last int) {
 			t.Helper()
 			for i := range 40 {
 				reason, ok := f.Revoked(string(family(i)))
 				if want := first <= i && i <= last; ok != want || ok && reason != "logout" {
-					t.Errorf("session %d: got %q, %v, want %v", i, reason, ok, want)
+					t.Errorf("session %d: reason %q, revoked %v, want %v", i, reason, ok, want)
 				}
 			}
 		}
@@ -118,14 +118,14 @@ func TestTheFeedTellsOfASessionOnceAndForgetsItInTime(t *testing.T) {
 		mustKnow(1, 30)
 		time.Sleep(2 * time.Minute)
 		mustKnow(21, 30)
-		mustNext(t, "after some are forgotten", w, 21, 30)
+		mustNext(t, "after some have expired", w, 21, 30)
 		all := f.Follow("1")
 		defer all.Close()
-		mustNext(t, "who comes back for what is forgotten", all, 21, 30)
+		mustNext(t, "after an expired ID", all, 21, 30)
 	})
 }
 
-// one is a Source of entries one at a time, which tells when all were read.
+// one is a Source that returns its entries one at a time, and closes all at the end.
 type one struct {
 	entries []session.Entry
 	all     chan struct{}

@@ -1,6 +1,6 @@
-// Package httpapi is the auth service's HTTP interface: a file an endpoint.
-// Handlers decode, call one domain service and encode; errors.go is the one
-// place that knows how a domain error looks to a client.
+// Package httpapi is the HTTP interface of the auth service, services/auth/api.
+// Handlers decode, call a domain service and encode. Only errors.go maps domain
+// errors to answers.
 package httpapi
 
 import (
@@ -31,6 +31,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/router"
 )
 
 const (
@@ -67,15 +68,9 @@ type API struct {
 
 // Handler returns the endpoints with everything around them.
 func (a *API) Handler() http.Handler {
-	gin.SetMode(gin.ReleaseMode)
-	r := gin.New()
-	r.ContextWithFallback = true
-	r.HandleMethodNotAllowed = true
-	// Nobody's forwarding headers are believed: the address of a user comes in
-	// the body, from an authenticated sidecar (T37).
-	_ = r.SetTrustedProxies(nil) // nil cannot be malformed
-	r.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
-
+	// The router believes no forwarding headers: the address of a user comes in
+	// the body, from an authenticated sidecar.
+	r := router.New()
 	r.POST("/v1/users", a.handle(a.createUser))
 	r.POST("/v1/sessions", a.handle(a.createSession))
 	r.GET("/v1/sessions", a.signedIn, a.handle(a.listSessions))
@@ -162,24 +157,24 @@ func (a *API) client(c *gin.Context) (string, error) {
 	return a.authenticate(c, assertion)
 }
 
-// clientForm reads an OAuth request's form, and authenticates the sidecar that
-// sends it by the assertion in it (RFC 7523 section 2.2). Like a.authenticate
+// oauthRequest reads the parameters of an OAuth request, and authenticates the
+// sidecar that sends it by the assertion among them (RFC 7523 section 2.2). Like a.authenticate
 // it may return a client beside an error.
-func (a *API) clientForm(c *gin.Context) (form url.Values, client string, err error) {
-	if form, err = readForm(c.Request); err != nil {
+func (a *API) oauthRequest(c *gin.Context) (params url.Values, client string, err error) {
+	if params, err = readParams(c.Request); err != nil {
 		return nil, "", err
 	}
-	if form.Get("client_assertion_type") != api.ClientAssertionType || form.Get("client_assertion") == "" {
+	if params.Get("client_assertion_type") != api.ClientAssertionType || params.Get("client_assertion") == "" {
 		return nil, "", oauth(errNoAssertion)
 	}
-	if client, err = a.authenticate(c, form.Get("client_assertion")); err != nil {
-		return form, client, oauth(err)
+	if client, err = a.authenticate(c, params.Get("client_assertion")); err != nil {
+		return params, client, oauth(err)
 	}
-	if id, ok := form["client_id"]; ok && id[0] != client { // RFC 7521 section 4.2
+	if id, ok := params["client_id"]; ok && id[0] != client { // RFC 7521 section 4.2
 		a.Audit.Record(c.Request.Context(), audit.ClientRefused)
 		return nil, "", oauth(clientauth.ErrInvalid)
 	}
-	return form, client, nil
+	return params, client, nil
 }
 
 // authenticate finds the client of an assertion, and records one that is nobody's.

@@ -57,11 +57,8 @@ func (a *API) fail(c *gin.Context, err error) {
 		return
 	}
 	p := toProblem(err)
-	if p.Status >= http.StatusInternalServerError {
-		if httpmw.ClientLeft(c.Writer, c.Request, err) {
-			return
-		}
-		a.Log.ErrorContext(c.Request.Context(), "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c.Request.Context()))
+	if p.Status >= http.StatusInternalServerError && !httpmw.LogError(a.Log, c.Writer, c.Request, err) {
+		return
 	}
 	problem.Write(c.Writer, p)
 	c.Abort()

@@ -15,15 +15,15 @@ import (
 // does, for it asks the records whether the session lives. Of a token that is
 // not good it says that and nothing else (section 2.2), whatever the reason.
 func (a *API) introspect(c *gin.Context) error {
-	form, client, err := a.clientForm(c)
+	params, client, err := a.oauthRequest(c)
 	if err != nil {
 		return err
 	}
-	text := form.Get("token")
+	text := params.Get("token")
 	if text == "" {
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
-	// Either kind is known by its form, so that token_type_hint says nothing new.
+	// Either kind is known by its syntax, so that token_type_hint says nothing new.
 	found, err := a.introspectRefresh(c, text, client)
 	if errors.Is(err, session.ErrMalformed) {
 		found, err = a.introspectAccess(c, text)

@@ -13,13 +13,13 @@ import (
 // revoke is POST /oauth2/revoke: RFC 7009. 200 says that the session is over,
 // whoever ended it and whenever.
 func (a *API) revoke(c *gin.Context) error {
-	form, client, err := a.clientForm(c)
+	params, client, err := a.oauthRequest(c)
 	// To end a session twice does nothing more, and while Redis is away a logout
 	// must reach the records all the same: a replay is let through.
 	if err != nil && !errors.Is(err, clientauth.ErrMaybeReplayed) {
 		return err
 	}
-	refresh := form.Get("token")
+	refresh := params.Get("token")
 	if refresh == "" {
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}

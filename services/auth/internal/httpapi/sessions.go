@@ -68,6 +68,6 @@ func (a *API) createSession(c *gin.Context) error {
 
 func (a *API) auditRefusal(c *gin.Context, err error, who []audit.Attr) {
 	if refusal, ok := errors.AsType[*user.Refusal](err); ok {
-		a.Audit.Record(c.Request.Context(), audit.UserLoginFailed, slices.Concat(who, []audit.Attr{audit.User(refusal.UserID), audit.Reason(refusal.Cause.String())})...)
+		a.Audit.Record(c.Request.Context(), audit.UserLoginFailed, slices.Concat(who, []audit.Attr{audit.User(refusal.UserID), audit.Reason(refusal.Cause)})...)
 	}
 }

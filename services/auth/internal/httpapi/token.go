@@ -16,27 +16,27 @@ import (
 
 // token is POST /oauth2/token: RFC 6749 section 6.
 func (a *API) token(c *gin.Context) error {
-	form, client, err := a.clientForm(c)
+	params, client, err := a.oauthRequest(c)
 	if err != nil {
 		return err
 	}
-	if form.Get("grant_type") != api.GrantRefreshToken {
+	if params.Get("grant_type") != api.GrantRefreshToken {
 		return &oauthError{status: http.StatusBadRequest, code: api.UnsupportedGrantType}
 	}
-	refresh := form.Get("refresh_token")
+	refresh := params.Get("refresh_token")
 	if refresh == "" {
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
-	by := session.Presenter{UserAgent: form.Get("user_agent"), Network: network(form.Get("client_address"))}
-	if form.Has("challenge") {
-		ms, err := strconv.ParseInt(form.Get("challenge"), 10, 64)
+	evidence := session.Evidence{UserAgent: params.Get("user_agent"), Network: network(params.Get("client_address"))}
+	if params.Has("challenge") {
+		ms, err := strconv.ParseInt(params.Get("challenge"), 10, 64)
 		if err != nil {
 			return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 		}
-		by.Challenge = time.UnixMilli(ms)
+		evidence.Challenge = time.UnixMilli(ms)
 	}
-	s, err := a.Sessions.Refresh(c.Request.Context(), refresh, client, by)
-	a.auditRefresh(c, client, form.Get("client_address"), s.Grant)
+	s, err := a.Sessions.Refresh(c.Request.Context(), refresh, client, evidence)
+	a.auditRefresh(c, client, params.Get("client_address"), s.Grant)
 	switch {
 	case errors.Is(err, session.ErrInvalidGrant):
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidGrant, reason: s.Reason}

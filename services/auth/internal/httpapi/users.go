@@ -13,7 +13,6 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
-	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/problem"
 )
 
@@ -83,19 +82,8 @@ func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who .
 	if d.Allowed {
 		return nil
 	}
-	a.Audit.Record(c.Request.Context(), audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit.String())})...)
+	a.Audit.Record(c.Request.Context(), audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit)})...)
 	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = d.RetryAfter
 	return p
-}
-
-// me is GET /v1/me: who the access token speaks for.
-func (a *API) me(c *gin.Context) error {
-	p, _ := authn.FromContext(c.Request.Context())
-	u, err := a.Users.ByID(c.Request.Context(), p.Subject)
-	if err != nil {
-		return err
-	}
-	c.JSON(http.StatusOK, person(u))
-	return nil
 }

@@ -104,7 +104,7 @@ func (f *Families) Use(ctx context.Context, family session.FamilyID, p session.P
 }
 
 // Generation implements session.Store.
-func (f *Families) Generation(ctx context.Context, family session.FamilyID) (generation uint64, ended bool, err error) {
+func (f *Families) Generation(ctx context.Context, family session.FamilyID) (generation uint64, revoked bool, err error) {
 	fields, err := f.client.HMGet(ctx, key(family), "r", "G").Result()
 	if err != nil {
 		return 0, false, unavailable("generation", err)

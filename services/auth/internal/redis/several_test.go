@@ -16,7 +16,7 @@ import (
 // patience bounds what several servers have to agree on, on a busy machine.
 const patience = 60 * time.Second
 
-var home = session.Presenter{UserAgent: "Firefox", Network: "192.0.2.0/24"}
+var home = session.Evidence{UserAgent: "Firefox", Network: "192.0.2.0/24"}
 
 // sessions is what does not go with Redis: a ring and the records.
 type sessions struct {

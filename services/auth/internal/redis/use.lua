@@ -1,4 +1,4 @@
--- What a presented refresh token comes to: session.Decide, applied atomically.
+-- Presents a refresh token. decide.go is the executable specification.
 -- KEYS[1]  the family's hash
 -- ARGV     1 generation, 2 client's digest, 3 key id of the presented token, 4 presenter,
 --          5 key id for a successor, 6 overlap, 7 minimum interval, 8 idle life (all ms),

@@ -1,20 +1,19 @@
-// Package rollover changes the keys that sign access tokens without refusing
-// one of them: publish, wait, sign, retire (T52).
+// Package rollover rotates the keys that sign access tokens without invalidating tokens: a new key
+// is published, signs once every verifier has it, and is retired when its last token has expired.
 //
-// It does by itself what an operator does by hand: the new key goes to the end
-// of signing.pem, when every verifier has seen it to the front, and the old one
-// leaves when the last token that it signed is over. So the file means what it
-// always means (package signer: the first signs, all are published), a replica
-// that reads it needs no clock, and when nobody can write, nothing changes.
+// It automates the manual procedure. The new key is appended to signing.pem, moved to the front
+// when every verifier has seen it, and the old one is removed when the last token that it signed
+// has expired. The file keeps its meaning (package signer: the first key signs, all are published),
+// a replica that reads it needs no clock, and when nobody can write, nothing changes.
 //
-// The file lives in a Secret beside the ring of refresh tokens. Every replica
-// reads it every few seconds, and every replica may write; a write counts only
-// if nobody else has written since it read. PEM headers hold each key's story:
+// The file is stored in a Secret next to the ring of refresh tokens. Every replica reads it every
+// few seconds, and every replica may write; a write succeeds only if the Secret has not changed
+// since it was read. PEM headers record each key's history:
 //
-//	Published   since when it is in the JWKS
-//	Signing     since when it signs, or from when it did
-//	Superseded  since when it signs no more
+//	Published   when it was added to the JWKS
+//	Signing     when it started to sign
+//	Superseded  when it stopped signing
 //
-// Plan is the rule, pure and with no clock of its own. The package knows
-// neither Kubernetes nor HTTP.
+// Plan is the rule: a pure function without a clock. The package depends on neither Kubernetes nor
+// HTTP.
 package rollover

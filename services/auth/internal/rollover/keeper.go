@@ -11,7 +11,7 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// The entries of the Secret, named as the files are.
+// The entries of the Secret have the names of the files.
 const (
 	SigningEntry = "signing.pem"
 	RingEntry    = "ring.keys"
@@ -20,59 +20,56 @@ const (
 const (
 	// readEvery is how often the Secret is read.
 	readEvery = 5 * time.Second
-	// ReadTimeout bounds one reading of the Secret, with what is written to it then.
+	// ReadTimeout bounds one read of the Secret together with the write that follows.
 	ReadTimeout = 5 * time.Second
-	// maxSkew is how far apart the clocks of replicas may be; tokens bear no more.
+	// maxSkew is how far the clocks of replicas may differ; tokens tolerate no more.
 	maxSkew = 30 * time.Second
-	// Settle is the time in which a write is known to every replica, by the
-	// clock of any of them.
+	// Settle is the time after which every replica has read a write, by any replica's clock.
 	Settle = readEvery + ReadTimeout + maxSkew
 )
 
-// ErrConflict says that somebody else has written since the Secret was read.
-var ErrConflict = errors.New("rollover: the secret has been written by another")
+// ErrConflict reports that the Secret has changed since it was read.
+var ErrConflict = errors.New("rollover: the secret has changed since it was read")
 
-// A Secret is what a Store holds at one moment.
+// A Secret is one version of a Store's content.
 type Secret struct {
 	Data    map[string][]byte
 	Version string
 }
 
-// A Store holds the one Secret. Read must not return an older state than an
-// earlier Read did. Write replaces the entries of Data if Version is still the
-// newest, and fails with ErrConflict otherwise.
+// A Store stores the one Secret. Read must not return an older version than an earlier Read. Write
+// replaces the entries of Data if Version is current, and fails with ErrConflict otherwise.
 type Store interface {
 	Read(ctx context.Context) (Secret, error)
 	Write(ctx context.Context, s Secret) error
 }
 
-// Config is what a Keeper works with. All of it is required.
+// Config configures a Keeper. All fields are required.
 type Config struct {
 	Store    Store
 	Schedule Schedule
-	// Initial returns the entries that a Secret without any begins with. What is
-	// not among them is made.
+	// Initial returns the entries for an empty Secret. Missing entries are generated.
 	Initial func() (map[string][]byte, error)
-	// Use is called with what the Secret holds whenever it was read or written.
+	// Use is called with the Secret's content after each read and write.
 	Use func(data map[string][]byte)
-	// Changed is called once, at the replica that did it, for each change.
+	// Changed is called once per change, at the replica that made it.
 	Changed func(ctx context.Context, c Change)
 	Now     func() time.Time
 }
 
-// A Keeper reads the Secret for one replica and does what is due. All replicas
-// have one, and none is special.
+// A Keeper reads the Secret for one replica and makes the changes that are due. Every replica runs
+// one, without a leader.
 type Keeper struct {
 	Config
 
-	since time.Time // of the first reading without a failure after it
+	since time.Time // the first read after the last failure
 }
 
 // NewKeeper returns a Keeper. Its Run does the work.
 func NewKeeper(c Config) *Keeper { return &Keeper{Config: c} }
 
-// Run works until ctx ends, and calls failed whenever something did not
-// succeed; it is tried again. What was read last stays good meanwhile.
+// Run works until ctx ends. It calls failed after each failure and retries; the content read last
+// stays in use.
 func (k *Keeper) Run(ctx context.Context, failed func(error)) {
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
@@ -88,7 +85,7 @@ func (k *Keeper) Run(ctx context.Context, failed func(error)) {
 	}
 }
 
-// Turn reads the Secret once and does what is due.
+// Turn reads the Secret once and makes the changes that are due.
 func (k *Keeper) Turn(ctx context.Context) error {
 	data, changes, err := update(ctx, k.Store, k.plan)
 	if err != nil {
@@ -102,9 +99,9 @@ func (k *Keeper) Turn(ctx context.Context) error {
 	return nil
 }
 
-// plan returns what the Secret has to hold. It is called with what was read.
+// plan returns the new content of the Secret, given the content that was read.
 func (k *Keeper) plan(data map[string][]byte) (map[string][]byte, []Change, error) {
-	k.Use(data) // also if nothing can be planned or written
+	k.Use(data) // even if planning or writing fails
 	now := k.Now()
 	if k.since.IsZero() {
 		k.since = now
@@ -126,7 +123,7 @@ func (k *Keeper) plan(data map[string][]byte) (map[string][]byte, []Change, erro
 	return next, changes, err
 }
 
-// EditKeys changes the signing keys in store by hand, as the keepers do it.
+// EditKeys applies a manual change to the signing keys in store, in the same way as a Keeper.
 func EditKeys(ctx context.Context, store Store, edit func([]Key) ([]Key, []Change, error)) ([]Change, error) {
 	_, changes, err := update(ctx, store, func(data map[string][]byte) (map[string][]byte, []Change, error) {
 		next := copied(data)
@@ -156,9 +153,8 @@ func change(data map[string][]byte, edit func([]Key) ([]Key, []Change, error)) (
 	return changes, err
 }
 
-// update reads store, lets edit say what it has to hold and what that changes,
-// and writes it if that is something else: from the start again when another
-// was faster. It returns what store holds then.
+// update reads store, calls edit for the new content, and writes it if it differs. It starts over
+// after a conflict, and returns the content of store and the changes.
 func update(ctx context.Context, store Store, edit func(data map[string][]byte) (map[string][]byte, []Change, error)) (map[string][]byte, []Change, error) {
 	for {
 		data, changes, err := updateOnce(ctx, store, edit)

@@ -11,15 +11,15 @@ import (
 	"lilypad.example/services/auth/internal/signer"
 )
 
-// The headers that tell a key's story.
+// The headers that record a key's history.
 const (
 	headerPublished  = "Published"
 	headerSigning    = "Signing"
 	headerSuperseded = "Superseded"
 )
 
-// A Key is a private key of signing.pem and its story. A zero time says that
-// it has not happened, or that nobody noted it.
+// A Key is a private key of signing.pem with its history. A zero time means that the event has not
+// happened or was not recorded.
 type Key struct {
 	ID                             string // kid
 	Published, Signing, Superseded time.Time
@@ -27,8 +27,8 @@ type Key struct {
 	block *pem.Block
 }
 
-// State is what a key is there for: next, signing or superseded. The first one
-// of the file signs whatever its headers say.
+// State returns "next", "signing" or "superseded". The first key of the file signs regardless of its
+// headers.
 func (k Key) State(first bool) string {
 	switch {
 	case first:
@@ -44,7 +44,7 @@ func (k Key) isNext() bool {
 	return !k.Published.IsZero() && k.Signing.IsZero() && k.Superseded.IsZero()
 }
 
-// Generate returns a fresh P-256 key without a story.
+// Generate returns a new P-256 key without history.
 func Generate() (Key, error) {
 	text, err := signer.Generate()
 	if err != nil {
@@ -57,15 +57,15 @@ func Generate() (Key, error) {
 	return keys[0], nil
 }
 
-// Parse reads the keys of a signing.pem, in their order. It reports all faults
-// and never a key. A text without keys is good, and has none.
+// Parse parses the keys of a signing.pem in order. It reports all errors at once, and errors never
+// contain a key. A text without keys is valid.
 func Parse(text []byte) ([]Key, error) {
 	var keys []Key
-	var faults []error
+	var errs []error
 	for n := 1; ; n++ {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
-			return keys, errors.Join(faults...)
+			return keys, errors.Join(errs...)
 		}
 		if signer.IsParameters(block) {
 			n--
@@ -73,7 +73,7 @@ func Parse(text []byte) ([]Key, error) {
 		}
 		key, err := parseKey(block)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("signing keys, block %d: %w", n, err))
+			errs = append(errs, fmt.Errorf("signing keys, block %d: %w", n, err))
 		}
 		keys = append(keys, key)
 	}
@@ -85,7 +85,7 @@ func parseKey(block *pem.Block) (Key, error) {
 		return Key{}, err
 	}
 	key := Key{ID: id, block: block}
-	for header, at := range key.story() {
+	for header, at := range key.history() {
 		text, noted := block.Headers[header]
 		if !noted {
 			continue
@@ -97,11 +97,11 @@ func parseKey(block *pem.Block) (Key, error) {
 	return key, nil
 }
 
-func (k *Key) story() map[string]*time.Time {
+func (k *Key) history() map[string]*time.Time {
 	return map[string]*time.Time{headerPublished: &k.Published, headerSigning: &k.Signing, headerSuperseded: &k.Superseded}
 }
 
-// Encode writes keys as a signing.pem with their stories.
+// Encode encodes keys with their history as a signing.pem.
 func Encode(keys []Key) ([]byte, error) {
 	var text bytes.Buffer
 	for _, k := range keys {
@@ -109,7 +109,7 @@ func Encode(keys []Key) ([]byte, error) {
 		if block.Headers == nil {
 			block.Headers = make(map[string]string)
 		}
-		for header, at := range k.story() {
+		for header, at := range k.history() {
 			delete(block.Headers, header)
 			if !at.IsZero() {
 				block.Headers[header] = at.UTC().Format(time.RFC3339)

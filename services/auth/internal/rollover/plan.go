@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// An Event is what happens to a key.
+// An Event is a step in a key's life.
 type Event uint8
 
-// The events. Revoked is for a key that leaves before its time, by hand.
+// The events. A key is Revoked when it is removed manually, ahead of schedule.
 const (
 	Published Event = iota + 1
 	Signing
@@ -33,25 +33,24 @@ func (e Event) String() string {
 	return "unknown"
 }
 
-// A Change is what a plan does to the key ID.
+// A Change is an Event of the key ID.
 type Change struct {
 	Event Event
 	ID    string
 }
 
-// A Schedule says when keys change.
+// A Schedule determines when keys change.
 type Schedule struct {
 	// Every is how long a key signs.
 	Every time.Duration
-	// Wait is how long a key is published before it signs: as long as anybody
-	// may hold a JWKS without it, and replicas take to read it.
+	// Wait is how long a key is published before it signs: at least as long as caches may hold a
+	// JWKS without it, plus Settle.
 	Wait time.Duration
-	// Keep is how long a superseded key stays published: the life of a token,
-	// and as long as replicas take to read that it signs no more.
+	// Keep is how long a superseded key stays published: at least the life of a token, plus Settle.
 	Keep time.Duration
 }
 
-// A plan is a list of keys in the making.
+// A plan is a list of keys that is being changed.
 type plan struct {
 	now     time.Time
 	fresh   func() (Key, error)
@@ -60,16 +59,15 @@ type plan struct {
 }
 
 func newPlan(keys []Key, now time.Time, fresh func() (Key, error)) *plan {
-	// To the second, as headers have it.
+	// Headers have a resolution of one second.
 	return &plan{now: now.Truncate(time.Second), keys: slices.Clone(keys), fresh: fresh}
 }
 
-// Plan returns what keys have to be at now, and what that changes. since is
-// from when on whoever plans could read the keys without a gap: what happened
-// before may have been missed by others, who had the same outage, and counts
-// from then. fresh returns a new key.
+// Plan returns the keys as they have to be at now, and the changes. since is the time from which
+// the caller has read the keys without a gap: other replicas may have missed earlier events in the
+// same outage, so those count as if they had happened at since. fresh returns a new key.
 //
-// With no keys, a fresh one signs at once: there is nobody to wait for.
+// If there are no keys, a new one signs at once: no verifier holds an older JWKS.
 func (s Schedule) Plan(keys []Key, now, since time.Time, fresh func() (Key, error)) ([]Key, []Change, error) {
 	p := newPlan(keys, now, fresh)
 	p.note()
@@ -90,10 +88,10 @@ func (s Schedule) Plan(keys []Key, now, since time.Time, fresh func() (Key, erro
 	return p.keys, p.changes, err
 }
 
-// ErrNextPublished says that a key is on its way already.
-var ErrNextPublished = errors.New("the next key is published already, and signs when every verifier has it")
+// ErrNextPublished reports that the next key is already published.
+var ErrNextPublished = errors.New("the next key is already published; it signs when every verifier has it")
 
-// Rotate publishes the next key now instead of when its time comes.
+// Rotate publishes the next key now, ahead of schedule.
 func Rotate(keys []Key, now time.Time, fresh func() (Key, error)) ([]Key, []Change, error) {
 	p := newPlan(keys, now, fresh)
 	p.note()
@@ -104,16 +102,15 @@ func Rotate(keys []Key, now time.Time, fresh func() (Key, error)) ([]Key, []Chan
 	return p.keys, p.changes, err
 }
 
-// Revoke removes the key called id at once, and with it all tokens that it
-// signed (T53). If it was the one that signs, the next one does, or a fresh one
-// that verifiers learn of when they meet it.
+// Revoke removes the key id at once, which invalidates all tokens that it signed. If it was the
+// signing key, the next key signs, or a new one that verifiers fetch when they first see it.
 func Revoke(keys []Key, id string, now time.Time, fresh func() (Key, error)) ([]Key, []Change, error) {
 	p := newPlan(keys, now, fresh)
 	p.note()
 	signing := len(p.keys) > 0 && p.keys[0].ID == id
 	p.remove(Revoked, func(k Key) bool { return k.ID == id })
 	if len(p.keys) == len(keys) {
-		return nil, nil, fmt.Errorf("there is no key %q: see `auth keys show`", id)
+		return nil, nil, fmt.Errorf("unknown key %q; `auth keys show` lists the keys", id)
 	}
 	var err error
 	if signing {
@@ -122,8 +119,8 @@ func Revoke(keys []Key, id string, now time.Time, fresh func() (Key, error)) ([]
 	return p.keys, p.changes, err
 }
 
-// note writes down what somebody else did to the file: a key that was put in
-// front signs, and whatever is found behind it without a story only verifies.
+// note records manual changes of the file: a key that was moved to the front signs, and a key
+// behind it without history only verifies.
 func (p *plan) note() {
 	for i := range p.keys {
 		k := &p.keys[i]
@@ -142,7 +139,7 @@ func (p *plan) note() {
 	}
 }
 
-// publish appends a fresh key.
+// publish appends a new key.
 func (p *plan) publish() error {
 	k, err := p.fresh()
 	if err != nil {
@@ -154,8 +151,8 @@ func (p *plan) publish() error {
 	return nil
 }
 
-// sign moves the next key to the front, a fresh one if there is none, and
-// supersedes the one that signed until now.
+// sign moves the next key, or a new one if there is none, to the front, and supersedes the key that
+// signed until now.
 func (p *plan) sign() error {
 	if !slices.ContainsFunc(p.keys, Key.isNext) {
 		if err := p.publish(); err != nil {

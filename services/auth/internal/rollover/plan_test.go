@@ -17,7 +17,7 @@ var (
 
 func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 
-// file is a signing.pem that the test has not told the story of.
+// file returns n keys without history.
 func file(t *testing.T, n int) []rollover.Key {
 	t.Helper()
 	var keys []rollover.Key
@@ -31,14 +31,15 @@ func file(t *testing.T, n int) []rollover.Key {
 	return keys
 }
 
-// told is a file with a story: published, signing, superseded in minutes after noon, 0 for never.
-func told(t *testing.T, stories ...[3]int) []rollover.Key {
+// withHistory returns one key for each history: published, signing and superseded in minutes after
+// noon, 0 for never.
+func withHistory(t *testing.T, histories ...[3]int) []rollover.Key {
 	t.Helper()
-	keys := file(t, len(stories))
-	for i, story := range stories {
-		for j, noted := range []*time.Time{&keys[i].Published, &keys[i].Signing, &keys[i].Superseded} {
-			if story[j] != 0 {
-				*noted = at(story[j])
+	keys := file(t, len(histories))
+	for i, history := range histories {
+		for j, recorded := range []*time.Time{&keys[i].Published, &keys[i].Signing, &keys[i].Superseded} {
+			if history[j] != 0 {
+				*recorded = at(history[j])
 			}
 		}
 	}
@@ -61,21 +62,21 @@ func TestPlan(t *testing.T) {
 		want       string
 		events     []rollover.Event
 	}{
-		"nothing is there":                     {nil, 0, 0, "signing", []rollover.Event{published, signing}},
-		"a file of before":                     {file(t, 1), 0, 0, "signing", []rollover.Event{published, signing}},
-		"a file of before with two":            {file(t, 2), 0, 0, "signing superseded", []rollover.Event{published, signing, published}},
-		"young":                                {told(t, [3]int{1, 1, 0}), 50, 1, "signing", nil},
-		"time to publish the next":             {told(t, [3]int{1, 1, 0}), 51, 1, "signing next", []rollover.Event{published}},
-		"not every verifier has it":            {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 60, 1, "signing next", nil},
-		"every verifier has it":                {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 61, 1, "signing superseded", []rollover.Event{signing}},
-		"an outage while it was published":     {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 61, 52, "signing next", nil},
-		"long after the outage":                {told(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 62, 52, "signing superseded", []rollover.Event{signing}},
-		"tokens of the old one live":           {told(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 66, 1, "signing superseded", nil},
-		"none lives":                           {told(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 67, 1, "signing", []rollover.Event{retired}},
-		"none lives, but nobody could be told": {told(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 67, 62, "signing superseded", nil},
-		"away for days":                        {told(t, [3]int{1, 1, 0}), 9999, 9999, "signing next", []rollover.Event{published}},
-		"one put in front by hand":             {slices.Concat(file(t, 1), told(t, [3]int{1, 1, 0})), 20, 1, "signing superseded", []rollover.Event{published, signing}},
-		"the old one put in front again":       {told(t, [3]int{1, 1, 61}, [3]int{51, 61, 0}), 70, 1, "signing superseded", []rollover.Event{signing}},
+		"no keys":                                {nil, 0, 0, "signing", []rollover.Event{published, signing}},
+		"one key without history":                {file(t, 1), 0, 0, "signing", []rollover.Event{published, signing}},
+		"two keys without history":               {file(t, 2), 0, 0, "signing superseded", []rollover.Event{published, signing, published}},
+		"not yet due":                            {withHistory(t, [3]int{1, 1, 0}), 50, 1, "signing", nil},
+		"the next key is due":                    {withHistory(t, [3]int{1, 1, 0}), 51, 1, "signing next", []rollover.Event{published}},
+		"not every verifier has the next key":    {withHistory(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 60, 1, "signing next", nil},
+		"every verifier has the next key":        {withHistory(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 61, 1, "signing superseded", []rollover.Event{signing}},
+		"an outage after it was published":       {withHistory(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 61, 52, "signing next", nil},
+		"long after the outage":                  {withHistory(t, [3]int{1, 1, 0}, [3]int{51, 0, 0}), 62, 52, "signing superseded", []rollover.Event{signing}},
+		"tokens of the old key are valid":        {withHistory(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 66, 1, "signing superseded", nil},
+		"the tokens of the old key have expired": {withHistory(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 67, 1, "signing", []rollover.Event{retired}},
+		"they have expired, after an outage":     {withHistory(t, [3]int{51, 61, 0}, [3]int{1, 1, 61}), 67, 62, "signing superseded", nil},
+		"an outage of days":                      {withHistory(t, [3]int{1, 1, 0}), 9999, 9999, "signing next", []rollover.Event{published}},
+		"a key put in front manually":            {slices.Concat(file(t, 1), withHistory(t, [3]int{1, 1, 0})), 20, 1, "signing superseded", []rollover.Event{published, signing}},
+		"the old key put in front again":         {withHistory(t, [3]int{1, 1, 61}, [3]int{51, 61, 0}), 70, 1, "signing superseded", []rollover.Event{signing}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			keys, changes, err := schedule.Plan(tt.keys, at(tt.now), at(tt.since), rollover.Generate)
@@ -87,9 +88,9 @@ func TestPlan(t *testing.T) {
 				events = append(events, c.Event)
 			}
 			if got := states(keys); got != tt.want || !slices.Equal(events, tt.events) {
-				t.Errorf("%s, %v", got, events)
+				t.Errorf("keys %s, events %v; want %s, %v", got, events, tt.want, tt.events)
 			}
-			// What was written is what is read, and there is nothing more to do.
+			// Encoding and parsing preserve the keys, and planning again changes nothing.
 			text, err := rollover.Encode(keys)
 			if err != nil {
 				t.Fatal(err)
@@ -100,32 +101,32 @@ func TestPlan(t *testing.T) {
 			}
 			again, changes, err := schedule.Plan(read, at(tt.now), at(tt.since), rollover.Generate)
 			if err != nil || len(changes) > 0 || states(again) != tt.want {
-				t.Errorf("again: %s, %v, %v", states(again), changes, err)
+				t.Errorf("planned again: %s, %v, %v; want %s and no change", states(again), changes, err, tt.want)
 			}
 			if text2, err := rollover.Encode(again); err != nil || string(text2) != string(text) {
-				t.Errorf("again: another text, %v", err)
+				t.Errorf("encoded again: the text differs or failed (%v), want the same text", err)
 			}
 		})
 	}
 }
 
-func TestRotateByHand(t *testing.T) {
-	keys := told(t, [3]int{1, 1, 0})
+func TestRotate(t *testing.T) {
+	keys := withHistory(t, [3]int{1, 1, 0})
 	keys, changes, err := rollover.Rotate(keys, at(5), rollover.Generate)
 	if err != nil || states(keys) != "signing next" || !keys[1].Published.Equal(at(5)) || len(changes) != 1 {
-		t.Fatalf("%s, %v, %v", states(keys), changes, err)
+		t.Fatalf("%s, %v, %v; want a next key published now", states(keys), changes, err)
 	}
 	if _, _, err := rollover.Rotate(keys, at(6), rollover.Generate); !errors.Is(err, rollover.ErrNextPublished) {
-		t.Errorf("twice: %v", err)
+		t.Errorf("second rotation: %v, want ErrNextPublished", err)
 	}
 }
 
 func TestRevoke(t *testing.T) {
 	for name, tt := range map[string]struct {
-		stories [][3]int
-		revoke  int
-		want    string
-		signs   int // which of the old ones, -1 for a fresh one
+		histories [][3]int
+		revoke    int
+		want      string
+		signs     int // index of the old key that signs, -1 for a new one
 	}{
 		"the only one":            {[][3]int{{1, 1, 0}}, 0, "signing", -1},
 		"with a next one":         {[][3]int{{1, 1, 0}, {2, 0, 0}}, 0, "signing", 1},
@@ -134,38 +135,38 @@ func TestRevoke(t *testing.T) {
 		"the next one":            {[][3]int{{1, 1, 0}, {2, 0, 0}}, 1, "signing", 0},
 		"with next and older one": {[][3]int{{2, 3, 0}, {1, 1, 3}, {4, 0, 0}}, 0, "signing superseded", 2},
 	} {
-		keys := told(t, tt.stories...)
+		keys := withHistory(t, tt.histories...)
 		got, changes, err := rollover.Revoke(keys, keys[tt.revoke].ID, at(5), rollover.Generate)
 		if err != nil || states(got) != tt.want || changes[0] != (rollover.Change{Event: rollover.Revoked, ID: keys[tt.revoke].ID}) {
-			t.Errorf("%s: %s, %v, %v", name, states(got), changes, err)
+			t.Errorf("%s: %s, %v, %v; want %s and the key revoked", name, states(got), changes, err, tt.want)
 			continue
 		}
 		fresh := !slices.ContainsFunc(keys, func(k rollover.Key) bool { return k.ID == got[0].ID })
 		if fresh != (tt.signs < 0) || tt.signs >= 0 && got[0].ID != keys[tt.signs].ID {
-			t.Errorf("%s: %s signs", name, got[0].ID)
+			t.Errorf("%s: %s signs, want key %d (-1: a new one)", name, got[0].ID, tt.signs)
 		}
 		if slices.ContainsFunc(got, func(k rollover.Key) bool { return k.ID == keys[tt.revoke].ID }) {
-			t.Errorf("%s: it is still there", name)
+			t.Errorf("%s: the revoked key is still in the file", name)
 		}
 	}
 	if _, _, err := rollover.Revoke(file(t, 1), "none", at(0), rollover.Generate); err == nil {
-		t.Error("an unknown key was revoked")
+		t.Error("revoking an unknown key succeeded, want an error")
 	}
 }
 
-func TestParseReportsAllFaults(t *testing.T) {
-	text, err := rollover.Encode(told(t, [3]int{1, 1, 0}))
+func TestParseReportsAllErrors(t *testing.T) {
+	text, err := rollover.Encode(withHistory(t, [3]int{1, 1, 0}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	bad := strings.Replace(string(text), "Published: 2026", "Published: soon 2026", 1) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 	_, err = rollover.Parse([]byte(bad))
 	if err == nil || !strings.Contains(err.Error(), "block 1: Published is not a time") || !strings.Contains(err.Error(), "block 2") {
-		t.Errorf("%v", err)
+		t.Errorf("%v, want errors about block 1 and block 2", err)
 	}
-	// What openssl writes before a key is no key.
+	// openssl writes an EC PARAMETERS block before a key.
 	parameters := "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
 	if keys, err := rollover.Parse([]byte(parameters + string(text))); err != nil || len(keys) != 1 {
-		t.Errorf("%d keys, %v", len(keys), err)
+		t.Errorf("%d keys, %v; want 1", len(keys), err)
 	}
 }

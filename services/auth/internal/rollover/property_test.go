@@ -15,31 +15,30 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// cached is how long a verifier may hold a JWKS: its own minute and a cache's.
+// cached is how long a verifier may use a JWKS: its own minute and that of a cache in between.
 const cached = 2 * time.Minute
 
-// simulation is a time line of replicas with clocks of their own, which miss
-// readings, have outages together and are started anew.
+// A simulation runs replicas with skewed clocks that miss reads, have common outages and restart.
 type simulation struct {
 	t        *rapid.T
 	schedule rollover.Schedule
-	now      time.Time // the true one
+	now      time.Time // without skew
 	store    *secret
 	replicas []*simulated
-	first    string // the key that signed at once, when there was nobody to wait for
+	first    string // the first key, which signed without a wait
 }
 
 type simulated struct {
 	*replica
 
 	skew      time.Duration
-	missed    bool // the last reading
+	missed    bool // the last read
 	seen      *signer.Keys
 	published []published
-	signed    map[string]time.Time // key: last token
+	signed    map[string]time.Time // when each key signed last
 }
 
-// published is the JWKS of a replica from a time on.
+// published is the JWKS that a replica serves from a time on.
 type published struct {
 	from time.Time
 	kids []string
@@ -52,7 +51,7 @@ func (s *simulation) start(skew time.Duration) *simulated {
 	return r
 }
 
-// step lets every replica read, except when it misses one, and sign.
+// step lets every replica read, unless it misses the read, and sign.
 func (s *simulation) step(outage bool) {
 	s.store.setAway(outage)
 	for _, i := range rapid.Permutation(indexes(len(s.replicas))).Draw(s.t, "order") {
@@ -97,7 +96,7 @@ func (r *simulated) observe(now time.Time) {
 	r.signed[r.published[len(r.published)-1].kids[0]] = now
 }
 
-// check holds what verifiers may meet against what replicas sign now.
+// check compares the tokens that verifiers may receive with every JWKS that they may hold.
 func (s *simulation) check() error {
 	for i, by := range s.replicas {
 		for kid, last := range by.signed {
@@ -131,13 +130,13 @@ func simulate(t *rapid.T, schedule rollover.Schedule) (*simulation, error) {
 	for range 3 {
 		s.replicas = append(s.replicas, s.start(skew.Draw(t, "skew")))
 	}
-	outage := 0 // steps it still lasts
+	outage := 0 // remaining steps
 	for range 150 {
 		s.now = s.now.Add(5 * time.Second)
 		switch rapid.IntRange(0, 39).Draw(t, "event") {
 		case 0:
 			outage = rapid.IntRange(1, 60).Draw(t, "outage")
-		case 1: // a rollout replaces a replica, which serves when it has keys
+		case 1: // a rollout replaces a replica, which serves once it has keys
 			i := rapid.IntRange(0, len(s.replicas)-1).Draw(t, "replaced")
 			s.replicas[i] = s.start(skew.Draw(t, "skew"))
 		}
@@ -150,8 +149,9 @@ func simulate(t *rapid.T, schedule rollover.Schedule) (*simulation, error) {
 	return s, nil
 }
 
-// Whatever the replicas and the API server do: nobody signs with a key that a
-// JWKS lacks which a verifier may hold, and no key goes while a token of it lives.
+// TestNoHistoryRefusesAToken: in every history of replicas and API server, no replica signs with a
+// key that is missing from a JWKS that a verifier may hold, and no key is removed while one of its
+// tokens is valid.
 func TestNoHistoryRefusesAToken(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		schedule := rollover.Schedule{Wait: cached + rollover.Settle, Keep: life + authn.Leeway + rollover.Settle}
@@ -162,13 +162,13 @@ func TestNoHistoryRefusesAToken(t *testing.T) {
 		}
 		for i, r := range s.replicas {
 			if r.keys.Load() == nil && !s.store.away && !r.missed {
-				t.Errorf("replica %d has no key", i)
+				t.Errorf("replica %d has no key after a successful read, want one", i)
 			}
 		}
 	})
 }
 
-// The controls: each of the two times is needed.
+// TestShorterTimesRefuseTokens shows that the simulation detects a missing wait or keep time.
 func TestShorterTimesRefuseTokens(t *testing.T) {
 	for name, schedule := range map[string]rollover.Schedule{
 		"no wait": {Every: 5 * time.Minute, Keep: life + authn.Leeway + rollover.Settle},
@@ -182,7 +182,7 @@ func TestShorterTimesRefuseTokens(t *testing.T) {
 			}
 		})
 		if !found {
-			t.Errorf("%s: the simulation does not see it", name)
+			t.Errorf("%s: no token was refused, want the simulation to find one", name)
 		}
 	}
 }

@@ -17,15 +17,15 @@ import (
 
 const life = time.Minute // of an access token
 
-// brisk rotates as often as the settings allow for tokens of this life.
-func brisk() rollover.Schedule {
+// fastest returns the shortest schedule that the settings allow for tokens of this life.
+func fastest() rollover.Schedule {
 	s := rollover.Schedule{Wait: 3 * time.Minute, Keep: life + authn.Leeway + rollover.Settle}
 	s.Every = s.Wait + s.Keep
 	return s
 }
 
-// service are several replicas on one Secret and verifiers that cache what the
-// replicas publish: the real ones, on the clock of a synctest bubble.
+// A service consists of several replicas on one Secret and real verifiers that cache their JWKS, on
+// the clock of a synctest bubble.
 type service struct {
 	t         *testing.T
 	store     *secret
@@ -50,7 +50,7 @@ func startService(t *testing.T, schedule rollover.Schedule) *service {
 	s.stop = func() { cancel(); running.Wait() }
 	synctest.Wait()
 	for i := range 3 {
-		time.Sleep(7 * time.Second) // so that they do not look at the same moments
+		time.Sleep(7 * time.Second) // so that they do not fetch at the same time
 		s.verifiers = append(s.verifiers, authn.NewVerifier(ctx, authn.Config{
 			JWKSURL: "http://auth/jwks", Issuer: "http://auth", Audience: "frogs",
 			Client: &http.Client{Transport: &balancer{replicas: slices.Concat(s.replicas[i:], s.replicas[:i])}},
@@ -69,8 +69,8 @@ func (s *service) sign(issuer *token.Issuer) string {
 	return text
 }
 
-// load signs at every replica and verifies everywhere, at once and shortly
-// before the token's end, for as long as it is told. It returns the refusals.
+// load signs at every replica and verifies each token at every verifier, at once and shortly before
+// it expires, for a duration d. It returns the number of refusals.
 func (s *service) load(d time.Duration) (refused int) {
 	s.t.Helper()
 	const pause = 10 * time.Second
@@ -99,42 +99,42 @@ func (s *service) load(d time.Duration) (refused int) {
 
 func TestRotationsUnderLoadRefuseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := startService(t, brisk())
+		s := startService(t, fastest())
 		defer s.stop()
 		if n := s.load(16 * time.Minute); n > 0 {
-			t.Errorf("%d refused", n)
+			t.Errorf("%d tokens refused, want 0", n)
 		}
-		// The API server away, and with it whatever was due.
+		// An outage of the API server also delays what is due.
 		signing := s.store.keys(t)[0].ID
 		s.store.setAway(true)
 		if n := s.load(10 * time.Minute); n > 0 {
-			t.Errorf("%d refused in an outage", n)
+			t.Errorf("%d tokens refused in an outage, want 0", n)
 		}
 		if s.store.keys(t)[0].ID != signing {
-			t.Error("the key changed in an outage")
+			t.Error("the signing key changed in an outage")
 		}
 		s.store.setAway(false)
 		if n := s.load(12 * time.Minute); n > 0 {
-			t.Errorf("%d refused after an outage", n)
+			t.Errorf("%d tokens refused after an outage, want 0", n)
 		}
 		if n := s.changes.count(t, rollover.Signing); n < 4 {
-			t.Errorf("%d keys signed", n)
+			t.Errorf("%d keys have signed, want at least 4", n)
 		}
 		if n := s.changes.count(t, rollover.Retired); n < 3 {
-			t.Errorf("%d keys retired", n)
+			t.Errorf("%d keys were retired, want at least 3", n)
 		}
 	})
 }
 
-// The control: without the wait, the same load is refused.
+// TestWithoutTheWaitTokensAreRefused shows that load detects a missing wait.
 func TestWithoutTheWaitTokensAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		schedule := brisk()
+		schedule := fastest()
 		schedule.Wait = 0
 		s := startService(t, schedule)
 		defer s.stop()
 		if s.load(15*time.Minute) == 0 {
-			t.Error("nothing was refused: the load sees nothing")
+			t.Error("no token was refused, want some without the wait")
 		}
 	})
 }
@@ -145,7 +145,7 @@ func TestAColdStartOfManyMakesOneKey(t *testing.T) {
 		var all sync.WaitGroup
 		replicas := make([]*replica, 8)
 		for i := range replicas {
-			replicas[i] = newReplica(store, brisk(), time.Now, done.add)
+			replicas[i] = newReplica(store, fastest(), time.Now, done.add)
 			all.Go(func() {
 				if err := replicas[i].keeper.Turn(t.Context()); err != nil {
 					t.Error(err)
@@ -154,14 +154,14 @@ func TestAColdStartOfManyMakesOneKey(t *testing.T) {
 		}
 		all.Wait()
 		if n := len(store.keys(t)); n != 1 || store.version != 1 {
-			t.Errorf("%d keys, %d writes", n, store.version)
+			t.Errorf("%d keys, %d writes; want 1 and 1", n, store.version)
 		}
 		if n := done.count(t, rollover.Published); n != 1 {
-			t.Errorf("%d published", n)
+			t.Errorf("%d keys published, want 1", n)
 		}
 		for _, r := range replicas {
 			if string(r.keys.Load().JWKS()) != string(replicas[0].keys.Load().JWKS()) {
-				t.Error("replicas publish different keys")
+				t.Error("replicas publish different keys, want the same")
 			}
 		}
 		if _, err := session.ParseRing(store.data[rollover.RingEntry]); err != nil {
@@ -174,12 +174,12 @@ func TestARevokedKeyIsRefusedEverywhereWithinTheBound(t *testing.T) {
 	// Each replica reads every 5 s, and each verifier every minute.
 	const bound = 65*time.Second + time.Second
 	synctest.Test(t, func(t *testing.T) {
-		schedule := brisk()
+		schedule := fastest()
 		schedule.Every = 24 * time.Hour
 		s := startService(t, schedule)
 		defer s.stop()
 		stolen := s.store.keys(t)[0].ID
-		// A thief signs for as long as verifiers allow: the token outlives the bound.
+		// A thief signs a token with the longest life that verifiers accept, beyond the bound.
 		thief := token.NewIssuer("http://auth", []string{"frogs"}, authn.MaxLife, s.replicas[0].keys.Load, time.Now)
 		forged := s.sign(thief)
 		for _, v := range s.verifiers {
@@ -196,21 +196,21 @@ func TestARevokedKeyIsRefusedEverywhereWithinTheBound(t *testing.T) {
 		time.Sleep(bound)
 		for i, v := range s.verifiers {
 			if _, err := v.Verify(t.Context(), forged); err == nil {
-				t.Errorf("verifier %d still takes tokens of the key", i)
+				t.Errorf("verifier %d still accepts tokens of the revoked key", i)
 			}
 		}
 		if n := s.load(5 * time.Minute); n > 0 {
-			t.Errorf("%d refused afterwards", n)
+			t.Errorf("%d tokens refused after the revocation, want 0", n)
 		}
 	})
 }
 
 func TestWhatCannotBeReadOrParsedChangesNothing(t *testing.T) {
 	store := &secret{}
-	r := newReplica(store, brisk(), time.Now, func(context.Context, rollover.Change) {})
+	r := newReplica(store, fastest(), time.Now, func(context.Context, rollover.Change) {})
 	store.setAway(true)
 	if err := r.keeper.Turn(t.Context()); err == nil || r.keys.Load() != nil {
-		t.Errorf("keys out of nowhere, %v", err)
+		t.Errorf("read during an outage: %v, want an error and no keys", err)
 	}
 	store.setAway(false)
 	if err := r.keeper.Turn(t.Context()); err != nil {
@@ -219,6 +219,6 @@ func TestWhatCannotBeReadOrParsedChangesNothing(t *testing.T) {
 	good := r.keys.Load()
 	store.data[rollover.SigningEntry] = []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	if err := r.keeper.Turn(t.Context()); err == nil || r.keys.Load() != good || store.version != 1 {
-		t.Errorf("version %d, %v", store.version, err)
+		t.Errorf("malformed keys: version %d, %v; want an error, the old keys and version 1", store.version, err)
 	}
 }

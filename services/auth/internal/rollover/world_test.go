@@ -16,8 +16,8 @@ import (
 	"lilypad.example/services/auth/internal/signer"
 )
 
-// secret is a rollover.Store in memory. As the API server does, it refuses
-// what was planned on an older state.
+// secret is a rollover.Store in memory. Like the API server, it refuses writes that are based on an
+// older version.
 type secret struct {
 	mu      sync.Mutex
 	data    map[string][]byte
@@ -70,7 +70,7 @@ func (s *secret) keys(t *testing.T) []rollover.Key {
 	return keys
 }
 
-// changes counts what keepers did, by event and key.
+// changes counts the changes that keepers made.
 type changes struct {
 	mu   sync.Mutex
 	seen map[rollover.Change]int
@@ -91,7 +91,7 @@ func (c *changes) count(t *testing.T, event rollover.Event) (n int) {
 	defer c.mu.Unlock()
 	for change, times := range c.seen {
 		if times > 1 {
-			t.Errorf("%v happened %d times", change, times)
+			t.Errorf("%v was reported %d times, want once", change, times)
 		}
 		if change.Event == event {
 			n++
@@ -100,7 +100,7 @@ func (c *changes) count(t *testing.T, event rollover.Event) (n int) {
 	return n
 }
 
-// replica is what of an auth service has to do with keys.
+// replica is the part of an auth service that handles signing keys.
 type replica struct {
 	keeper *rollover.Keeper
 	keys   atomic.Pointer[signer.Keys]
@@ -126,7 +126,7 @@ func newReplica(store rollover.Store, s rollover.Schedule, now func() time.Time,
 	return r
 }
 
-// balancer sends each request for the JWKS to the next replica, like a Service.
+// balancer sends each request for the JWKS to the next replica, like a Kubernetes Service.
 type balancer struct {
 	replicas []*replica
 	turn     atomic.Int64

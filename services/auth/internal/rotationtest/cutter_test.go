@@ -17,46 +17,46 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// A fate is what becomes of a command on its way to Redis.
-type fate int
+// A delivery is how far a command and its response get.
+type delivery int
 
 const (
-	delivered   fate = iota
-	commandLost      // the connection ends before Redis gets the command
-	answerLost       // it ends when Redis has answered: the command is done
-	lost             // it ends when Redis was handed the command, done or not
+	delivered    delivery = iota
+	commandLost           // the connection is cut before Redis receives the command
+	responseLost          // it is cut after Redis has responded: the command was executed
+	unknown               // it is cut after the command was sent, whether or not it was executed
 )
 
-// A sent is a command that Redis was handed.
+// A sent is a command that was sent to Redis.
 type sent struct {
 	command string // name and, for a script, its hash
 	at      int64
-	done    int64 // when an answer was seen that then was lost; 0 if none was
+	done    int64 // when the response that was then lost arrived; 0 if there was none
 }
 
-// A cutter is a TCP proxy before Redis that ends connections at the worst
-// moments; go-redis then sends the command again, as often as its MaxRetries
-// says. It is for a client with one connection at a time.
+// A cutter is a TCP proxy in front of Redis that cuts connections around a command. go-redis then
+// resends the command, up to its MaxRetries. A cutter supports clients with one connection at a
+// time.
 type cutter struct {
 	t     testing.TB
 	redis string // a socket file
 	tcp   net.Listener
-	fates func(command string) fate // asked about each command that writes
+	next  func(command string) delivery // called for each command that writes
 	stamp func() int64
 	mu    sync.Mutex
 	log   []*sent
 	open  sync.WaitGroup
 }
 
-// newCutter starts one; fates is called from the cutter's goroutines, one at a
-// time. stamp tells the time.
-func newCutter(t testing.TB, server *redistest.Server, fates func(string) fate, stamp func() int64) *cutter {
+// newCutter starts a cutter. next is called from the cutter's goroutines, one at a time. stamp
+// returns the current time.
+func newCutter(t testing.TB, server *redistest.Server, next func(string) delivery, stamp func() int64) *cutter {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{t: t, redis: strings.TrimPrefix(server.URL(), "unix://"), tcp: tcp, fates: fates, stamp: stamp}
+	c := &cutter{t: t, redis: strings.TrimPrefix(server.URL(), "unix://"), tcp: tcp, next: next, stamp: stamp}
 	c.open.Go(c.accept)
 	t.Cleanup(func() {
 		_ = tcp.Close()
@@ -65,8 +65,8 @@ func newCutter(t testing.TB, server *redistest.Server, fates func(string) fate, 
 	return c
 }
 
-// client returns a client through the cutter. Closing it ends its connection,
-// so the cleanup of the cutter, which comes later, does not wait for ever.
+// client returns a client that connects through the cutter. The client's cleanup runs first and
+// closes its connection, so that the cutter's cleanup can finish.
 func (c *cutter) client(t testing.TB, opts goredis.Options) *goredis.Client {
 	t.Helper()
 	opts.Addr, opts.PoolSize, opts.MaxActiveConns = c.tcp.Addr().String(), 1, 1
@@ -75,7 +75,7 @@ func (c *cutter) client(t testing.TB, opts goredis.Options) *goredis.Client {
 	return client
 }
 
-// drain returns what Redis was handed since the last call.
+// drain returns the commands that were sent to Redis since the last call.
 func (c *cutter) drain() []sent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +100,7 @@ func (c *cutter) accept() {
 		}
 		l := &link{cutter: c, client: conn, server: server}
 		c.open.Go(l.commands)
-		c.open.Go(l.answers)
+		c.open.Go(l.responses)
 	}
 }
 
@@ -110,8 +110,8 @@ type link struct {
 
 	client, server net.Conn
 
-	// doomed is what will lose its answer, set before it is handed on.
-	doomed atomic.Pointer[sent]
+	// loseResponse is the command whose response is dropped. It is set before the command is sent.
+	loseResponse atomic.Pointer[sent]
 }
 
 func (l *link) commands() {
@@ -125,36 +125,37 @@ func (l *link) commands() {
 			}
 			return
 		}
-		if !l.handOn(raw, command) {
+		if !l.forward(raw, command) {
 			return
 		}
 	}
 }
 
-// handOn gives Redis a command, or not, and reports whether the connection goes on.
-func (l *link) handOn(raw []byte, command string) bool {
+// forward sends a command to Redis, unless next says otherwise, and reports whether the connection
+// stays open.
+func (l *link) forward(raw []byte, command string) bool {
 	writes := strings.HasPrefix(command, "evalsha ") || command == "xadd"
 	if !writes {
 		_, err := l.server.Write(raw)
 		return err == nil
 	}
 	l.mu.Lock()
-	f := l.fates(command)
-	if f == commandLost {
+	d := l.next(command)
+	if d == commandLost {
 		l.mu.Unlock()
 		return false
 	}
 	entry := &sent{command: command, at: l.stamp()}
 	l.log = append(l.log, entry)
 	l.mu.Unlock()
-	if f == answerLost {
-		l.doomed.Store(entry)
+	if d == responseLost {
+		l.loseResponse.Store(entry)
 	}
 	_, err := l.server.Write(raw)
-	return err == nil && f != lost
+	return err == nil && d != unknown
 }
 
-func (l *link) answers() {
+func (l *link) responses() {
 	defer func() { _, _ = l.client.Close(), l.server.Close() }()
 	buf := make([]byte, 16<<10)
 	for {
@@ -162,8 +163,8 @@ func (l *link) answers() {
 		if err != nil {
 			return
 		}
-		// One command at a time is under way, so these are its answer's first bytes.
-		if entry := l.doomed.Load(); entry != nil {
+		// Only one command is in flight, so these are the first bytes of its response.
+		if entry := l.loseResponse.Load(); entry != nil {
 			l.mu.Lock()
 			entry.done = l.stamp()
 			l.mu.Unlock()
@@ -175,8 +176,8 @@ func (l *link) answers() {
 	}
 }
 
-// readCommand reads one RESP array of bulk strings and returns its bytes and
-// the command's name, in lower case, with the first argument of an EVALSHA.
+// readCommand reads one RESP array of bulk strings. It returns its bytes and the command's name in
+// lower case, for EVALSHA with the script's hash.
 func readCommand(r *bufio.Reader) (raw []byte, command string, err error) {
 	header, n, err := readCount(r, '*')
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package rotationtest holds the proofs of refresh-token rotation that no single package can give: simulations and an exhaustive
-// game against session.Decide, and concurrent histories of whole services against a real Redis whose connections are cut,
-// checked for linearizability with Porcupine.
+// Package rotationtest tests properties of refresh-token rotation that span several packages.
+// Simulations and an exhaustive state exploration test [redis.Decide]. Concurrent histories of
+// whole services, against a real Redis whose connections are cut, are checked for linearizability
+// with Porcupine.
 //
-// It holds tests only and is imported by nobody. Each suite is also run against something that is wrong on purpose and must
-// find it: a suite that cannot fail proves nothing.
+// The package contains only tests. Each suite also runs against deliberately wrong rules or stores
+// and must detect them: a suite that cannot fail proves nothing.
 package rotationtest

@@ -7,16 +7,15 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// TestAFailoverTakesALogoutBack: Redis goes back to before a logout, the family,
-// the stream or both, and the user presents the token before anything else
-// happens.
+// TestAFailoverTakesALogoutBack: a failover reverts the family, or the family and the stream, to
+// their state before a logout. The first thing that happens then is that the token is presented.
 func TestAFailoverTakesALogoutBack(t *testing.T) {
 	for name, keys := range map[string]func(gone session.FamilyID) []string{
-		"of the family's shard": func(gone session.FamilyID) []string { return []string{"rf:{" + string(gone) + "}"} },
-		"of both":               func(gone session.FamilyID) []string { return []string{"rf:{" + string(gone) + "}", "revocations"} },
+		"the family is reverted":                 func(gone session.FamilyID) []string { return []string{"rf:{" + string(gone) + "}"} },
+		"the family and the stream are reverted": func(gone session.FamilyID) []string { return []string{"rf:{" + string(gone) + "}", "revocations"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, atOnce)
+			w := newWorld(t, noMinInterval)
 			client := w.redis.Client(t)
 			r := w.replica(0, client, nil, nil)
 			first, gone, next := r.begin(t), r.begin(t), r.begin(t)
@@ -44,7 +43,7 @@ func TestAFailoverTakesALogoutBack(t *testing.T) {
 			revoke(next)
 			for range 3 {
 				if got, err := r.Refresh(t.Context(), gone.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) || got.Reason != session.ReasonLogout {
-					t.Errorf("who had logged out is back: %s, %v", got.Outcome, err)
+					t.Errorf("refresh after logout and failover: %s because of %q, %v; want ErrInvalidGrant because of logout", got.Outcome, got.Reason, err)
 				}
 			}
 		})

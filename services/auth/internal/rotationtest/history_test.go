@@ -16,27 +16,26 @@ import (
 )
 
 const (
-	workers    = 5
-	operations = 40 // a worker
-	atATime    = 3  // families
+	workers      = 5
+	operations   = 40 // per worker
+	liveFamilies = 3  // at a time
 )
 
-// A recorder notes a history while it happens. Its time is a counter, so that
-// no two moments are the same.
+// A recorder records a history. Its clock is a counter, so no two timestamps are equal.
 type recorder struct {
 	ticks    atomic.Int64
 	mu       sync.Mutex
 	history  []porcupine.Operation
 	outcomes map[session.Outcome]int
-	unknown  int // operations without an answer
-	again    int // operations that Redis was sent more than once, and answered
-	// everywhere are the operations on all of a user's families.
-	everywhere []everywhere
-	// successors holds what each token was exchanged for, by its text.
+	unknown  int // operations without a response
+	resent   int // operations that were sent to Redis more than once, with a response in the end
+	// userRevocations are the operations on all families of a user.
+	userRevocations []userRevocation
+	// successors maps each token to the tokens that it was exchanged for.
 	successors map[string]map[string]bool
 }
 
-type everywhere struct {
+type userRevocation struct {
 	worker    int
 	subject   string
 	call, ret int64
@@ -61,28 +60,28 @@ func (r *recorder) add(worker int, in input, out output, call, ret int64) {
 	}
 }
 
-func (r *recorder) end(e everywhere) {
+func (r *recorder) addUserRevocation(u userRevocation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.everywhere = append(r.everywhere, e)
+	r.userRevocations = append(r.userRevocations, u)
 }
 
-// finish makes of each operation on all of a user's families one on each of
-// them, for nothing is promised of several at once.
-func (r *recorder) finish() {
+// expandUserRevocations replaces each revocation of all of a user's families by one per family:
+// such a revocation is not atomic across families.
+func (r *recorder) expandUserRevocations() {
 	for _, begin := range slices.Clone(r.history) {
 		of := begin.Input.(input)
-		if of.kind != begun {
+		if of.kind != began {
 			continue
 		}
-		for _, e := range r.everywhere {
-			in := input{kind: ended, family: of.family, shown: session.Presentation{Client: "app"}}
+		for _, u := range r.userRevocations {
+			in := input{kind: revoked, family: of.family, shown: session.Presentation{Client: "app"}}
 			switch {
-			case e.subject != of.subject || begin.Call > e.ret && !e.failed:
-			case e.failed:
-				r.add(e.worker, in, output{maybe: true}, e.call, forever)
-			default: // it need not have found a family that was only just beginning
-				r.add(e.worker, in, output{maybe: begin.Return > e.call}, e.call, e.ret)
+			case u.subject != of.subject || begin.Call > u.ret && !u.failed:
+			case u.failed:
+				r.add(u.worker, in, output{maybe: true}, u.call, forever)
+			default: // a family that began concurrently may have been missed
+				r.add(u.worker, in, output{maybe: begin.Return > u.call}, u.call, u.ret)
 			}
 		}
 	}
@@ -97,54 +96,53 @@ func (r *recorder) exchanged(token, successor string) {
 	r.successors[token][successor] = true
 }
 
-// A lineage is a family as its holders know it.
-type lineage struct {
+// A knownFamily is a family as the holders of its tokens see it.
+type knownFamily struct {
 	id      session.FamilyID
 	subject string
 	tokens  []string // oldest first
-	over    bool
+	ended   bool
 }
 
-// A board is where the workers, honest and not, find tokens.
-type board struct {
-	mu    sync.Mutex
-	lines [atATime]*lineage
-	clock atomic.Int64 // ms; each operation has the time of its start
+// A pool holds the tokens that all workers use, as honest browsers or as thieves.
+type pool struct {
+	mu       sync.Mutex
+	families [liveFamilies]*knownFamily
+	clock    atomic.Int64 // ms; read at the start of each operation
 }
 
-// A worker is a client of a replica of its own, over a connection that is cut
-// now and then.
+// A worker is a client with a replica of its own. The replica's connection to Redis is cut at
+// random.
 type worker struct {
 	*replica
 
 	t      *testing.T
 	n      int
-	chance *rand.Rand
+	rng    *rand.Rand
 	rec    *recorder
-	board  *board
+	pool   *pool
 	cutter *cutter
 	use    string // the command that presents a token
 	at     time.Time
 }
 
-// record runs the workers on a world and returns what happened. spoil as for
-// world.replica.
-func record(t *testing.T, w *world, seed uint64, spoil spoiler) *recorder {
-	rec, b := newRecorder(), new(board)
-	b.clock.Store(time.Now().UnixMilli())
+// record runs the workers in a world and returns the history. wrap is as for world.replica.
+func record(t *testing.T, w *world, seed uint64, wrap wrapper) *recorder {
+	rec, tokens := newRecorder(), new(pool)
+	tokens.clock.Store(time.Now().UnixMilli())
 	all := make([]*worker, 0, workers)
 	for n := range workers {
-		one := &worker{t: t, n: n, use: w.use, chance: rand.New(rand.NewPCG(seed, uint64(n))), rec: rec, board: b}
+		one := &worker{t: t, n: n, use: w.use, rng: rand.New(rand.NewPCG(seed, uint64(n))), rec: rec, pool: tokens}
 		cuts := rand.New(rand.NewPCG(seed, uint64(n+workers)))
-		one.cutter = newCutter(t, w.redis, func(string) fate { return mostlyDelivered(cuts) }, rec.now)
+		one.cutter = newCutter(t, w.redis, func(string) delivery { return randomDelivery(cuts) }, rec.now)
 		client := one.cutter.client(t, goredis.Options{
 			MaxRetries: []int{-1, 3}[n%2], MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 2 * time.Millisecond, ReadTimeout: time.Minute,
 		})
-		one.replica = w.replica(n, client, func() time.Time { return one.at }, spoil)
+		one.replica = w.replica(n, client, func() time.Time { return one.at }, wrap)
 		all = append(all, one)
 	}
-	for i := range b.lines {
-		b.lines[i] = all[0].start()
+	for i := range tokens.families {
+		tokens.families[i] = all[0].start()
 	}
 	var running sync.WaitGroup
 	for _, one := range all {
@@ -155,91 +153,91 @@ func record(t *testing.T, w *world, seed uint64, spoil spoiler) *recorder {
 		})
 	}
 	running.Wait()
-	rec.finish()
+	rec.expandUserRevocations()
 	return rec
 }
 
-func mostlyDelivered(chance *rand.Rand) fate {
-	switch n := chance.IntN(100); {
+func randomDelivery(rng *rand.Rand) delivery {
+	switch n := rng.IntN(100); {
 	case n < 8:
-		return answerLost
+		return responseLost
 	case n < 12:
 		return commandLost
 	case n < 15:
-		return lost
+		return unknown
 	}
 	return delivered
 }
 
-// start begins a family, as often as that takes.
-func (w *worker) start() *lineage {
+// start begins a family and retries until that succeeds.
+func (w *worker) start() *knownFamily {
 	for {
-		w.at = w.board.pass(0)
+		w.at = w.pool.advance(0)
 		call := w.rec.now()
-		subject := []string{"u1", "u2"}[w.chance.IntN(2)]
+		subject := []string{"u1", "u2"}[w.rng.IntN(2)]
 		s, err := w.Begin(w.t.Context(), session.Account{ID: subject}, "app", "Firefox")
 		w.cutter.drain()
 		if err != nil {
-			continue // nobody knows the family's name
+			continue // nobody knows the family's ID
 		}
-		w.rec.add(w.n, input{kind: begun, family: s.Family, end: s.End, subject: subject, shown: session.Presentation{
+		w.rec.add(w.n, input{kind: began, family: s.Family, end: s.End, subject: subject, shown: session.Presentation{
 			Client: "app", KeyID: s.KeyID, Now: time.UnixMilli(w.at.UnixMilli()),
 		}}, output{}, call, w.rec.now())
-		return &lineage{id: s.Family, subject: subject, tokens: []string{s.RefreshToken}}
+		return &knownFamily{id: s.Family, subject: subject, tokens: []string{s.RefreshToken}}
 	}
 }
 
-// act is one random operation on one of the families.
+// act performs one random operation on one of the families.
 func (w *worker) act() {
-	w.at = w.board.pass([]time.Duration{0, 0, 0, time.Second, 5 * time.Second, 11 * time.Second, time.Minute}[w.chance.IntN(7)])
-	i := w.chance.IntN(atATime)
-	line, token, over := w.board.pick(i, w.chance)
+	w.at = w.pool.advance([]time.Duration{0, 0, 0, time.Second, 5 * time.Second, 11 * time.Second, time.Minute}[w.rng.IntN(7)])
+	i := w.rng.IntN(liveFamilies)
+	known, token, ended := w.pool.pick(i, w.rng)
 	client := "app"
-	if w.chance.IntN(25) == 0 {
+	if w.rng.IntN(25) == 0 {
 		client = "other"
 	}
-	switch n := w.chance.IntN(100); {
-	case over && n < 50:
-		w.board.replace(i, w.start())
+	switch n := w.rng.IntN(100); {
+	case ended && n < 50:
+		w.pool.replace(i, w.start())
 	case n < 4:
-		w.revoke(line, token, client)
+		w.revoke(known, token, client)
 	case n < 6:
-		w.revokeAll(line.subject)
+		w.revokeAll(known.subject)
 	case n < 16:
-		w.confirm(line, token)
+		w.confirm(known, token)
 	default:
-		w.refresh(line, token, client)
+		w.refresh(known, token, client)
 	}
 }
 
-func (w *worker) shown(token, client string, by session.Presenter) session.Presentation {
+func (w *worker) shown(token, client string, by session.Evidence) session.Presentation {
 	parsed, err := w.ring.Parse(token)
 	if err != nil {
 		w.t.Errorf("%s: %v", shorten(token), err)
 	}
 	return session.Presentation{
-		Generation: parsed.Generation, Client: client, KeyID: parsed.KeyID, Presenter: w.ring.Presenter(parsed, by.UserAgent, by.Network),
+		Generation: parsed.Generation, Client: client, KeyID: parsed.KeyID, Presenter: w.ring.PresenterDigest(parsed, by.UserAgent, by.Network),
 		SuccessorKeyID: w.ring.SigningKey(), Now: w.at,
 	}
 }
 
-func (w *worker) refresh(line *lineage, token, client string) {
+func (w *worker) refresh(known *knownFamily, token, client string) {
 	by := home
-	if w.chance.IntN(5) == 0 {
+	if w.rng.IntN(5) == 0 {
 		by = away
 	}
-	in := input{kind: refreshed, family: line.id, shown: w.shown(token, client, by)}
+	in := input{kind: refreshed, family: known.id, shown: w.shown(token, client, by)}
 	call := w.rec.now()
 	got, err := w.Refresh(w.t.Context(), token, client, by)
 	ret := w.rec.now()
-	answered := err == nil || errors.Is(err, session.ErrInvalidGrant) || errors.Is(err, session.ErrInvalidClient)
+	responded := err == nil || errors.Is(err, session.ErrInvalidGrant) || errors.Is(err, session.ErrInvalidClient)
 
-	// Each time that the use script was sent is an operation of its own.
+	// Each time the script was sent counts as an operation of its own.
 	uses := slices.DeleteFunc(w.cutter.drain(), func(s sent) bool { return s.command != w.use })
 	for i, s := range uses {
 		last := i == len(uses)-1
 		switch {
-		case answered && last:
+		case responded && last:
 			w.rec.add(w.n, in, output{known: true, outcome: got.Outcome, generation: got.Generation, keyID: got.KeyID}, max(call, s.at), ret)
 		case s.done > 0:
 			w.rec.add(w.n, in, output{}, s.at, s.done)
@@ -247,55 +245,54 @@ func (w *worker) refresh(line *lineage, token, client string) {
 			w.rec.add(w.n, in, output{maybe: true}, s.at, forever)
 		}
 	}
-	if answered && len(uses) == 0 { // a broken store does without
+	if responded && len(uses) == 0 { // a broken store that does not run the script
 		w.rec.add(w.n, in, output{known: true, outcome: got.Outcome, generation: got.Generation, keyID: got.KeyID}, call, ret)
 	}
-	if answered && len(uses) > 1 {
-		w.rec.resent()
+	if responded && len(uses) > 1 {
+		w.rec.addResent()
 	}
 	switch {
 	case err == nil:
 		if got.Generation > in.shown.Generation {
 			w.rec.exchanged(token, got.RefreshToken)
-			w.board.learn(line, got.RefreshToken)
+			w.pool.add(known, got.RefreshToken)
 		}
-	case !answered && !errors.Is(err, session.ErrUnavailable):
-		w.t.Errorf("refresh: %v", err)
+	case !responded && !errors.Is(err, session.ErrUnavailable):
+		w.t.Errorf("refresh: %v, want success, ErrUnavailable, ErrInvalidGrant or ErrInvalidClient", err)
 	case errors.Is(err, session.ErrInvalidGrant):
-		w.board.end(line)
+		w.pool.end(known)
 	}
 }
 
-func (w *worker) revoke(line *lineage, token, client string) {
-	in := input{kind: ended, family: line.id, shown: session.Presentation{Client: client, Now: w.at}}
+func (w *worker) revoke(known *knownFamily, token, client string) {
+	in := input{kind: revoked, family: known.id, shown: session.Presentation{Client: client, Now: w.at}}
 	call := w.rec.now()
 	err := w.Revoke(w.t.Context(), token, client)
 	w.settle(in, err, call)
 	if err == nil && client == "app" {
-		w.board.end(line)
+		w.pool.end(known)
 	}
 }
 
-// revokeAll is logout everywhere.
+// revokeAll logs a user out everywhere.
 func (w *worker) revokeAll(subject string) {
 	call := w.rec.now()
 	_, err := w.End(w.t.Context(), session.Which{Subject: subject}, session.ReasonLogout)
 	w.cutter.drain()
 	if err != nil && !errors.Is(err, session.ErrUnavailable) {
-		w.t.Errorf("revoke all: %v", err)
+		w.t.Errorf("revoke all: %v, want success or ErrUnavailable", err)
 	}
-	w.rec.end(everywhere{w.n, subject, call, w.rec.now(), err != nil})
+	w.rec.addUserRevocation(userRevocation{w.n, subject, call, w.rec.now(), err != nil})
 }
 
-func (w *worker) confirm(line *lineage, token string) {
-	in := input{kind: confirmed, family: line.id, shown: w.shown(token, "", home)}
+func (w *worker) confirm(known *knownFamily, token string) {
+	in := input{kind: confirmed, family: known.id, shown: w.shown(token, "", home)}
 	call := w.rec.now()
 	err := w.Confirm(w.t.Context(), token, "app")
 	w.settle(in, err, call)
 }
 
-// settle notes an operation that is the same done once or more often: without
-// an answer it may happen at any time later.
+// settle records an idempotent operation. Without a response it may take effect at any later time.
 func (w *worker) settle(in input, err error, call int64) {
 	w.cutter.drain()
 	switch {
@@ -304,74 +301,74 @@ func (w *worker) settle(in input, err error, call int64) {
 	case errors.Is(err, session.ErrUnavailable):
 		w.rec.add(w.n, in, output{maybe: true}, call, forever)
 	default:
-		w.t.Errorf("%s: %v", in.kind, err)
+		w.t.Errorf("%s: %v, want success or ErrUnavailable", in.kind, err)
 	}
 }
 
-func (r *recorder) resent() {
+func (r *recorder) addResent() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.again++
+	r.resent++
 }
 
-func (b *board) pass(d time.Duration) time.Time {
-	return time.UnixMilli(b.clock.Add(d.Milliseconds()))
+// advance moves the clock and returns the new time.
+func (p *pool) advance(d time.Duration) time.Time {
+	return time.UnixMilli(p.clock.Add(d.Milliseconds()))
 }
 
-// pick returns a family and a token of it: mostly the newest, often the one
-// before, rarely an older one.
-func (b *board) pick(i int, chance *rand.Rand) (line *lineage, token string, over bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	line = b.lines[i]
-	behind := []int{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2}[chance.IntN(20)]
-	return line, line.tokens[max(0, len(line.tokens)-1-behind)], line.over
+// pick returns a family and one of its tokens: the newest or the one before, rarely an older one.
+func (p *pool) pick(i int, rng *rand.Rand) (known *knownFamily, token string, ended bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known = p.families[i]
+	behind := []int{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2}[rng.IntN(20)]
+	return known, known.tokens[max(0, len(known.tokens)-1-behind)], known.ended
 }
 
-func (b *board) learn(line *lineage, token string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !slices.Contains(line.tokens, token) {
-		line.tokens = append(line.tokens, token)
+func (p *pool) add(known *knownFamily, token string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(known.tokens, token) {
+		known.tokens = append(known.tokens, token)
 	}
 }
 
-func (b *board) end(line *lineage) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	line.over = true
+func (p *pool) end(known *knownFamily) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known.ended = true
 }
 
-func (b *board) replace(i int, line *lineage) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lines[i] = line
+func (p *pool) replace(i int, known *knownFamily) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.families[i] = known
 }
 
-// grantedAfterRevoke returns the families in which a refresh that began after
-// a revocation's success was granted.
+// grantedAfterRevoke returns the families that granted a refresh which started after a revocation
+// had succeeded.
 func (r *recorder) grantedAfterRevoke() []session.FamilyID {
-	over := map[session.FamilyID]int64{}
+	revokedAt := map[session.FamilyID]int64{}
 	for _, op := range r.history {
 		in, out := op.Input.(input), op.Output.(output)
-		if in.kind != ended || in.shown.Client != "app" || out.maybe {
+		if in.kind != revoked || in.shown.Client != "app" || out.maybe {
 			continue
 		}
-		if at, ok := over[in.family]; !ok || op.Return < at {
-			over[in.family] = op.Return
+		if at, ok := revokedAt[in.family]; !ok || op.Return < at {
+			revokedAt[in.family] = op.Return
 		}
 	}
 	var wrong []session.FamilyID
 	for _, op := range r.history {
 		in, out := op.Input.(input), op.Output.(output)
-		if at, ok := over[in.family]; ok && out.known && out.outcome.Granted() && op.Call > at {
+		if at, ok := revokedAt[in.family]; ok && out.known && out.outcome.Granted() && op.Call > at {
 			wrong = append(wrong, in.family)
 		}
 	}
 	return wrong
 }
 
-// forked returns the tokens that were exchanged for more than one other.
+// forked returns the tokens that were exchanged for more than one successor.
 func (r *recorder) forked() []string {
 	var wrong []string
 	for token, successors := range r.successors {

@@ -10,24 +10,24 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// once returns fates that give the first command one and deliver all others.
-func once(f fate) func(string) fate {
-	return func(string) fate {
-		now := f
-		f = delivered
+// once returns d for the first command and delivered for all others.
+func once(d delivery) func(string) delivery {
+	return func(string) delivery {
+		now := d
+		d = delivered
 		return now
 	}
 }
 
-// TestLostResponse: the connection to Redis ends after the commit.
+// TestLostResponse: the connection to Redis is cut after the script has been executed.
 func TestLostResponse(t *testing.T) {
 	for name, c := range map[string]struct {
-		resends int // by go-redis itself; -1 for none, so that the caller gets an error
+		resends int // by go-redis; -1 disables them, so that the caller gets an error
 		waits   time.Duration
-		by      session.Presenter
+		by      session.Evidence
 		outcome session.Outcome
 	}{
-		"sent again by the client library":          {3, 0, home, session.Concurrent},
+		"resent by the client library":              {3, 0, home, session.Concurrent},
 		"retried at once":                           {-1, 0, home, session.Concurrent},
 		"retried at once, from elsewhere":           {-1, 0, away, session.Concurrent},
 		"retried after the overlap":                 {-1, time.Hour, home, session.Retried},
@@ -42,18 +42,18 @@ func TestLostResponse(t *testing.T) {
 			first := direct.begin(t)
 			at = at.Add(time.Minute)
 
-			cutter := newCutter(t, w.redis, once(answerLost), func() int64 { return 1 })
+			cutter := newCutter(t, w.redis, once(responseLost), func() int64 { return 1 })
 			cutOff := w.replica(0, cutter.client(t, goredis.Options{MaxRetries: c.resends}), clock, nil)
 			got, err := cutOff.Refresh(t.Context(), first.RefreshToken, "app", home)
 			if log := cutter.drain(); len(log) == 0 || log[0].done == 0 {
-				t.Fatalf("no answer was lost: %+v", log)
+				t.Fatalf("sent commands %+v, want one whose response was lost", log)
 			}
 			if c.resends < 0 {
 				if !errors.Is(err, session.ErrUnavailable) || errors.Is(err, session.ErrInvalidGrant) {
-					t.Fatalf("the answer was lost: %+v, %v", got, err)
+					t.Fatalf("refresh with a lost response: %+v, %v; want ErrUnavailable", got, err)
 				}
 				at = at.Add(c.waits)
-				// At another replica, which would sign with another key.
+				// The other replica signs with another key.
 				got = direct.refresh(t, first.RefreshToken, c.by)
 			} else if err != nil {
 				t.Fatal(err)
@@ -63,11 +63,11 @@ func TestLostResponse(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got.RefreshToken != want || got.Outcome != c.outcome {
-				t.Fatalf("%s, %s, want %s, %s", got.Outcome, shorten(got.RefreshToken), c.outcome, shorten(want))
+				t.Fatalf("outcome %s with token %s, want %s with %s", got.Outcome, shorten(got.RefreshToken), c.outcome, shorten(want))
 			}
 			at = at.Add(time.Minute)
 			if next := direct.refresh(t, got.RefreshToken, home); next.Generation != 3 || next.Outcome != session.Rotated {
-				t.Errorf("the user continues with %+v", next.Grant)
+				t.Errorf("next refresh: %+v, want generation 3, rotated", next.Grant)
 			}
 		})
 	}

@@ -10,34 +10,35 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
-// The sequential model of a family: session.Decide, and what begin, confirm
-// and revoke do. Porcupine asks whether a concurrent history has an order of
-// its operations that the model would have answered in the same way.
+// This file holds the sequential model of a family: redis.Decide, begin, confirm and revoke.
+// Porcupine checks whether the operations of a concurrent history have an order in which the model
+// gives the same responses.
 
 type kind string
 
 const (
-	begun     kind = "begin"
+	began     kind = "begin"
 	refreshed kind = "refresh"
 	confirmed kind = "confirm"
-	ended     kind = "revoke"
+	revoked   kind = "revoke"
 )
 
 // An input is an operation on one family.
 type input struct {
 	kind   kind
 	family session.FamilyID
-	shown  session.Presentation // what there is to it, for its kind
-	// of a family that begins
+	shown  session.Presentation // only the fields that the kind uses
+	// subject and end are set for began.
 	subject string
 	end     time.Time
 }
 
-// An output is what the caller got. Without an answer, known is false; maybe
-// then says that it is not even certain that the operation happened.
+// An output is the response that the caller got. known is false if there was none; maybe then
+// reports that the operation may not have taken effect either.
 type output struct {
 	known, maybe bool
 	outcome      session.Outcome
@@ -45,7 +46,7 @@ type output struct {
 	keyID        string
 }
 
-// forever is the return of an operation that may happen at any time later.
+// forever is the return time of an operation that may take effect at any later time.
 const forever = math.MaxInt64
 
 func model(p session.Policy) porcupine.Model {
@@ -53,10 +54,10 @@ func model(p session.Policy) porcupine.Model {
 		Partition: byFamily,
 		Init:      func() []any { return []any{session.Family{}} },
 		Step: func(state, in, out any) []any {
-			before, op, answer := state.(session.Family), in.(input), out.(output)
-			after, ok := apply(before, op, answer, p)
+			before, op, response := state.(session.Family), in.(input), out.(output)
+			after, ok := apply(before, op, response, p)
 			switch {
-			case answer.maybe:
+			case response.maybe:
 				return []any{before, after}
 			case !ok:
 				return nil
@@ -67,32 +68,32 @@ func model(p session.Policy) porcupine.Model {
 	return m.ToModel()
 }
 
-// apply does an operation and reports whether it would have been answered so.
-func apply(f session.Family, op input, answer output, p session.Policy) (session.Family, bool) {
+// apply applies an operation and reports whether the model gives the same response.
+func apply(f session.Family, op input, response output, p session.Policy) (session.Family, bool) {
 	switch op.kind {
-	case begun:
+	case began:
 		return session.Family{
 			Generation: 1, Rotated: op.shown.Now, Confirmed: true, Client: op.shown.Client, KeyID: op.shown.KeyID, End: op.end,
 		}, f.Generation == 0
 	case confirmed:
 		f.Confirmed = f.Confirmed || f.Generation == op.shown.Generation
-	case ended:
+	case revoked:
 		f.Revoked = f.Revoked || f.Client == op.shown.Client
 	case refreshed:
-		outcome, after := session.Decide(f, op.shown, p)
-		if !answer.known {
+		outcome, after := redis.Decide(f, op.shown, p)
+		if !response.known {
 			return after, true
 		}
-		same := outcome == answer.outcome
+		same := outcome == response.outcome
 		if outcome.Granted() {
-			same = same && after.Generation == answer.generation && after.KeyID == answer.keyID
+			same = same && after.Generation == response.generation && after.KeyID == response.keyID
 		}
 		return after, same
 	}
 	return f, true
 }
 
-// byFamily splits a history: families have nothing to do with each other.
+// byFamily splits a history by family. Families are independent of each other.
 func byFamily(history []porcupine.Operation) [][]porcupine.Operation {
 	families := map[session.FamilyID][]porcupine.Operation{}
 	for _, op := range history {
@@ -106,21 +107,20 @@ func byFamily(history []porcupine.Operation) [][]porcupine.Operation {
 	return parts
 }
 
-// illegal returns the families of a history that are not linearizable, in
-// words; "" if all are.
+// illegal describes the families of a history that are not linearizable. It returns "" if all are.
 func illegal(p session.Policy, history []porcupine.Operation) string {
 	m := model(p)
 	var b strings.Builder
 	for _, part := range byFamily(history) {
 		if !porcupine.CheckOperations(m, part) {
-			b.WriteString("not linearizable:\n" + story(part))
+			b.WriteString("not linearizable:\n" + describe(part))
 		}
 	}
 	return b.String()
 }
 
-// story tells a family's history in the order of calls.
-func story(part []porcupine.Operation) string {
+// describe formats a family's history in the order of calls.
+func describe(part []porcupine.Operation) string {
 	slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	var b strings.Builder
 	for _, op := range part {

@@ -8,15 +8,14 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// atOnce has no minimum interval, so that every presentation of the current
-// generation rotates.
-var atOnce = session.Policy{Overlap: 10 * time.Second, Idle: 14 * 24 * time.Hour}
+// noMinInterval is a policy under which every use of the current generation rotates.
+var noMinInterval = session.Policy{Overlap: 10 * time.Second, Idle: 14 * 24 * time.Hour}
 
-// TestFiftyCallersThreeReplicasOneSuccessor: 50 parallel uses of one token
-// across 3 replicas, 200 rounds, while the ring is being changed.
+// TestFiftyCallersThreeReplicasOneSuccessor uses one token 50 times in parallel on 3 replicas that
+// sign with different keys, for 200 rounds.
 func TestFiftyCallersThreeReplicasOneSuccessor(t *testing.T) {
 	const callers, rounds = 50, 200
-	w := newWorld(t, atOnce)
+	w := newWorld(t, noMinInterval)
 	var replicas [3]*replica
 	for i := range replicas {
 		replicas[i] = w.replica(i, w.redis.Client(t), nil, nil)
@@ -38,28 +37,28 @@ func TestFiftyCallersThreeReplicasOneSuccessor(t *testing.T) {
 		rotated := 0
 		for i, s := range sessions {
 			if errs[i] != nil {
-				t.Fatalf("round %d, caller %d: %v", round, i, errs[i])
+				t.Fatalf("round %d, caller %d: %v, want success", round, i, errs[i])
 			}
 			if s.RefreshToken != sessions[0].RefreshToken || s.RefreshToken == token {
-				t.Fatalf("round %d: %s was succeeded by %s and by %s", round, shorten(token), shorten(sessions[0].RefreshToken), shorten(s.RefreshToken))
+				t.Fatalf("round %d: token %s got successors %s and %s, want one new successor", round, shorten(token), shorten(sessions[0].RefreshToken), shorten(s.RefreshToken))
 			}
 			if s.Outcome == session.Rotated {
 				rotated++
 			}
 		}
 		if rotated != 1 {
-			t.Fatalf("round %d: %d rotations", round, rotated)
+			t.Fatalf("round %d: %d rotations, want 1", round, rotated)
 		}
 		token = sessions[0].RefreshToken
 	}
 	if last := replicas[0].refresh(t, token, home); last.Generation != rounds+2 {
-		t.Errorf("generation %d after %d rounds", last.Generation, rounds)
+		t.Errorf("generation %d after %d rounds, want %d", last.Generation, rounds, rounds+2)
 	}
 }
 
-// TestChainOfAHundred: a new refresh token each time, nothing else changes.
+// TestChainOfAHundred rotates 100 times: each refresh token is new, and nothing else changes.
 func TestChainOfAHundred(t *testing.T) {
-	w := newWorld(t, atOnce)
+	w := newWorld(t, noMinInterval)
 	r := w.replica(0, w.redis.Client(t), nil, nil)
 	first := r.begin(t)
 	seen := map[string]bool{first.RefreshToken: true}
@@ -67,12 +66,12 @@ func TestChainOfAHundred(t *testing.T) {
 	for range 100 {
 		next := r.refresh(t, last.RefreshToken, home)
 		if seen[next.RefreshToken] {
-			t.Fatalf("generation %d came twice", next.Generation)
+			t.Fatalf("generation %d: token was issued before, want a new one", next.Generation)
 		}
 		seen[next.RefreshToken] = true
 		if !next.End.Equal(first.End) || !next.AuthTime.Equal(first.AuthTime) || next.Subject != first.Subject ||
 			len(next.Roles) != 1 || next.Roles[0] != first.Roles[0] {
-			t.Fatalf("began as %+v, became %+v", first.Grant, next.Grant)
+			t.Fatalf("session began as %+v and is now %+v, want the same end, time of sign-in, subject and roles", first.Grant, next.Grant)
 		}
 		last = next
 	}

@@ -9,14 +9,14 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// hooked calls back before and after a family is put back into the store.
-type hooked struct {
+// hookedStore calls hooks before and after a family is written to the store.
+type hookedStore struct {
 	session.Store
 
 	before, after func()
 }
 
-func (h *hooked) Begin(ctx context.Context, b session.Beginning) error {
+func (h *hookedStore) Begin(ctx context.Context, b session.Beginning) error {
 	if h.before != nil {
 		h.before()
 	}
@@ -27,13 +27,13 @@ func (h *hooked) Begin(ctx context.Context, b session.Beginning) error {
 	return err
 }
 
-// TestRevokedWhileItIsRebuilt: Redis was flushed; a replica is putting a
-// family back when its user logs out at another one.
+// TestRevokedWhileItIsRebuilt: Redis was flushed. While one replica rebuilds a family, its user logs
+// out at another.
 func TestRevokedWhileItIsRebuilt(t *testing.T) {
-	w := newWorld(t, atOnce)
+	w := newWorld(t, noMinInterval)
 	other := w.replica(1, w.redis.Client(t), nil, nil)
 	s := other.begin(t)
-	hook := new(hooked)
+	hook := new(hookedStore)
 	rebuilder := w.replica(0, w.redis.Client(t), nil, func(inner session.Store, _ func() time.Time) session.Store {
 		hook.Store = inner
 		return hook
@@ -47,10 +47,10 @@ func TestRevokedWhileItIsRebuilt(t *testing.T) {
 	}
 	hook.after = func() {
 		if got, err := other.Refresh(t.Context(), s.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) {
-			t.Errorf("granted after the logout's success: %s, %v", got.Outcome, err)
+			t.Errorf("refresh after a successful logout: %s, %v; want ErrInvalidGrant", got.Outcome, err)
 		}
 	}
 	if got, err := rebuilder.Refresh(t.Context(), s.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) {
-		t.Errorf("the rebuilder: granted after the logout's success: %s, %v", got.Outcome, err)
+		t.Errorf("refresh that rebuilds the family after a successful logout: %s, %v; want ErrInvalidGrant", got.Outcome, err)
 	}
 }

@@ -11,29 +11,29 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// fickle is session.Records that may be away.
-type fickle struct {
+// unreliableRecords are session.Records whose Get can be made to fail.
+type unreliableRecords struct {
 	*memory.Sessions
 
-	away bool
+	down bool
 }
 
-func (f *fickle) Get(ctx context.Context, family session.FamilyID) (session.Record, error) {
-	if f.away {
+func (f *unreliableRecords) Get(ctx context.Context, family session.FamilyID) (session.Record, error) {
+	if f.down {
 		return session.Record{}, session.ErrUnavailable
 	}
 	return f.Sessions.Get(ctx, family)
 }
 
-// TestNothingIsKeptOfATokenBeforeItsRecordIsRead: the user has signed out, and
-// Redis has lost that and the last rotations. The token is shown while the
-// records are away, when they are back, and when the record is gone.
+// TestNothingIsKeptOfATokenBeforeItsRecordIsRead: the user has signed out, and Redis has lost the
+// sign-out and the last rotations. The token is used while the records are unavailable, when they
+// are back, and when the record is gone.
 func TestNothingIsKeptOfATokenBeforeItsRecordIsRead(t *testing.T) {
-	w := newWorld(t, atOnce)
+	w := newWorld(t, noMinInterval)
 	r := w.replica(0, w.redis.Client(t), nil, nil)
-	records := &fickle{Sessions: w.records}
+	records := &unreliableRecords{Sessions: w.records}
 	r.Records = records
-	lost := func() session.Session {
+	logOutAndRevert := func() session.Session {
 		s := r.begin(t)
 		copied, err := w.redis.Client(t).Dump(t.Context(), "rf:{"+string(s.Family)+"}").Result()
 		if err != nil {
@@ -48,31 +48,31 @@ func TestNothingIsKeptOfATokenBeforeItsRecordIsRead(t *testing.T) {
 		}
 		return ahead
 	}
-	s := lost()
-	records.away = true
+	s := logOutAndRevert()
+	records.down = true
 	for range 3 {
 		if got, err := r.Refresh(t.Context(), s.RefreshToken, "app", home); !errors.Is(err, session.ErrUnavailable) {
-			t.Errorf("the records are away: %s, %v", got.Outcome, err)
+			t.Errorf("refresh while the records are unavailable: %s, %v; want ErrUnavailable", got.Outcome, err)
 		}
 	}
-	records.away = false
+	records.down = false
 	for range 3 {
 		if got, err := r.Refresh(t.Context(), s.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) || got.Reason != session.ReasonLogout {
-			t.Errorf("the records are back: %s because of %q, %v", got.Outcome, got.Reason, err)
+			t.Errorf("refresh when the records are back: %s because of %q, %v; want ErrInvalidGrant because of logout", got.Outcome, got.Reason, err)
 		}
 	}
 
-	s = lost()
+	s = logOutAndRevert()
 	records.Sessions = new(memory.Sessions)
 	for range 3 {
 		if got, err := r.Refresh(t.Context(), s.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) || got.Reason != session.ReasonLost {
-			t.Errorf("the record is gone: %s because of %q, %v", got.Outcome, got.Reason, err)
+			t.Errorf("refresh without a record: %s because of %q, %v; want ErrInvalidGrant because of lost", got.Outcome, got.Reason, err)
 		}
 	}
 }
 
-// TestARequestThatWasHeldUpEndsNoSession: a sidecar's request lies in the network
-// while its session goes on. When it arrives, nobody answers the challenge.
+// TestARequestThatWasHeldUpEndsNoSession: a sidecar's request is delayed in the network while its
+// session goes on. When it arrives, nobody answers the challenge.
 func TestARequestThatWasHeldUpEndsNoSession(t *testing.T) {
 	w := newWorld(t, policy)
 	at := time.Now().Truncate(time.Millisecond)
@@ -83,38 +83,37 @@ func TestARequestThatWasHeldUpEndsNoSession(t *testing.T) {
 		at = at.Add(time.Minute)
 		newest = r.refresh(t, newest.RefreshToken, home)
 	}
-	ready := home // as a sidecar sends it
-	ready.Challenge = time.UnixMilli(0)
+	unchallenged := time.UnixMilli(0) // what a sidecar sends first
 	show := func(challenge time.Time) (session.Session, error) {
-		by := ready
+		by := home
 		by.Challenge = challenge
 		return r.Refresh(t.Context(), first.RefreshToken, "app", by)
 	}
-	held, err := show(ready.Challenge)
+	held, err := show(unchallenged)
 	if !errors.Is(err, session.ErrChallenge) || !held.At.Equal(at) {
-		t.Fatalf("%+v, %v", held.Grant, err)
+		t.Fatalf("delayed request: %+v, %v; want ErrChallenge at %s", held.Grant, err, at)
 	}
-	at = at.Add(session.ChallengeLife + time.Millisecond) // the answer is held up too
+	at = at.Add(session.ChallengeLife + time.Millisecond) // the response to the challenge is delayed too
 	if _, err := show(held.At); !errors.Is(err, session.ErrChallenge) {
-		t.Fatalf("an old answer to the challenge: %v", err)
+		t.Fatalf("late response to the challenge: %v, want ErrChallenge", err)
 	}
 	newest = r.refresh(t, newest.RefreshToken, home)
 
-	asked, err := show(ready.Challenge)
+	asked, err := show(unchallenged)
 	if !errors.Is(err, session.ErrChallenge) {
-		t.Fatal(err)
+		t.Fatalf("delayed request: %v, want ErrChallenge", err)
 	}
 	at = at.Add(session.ChallengeLife)
 	if got, err := show(asked.At); !errors.Is(err, session.ErrInvalidGrant) || got.Reason != session.ReasonReuse {
-		t.Errorf("a thief who answers: %s, %v", got.Outcome, err)
+		t.Errorf("response to the challenge in time: %s because of %q, %v; want ErrInvalidGrant because of reuse", got.Outcome, got.Reason, err)
 	}
 	if got, err := r.Refresh(t.Context(), newest.RefreshToken, "app", home); !errors.Is(err, session.ErrInvalidGrant) {
-		t.Errorf("the session lives after its reuse: %s, %v", got.Outcome, err)
+		t.Errorf("refresh after reuse: %s, %v; want ErrInvalidGrant", got.Outcome, err)
 	}
 }
 
-// TestTheRecordAloneEndsNoSessionOfARequestThatWasHeldUp is the same for a family that Redis has lost.
-func TestTheRecordAloneEndsNoSessionOfARequestThatWasHeldUp(t *testing.T) {
+// TestDelayedRequestWithoutFamilyEndsNoSession is the same for a family that Redis has lost.
+func TestDelayedRequestWithoutFamilyEndsNoSession(t *testing.T) {
 	w := newWorld(t, policy)
 	at := time.Now().Truncate(time.Millisecond)
 	r := w.replica(0, w.redis.Client(t), func() time.Time { return at }, nil)
@@ -128,22 +127,22 @@ func TestTheRecordAloneEndsNoSessionOfARequestThatWasHeldUp(t *testing.T) {
 	by.Challenge = time.UnixMilli(0)
 	asked, err := r.Refresh(t.Context(), first.RefreshToken, "app", by)
 	if !errors.Is(err, session.ErrChallenge) {
-		t.Fatalf("%s, %v", asked.Outcome, err)
+		t.Fatalf("delayed request: %s, %v; want ErrChallenge", asked.Outcome, err)
 	}
 	if got, err := w.records.Get(t.Context(), first.Family); err != nil || !got.Revoked.IsZero() {
-		t.Fatalf("%+v, %v", got, err)
+		t.Fatalf("record %+v, %v; want one that is not revoked", got, err)
 	}
 	by.Challenge = asked.At
 	if got, err := r.Refresh(t.Context(), first.RefreshToken, "app", by); !errors.Is(err, session.ErrInvalidGrant) || got.Reason != session.ReasonReuse {
-		t.Errorf("%s, %v", got.Outcome, err)
+		t.Errorf("response to the challenge: %s because of %q, %v; want ErrInvalidGrant because of reuse", got.Outcome, got.Reason, err)
 	}
 }
 
-// TestAReplicaThatLacksARingKeyCannotSay: another replica signs with a key that
-// this one has not read. Nothing definite is said until the ring has been read
-// long enough after, and no logout is a success that did nothing.
+// TestAReplicaThatLacksARingKeyCannotSay: another replica signs with a key that this one has not
+// read. Requests fail with ErrUnavailable until the ring has been read again, and no logout reports
+// success without effect.
 func TestAReplicaThatLacksARingKeyCannotSay(t *testing.T) {
-	w := newWorld(t, atOnce)
+	w := newWorld(t, noMinInterval)
 	ahead := w.replica(1, w.redis.Client(t), nil, nil) // signs with k2
 	token := ahead.begin(t).RefreshToken
 	at := time.Now()
@@ -166,27 +165,28 @@ func TestAReplicaThatLacksARingKeyCannotSay(t *testing.T) {
 			}
 		}
 		logout := behind.Revoke(t.Context(), token, "app")
-		if unsure := errors.Is(kind, session.ErrUnavailable); unsure != errors.Is(logout, session.ErrUnavailable) {
-			t.Errorf("%s, logout: %v", step, logout)
+		unsure := errors.Is(kind, session.ErrUnavailable)
+		if unsure != errors.Is(logout, session.ErrUnavailable) {
+			t.Errorf("%s, logout: %v, want ErrUnavailable: %v", step, logout, unsure)
 		}
 	}
-	want("first shown", session.ErrUnavailable)
+	want("first use", session.ErrUnavailable)
 	at = at.Add(time.Hour)
-	want("the ring was not read again", session.ErrUnavailable)
+	want("before the ring is read again", session.ErrUnavailable)
 	asOf = asOf.Add(time.Second)
-	want("the ring was read again", session.ErrInvalidGrant)
+	want("after the ring was read again", session.ErrInvalidGrant)
 	ring = w.rings[0]
 	behind.refresh(t, token, home)
 }
 
-// TestALogoutIsTwiceInNoStream, though the clocks of two replicas are two seconds
-// apart and one of them looks for what is pending all the time.
+// TestALogoutIsTwiceInNoStream: each logout is in the stream once, although the clocks of two
+// replicas differ by four seconds and one of them reconciles all the time.
 func TestALogoutIsTwiceInNoStream(t *testing.T) {
-	w := newWorld(t, atOnce)
+	w := newWorld(t, noMinInterval)
 	client := w.redis.Client(t)
 	ahead := w.replica(0, client, func() time.Time { return time.Now().Add(2 * time.Second) }, nil)
 	behind := w.replica(1, client, func() time.Time { return time.Now().Add(-2 * time.Second) }, nil)
-	if err := ahead.Reconcile(t.Context(), 0); err != nil { // the first time it completes the stream
+	if err := ahead.Reconcile(t.Context(), 0); err != nil { // the first call completes the stream
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -207,6 +207,6 @@ func TestALogoutIsTwiceInNoStream(t *testing.T) {
 	stop()
 	reconciling.Wait()
 	if n, err := client.XLen(t.Context(), "revocations").Result(); err != nil || n != logouts {
-		t.Errorf("%d entries in the stream, %v", n, err)
+		t.Errorf("%d entries in the stream, %v; want %d", n, err, logouts)
 	}
 }

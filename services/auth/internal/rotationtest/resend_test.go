@@ -6,13 +6,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
-// TestASecondTimeChangesNothing: go-redis sends a command again whose
-// answer it did not get, so presenting a token twice at the same time must
-// come to the same, whatever the family has been through.
-func TestASecondTimeChangesNothing(t *testing.T) {
+// TestDecideIsIdempotent: go-redis resends a command when the response is lost, so presenting a
+// token twice at the same time must have the effect of presenting it once, in every state.
+func TestDecideIsIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		epoch := time.Unix(1_800_000_000, 0)
 		flag := rapid.Bool()
@@ -31,10 +31,10 @@ func TestASecondTimeChangesNothing(t *testing.T) {
 			Challenge: rapid.SampledFrom([]time.Time{{}, time.UnixMilli(0)}).Draw(t, "challenge"),
 			Now:       epoch.Add(time.Duration(rapid.SampledFrom([]int{-1, 0, 4, 5, 6, 10, 11, 60, 3599, 3600}).Draw(t, "seconds")) * time.Second),
 		}
-		first, after := session.Decide(before, p, policy)
-		second, again := session.Decide(after, p, policy)
+		first, after := redis.Decide(before, p, policy)
+		second, again := redis.Decide(after, p, policy)
 		if again != after || second.Granted() != first.Granted() {
-			t.Fatalf("%+v shown to %+v: %s, then %s\n%+v, then\n%+v", p, before, first, second, after, again)
+			t.Fatalf("%+v presented to %+v: %s, then %s\nfirst %+v\nthen  %+v\nwant the same state and decision", p, before, first, second, after, again)
 		}
 	})
 }

@@ -3,57 +3,57 @@ package rotationtest
 import (
 	"time"
 
+	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 )
 
-// A rule is session.Decide, or something wrong in its place.
+// A rule is redis.Decide or a deliberately wrong variant.
 type rule func(session.Family, session.Presentation, session.Policy) (session.Outcome, session.Family)
 
-var decide rule = session.Decide
+var decide rule = redis.Decide
 
 var policy = session.Policy{Overlap: 10 * time.Second, MinInterval: 5 * time.Second, Idle: 14 * 24 * time.Hour}
 
-// A verdict is what a rule makes of a predecessor that comes after the overlap.
+// A verdict is a rule's decision about a predecessor that is presented after the overlap.
 type verdict int
 
 const (
 	reuse  verdict = iota
 	free           // the same successor
-	pardon         // the same successor, and the generation's pardon is used
+	pardon         // the same successor, and the pardon is used
 )
 
-// The wrong rules. Each differs from Decide only in its verdicts; each is what
-// one would write first, or Decide without one of its conditions. same says
-// that the presenter is who rotated.
+// The wrong rules. Each differs from Decide only in its verdicts: it is a naive rule, or Decide
+// without one of its conditions. same reports whether the presenter also made the last rotation.
 var (
-	// oneBehindIsFine: whoever holds the token before the current one gets the current one.
-	oneBehindIsFine = late(func(session.Family, bool) verdict { return free })
-	// plainStreak: two generations in a row whose response was lost are reuse, whoever asks.
-	plainStreak = late(func(f session.Family, _ bool) verdict { return pardonIf(!f.Confirmed && unspent(f)) })
-	// noPardonForCrashes knows lost responses only, not older cookie jars.
-	noPardonForCrashes = late(func(f session.Family, same bool) verdict {
+	// oneBehindIsFine always exchanges the predecessor for the current token.
+	oneBehindIsFine = withVerdict(func(session.Family, bool) verdict { return free })
+	// noLossesInARow treats lost responses in two consecutive generations as reuse, whoever presents.
+	noLossesInARow = withVerdict(func(f session.Family, _ bool) verdict { return pardonIf(!f.Confirmed && pardonAvailable(f)) })
+	// noPardonForCrashes pardons lost responses only, not restored cookie jars.
+	noPardonForCrashes = withVerdict(func(f session.Family, same bool) verdict {
 		if !f.Confirmed && same {
 			return free
 		}
-		return pardonIf(!f.Confirmed && unspent(f))
+		return pardonIf(!f.Confirmed && pardonAvailable(f))
 	})
-	// pardonsWithoutEnd never runs out of pardons.
-	pardonsWithoutEnd = late(func(f session.Family, same bool) verdict {
+	// unlimitedPardons notCaught runs out of pardons.
+	unlimitedPardons = withVerdict(func(f session.Family, same bool) verdict {
 		if !f.Confirmed && same {
 			return free
 		}
 		return pardonIf(!f.Confirmed || same)
 	})
-	// blindToPresenters gives anybody the pardon for an older cookie jar.
-	blindToPresenters = late(func(f session.Family, same bool) verdict {
+	// ignoresPresenter pardons a restored cookie jar whoever presents it.
+	ignoresPresenter = withVerdict(func(f session.Family, same bool) verdict {
 		if !f.Confirmed && same {
 			return free
 		}
-		return pardonIf(unspent(f))
+		return pardonIf(pardonAvailable(f))
 	})
 )
 
-func unspent(f session.Family) bool { return f.Pardoned || !f.PardonedBefore }
+func pardonAvailable(f session.Family) bool { return f.Pardoned || !f.PardonedBefore }
 
 func pardonIf(ok bool) verdict {
 	if ok {
@@ -62,12 +62,12 @@ func pardonIf(ok bool) verdict {
 	return reuse
 }
 
-// late returns Decide with other verdicts.
-func late(judge func(f session.Family, same bool) verdict) rule {
+// withVerdict returns Decide with another verdict on late predecessors.
+func withVerdict(judge func(f session.Family, same bool) verdict) rule {
 	return func(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
 		alive := !f.Revoked && p.Now.Before(f.End) && p.Client == f.Client
 		if !alive || p.Generation != f.Generation-1 || p.Now.Sub(f.Rotated) <= policy.Overlap {
-			return session.Decide(f, p, policy)
+			return redis.Decide(f, p, policy)
 		}
 		switch judge(f, p.Presenter == f.RotatedBy) {
 		case free:
@@ -82,7 +82,7 @@ func late(judge func(f session.Family, same bool) verdict) rule {
 	}
 }
 
-// family is a session under a rule, with the clock that its store would have.
+// family is a session under a rule, with the store's clock.
 type family struct {
 	session.Family
 
@@ -97,10 +97,10 @@ func newFamily(r rule) *family {
 	}}
 }
 
-func (f *family) pass(d time.Duration) { f.now = f.now.Add(d) }
+func (f *family) advance(d time.Duration) { f.now = f.now.Add(d) }
 
-// present shows a generation's token from somewhere, and returns the
-// generation of the token that comes back.
+// present presents a generation's token as the presenter from, and returns the generation of the
+// token that is returned.
 func (f *family) present(generation uint64, from string) (successor uint64, granted bool) {
 	outcome, after := f.rule(f.Family, session.Presentation{
 		Generation: generation, Client: "app", KeyID: "k1", Presenter: from, SuccessorKeyID: "k1", Now: f.now,
@@ -109,5 +109,5 @@ func (f *family) present(generation uint64, from string) (successor uint64, gran
 	return after.Generation, outcome.Granted()
 }
 
-// confirm is a browser presenting the newest token to a sidecar, which says so.
+// confirm records that the browser has presented the newest token to a sidecar.
 func (f *family) confirm() { f.Confirmed = true }

@@ -19,22 +19,21 @@ const (
 	ringKey2 = "k2 AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
 )
 
-// A world is what the replicas of a test share: one real Redis, the records,
-// and two ring keys, of which every other replica signs with the second: the
-// ring is being changed all the time.
+// A world is what the replicas of a test share: one real Redis, the records, and two ring keys.
+// Even replicas sign with the first key and odd ones with the second, as during a key change.
 type world struct {
 	redis   *redistest.Server
 	records *memory.Sessions
 	policy  session.Policy
 	rings   [2]*session.Ring
-	epoch   atomic.Value // string; a test changes it where Redis would in a failover
-	use     string       // the command that presents a token, as a cutter sees it
+	epoch   atomic.Value // string; tests change it to simulate a failover
+	use     string       // the command that presents a token, as in sent.command
 }
 
 func newWorld(t *testing.T, p session.Policy) *world {
 	t.Helper()
 	w := &world{redis: redistest.Start(t), records: new(memory.Sessions), policy: p}
-	w.epoch.Store("begun")
+	w.epoch.Store("initial")
 	for i, lines := range []string{ringKey1 + ringKey2, ringKey2 + ringKey1} {
 		ring, err := session.ParseRing([]byte(lines))
 		if err != nil {
@@ -45,16 +44,16 @@ func newWorld(t *testing.T, p session.Policy) *world {
 	return w
 }
 
-// A replica is one auth service as far as sessions go.
+// A replica is the session part of one auth service.
 type replica struct {
 	*session.Service
 
 	ring *session.Ring
 }
 
-// replica starts the n-th one. Its time is Redis's own unless now is given;
-// spoil, if not nil, puts something broken before its store.
-func (w *world) replica(n int, client goredis.UniversalClient, now func() time.Time, spoil spoiler) *replica {
+// replica starts replica n. It uses the clock of Redis unless now is given. wrap, if not nil, wraps
+// its store.
+func (w *world) replica(n int, client goredis.UniversalClient, now func() time.Time, wrap wrapper) *replica {
 	epoch := func() session.Epoch { return session.Epoch(w.epoch.Load().(string)) }
 	families := redis.NewFamilies(client, w.policy).WithEpoch(epoch)
 	if now == nil {
@@ -63,29 +62,29 @@ func (w *world) replica(n int, client goredis.UniversalClient, now func() time.T
 		families = families.WithClock(now)
 	}
 	var store session.Store = families
-	if spoil != nil {
-		store = spoil(store, now)
+	if wrap != nil {
+		store = wrap(store, now)
 	}
 	ring := w.rings[n%len(w.rings)]
 	return &replica{ring: ring, Service: session.NewService(session.Config{
 		Store: store, Records: w.records, Stream: redis.NewStream(client, time.Hour).WithEpoch(epoch),
-		Ring: func() *session.Ring { return ring }, Absolute: absolute, Rebuild: true, Now: now, Observer: deaf{},
+		Ring: func() *session.Ring { return ring }, Absolute: absolute, Rebuild: true, Now: now, Observer: noObserver{},
 	})}
 }
 
 const absolute = 30 * 24 * time.Hour
 
-// deaf is a session.Observer.
-type deaf struct{}
+// noObserver is a session.Observer that does nothing.
+type noObserver struct{}
 
-func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Record)      {}
+func (noObserver) Refreshed(session.Outcome) {}
+func (noObserver) Ended(session.Record)      {}
 
-// loadScripts makes Redis know all scripts, so that each step is one command
-// from now on, and finds out how the one that presents a token looks.
+// loadScripts loads all scripts into Redis, so that each operation is one command from then on, and
+// sets w.use.
 func (w *world) loadScripts(t *testing.T) {
 	t.Helper()
-	c := newCutter(t, w.redis, func(string) fate { return delivered }, func() int64 { return 0 })
+	c := newCutter(t, w.redis, func(string) delivery { return delivered }, func() int64 { return 0 })
 	r := w.replica(0, c.client(t, goredis.Options{}), nil, nil)
 	s := r.begin(t)
 	c.drain()
@@ -101,8 +100,8 @@ func (w *world) loadScripts(t *testing.T) {
 }
 
 var (
-	home = session.Presenter{UserAgent: "Firefox", Network: "192.0.2.0/24"}
-	away = session.Presenter{UserAgent: "Firefox", Network: "198.51.100.0/24"}
+	home = session.Evidence{UserAgent: "Firefox", Network: "192.0.2.0/24"}
+	away = session.Evidence{UserAgent: "Firefox", Network: "198.51.100.0/24"}
 )
 
 func (r *replica) begin(t *testing.T) session.Session {
@@ -114,17 +113,17 @@ func (r *replica) begin(t *testing.T) session.Session {
 	return s
 }
 
-// refresh is a refresh that must be granted.
-func (r *replica) refresh(t *testing.T, token string, by session.Presenter) session.Session {
+// refresh makes a refresh that must be granted.
+func (r *replica) refresh(t *testing.T, token string, by session.Evidence) session.Session {
 	t.Helper()
 	s, err := r.Refresh(t.Context(), token, "app", by)
 	if err != nil {
-		t.Fatalf("%s: %v", shorten(token), err)
+		t.Fatalf("refresh with %s: %v, want success", shorten(token), err)
 	}
 	return s
 }
 
-// shorten leaves what a failure needs of a token: key and generation.
+// shorten reduces a token to its key ID and generation, for failure messages.
 func shorten(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 5 {

@@ -25,11 +25,11 @@ func (s *Service) Introspect(ctx context.Context, refreshToken, client string) (
 	if r.Client != client || t.Generation < r.Floor {
 		return Record{}, ErrInvalidGrant
 	}
-	generation, ended, err := s.Store.Generation(ctx, t.Family)
+	generation, revoked, err := s.Store.Generation(ctx, t.Family)
 	switch {
 	case err != nil:
 		return Record{}, wrap("introspect", err)
-	case ended, t.Generation < generation, generation == 0 && !s.Rebuild:
+	case revoked, t.Generation < generation, generation == 0 && !s.Rebuild:
 		return Record{}, ErrInvalidGrant
 	}
 	return r, nil

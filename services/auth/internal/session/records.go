@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"lilypad.example/services/auth/api"
 )
 
 // ErrNotFound says that there is no record of a session.
@@ -41,28 +43,30 @@ type Record struct {
 	Reason  Reason
 }
 
-// A Reason is why a session is over. It appears in audit events, metrics, the
-// revocation feed and the answers to refresh tokens, and so in the contract.
+// A Reason is why a session is over: an api.EndReason, which it also is in audit
+// events, metrics and the revocation feed.
 type Reason string
 
 // The reasons.
 const (
 	// A session is ended on purpose or by a rule, with a tombstone:
-	ReasonLogout          Reason = "logout"           // its user signed out
-	ReasonUserRequest     Reason = "user_request"     // its user ended it from another one
-	ReasonPasswordChanged Reason = "password_changed" // ended with all others of the user
-	ReasonUserDisabled    Reason = "user_disabled"
-	ReasonAdmin           Reason = "admin"
-	ReasonUserDeleted     Reason = "user_deleted"
-	ReasonSessionLimit    Reason = "session_limit" // the user began more than Config.MaxSessions
-	ReasonReuse           Reason = "reuse"         // a stale refresh token was presented
-	ReasonIdle            Reason = "idle"          // nobody used it for Config.Idle
-	ReasonExpired         Reason = "expired"       // its absolute end
-
-	// A refresh token is good for nothing, and no session is known to end with it:
-	ReasonLost     Reason = "lost"     // nothing is known of its session, or rebuilding is off
-	ReasonUnusable Reason = "unusable" // none of ours: damaged, forged, or of a key that has left the ring
+	ReasonLogout          = Reason(api.EndLogout)          // its user signed out
+	ReasonUserRequest     = Reason(api.EndUserRequest)     // its user ended it from another one
+	ReasonPasswordChanged = Reason(api.EndPasswordChanged) // ended with all others of the user
+	ReasonUserDisabled    = Reason(api.EndUserDisabled)
+	ReasonAdmin           = Reason(api.EndAdmin)
+	ReasonUserDeleted     = Reason(api.EndUserDeleted)
+	ReasonSessionLimit    = Reason(api.EndSessionLimit) // the user began more than Config.MaxSessions
+	ReasonReuse           = Reason(api.EndReuse)        // a stale refresh token was presented
+	ReasonIdle            = Reason(api.EndIdle)         // nobody used it for Config.Idle
+	ReasonExpired         = Reason(api.EndExpired)      // its absolute end
+	// The refresh token is unusable, and no session is known to end with it:
+	ReasonLost     = Reason(api.EndLost)     // its session is unknown, or rebuilding is off
+	ReasonUnusable = Reason(api.EndUnusable) // damaged, forged, or of a key that has left the ring
 )
+
+// Valid reports whether r is one of the reasons.
+func (r Reason) Valid() bool { return api.EndReason(r).Valid() }
 
 // Which selects sessions to end: the Family, or all of Subject but Except.
 // Where several are given all must match; Client "" matches any.

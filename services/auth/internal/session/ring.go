@@ -10,16 +10,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"lilypad.example/services/auth/api"
 )
 
 // ErrUnknownKey says that a token was signed with a key that this ring does
 // not hold: not yet, not any more, or it is forged.
 var ErrUnknownKey = errors.New("session: unknown ring key")
 
-const (
-	ringKeyBytes = 32
-	maxKeyIDLen  = 12
-)
+const ringKeyBytes = 32
 
 // A Ring holds the keys of refresh tokens. The first signs, all verify, so
 // that a new key is added last, later moved to the front, and an old one
@@ -59,8 +58,8 @@ func (r *Ring) add(line string) error {
 	if !ok {
 		return errors.New("want `<key id> <base64 of 32 bytes>`")
 	}
-	if !validKeyID(id) {
-		return fmt.Errorf("key id: want 1 to %d lower-case letters and digits", maxKeyIDLen)
+	if !api.ValidKeyID(id) {
+		return fmt.Errorf("key id: want 1 to %d lower-case letters and digits", api.MaxKeyIDLen)
 	}
 	if _, taken := r.keys[id]; taken {
 		return fmt.Errorf("key id %s is there twice", id)
@@ -92,18 +91,6 @@ func (r *Ring) SigningKey() string { return r.signing }
 func (r *Ring) key(id string) ([]byte, bool) {
 	key, ok := r.keys[id]
 	return key, ok
-}
-
-func validKeyID(id string) bool {
-	if id == "" || len(id) > maxKeyIDLen {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
 }
 
 // Derive returns keys for another purpose, named by label: one for each key of

@@ -15,7 +15,7 @@ var ErrInvalidGrant = errors.New("session: invalid grant")
 
 // ErrChallenge says that the refresh token looks stolen, and that nothing has
 // been done about it yet: the client repeats its request at once with
-// Session.At as the Presenter's challenge. A request that was held up on its
+// Session.At as the challenge in Evidence. A request that was held up on its
 // way, whose sender has long gone, is thus never judged.
 var ErrChallenge = errors.New("session: repeat with the challenge")
 
@@ -29,10 +29,10 @@ type Session struct {
 	RefreshToken string
 }
 
-// A Presenter is who shows a refresh token: the two things that a lost
-// response is judged by, neither of which is stored (see Ring.Presenter), and
+// Evidence is what a stale refresh token is judged by: the presenter's user agent
+// and network, neither of which is stored (see Ring.PresenterDigest), and
 // Presentation.Challenge.
-type Presenter struct {
+type Evidence struct {
 	UserAgent, Network string
 	Challenge          time.Time
 }
@@ -110,7 +110,7 @@ func (s *Service) Begin(ctx context.Context, account Account, client, device str
 // fails with ErrInvalidGrant, ErrInvalidClient, ErrChallenge or ErrUnavailable;
 // with all but the last, Session holds the outcome and, if the token was ours,
 // the family, with the first also the reason.
-func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by Presenter) (Session, error) {
+func (s *Service) Refresh(ctx context.Context, refreshToken, client string, evidence Evidence) (Session, error) {
 	t, err := s.parse(refreshToken)
 	switch {
 	case errors.Is(err, ErrUnavailable):
@@ -121,8 +121,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, by P
 	ring := s.Ring()
 	grant, err := s.use(ctx, t, Presentation{
 		Generation: t.Generation, Client: client, KeyID: t.KeyID,
-		Presenter:      ring.Presenter(t, by.UserAgent, by.Network),
-		SuccessorKeyID: ring.SigningKey(), Challenge: by.Challenge,
+		Presenter:      ring.PresenterDigest(t, evidence.UserAgent, evidence.Network),
+		SuccessorKeyID: ring.SigningKey(), Challenge: evidence.Challenge,
 	})
 	if err != nil {
 		return Session{}, fmt.Errorf("refresh: %w", err)
@@ -236,7 +236,7 @@ func (s *Service) recorded(ctx context.Context, t Token, p Presentation, answer 
 		refusal.Outcome, refusal.Reason = Ended, over
 	case r.Client != p.Client:
 		refusal.Outcome = Foreign
-	case t.Generation < r.Floor && !p.challenged(answer.At):
+	case t.Generation < r.Floor && !p.Challenged(answer.At):
 		refusal.Outcome, refusal.At = Stale, answer.At
 	case t.Generation < r.Floor:
 		refusal.Outcome = Reused

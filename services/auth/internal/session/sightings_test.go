@@ -68,7 +68,7 @@ func TestSightingsAreWrittenInBatches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := service.Refresh(ctx, text, "app", session.Presenter{}); err != nil {
+			if _, err := service.Refresh(ctx, text, "app", session.Evidence{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -60,12 +60,12 @@ type Grant struct {
 type Store interface {
 	// Begin creates a family, whose idle life begins now. ErrExists if the id is taken.
 	Begin(ctx context.Context, b Beginning) error
-	// Use applies Decide to the family and p and keeps the result. The time and
+	// Use applies redis.Decide to the family and p and keeps the result. The time and
 	// the epoch are the store's own, so that replicas' clocks do not matter.
 	Use(ctx context.Context, family FamilyID, p Presentation) (Grant, error)
 	// Generation returns how far the family has come, 0 if it is not there, and
-	// whether it was ended. It changes nothing.
-	Generation(ctx context.Context, family FamilyID) (generation uint64, ended bool, err error)
+	// whether it was revoked. It changes nothing.
+	Generation(ctx context.Context, family FamilyID) (generation uint64, revoked bool, err error)
 	// Confirm notes that somebody presented this generation, if it is the
 	// current one and the family was issued to client.
 	Confirm(ctx context.Context, family FamilyID, generation uint64, client string) error

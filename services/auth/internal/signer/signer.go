@@ -1,5 +1,5 @@
-// Package signer holds the private keys of access tokens and publishes their
-// public halves. It signs what it is given and knows no claims.
+// Package signer holds the private keys that sign access tokens and publishes their public halves.
+// It does not depend on the tokens' claims.
 package signer
 
 import (
@@ -20,9 +20,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Keys is a set of signing keys: the first signs, all are published, so that
-// a new key is known to every verifier before it signs, and an old one until
-// the last token it signed has ended. It is immutable.
+// Keys is an immutable set of signing keys. The first signs and all are published, so that verifiers
+// know a new key before it signs, and an old one until its last token has expired.
 type Keys struct {
 	method  jwt.SigningMethod
 	kid     string
@@ -30,10 +29,10 @@ type Keys struct {
 	jwks    []byte
 }
 
-// Parse reads PEM blocks, each a private key on P-256 (ES256) or of Ed25519
-// (EdDSA), in PKCS #8 or SEC 1 form. It reports all faults and never a key.
+// Parse parses PEM blocks with P-256 (ES256) or Ed25519 (EdDSA) private keys in PKCS #8 or SEC 1
+// form. It reports all errors at once, and errors never contain a key.
 func Parse(text []byte) (*Keys, error) {
-	var faults []error
+	var errs []error
 	var set jwkset.JWKSMarshal
 	keys := &Keys{}
 	for n := 1; ; n++ {
@@ -47,7 +46,7 @@ func Parse(text []byte) (*Keys, error) {
 		}
 		key, kid, err := parseKey(block)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("signing keys, block %d: %w", n, err))
+			errs = append(errs, fmt.Errorf("signing keys, block %d: %w", n, err))
 			continue
 		}
 		method := methodOf(key)
@@ -60,10 +59,10 @@ func Parse(text []byte) (*Keys, error) {
 		}
 		set.Keys = append(set.Keys, jwk)
 	}
-	if len(set.Keys) == 0 && len(faults) == 0 {
-		faults = append(faults, errors.New("signing keys: there is none in PEM form; make one with `auth keys generate`"))
+	if len(set.Keys) == 0 && len(errs) == 0 {
+		errs = append(errs, errors.New("signing keys: no PEM block; create a key with `auth keys generate`"))
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	jwks, err := json.Marshal(set)
@@ -74,7 +73,7 @@ func Parse(text []byte) (*Keys, error) {
 	return keys, nil
 }
 
-// Generate returns a fresh P-256 key in PEM form.
+// Generate returns a new P-256 key in PEM form.
 func Generate() ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -87,9 +86,9 @@ func Generate() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// Sign returns claims, encoded as JSON, as a compact JWS (RFC 7515 section 7.1)
-// with the given typ, signed with the first key. It is on the way of every
-// refresh; jwt.Token would make a map of the header first.
+// Sign encodes claims as JSON and returns a compact JWS (RFC 7515 section 7.1) with the given typ,
+// signed with the first key. Every refresh calls it, so it avoids jwt.Token, which allocates a map
+// for the header.
 func (k *Keys) Sign(typ string, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -109,11 +108,11 @@ func segment(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 // JWKS returns the public halves of all keys as a JWK set (RFC 7517).
 func (k *Keys) JWKS() []byte { return k.jwks }
 
-// IsParameters reports whether block is what openssl writes before an EC key:
-// it says nothing that the key does not.
+// IsParameters reports whether block holds the EC parameters that openssl writes before a key. They
+// are redundant.
 func IsParameters(block *pem.Block) bool { return block.Type == "EC PARAMETERS" }
 
-// ID returns the kid of the private key in block. It fails as Parse does.
+// ID returns the kid of the private key in block. It fails if Parse would.
 func ID(block *pem.Block) (string, error) {
 	_, kid, err := parseKey(block)
 	return kid, err
@@ -123,7 +122,7 @@ func parseKey(block *pem.Block) (key crypto.Signer, kid string, err error) {
 	var parsed any
 	if parsed, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
 		if parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
-			return nil, "", fmt.Errorf("a %q is no private key", block.Type)
+			return nil, "", fmt.Errorf("a %q block is not a private key", block.Type)
 		}
 	}
 	if key, err = supported(parsed); err != nil {
@@ -163,8 +162,8 @@ func publicJWK(public crypto.PublicKey, kid string, method jwt.SigningMethod) (j
 	return jwk.Marshal(), nil
 }
 
-// thumbprint is a key's id: the hash of its SubjectPublicKeyInfo, so that the
-// same key has the same id in every replica and nobody has to name keys.
+// thumbprint returns a key's ID: the hash of its SubjectPublicKeyInfo, so that a key has the same ID
+// in every replica without configuration.
 func thumbprint(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {

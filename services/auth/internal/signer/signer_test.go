@@ -34,7 +34,7 @@ func kidOf(t *testing.T, k *signer.Keys) (kid, alg string) {
 	}
 	parsed, _, err := jwt.NewParser().ParseUnverified(text, &jwt.RegisteredClaims{})
 	if err != nil || parsed.Header["typ"] != "at+jwt" {
-		t.Fatalf("%v, %v", parsed.Header, err)
+		t.Fatalf("header %v, %v; want typ at+jwt", parsed.Header, err)
 	}
 	return parsed.Header["kid"].(string), parsed.Method.Alg()
 }
@@ -66,40 +66,40 @@ func TestFirstKeySignsAllArePublished(t *testing.T) {
 		kids = append(kids, kid)
 		var set struct{ Keys []map[string]any }
 		if err := json.Unmarshal(k.JWKS(), &set); err != nil || len(set.Keys) != 2 {
-			t.Fatalf("%s, %v", k.JWKS(), err)
+			t.Fatalf("JWKS %s, %v; want two keys", k.JWKS(), err)
 		}
-		// T47: public members only, with use, alg and kid.
+		// RFC 7517: use, alg and kid are set, and no private member.
 		for _, jwk := range set.Keys {
 			if jwk["use"] != "sig" || jwk["alg"] == "" || jwk["kid"] == "" || jwk["d"] != nil {
-				t.Errorf("%v", jwk)
+				t.Errorf("JWK %v, want use sig, alg, kid and no d", jwk)
 			}
 		}
 		if !slices.ContainsFunc(set.Keys, func(jwk map[string]any) bool { return jwk["kid"] == kid && jwk["alg"] == want }) {
-			t.Errorf("signing key %s is not published: %s", kid, k.JWKS())
+			t.Errorf("signing key %s is missing from the JWKS %s", kid, k.JWKS())
 		}
 	}
 	if kids[0] == kids[1] {
-		t.Errorf("two keys, one id %s", kids[0])
+		t.Errorf("both keys have the ID %s, want different ones", kids[0])
 	}
 }
 
-func TestParseReportsAllFaults(t *testing.T) {
+func TestParseReportsAllErrors(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = signer.Parse([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" + encode(t, p384)))
 	if err == nil || !strings.Contains(err.Error(), "block 1") || !strings.Contains(err.Error(), "block 2: curve P-384") {
-		t.Errorf("%v", err)
+		t.Errorf("%v, want errors about block 1 and the curve of block 2", err)
 	}
 	if _, err := signer.Parse([]byte("nothing")); err == nil || !strings.Contains(err.Error(), "auth keys generate") {
-		t.Errorf("%v", err)
+		t.Errorf("%v, want a hint at auth keys generate", err)
 	}
-	made, err := signer.Generate()
+	generated, err := signer.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := signer.Parse(made); err != nil {
-		t.Errorf("a generated key: %v", err)
+	if _, err := signer.Parse(generated); err != nil {
+		t.Errorf("generated key: %v, want success", err)
 	}
 }

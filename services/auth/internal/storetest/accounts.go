@@ -11,18 +11,18 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// Accounts is the conformance suite of a user.Store and the session.Records
-// beside it, as far as one follows the other.
+// Accounts is the conformance suite of a user.Store and the session.Records next to it: sessions
+// follow changes of their account.
 func Accounts(t *testing.T, open func(t *testing.T) (user.Store, session.Records)) {
 	t.Helper()
 	for name, run := range map[string]func(*testing.T, user.Store, session.Records){
-		"a session begins only for the account that was checked":  sessionNeedsAccount,
-		"no login in flight outlives a change of the account":     sessionInFlight,
-		"a changed password ends the other sessions":              passwordEndsOthers,
-		"a failed change of password ends nothing":                failedChangeEndsNothing,
-		"sessions end with their account":                         sessionsEndWithAccount,
-		"changed roles are those of running sessions":             rolesReachSessions,
-		"a change of roles is not lost while another one is told": rolesChangeAgain,
+		"a session begins only for the account that was checked": sessionNeedsAccount,
+		"no login in flight outlives a change of the account":    sessionInFlight,
+		"a changed password ends the other sessions":             passwordEndsOthers,
+		"a failed password change ends nothing":                  failedChangeEndsNothing,
+		"sessions end with their account":                        sessionsEndWithAccount,
+		"changed roles reach running sessions":                   rolesReachSessions,
+		"a role change during settling is not lost":              rolesChangeAgain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			users, records := open(t)
@@ -31,7 +31,8 @@ func Accounts(t *testing.T, open func(t *testing.T) (user.Store, session.Records
 	}
 }
 
-// changes are those after which a session must not begin with what was checked before.
+// changes returns the account changes after which a session must not begin on the strength of an
+// earlier check.
 func changes(users user.Store) map[string]func(t *testing.T, u user.User) {
 	return map[string]func(*testing.T, user.User){
 		"password changed": func(t *testing.T, u user.User) {
@@ -84,10 +85,10 @@ func sessionNeedsAccount(t *testing.T, users user.Store, r session.Records) {
 		change(t, u)
 		family, err := add(t, r, u)
 		if !errors.Is(err, session.ErrAccountChanged) {
-			t.Errorf("%s: a session began: %v", name, err)
+			t.Errorf("%s: adding a session: %v, want ErrAccountChanged", name, err)
 		}
 		if _, err := r.Get(t.Context(), family); !errors.Is(err, session.ErrNotFound) {
-			t.Errorf("%s: it left a record: %v", name, err)
+			t.Errorf("%s: record of the refused session: %v, want ErrNotFound", name, err)
 		}
 		if name != "deleted" {
 			must(t, users.Delete(t.Context(), u.Email))
@@ -98,9 +99,8 @@ func sessionNeedsAccount(t *testing.T, users user.Store, r session.Records) {
 	mustAdd(t, r, u)
 }
 
-// sessionInFlight lets logins and a change of the account run into each other.
-// Whatever comes first, no session of the old account lives afterwards, and
-// none has roles that the account has not.
+// sessionInFlight runs logins concurrently with a change of the account. Whichever comes first, no
+// session of the old account version is live afterwards, and none has roles that the account lacks.
 func sessionInFlight(t *testing.T, users user.Store, r session.Records) {
 	for name, change := range changes(users) {
 		for range 10 {
@@ -109,7 +109,7 @@ func sessionInFlight(t *testing.T, users user.Store, r session.Records) {
 			for range 4 {
 				all.Go(func() {
 					if _, err := add(t, r, u); err != nil && !errors.Is(err, session.ErrAccountChanged) {
-						t.Errorf("%s: %v", name, err)
+						t.Errorf("%s: adding a session: %v, want success or ErrAccountChanged", name, err)
 					}
 				})
 			}
@@ -118,11 +118,11 @@ func sessionInFlight(t *testing.T, users user.Store, r session.Records) {
 			live, err := r.Live(t.Context(), u.ID, time.Now())
 			must(t, err)
 			if name != "roles" && len(live) > 0 {
-				t.Fatalf("%s: %d sessions live", name, len(live))
+				t.Fatalf("%s: %d live sessions, want 0", name, len(live))
 			}
 			for _, rec := range live {
 				if !slices.Equal(rec.Roles, []string{"warden"}) {
-					t.Fatalf("%s: a session has %v", name, rec.Roles)
+					t.Fatalf("%s: a session has roles %v, want [warden]", name, rec.Roles)
 				}
 			}
 			if name != "deleted" {
@@ -135,7 +135,7 @@ func sessionInFlight(t *testing.T, users user.Store, r session.Records) {
 func wantReason(t *testing.T, r session.Records, family session.FamilyID, want session.Reason) {
 	t.Helper()
 	if got := getRecord(t, r, family); got.Reason != want || got.Revoked.IsZero() != (want == "") {
-		t.Errorf("ended because of %q, want %q", got.Reason, want)
+		t.Errorf("ended because of %q at %v, want %q", got.Reason, got.Revoked, want)
 	}
 }
 
@@ -149,10 +149,10 @@ func passwordEndsOthers(t *testing.T, users user.Store, r session.Records) {
 		wantReason(t, r, family, want)
 	}
 	if pending, err := r.PendingOf(t.Context(), "", u.ID); err != nil || len(pending) != 2 {
-		t.Errorf("pending %v, %v", pending, err)
+		t.Errorf("pending %v, %v; want two families", pending, err)
 	}
 	if after := mustFind(t, users, u.Email); after.Version == u.Version {
-		t.Error("the version stayed")
+		t.Error("the account's version did not change, want a new one")
 	}
 }
 
@@ -160,7 +160,7 @@ func failedChangeEndsNothing(t *testing.T, users user.Store, r session.Records) 
 	u := created(t, users, "mina@pond.example")
 	family := mustAdd(t, r, u)
 	if err := users.ChangePassword(t.Context(), u.ID, replacementHash, u.PasswordHash, time.Now(), ""); !errors.Is(err, user.ErrHashChanged) {
-		t.Errorf("%v", err)
+		t.Errorf("password change with a wrong old hash: %v, want ErrHashChanged", err)
 	}
 	wantReason(t, r, family, "")
 }
@@ -180,7 +180,7 @@ func sessionsEndWithAccount(t *testing.T, users user.Store, r session.Records) {
 		wantReason(t, r, one, reason)
 		wantReason(t, r, two, reason)
 		if pending, err := r.PendingOf(t.Context(), "", u.ID); err != nil || len(pending) != 3 {
-			t.Errorf("%s: pending %v, %v", reason, pending, err)
+			t.Errorf("%s: pending %v, %v; want three families", reason, pending, err)
 		}
 	}
 	wantReason(t, r, foreign, "")
@@ -188,24 +188,24 @@ func sessionsEndWithAccount(t *testing.T, users user.Store, r session.Records) {
 
 func rolesReachSessions(t *testing.T, users user.Store, r session.Records) {
 	u := created(t, users, "mina@pond.example")
-	lives, over := mustAdd(t, r, u), mustAdd(t, r, u)
+	live, over := mustAdd(t, r, u), mustAdd(t, r, u)
 	must(t, r.Revoke(t.Context(), session.Which{Family: over}, session.ReasonLogout, time.Now()))
 	must(t, users.SetRoles(t.Context(), u.Email, []string{"warden"}))
 	if after := mustFind(t, users, u.Email); !slices.Equal(after.Roles, []string{"warden"}) {
-		t.Errorf("the account has %v", after.Roles)
+		t.Errorf("the account has roles %v, want [warden]", after.Roles)
 	}
-	if got := getRecord(t, r, lives); !slices.Equal(got.Roles, []string{"warden"}) {
-		t.Errorf("the session has %v", got.Roles)
+	if got := getRecord(t, r, live); !slices.Equal(got.Roles, []string{"warden"}) {
+		t.Errorf("the session has roles %v, want [warden]", got.Roles)
 	}
 	p, err := r.Pending(t.Context(), time.Minute, 10)
 	must(t, err)
-	if len(p.Changed) != 1 || p.Changed[0] != lives || len(p.Ended) != 1 {
-		t.Errorf("pending %+v", p)
+	if len(p.Changed) != 1 || p.Changed[0] != live || len(p.Ended) != 1 {
+		t.Errorf("pending %+v, want %s changed and one ended", p, live)
 	}
 	_, err = r.Settle(t.Context(), p)
 	must(t, err)
 	if p, err := r.Pending(t.Context(), time.Minute, 10); err != nil || len(p.Changed)+len(p.Ended) != 0 {
-		t.Errorf("pending after it was settled: %+v, %v", p, err)
+		t.Errorf("pending after settling: %+v, %v; want nothing", p, err)
 	}
 }
 

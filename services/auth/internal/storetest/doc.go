@@ -1,5 +1,7 @@
-// Package storetest holds the conformance suites of the auth service's stores: Users for user.Store, Families for session.Store, Forms for
-// form.Store.
-// An implementation is one when its suite passes; memory, miniredis, PostgreSQL and Redis run the very same tests. The contract
-// itself is in words at the interfaces. It is imported from _test.go files only.
+// Package storetest contains the conformance suites of the auth service's stores: [Users] for
+// user.Store, [Accounts] for user.Store together with session.Records, [Records] for
+// session.Records, [Families] for session.Store and [Forms] for form.Store.
+//
+// Each implementation (memory, miniredis, Redis, PostgreSQL) runs the same suites. The interfaces
+// document the contracts. Import this package from _test.go files only.
 package storetest

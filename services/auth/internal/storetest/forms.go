@@ -15,11 +15,11 @@ import (
 // Forms is the conformance suite of form.Store.
 func Forms(t *testing.T, store form.Store) {
 	t.Helper()
-	t.Run("a form that was sent is gone, any other one stays", func(t *testing.T) { settledForms(t, store) })
-	t.Run("another account or session has another form", func(t *testing.T) { formsApart(t, store) })
-	t.Run("the newest form of a session stays", func(t *testing.T) { newestForm(t, store) })
-	t.Run("of parallel claims one succeeds", func(t *testing.T) { parallelClaims(t, store) })
-	t.Run("a discarded form is gone", func(t *testing.T) { discardedForm(t, store) })
+	t.Run("a form that was sent is removed, any other stays", func(t *testing.T) { settledForms(t, store) })
+	t.Run("forms of different accounts and sessions are separate", func(t *testing.T) { formsApart(t, store) })
+	t.Run("the newest form of a session replaces the older", func(t *testing.T) { newestForm(t, store) })
+	t.Run("one of several parallel claims succeeds", func(t *testing.T) { parallelClaims(t, store) })
+	t.Run("a discarded form is removed", func(t *testing.T) { discardedForm(t, store) })
 }
 
 func newForm() form.Key { return form.Key{Subject: "u1", Session: session.NewFamilyID()} }
@@ -31,14 +31,14 @@ func keep(t testing.TB, s form.Store, k form.Key, sealed []byte) {
 	}
 }
 
-// wantForm fails the test unless a form is there, or is not with want nil.
+// wantForm fails the test unless the form is want, or ErrNotFound if want is nil.
 func wantForm(t testing.TB, step string, got []byte, err error, want []byte) {
 	t.Helper()
 	switch {
 	case want == nil && !errors.Is(err, form.ErrNotFound):
 		t.Fatalf("%s: %d bytes, %v; want ErrNotFound", step, len(got), err)
 	case want != nil && (err != nil || !bytes.Equal(got, want)):
-		t.Fatalf("%s: %d bytes, %v; want %d", step, len(got), err, len(want))
+		t.Fatalf("%s: %d bytes, %v; want the %d bytes that were kept", step, len(got), err, len(want))
 	}
 }
 
@@ -54,18 +54,18 @@ func settledForms(t *testing.T, s form.Store) {
 	_, err := s.Claim(t.Context(), k, "first")
 	wantForm(t, "claim of nothing", nil, err, nil)
 	keep(t, s, k, sealed)
-	for range 2 { // looking at it leaves it, and so does asking for one's claim again
+	for range 2 { // Get and a repeated Claim have no effect
 		got, err := s.Get(t.Context(), k)
 		wantForm(t, "get", got, err, sealed)
 		got, err = s.Claim(t.Context(), k, "first")
 		wantForm(t, "claim", got, err, sealed)
 	}
 	if _, err := s.Claim(t.Context(), k, "second"); !errors.Is(err, form.ErrClaimed) {
-		t.Errorf("claimed twice: %v", err)
+		t.Errorf("second claim: %v, want ErrClaimed", err)
 	}
-	settle(t, s, k, "second", true) // is not the claim that counts
+	settle(t, s, k, "second", true) // not the current claim
 	settle(t, s, k, "first", false)
-	settle(t, s, k, "first", true) // is over
+	settle(t, s, k, "first", true) // no longer claimed
 	got, err := s.Claim(t.Context(), k, "second")
 	wantForm(t, "claim of what was not sent", got, err, sealed)
 	settle(t, s, k, "second", true)
@@ -97,7 +97,7 @@ func newestForm(t *testing.T, s form.Store) {
 		t.Fatal(err)
 	}
 	keep(t, s, k, []byte("second"))
-	settle(t, s, k, "first", true) // the first one was sent, which is not the second
+	settle(t, s, k, "first", true) // concerns the first form only
 	got, err := s.Claim(t.Context(), k, "second")
 	wantForm(t, "claim", got, err, []byte("second"))
 }
@@ -131,12 +131,12 @@ func parallelClaims(t *testing.T, s form.Store) {
 			case err == nil:
 				claimed.Add(1)
 			case !errors.Is(err, form.ErrClaimed):
-				t.Error(err)
+				t.Errorf("claim %d: %v, want success or ErrClaimed", i, err)
 			}
 		})
 	}
 	all.Wait()
 	if n := claimed.Load(); n != 1 {
-		t.Errorf("claimed %d times", n)
+		t.Errorf("claimed %d times, want once", n)
 	}
 }

@@ -9,20 +9,20 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// Records is the conformance suite of session.Records. open returns one that
-// is empty and the ids of two users that sessions may belong to, of version 1.
+// Records is the conformance suite of session.Records. open returns empty Records and the IDs of
+// two users of version 1 that sessions may belong to.
 func Records(t *testing.T, open func(t *testing.T) (session.Records, [2]string)) {
 	t.Helper()
 	for name, run := range map[string]func(*testing.T, session.Records, [2]string){
-		"what is added is found":                         recordRoundTrip,
-		"a revoked session is over and stays over":       recordRevoke,
-		"which sessions are ended":                       recordWhich,
-		"a revocation is pending until it is settled":    recordPending,
-		"late revocations can be listed again":           recordRevokedSince,
-		"of too many sessions the oldest end":            recordLimit,
-		"sightings only grow, and only while it lives":   recordSightings,
-		"what ended by itself is forgotten in the end":   recordPrune,
-		"live sessions are the user's own, newest first": recordLive,
+		"what is added is found":                          recordRoundTrip,
+		"a revoked session stays revoked":                 recordRevoke,
+		"only the selected sessions are ended":            recordWhich,
+		"a revocation is pending until it is settled":     recordPending,
+		"late revocations can be listed again":            recordRevokedSince,
+		"of too many sessions the oldest end":             recordLimit,
+		"sightings only grow, and only in live sessions":  recordSightings,
+		"expired sessions are pruned":                     recordPrune,
+		"a user's live sessions are listed, newest first": recordLive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, users := open(t)
@@ -60,7 +60,7 @@ func getRecord(t *testing.T, r session.Records, family session.FamilyID) session
 	return rec
 }
 
-// endRecords ends sessions and returns what is pending of them.
+// endRecords revokes sessions and returns those of them that are pending.
 func endRecords(t *testing.T, r session.Records, w session.Which) []session.FamilyID {
 	t.Helper()
 	must(t, r.Revoke(t.Context(), w, session.ReasonLogout, recordsBegin.Add(time.Minute)))
@@ -83,25 +83,25 @@ func recordRoundTrip(t *testing.T, r session.Records, users [2]string) {
 	got := getRecord(t, r, want.Family)
 	if got.Subject != want.Subject || !slices.Equal(got.Roles, want.Roles) || got.Client != "app" || got.Device != "Firefox" ||
 		!got.Begun.Equal(want.Begun) || !got.Seen.Equal(want.Begun) || !got.End.Equal(want.End) || got.Floor != 1 || !got.Revoked.IsZero() {
-		t.Errorf("%+v, want %+v", got, want)
+		t.Errorf("got %+v, want %+v with floor 1, seen at its begin", got, want)
 	}
 	if _, err := r.Get(t.Context(), session.NewFamilyID()); !errors.Is(err, session.ErrNotFound) {
-		t.Errorf("unknown: %v", err)
+		t.Errorf("unknown family: %v, want ErrNotFound", err)
 	}
 }
 
 func recordRevoke(t *testing.T, r session.Records, users [2]string) {
 	rec := addRecord(t, r, users[0], nil)
 	if got := endRecords(t, r, session.Which{Family: rec.Family}); !slices.Equal(got, []session.FamilyID{rec.Family}) {
-		t.Errorf("ended %v", got)
+		t.Errorf("ended %v, want %v", got, rec.Family)
 	}
 	got := getRecord(t, r, rec.Family)
 	if got.Revoked.IsZero() || got.Reason != session.ReasonLogout {
-		t.Errorf("%+v", got)
+		t.Errorf("%+v, want it revoked because of logout", got)
 	}
 	must(t, r.Revoke(t.Context(), session.Which{Family: rec.Family}, session.ReasonReuse, recordsBegin.Add(2*time.Minute)))
 	if again := getRecord(t, r, rec.Family); !again.Revoked.Equal(got.Revoked) || again.Reason != session.ReasonLogout {
-		t.Errorf("the first reason is gone: %+v", again)
+		t.Errorf("revoked again: %+v, want the first time and reason of %+v", again, got)
 	}
 }
 
@@ -111,18 +111,18 @@ func recordWhich(t *testing.T, r session.Records, users [2]string) {
 	three := addRecord(t, r, users[0], nil)
 	foreign := addRecord(t, r, users[1], nil)
 	for name, c := range map[string]session.Which{
-		"another client":   {Family: one.Family, Client: "other"},
-		"another user":     {Family: one.Family, Subject: users[1]},
-		"unknown":          {Family: session.NewFamilyID()},
-		"a user of nobody": {Subject: "00000000-0000-7000-8000-000000000000"},
+		"another client":  {Family: one.Family, Client: "other"},
+		"another user":    {Family: one.Family, Subject: users[1]},
+		"unknown":         {Family: session.NewFamilyID()},
+		"an unknown user": {Subject: "00000000-0000-7000-8000-000000000000"},
 	} {
 		if err := r.Revoke(t.Context(), c, session.ReasonLogout, recordsBegin); err != nil && !errors.Is(err, session.ErrNotFound) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want success or ErrNotFound", name, err)
 		}
 	}
 	for _, rec := range []session.Record{one, two, three, foreign} {
 		if got := getRecord(t, r, rec.Family); !got.Revoked.IsZero() {
-			t.Errorf("%+v was ended", got)
+			t.Errorf("%+v was revoked, want it live", got)
 		}
 	}
 	want := []session.FamilyID{one.Family, two.Family}
@@ -130,15 +130,15 @@ func recordWhich(t *testing.T, r session.Records, users [2]string) {
 	if got := endRecords(t, r, session.Which{Subject: users[0], Except: three.Family}); !slices.Equal(got, want) {
 		t.Errorf("ended %v, want %v", got, want)
 	}
-	for _, alive := range []session.FamilyID{three.Family, foreign.Family} {
-		if got := getRecord(t, r, alive); !got.Revoked.IsZero() {
-			t.Errorf("%+v was ended", got)
+	for _, live := range []session.FamilyID{three.Family, foreign.Family} {
+		if got := getRecord(t, r, live); !got.Revoked.IsZero() {
+			t.Errorf("%+v was revoked, want it live", got)
 		}
 	}
 }
 
 func recordPending(t *testing.T, r session.Records, users [2]string) {
-	one, two, lives := addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil)
+	one, two, live := addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil), addRecord(t, r, users[0], nil)
 	for _, rec := range []session.Record{one, two} {
 		endRecords(t, r, session.Which{Family: rec.Family})
 	}
@@ -148,7 +148,7 @@ func recordPending(t *testing.T, r session.Records, users [2]string) {
 		must(t, err)
 		slices.Sort(want)
 		if got := sortedFamilies(p.Ended); !slices.Equal(got, want) || len(p.Changed) != 0 {
-			t.Errorf("%s: %v pending, want %v", step, p, want)
+			t.Errorf("%s: %v pending, want %v and no change", step, p, want)
 		}
 	}
 	settle := func(family session.FamilyID, want ...session.FamilyID) {
@@ -159,40 +159,40 @@ func recordPending(t *testing.T, r session.Records, users [2]string) {
 		for _, rec := range settled {
 			got = append(got, rec.Family)
 			if rec.Reason != session.ReasonLogout || rec.Subject != users[0] {
-				t.Errorf("settled %+v", rec)
+				t.Errorf("settled %+v, want reason logout and subject %s", rec, users[0])
 			}
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("settled %v, want %v", got, want)
 		}
 	}
-	check("both were ended", one.Family, two.Family)
+	check("after both were ended", one.Family, two.Family)
 	if p, err := r.Pending(t.Context(), 0, 100); err != nil || len(p.Ended) != 0 {
-		t.Errorf("due at once: %v, %v", p, err)
+		t.Errorf("pending at once: %v, %v; want none", p, err)
 	}
 	if p, err := r.Pending(t.Context(), time.Minute, 1); err != nil || len(p.Ended) != 1 || p.Ended[0].Family != one.Family {
-		t.Errorf("the first that is due: %v, %v", p, err)
+		t.Errorf("first pending: %v, %v; want %s", p, err, one.Family)
 	}
 	settle(one.Family, one.Family)
-	check("one is settled", two.Family)
+	check("after one was settled", two.Family)
 	if got := endRecords(t, r, session.Which{Family: one.Family}); len(got) != 0 {
-		t.Errorf("revoked again: %v", got)
+		t.Errorf("settled family revoked again: %v pending, want none", got)
 	}
 	if got := endRecords(t, r, session.Which{Family: two.Family}); len(got) != 1 {
-		t.Errorf("revoked again while it is pending: %v", got)
+		t.Errorf("pending family revoked again: %v pending, want one", got)
 	}
-	if got := endRecords(t, r, session.Which{Subject: users[0], Except: lives.Family}); len(got) != 1 {
-		t.Errorf("all of the user revoked while one is pending: %v", got)
+	if got := endRecords(t, r, session.Which{Subject: users[0], Except: live.Family}); len(got) != 1 {
+		t.Errorf("all of the user's sessions revoked while one is pending: %v pending, want one", got)
 	}
 	settle(two.Family, two.Family)
 	settle(two.Family) // again, or by another replica
-	settle(lives.Family)
+	settle(live.Family)
 	settle(session.NewFamilyID())
-	check("all are settled")
+	check("after all were settled")
 	operators := addRecord(t, r, users[0], nil)
 	must(t, r.Revoke(t.Context(), session.Which{Family: operators.Family}, session.ReasonAdmin, time.Now()))
 	if p, err := r.Pending(t.Context(), 0, 100); err != nil || len(p.Ended) != 1 || p.Ended[0].Family != operators.Family {
-		t.Errorf("what an operator ended is not due at once: %v, %v", p, err)
+		t.Errorf("pending after an operator's revocation: %v, %v; want %s at once", p, err, operators.Family)
 	}
 }
 
@@ -215,11 +215,11 @@ func recordRevokedSince(t *testing.T, r session.Records, users [2]string) {
 	}))
 	slices.Sort(want)
 	if got := sortedFamilies(all); !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+		t.Errorf("revoked since: %v, want %v", got, want)
 	}
-	stop := errors.New("enough")
+	stop := errors.New("stop")
 	if err := r.RevokedSince(t.Context(), recordsBegin.Add(-time.Second), func([]session.Revocation) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("%v", err)
+		t.Errorf("RevokedSince: %v, want the callback's error", err)
 	}
 }
 
@@ -236,15 +236,15 @@ func recordLimit(t *testing.T, r session.Records, users [2]string) {
 	endRecords(t, r, session.Which{Family: ended})
 	second, third := add(users[0], 2*time.Second), add(users[0], 3*time.Second)
 	if got := getRecord(t, r, oldest); got.Reason != session.ReasonSessionLimit {
-		t.Errorf("the oldest of three: %+v", got)
+		t.Errorf("oldest of three sessions: %+v, want it ended because of the session limit", got)
 	}
 	for _, family := range []session.FamilyID{second, third, foreign} {
 		if got := getRecord(t, r, family); !got.Revoked.IsZero() {
-			t.Errorf("%+v was ended", got)
+			t.Errorf("%+v was revoked, want it live", got)
 		}
 	}
 	if got, err := r.PendingOf(t.Context(), oldest, ""); err != nil || len(got) != 1 {
-		t.Errorf("pending: %v, %v", got, err)
+		t.Errorf("pending: %v, %v; want one family", got, err)
 	}
 }
 
@@ -256,10 +256,10 @@ func recordSightings(t *testing.T, r session.Records, users [2]string) {
 	must(t, r.See(t.Context(), []session.Sighting{{Family: one.Family, Generation: 5, At: recordsBegin}, {Family: session.NewFamilyID(), Generation: 1, At: later}}))
 	must(t, r.See(t.Context(), nil))
 	if got := getRecord(t, r, one.Family); got.Floor != 7 || !got.Seen.Equal(later) {
-		t.Errorf("%+v", got)
+		t.Errorf("%+v, want floor 7, seen at %v", got, later)
 	}
 	if got := getRecord(t, r, two.Family); got.Floor != 1 {
-		t.Errorf("ended: %+v", got)
+		t.Errorf("revoked session: %+v, want floor 1", got)
 	}
 }
 
@@ -268,7 +268,7 @@ func recordPrune(t *testing.T, r session.Records, users [2]string) {
 	kept := addRecord(t, r, users[0], nil)
 	must(t, r.Prune(t.Context(), recordsBegin))
 	if _, err := r.Get(t.Context(), old.Family); !errors.Is(err, session.ErrNotFound) {
-		t.Errorf("old: %v", err)
+		t.Errorf("expired record: %v, want ErrNotFound", err)
 	}
 	getRecord(t, r, kept.Family)
 }
@@ -283,6 +283,6 @@ func recordLive(t *testing.T, r session.Records, users [2]string) {
 	all, err := r.Live(t.Context(), users[0], recordsBegin)
 	must(t, err)
 	if len(all) != 2 || all[0].Family != second.Family || all[1].Family != first.Family {
-		t.Errorf("%+v", all)
+		t.Errorf("%+v, want %s and %s", all, second.Family, first.Family)
 	}
 }

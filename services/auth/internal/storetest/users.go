@@ -14,30 +14,30 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// Users is the conformance suite of user.Store. Each call of open returns a Store that is empty.
+// Users is the conformance suite of user.Store. open returns an empty Store.
 func Users(t *testing.T, open func(t *testing.T) user.Store) {
 	t.Helper()
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, user.Store)
 	}{
-		{"what is created is found by address and by ID", usersRoundTrip},
-		{"one address, one account", usersEmailTaken},
-		{"an ID is never given twice", usersIDTaken},
+		{"a created user is found by address and by ID", usersRoundTrip},
+		{"an address has at most one account", usersEmailTaken},
+		{"an ID is never used twice", usersIDTaken},
 		{"unknown users are not found", usersNotFound},
-		{"a hash is replaced only by who knows it", usersUpdateHash},
-		{"an account is closed and opened again", usersDisabled},
+		{"a hash is replaced only by a caller who knows it", usersUpdateHash},
+		{"an account is disabled and enabled again", usersDisabled},
 		{"a changed password replaces the hash", usersChangePassword},
-		{"of parallel registrations exactly one wins", usersParallelCreate},
-		{"of parallel hash updates exactly one wins", usersParallelUpdate},
+		{"exactly one of several parallel registrations succeeds", usersParallelCreate},
+		{"exactly one of several parallel hash updates succeeds", usersParallelUpdate},
 		{"callers share nothing with the store", usersNoSharing},
-		{"whoever gave up gets the context's error", usersCanceled},
+		{"a canceled caller gets the context's error", usersCanceled},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
 }
 
-// NewUser returns a user with a new ID that a Store accepts.
+// NewUser returns a valid user with a new ID.
 func NewUser(t testing.TB, email string) user.User {
 	t.Helper()
 	id, err := uuid.NewV7()
@@ -102,13 +102,13 @@ func usersEmailTaken(t *testing.T, s user.Store) {
 	first, second := NewUser(t, "mina@pond.example"), NewUser(t, "mina@pond.example")
 	mustCreate(t, s, first)
 	if err := s.Create(t.Context(), second); !errors.Is(err, user.ErrEmailTaken) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("second account with the address: %v, want ErrEmailTaken", err)
 	}
 	if got := mustFind(t, s, "mina@pond.example"); got.ID != first.ID {
-		t.Fatal("the second took the first one's place")
+		t.Fatal("the second account replaced the first")
 	}
 	if _, err := s.ByID(t.Context(), second.ID); !errors.Is(err, user.ErrNotFound) {
-		t.Fatalf("the refused one was added: %v", err)
+		t.Fatalf("lookup of the refused account: %v, want ErrNotFound", err)
 	}
 }
 
@@ -118,28 +118,28 @@ func usersIDTaken(t *testing.T, s user.Store) {
 	second.Email = "other@pond.example"
 	mustCreate(t, s, first)
 	if err := s.Create(t.Context(), second); err == nil || errors.Is(err, user.ErrEmailTaken) || errors.Is(err, user.ErrUnavailable) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("second account with the ID: %v, want another error than ErrEmailTaken and ErrUnavailable", err)
 	}
 	if _, err := s.ByEmail(t.Context(), second.Email); !errors.Is(err, user.ErrNotFound) {
-		t.Fatalf("the refused one was added: %v", err)
+		t.Fatalf("lookup of the refused account: %v, want ErrNotFound", err)
 	}
 }
 
 func usersNotFound(t *testing.T, s user.Store) {
 	u := NewUser(t, "mina@pond.example")
 	mustCreate(t, s, u)
-	// Addresses are compared as they are, and an ID has one form.
+	// Addresses are compared byte by byte, and an ID has one form.
 	for _, email := range []string{"", "mina@pond.exampl", "MINA@pond.example", " mina@pond.example", "%", "mina_pond.example"} {
 		if _, err := s.ByEmail(t.Context(), email); !errors.Is(err, user.ErrNotFound) {
-			t.Errorf("address %q: %v", email, err)
+			t.Errorf("address %q: %v, want ErrNotFound", email, err)
 		}
 	}
 	for _, id := range []string{"", "0", uuid.Nil.String(), "urn:uuid:" + u.ID, "{" + u.ID + "}", u.ID + " ", "' OR true --"} {
 		if _, err := s.ByID(t.Context(), id); !errors.Is(err, user.ErrNotFound) {
-			t.Errorf("ID %q: %v", id, err)
+			t.Errorf("ID %q: %v, want ErrNotFound", id, err)
 		}
 		if err := s.UpdatePasswordHash(t.Context(), id, u.PasswordHash, replacementHash); !errors.Is(err, user.ErrNotFound) {
-			t.Errorf("ID %q: update: %v", id, err)
+			t.Errorf("ID %q: update: %v, want ErrNotFound", id, err)
 		}
 	}
 }
@@ -149,16 +149,16 @@ func usersUpdateHash(t *testing.T, s user.Store) {
 	mustCreate(t, s, u)
 	mustCreate(t, s, other)
 	if err := s.UpdatePasswordHash(t.Context(), u.ID, replacementHash, replacementHash); !errors.Is(err, user.ErrHashChanged) {
-		t.Fatalf("with another old hash: %v", err)
+		t.Fatalf("update with a wrong old hash: %v, want ErrHashChanged", err)
 	}
 	if got := mustFind(t, s, u.Email); got.PasswordHash != u.PasswordHash {
-		t.Fatal("a refused update had an effect")
+		t.Fatal("the refused update changed the hash")
 	}
 	if err := s.UpdatePasswordHash(t.Context(), u.ID, u.PasswordHash, replacementHash); err != nil {
 		t.Fatal(err)
 	}
 	if got := mustFind(t, s, u.Email); got.PasswordHash != replacementHash || got.Name != u.Name {
-		t.Fatalf("got %+v", got)
+		t.Fatalf("got %+v, want the new hash and nothing else changed", got)
 	}
 	if got := mustFind(t, s, other.Email); got.PasswordHash != other.PasswordHash {
 		t.Fatal("another user's hash changed")
@@ -174,14 +174,14 @@ func usersDisabled(t *testing.T, s user.Store) {
 			t.Fatal(err)
 		}
 		if got := mustFind(t, s, u.Email); got.Disabled != disabled {
-			t.Fatalf("want disabled %v: %+v", disabled, got)
+			t.Fatalf("got %+v, want disabled %v", got, disabled)
 		}
 	}
 	if err := s.SetDisabled(t.Context(), "nobody@pond.example", true, time.Now()); !errors.Is(err, user.ErrNotFound) {
-		t.Fatalf("unknown: %v", err)
+		t.Fatalf("unknown address: %v, want ErrNotFound", err)
 	}
 	if got := mustFind(t, s, other.Email); got.Disabled {
-		t.Fatal("another account was closed")
+		t.Fatal("another account was disabled")
 	}
 }
 
@@ -189,20 +189,20 @@ func usersChangePassword(t *testing.T, s user.Store) {
 	u := NewUser(t, "mina@pond.example")
 	mustCreate(t, s, u)
 	if err := s.ChangePassword(t.Context(), u.ID, replacementHash, replacementHash, time.Now(), ""); !errors.Is(err, user.ErrHashChanged) {
-		t.Fatalf("with another old hash: %v", err)
+		t.Fatalf("update with a wrong old hash: %v, want ErrHashChanged", err)
 	}
 	if err := s.ChangePassword(t.Context(), u.ID, u.PasswordHash, replacementHash, time.Now(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := mustFind(t, s, u.Email); got.PasswordHash != replacementHash {
-		t.Fatalf("got %+v", got)
+		t.Fatalf("got %+v, want the new hash and nothing else changed", got)
 	}
 }
 
-// parallel is how many callers race; more than a pool has connections.
+// parallel is the number of concurrent callers, more than a pool has connections.
 const parallel = 32
 
-// race runs attempt in many goroutines at once and counts the outcomes.
+// race runs attempt in many goroutines at once and returns how many succeeded and the other errors.
 func race(attempt func(i int) error) (won int, lost []error) {
 	errs := make([]error, parallel)
 	var start, done sync.WaitGroup
@@ -232,11 +232,11 @@ func usersParallelCreate(t *testing.T, s user.Store) {
 	}
 	won, lost := race(func(i int) error { return s.Create(t.Context(), users[i]) })
 	if won != 1 {
-		t.Fatalf("%d won: %v", won, errors.Join(lost...))
+		t.Fatalf("%d attempts succeeded, want 1: %v", won, errors.Join(lost...))
 	}
 	for _, err := range lost {
 		if !errors.Is(err, user.ErrEmailTaken) {
-			t.Errorf("got %v", err)
+			t.Errorf("failed attempt: %v, want ErrEmailTaken", err)
 		}
 	}
 }
@@ -248,11 +248,11 @@ func usersParallelUpdate(t *testing.T, s user.Store) {
 		return s.UpdatePasswordHash(t.Context(), u.ID, u.PasswordHash, u.PasswordHash+user.Hash(fmt.Sprint(i)))
 	})
 	if won != 1 {
-		t.Fatalf("%d won: %v", won, errors.Join(lost...))
+		t.Fatalf("%d attempts succeeded, want 1: %v", won, errors.Join(lost...))
 	}
 	for _, err := range lost {
 		if !errors.Is(err, user.ErrHashChanged) {
-			t.Errorf("got %v", err)
+			t.Errorf("failed attempt: %v, want ErrHashChanged", err)
 		}
 	}
 }
@@ -260,10 +260,10 @@ func usersParallelUpdate(t *testing.T, s user.Store) {
 func usersNoSharing(t *testing.T, s user.Store) {
 	u := NewUser(t, "mina@pond.example")
 	mustCreate(t, s, u)
-	u.Roles[0] = "changed by who created it"
-	mustFind(t, s, u.Email).Roles[0] = "changed by who read it"
+	u.Roles[0] = "changed after Create"
+	mustFind(t, s, u.Email).Roles[0] = "changed after ByEmail"
 	if got := mustFind(t, s, u.Email); !slices.Equal(got.Roles, []string{"admin", "keeper"}) {
-		t.Fatalf("got %v", got.Roles)
+		t.Fatalf("roles %v, want those that were created", got.Roles)
 	}
 }
 
@@ -278,7 +278,7 @@ func usersCanceled(t *testing.T, s user.Store) {
 		"UpdatePasswordHash": s.UpdatePasswordHash(ctx, u.ID, u.PasswordHash, replacementHash),
 	} {
 		if !errors.Is(err, context.Canceled) || errors.Is(err, user.ErrUnavailable) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want context.Canceled", name, err)
 		}
 	}
 }

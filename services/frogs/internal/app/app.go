@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -76,32 +75,19 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 
 func (a *App) listen(ctx context.Context, c Config, store frog.Store, needed []dependency.Dependency) error {
 	metrics := httpserver.NewRegistry()
-	feed := authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil)
+	verifier, feed := authn.ForService(ctx, c.AuthURL, c.Issuer, c.Audience)
 	a.needs = dependency.New(a.log, metrics, append(needed, dependency.Auth(feed))...)
-	handler, err := httpapi.New(httpapi.Config{
-		Store: store, Log: a.log, Now: time.Now,
-		Verifier: authn.NewVerifier(ctx, authn.Config{
-			JWKSURL:     strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json",
-			Revocations: feed, Issuer: issuer(c), Audience: c.Audience,
-		}),
+	handler := httpapi.New(httpapi.Config{
+		Store: store, Log: a.log, Now: time.Now, Verifier: verifier,
 	})
-	if err != nil {
-		return err
-	}
 	// Ready does not fall with the database: see httpserver.Ops.
 	ready := a.needs.Reached
+	var err error
 	if a.api, err = httpserver.Listen("api", c.Listen, httpmw.Gate(ready)(handler), a.log); err != nil {
 		return err
 	}
 	a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, ready, metrics), a.log)
 	return err
-}
-
-func issuer(c Config) string {
-	if c.Issuer != "" {
-		return c.Issuer
-	}
-	return c.AuthURL
 }
 
 // open returns the store, what must be reached for it, and what closes it.

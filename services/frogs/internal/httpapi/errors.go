@@ -42,11 +42,8 @@ func toProblem(err error) *problem.Problem {
 // fail answers err, and logs it once if it is ours to mend.
 func (h handler) fail(c *gin.Context, err error) {
 	p := toProblem(err)
-	if p.Status >= http.StatusInternalServerError {
-		if httpmw.ClientLeft(c.Writer, c.Request, err) {
-			return
-		}
-		h.Log.ErrorContext(c.Request.Context(), "request failed", "route", c.FullPath(), "error", err, "request_id", httpmw.GetRequestID(c))
+	if p.Status >= http.StatusInternalServerError && !httpmw.LogError(h.Log, c.Writer, c.Request, err) {
+		return
 	}
 	problem.Write(c.Writer, p)
 }

@@ -17,6 +17,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/router"
 )
 
 // maxBody bounds what a request may send: nothing here takes a body (R11).
@@ -36,26 +37,17 @@ type Config struct {
 type handler struct{ Config }
 
 // New returns the API. No path of it, known or unknown, answers a stranger.
-func New(c Config) (http.Handler, error) {
-	gin.SetMode(gin.ReleaseMode)
-	router := gin.New()
-	if err := router.SetTrustedProxies(nil); err != nil {
-		return nil, err
-	}
-	router.ContextWithFallback = true
-	router.HandleMethodNotAllowed = true
-	router.RedirectTrailingSlash = false
-	router.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
-	h := handler{c}
-	h.mount(router)
-	return httpmw.Chain(router,
+func New(c Config) http.Handler {
+	r := router.New()
+	handler{c}.mount(r)
+	return httpmw.Chain(r,
 		httpmw.RequestID,
 		httpmw.AccessLog(c.Log),
 		httpmw.Recover(c.Log),
 		httpmw.SecurityHeaders(csp),
 		c.Verifier.Require(authn.JSON),
 		httpmw.LimitBody(maxBody),
-	), nil
+	)
 }
 
 func (h handler) mount(r *gin.Engine) {

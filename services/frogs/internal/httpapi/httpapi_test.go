@@ -53,14 +53,11 @@ func newFixture(t *testing.T, store frog.Store) *fixture {
 	jwks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(publish(t, key)) }))
 	t.Cleanup(jwks.Close)
 	log := new(bytes.Buffer)
-	h, err := httpapi.New(httpapi.Config{
+	h := httpapi.New(httpapi.Config{
 		Store: store, Now: noon,
 		Log:      slog.New(slog.NewTextHandler(log, nil)),
 		Verifier: authn.NewVerifier(t.Context(), authn.Config{JWKSURL: jwks.URL, Issuer: issuerURL, Audience: "frogs"}),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	doc, err := openapi3.NewLoader().LoadFromData(api.OpenAPI)
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,4 @@
-// Package storetest is the conformance suite of frog.Store: what its contract
-// says in words, in tests. Every implementation runs all of it.
+// Package storetest is the conformance suite of frog.Store. Every implementation runs all of it.
 package storetest
 
 import (
@@ -13,17 +12,17 @@ import (
 	"lilypad.example/services/frogs/internal/frog"
 )
 
-// Run runs the suite; open returns a store in which no frog was petted yet.
+// Run runs the suite. open returns a store in which no frog has been petted yet.
 func Run(t *testing.T, open func(*testing.T) frog.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, frog.Store){
-		"a new store has the catalogue, in its order, unpetted": newStore,
-		"a petting counts for all and is remembered by one":     petting,
-		"an unknown frog is refused and changes nothing":        unknown,
-		"the last petting never goes back in time":              clocks,
-		"concurrent pettings are all counted":                   concurrent,
-		"a context that has ended changes nothing":              canceled,
-		"a hostile user or frog is only a string":               hostile,
+		"a new store has the catalogue, in order, unpetted":    newStore,
+		"a petting counts for everyone, its time for one user": petting,
+		"an unknown frog is refused and changes nothing":       unknown,
+		"the last petting never goes back in time":             clocks,
+		"concurrent pettings are all counted":                  concurrent,
+		"a context that has ended changes nothing":             canceled,
+		"a hostile user or frog ID is only a string":           hostile,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -56,7 +55,7 @@ func find(t *testing.T, all []frog.Frog, id string) frog.Frog {
 			return f
 		}
 	}
-	t.Fatalf("no frog %q in %d", id, len(all))
+	t.Fatalf("no frog %q among %d, want one", id, len(all))
 	return frog.Frog{}
 }
 
@@ -104,7 +103,7 @@ func unknown(t *testing.T, s frog.Store) {
 func clocks(t *testing.T, s frog.Store) {
 	pet(t, s, "ann", "glass-frog", noon())
 	if f := pet(t, s, "ann", "glass-frog", noon().Add(-time.Hour)); f.Pets != 2 || !f.PettedAt.Equal(noon()) {
-		t.Errorf("after a petting by an instance whose clock is behind: %+v", f)
+		t.Errorf("after a petting by an instance whose clock is behind: %+v, want 2 pets and the later time", f)
 	}
 }
 
@@ -115,7 +114,7 @@ func concurrent(t *testing.T, s frog.Store) {
 		user := fmt.Sprintf("user-%d", u)
 		for n := range each {
 			group.Go(func() {
-				// Two frogs, in an order that differs by user.
+				// Two frogs, in an order that depends on the user.
 				for i := range 2 {
 					id := []string{"glass-frog", "mossy-frog"}[(u+i)%2]
 					if _, err := s.Pet(t.Context(), user, id, noon().Add(time.Duration(n)*time.Second)); err != nil {
@@ -126,11 +125,12 @@ func concurrent(t *testing.T, s frog.Store) {
 		}
 	}
 	group.Wait()
+	last := noon().Add((each - 1) * time.Second)
 	for u := range users {
 		all := list(t, s, fmt.Sprintf("user-%d", u))
 		for _, id := range []string{"glass-frog", "mossy-frog"} {
-			if f := find(t, all, id); f.Pets != users*each || !f.PettedAt.Equal(noon().Add((each-1)*time.Second)) {
-				t.Errorf("%s: %d pets, last at %s", id, f.Pets, f.PettedAt)
+			if f := find(t, all, id); f.Pets != users*each || !f.PettedAt.Equal(last) {
+				t.Errorf("%s: %d pets, last at %s; want %d at %s", id, f.Pets, f.PettedAt, users*each, last)
 			}
 		}
 	}
@@ -146,19 +146,19 @@ func canceled(t *testing.T, s frog.Store) {
 		t.Errorf("Pet: %v, want context.Canceled", err)
 	}
 	if f := find(t, list(t, s, "ann"), "glass-frog"); f.Pets != 0 {
-		t.Errorf("%d pets", f.Pets)
+		t.Errorf("%d pets, want 0", f.Pets)
 	}
 }
 
 func hostile(t *testing.T, s frog.Store) {
 	const user = `'; DROP TABLE frogs; --`
 	if f := pet(t, s, user, "glass-frog", noon()); f.Pets != 1 {
-		t.Errorf("%+v", f)
+		t.Errorf("%+v, want 1 pet", f)
 	}
 	if _, err := s.Pet(t.Context(), "ann", `' OR '1'='1`, noon()); !errors.Is(err, frog.ErrUnknown) {
 		t.Errorf("err = %v, want ErrUnknown", err)
 	}
 	if f := find(t, list(t, s, user), "glass-frog"); f.Pets != 1 || !f.PettedAt.Equal(noon()) {
-		t.Errorf("%+v", f)
+		t.Errorf("%+v, want 1 pet at noon", f)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"lilypad.example/services/frontend/internal/auth"
@@ -79,21 +78,14 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	issuer := c.Issuer
-	if issuer == "" {
-		issuer = c.AuthURL
-	}
-	feed := authn.NewFollower(ctx, strings.TrimRight(c.AuthURL, "/")+"/v1/revocations", nil, nil)
+	verifier, feed := authn.ForService(ctx, c.AuthURL, c.Issuer, c.Audience)
 	handler, err := Handler(Dependencies{
-		Verifier: authn.NewVerifier(ctx, authn.Config{
-			JWKSURL:     strings.TrimRight(c.AuthURL, "/") + "/.well-known/jwks.json",
-			Revocations: feed, Issuer: issuer, Audience: c.Audience,
-		}),
-		Users: user.NewDirectory(c.AuthURL, l),
-		Auth:  auth.New(c.AuthURL),
-		Frogs: frogs.New(c.FrogsURL),
-		Now:   time.Now,
-		Log:   l,
+		Verifier: verifier,
+		Users:    user.NewDirectory(c.AuthURL, l),
+		Auth:     auth.New(c.AuthURL),
+		Frogs:    frogs.New(c.FrogsURL),
+		Now:      time.Now,
+		Log:      l,
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"lilypad.example/services/frontend/static"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpmw"
+	"lilypad.example/services/pkg/router"
 )
 
 // maxBody bounds what a request may send: the largest form that comes here has
@@ -42,14 +43,11 @@ func Handler(d Dependencies) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	router, err := newRouter()
-	if err != nil {
+	r := router.New()
+	if err := mount(r, d, assets, failures); err != nil {
 		return nil, err
 	}
-	if err := mount(router, d, assets, failures); err != nil {
-		return nil, err
-	}
-	return httpmw.Chain(router,
+	return httpmw.Chain(r,
 		httpmw.RequestID,
 		httpmw.AccessLog(d.Log),
 		httpmw.Recover(d.Log),
@@ -59,21 +57,6 @@ func Handler(d Dependencies) (http.Handler, error) {
 		// refreshes it and asks again.
 		d.Verifier.Optional(failures.Refuse),
 	), nil
-}
-
-func newRouter() (*gin.Engine, error) {
-	gin.SetMode(gin.ReleaseMode)
-	router := gin.New()
-	// Matched is the decoded path, and exactly: nothing is trimmed, corrected
-	// or redirected to something near it (R3, T22).
-	router.RedirectTrailingSlash = false
-	router.HandleMethodNotAllowed = true
-	router.ContextWithFallback = true
-	router.Use(func(c *gin.Context) { httpmw.SetRoute(c.Request.Context(), c.FullPath()) })
-	if err := router.SetTrustedProxies(nil); err != nil {
-		return nil, err
-	}
-	return router, nil
 }
 
 // mount is the list of all pages.

@@ -16,6 +16,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 	"github.com/golang-jwt/jwt/v5"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/frontend/internal/fakes"
 )
 
@@ -28,7 +29,7 @@ func world(t *testing.T) *fakes.World {
 	t.Cleanup(w.Close)
 	w.Add(fakes.Person{Sub: "ann", Email: "ann@example.org", Name: "Ann", Roles: []string{"user"}})
 	for _, name := range []string{"ann", "phone", "tablet"} {
-		w.Begin("ann", fakes.Session{SID: fakes.SessionID(name), Device: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Begun: fakes.Noon(), Seen: fakes.Noon()})
+		w.Begin("ann", api.SessionInfo{Sid: fakes.SessionID(name), Device: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", Begun: fakes.Noon(), Seen: fakes.Noon()})
 	}
 	return w
 }
@@ -316,8 +317,8 @@ func TestHostileValuesAreInert(t *testing.T) {
 	for i, h := range hostile {
 		sub := fmt.Sprintf("h%d", i)
 		w.Add(fakes.Person{Sub: sub, Email: h, Name: h, Roles: []string{h}})
-		w.Begin(sub, fakes.Session{SID: fakes.SessionID("other"), Device: h})
-		w.Begin(sub, fakes.Session{SID: fakes.SessionID(sub), Device: h + " Firefox/140.0 Linux " + h})
+		w.Begin(sub, api.SessionInfo{Sid: fakes.SessionID("other"), Device: h})
+		w.Begin(sub, api.SessionInfo{Sid: fakes.SessionID(sub), Device: h + " Firefox/140.0 Linux " + h})
 		as := token(t, w, sub, func(c jwt.MapClaims) { c["roles"] = []string{h} })
 		q := url.Values{
 			"error": {h, "invalid_fields"}, "email": {h}, "name": {h}, "next": {h}, "petted": {h}, "ended": {h}, "changed": {h},

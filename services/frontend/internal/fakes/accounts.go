@@ -11,21 +11,12 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
 )
 
 // Password is everybody's, until they change it.
 const Password = "four words nobody guesses" //nolint:gosec // a made-up person's
-
-// A Session is a session as the contract of the auth service has it.
-type Session struct {
-	SID       string    `json:"sid"`
-	Device    string    `json:"device"`
-	Begun     time.Time `json:"begun"`
-	Seen      time.Time `json:"seen"`
-	ExpiresAt time.Time `json:"expires_at"`
-	Current   bool      `json:"current"`
-}
 
 // SessionID returns an id of the right shape that is the same for the same
 // name. A person's token names the session SessionID(sub).
@@ -37,19 +28,19 @@ func SessionID(name string) string {
 // accounts is the part of the auth service that is about one's own account.
 // World's mutex guards it.
 type accounts struct {
-	sessions  map[string][]Session // by person
-	passwords map[string]string    // by person
+	sessions  map[string][]api.SessionInfo // by person
+	passwords map[string]string            // by person
 	// say overrides answers: by "METHOD /path".
 	say    map[string]int
 	writes int
 }
 
 func newAccounts() accounts {
-	return accounts{sessions: make(map[string][]Session), passwords: make(map[string]string), say: make(map[string]int)}
+	return accounts{sessions: make(map[string][]api.SessionInfo), passwords: make(map[string]string), say: make(map[string]int)}
 }
 
 // Begin adds a session of a person.
-func (w *World) Begin(sub string, s Session) {
+func (w *World) Begin(sub string, s api.SessionInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.accounts.sessions[sub] = append(w.accounts.sessions[sub], s)
@@ -62,7 +53,7 @@ func (w *World) Sessions(sub string) []string {
 	all := w.accounts.sessions[sub]
 	ids := make([]string, 0, len(all))
 	for _, s := range all {
-		ids = append(ids, s.SID)
+		ids = append(ids, s.Sid)
 	}
 	return ids
 }
@@ -111,14 +102,14 @@ func (a *accounts) serve(out http.ResponseWriter, r *http.Request, who claims) {
 	case endpoint == "GET /v1/sessions":
 		list := slices.Clone(a.sessions[who.Subject])
 		for i := range list {
-			list[i].Current = list[i].SID == who.SID
+			list[i].Current = list[i].Sid == who.SID
 		}
-		_ = json.NewEncoder(out).Encode(map[string]any{"sessions": list})
+		_ = json.NewEncoder(out).Encode(api.SessionList{Sessions: list})
 	case endpoint == "DELETE /v1/sessions":
-		a.end(who.Subject, func(s Session) bool { return r.URL.Query().Get("others") != "true" || s.SID != who.SID })
+		a.end(who.Subject, func(s api.SessionInfo) bool { return r.URL.Query().Get("others") != "true" || s.Sid != who.SID })
 		out.WriteHeader(http.StatusNoContent)
 	case one:
-		a.end(who.Subject, func(s Session) bool { return s.SID == sid })
+		a.end(who.Subject, func(s api.SessionInfo) bool { return s.Sid == sid })
 		out.WriteHeader(http.StatusNoContent)
 	case endpoint == "POST /v1/me/password":
 		a.change(out, r, who)
@@ -127,7 +118,7 @@ func (a *accounts) serve(out http.ResponseWriter, r *http.Request, who claims) {
 	}
 }
 
-func (a *accounts) end(sub string, which func(Session) bool) {
+func (a *accounts) end(sub string, which func(api.SessionInfo) bool) {
 	a.sessions[sub] = slices.DeleteFunc(a.sessions[sub], which)
 }
 
@@ -153,7 +144,7 @@ func (a *accounts) change(out http.ResponseWriter, r *http.Request, who claims) 
 		code = "common"
 	default:
 		a.passwords[who.Subject] = replacement
-		a.end(who.Subject, func(s Session) bool { return s.SID != who.SID })
+		a.end(who.Subject, func(s api.SessionInfo) bool { return s.Sid != who.SID })
 		out.WriteHeader(http.StatusNoContent)
 		return
 	}

@@ -31,13 +31,13 @@ func (a API) List(ctx context.Context) ([]Frog, error) {
 	var answer struct {
 		Frogs []Frog `json:"frogs"`
 	}
-	err := a.service.Do(ctx, http.MethodGet, "/api/frogs", &answer)
+	err := a.service.Do(ctx, upstream.To(http.MethodGet, "/api/frogs"), &answer)
 	return answer.Frogs, err
 }
 
 // Pet pets a frog once and returns it, or upstream.ErrNotFound.
 func (a API) Pet(ctx context.Context, id string) (Frog, error) {
 	var f Frog
-	err := a.service.Do(ctx, http.MethodPost, "/api/frogs/"+url.PathEscape(id)+"/pet", &f)
+	err := a.service.Do(ctx, upstream.To(http.MethodPost, "/api/frogs/"+url.PathEscape(id)+"/pet"), &f)
 	return f, err
 }

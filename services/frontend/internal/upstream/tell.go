@@ -32,14 +32,14 @@ func (e *RateLimitedError) Error() string {
 	return "upstream: rate limited for " + e.RetryAfter.String()
 }
 
-// Tell sends a request that changes something in the name of ctx's user, with
-// in as its JSON body unless that is nil. Nil means that the service did it.
+// Tell sends a request that changes something in the name of ctx's user. Nil
+// means that the service did it.
 // Besides the errors of Do there are FieldErrors and *RateLimitedError. After
 // ErrUnavailable nobody knows whether it was done.
-func (s *Service) Tell(ctx context.Context, method, path string, in any) error {
+func (s *Service) Tell(ctx context.Context, request Request) error {
 	bounded, cancel := context.WithTimeout(ctx, tellWithin)
 	defer cancel()
-	w, err := s.send(bounded, method, path, in)
+	w, err := s.send(bounded, request)
 	if err != nil {
 		return fault(ctx, err)
 	}

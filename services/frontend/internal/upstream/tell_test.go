@@ -9,29 +9,33 @@ import (
 	"testing"
 	"time"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/frontend/internal/upstream"
 	"lilypad.example/services/pkg/problem"
 )
 
-func tell(t *testing.T, in any, answer http.HandlerFunc) error {
+func tell(t *testing.T, request upstream.Request, answer http.HandlerFunc) error {
 	t.Helper()
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
-	return upstream.New(s.URL).Tell(t.Context(), http.MethodPost, "/x", in)
+	return upstream.New(s.URL).Tell(t.Context(), request)
 }
 
 func TestTellSendsOneJSONDocumentOrNothing(t *testing.T) {
 	var body map[string]string
-	err := tell(t, map[string]string{"a": "b"}, func(w http.ResponseWriter, r *http.Request) {
+	withBody := func(server string) (*http.Request, error) {
+		return api.NewChangePasswordRequest(server, api.PasswordChange{CurrentPassword: "a", NewPassword: "b"})
+	}
+	err := tell(t, withBody, func(w http.ResponseWriter, r *http.Request) {
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.Header.Get("Content-Type") != "application/json" || r.ContentLength < 1 {
 			t.Errorf("%v, %q", err, r.Header.Get("Content-Type"))
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-	if err != nil || body["a"] != "b" {
+	if err != nil || body["current_password"] != "a" {
 		t.Errorf("%v, %v", err, body)
 	}
-	err = tell(t, nil, func(w http.ResponseWriter, r *http.Request) {
+	err = tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
 			t.Errorf("%d bytes of %q", r.ContentLength, r.Header.Get("Content-Type"))
 		}
@@ -47,7 +51,7 @@ func TestTellStatuses(t *testing.T) {
 		204: nil, 401: upstream.ErrUnauthorized, 404: upstream.ErrNotFound, 200: upstream.ErrUnavailable, 302: upstream.ErrUnavailable,
 		403: upstream.ErrUnavailable, 409: upstream.ErrUnavailable, 500: upstream.ErrUnavailable, 503: upstream.ErrUnavailable,
 	} {
-		err := tell(t, nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		err := tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 		if !errors.Is(err, want) {
 			t.Errorf("%d: %v, want %v", status, err, want)
 		}
@@ -55,7 +59,7 @@ func TestTellStatuses(t *testing.T) {
 }
 
 func TestTellFieldErrors(t *testing.T) {
-	err := tell(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+	err := tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, _ *http.Request) {
 		p := problem.New(http.StatusUnprocessableEntity, problem.InvalidFields, "Please correct the marked fields.")
 		p.Errors = []problem.FieldError{{Field: "password", Code: "common", Detail: "x"}}
 		problem.Write(w, p)
@@ -64,7 +68,7 @@ func TestTellFieldErrors(t *testing.T) {
 	if !ok || len(faults) != 1 || faults[0].Field != "password" || faults[0].Code != "common" || !strings.Contains(err.Error(), "password:common") {
 		t.Errorf("%v", err)
 	}
-	err = tell(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+	err = tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = w.Write([]byte("<html>"))
 	})
@@ -77,7 +81,7 @@ func TestTellRateLimited(t *testing.T) {
 	for header, want := range map[string]time.Duration{
 		"17": 17 * time.Second, "": time.Minute, "0": time.Minute, "-3": time.Minute, "x": time.Minute, "99999999": time.Minute,
 	} {
-		err := tell(t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		err := tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", header)
 			w.WriteHeader(http.StatusTooManyRequests)
 		})

@@ -7,7 +7,6 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,13 +65,24 @@ func New(base string) *Service {
 	}
 }
 
-// Do sends a request without a body in the name of ctx's user and decodes the
-// JSON answer into out. It returns one of this package's errors, wrapped, or
-// ctx's own once the client has gone. No error names the path.
-func (s *Service) Do(ctx context.Context, method, path string, out any) error {
+// A Request makes a request to the service at server. The functions that are
+// generated from a contract are Requests.
+type Request func(server string) (*http.Request, error)
+
+// To returns a Request without a body.
+func To(method, path string) Request {
+	return func(server string) (*http.Request, error) {
+		return http.NewRequest(method, strings.TrimSuffix(server, "/")+path, http.NoBody) //nolint:noctx // send adds it
+	}
+}
+
+// Do sends a request in the name of ctx's user and decodes the JSON answer into
+// out. It returns one of this package's errors, wrapped, or ctx's own once the
+// client has gone. No error names the path.
+func (s *Service) Do(ctx context.Context, request Request, out any) error {
 	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	w, err := s.send(bounded, method, path, nil)
+	w, err := s.send(bounded, request)
 	if err != nil {
 		return fault(ctx, err)
 	}
@@ -83,22 +93,10 @@ func (s *Service) Do(ctx context.Context, method, path string, out any) error {
 	return s.read(ctx, w.Body, out)
 }
 
-// send sends in, as JSON, unless it is nil.
-func (s *Service) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
-	var body io.Reader = http.NoBody
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(b)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
+func (s *Service) send(ctx context.Context, request Request) (*http.Response, error) {
+	r, err := request(s.base + "/") // generated code resolves relative paths
 	if err != nil {
 		return nil, err
-	}
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("Accept", "application/json")
 	if token := authn.Authorization(ctx); token != "" {
@@ -107,7 +105,7 @@ func (s *Service) send(ctx context.Context, method, path string, in any) (*http.
 	if id := httpmw.GetRequestID(ctx); id != "" {
 		r.Header.Set(httpmw.RequestIDHeader, id)
 	}
-	return s.client.Do(r)
+	return s.client.Do(r.WithContext(ctx))
 }
 
 // read decodes an answer of bounded length.

@@ -16,7 +16,7 @@ func ask(t *testing.T, answer http.HandlerFunc) error {
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
 	var out struct{ A int }
-	return upstream.New(s.URL+"/").Do(t.Context(), http.MethodGet, "/x", &out)
+	return upstream.New(s.URL+"/").Do(t.Context(), upstream.To(http.MethodGet, "/x"), &out)
 }
 
 func TestStatuses(t *testing.T) {
@@ -83,14 +83,14 @@ func TestAClientThatHasGoneIsNoFaultOfTheService(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(s.Close)
-	err := upstream.New(s.URL).Do(ctx, http.MethodGet, "/x", new(struct{}))
+	err := upstream.New(s.URL).Do(ctx, upstream.To(http.MethodGet, "/x"), new(struct{}))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, upstream.ErrUnavailable) {
 		t.Errorf("%v, want context.Canceled alone", err)
 	}
 }
 
 func TestNobodyListens(t *testing.T) {
-	if err := upstream.New("http://127.0.0.1:9").Do(t.Context(), http.MethodGet, "/x", new(struct{})); !errors.Is(err, upstream.ErrUnavailable) {
+	if err := upstream.New("http://127.0.0.1:9").Do(t.Context(), upstream.To(http.MethodGet, "/x"), new(struct{})); !errors.Is(err, upstream.ErrUnavailable) {
 		t.Errorf("%v, want ErrUnavailable", err)
 	}
 }
@@ -104,8 +104,8 @@ func TestNoErrorNamesThePath(t *testing.T) {
 	for _, base := range []string{s.URL, closed.URL} {
 		for _, status = range []int{http.StatusOK, http.StatusNotFound, http.StatusTooManyRequests, http.StatusUnprocessableEntity, http.StatusBadGateway} {
 			for name, err := range map[string]error{
-				"Do":   upstream.New(base).Do(t.Context(), http.MethodGet, path, new(struct{ A int })),
-				"Tell": upstream.New(base).Tell(t.Context(), http.MethodDelete, path, nil),
+				"Do":   upstream.New(base).Do(t.Context(), upstream.To(http.MethodGet, path), new(struct{ A int })),
+				"Tell": upstream.New(base).Tell(t.Context(), upstream.To(http.MethodDelete, path)),
 			} {
 				if err == nil || strings.Contains(err.Error(), "planted-id") || !strings.Contains(err.Error(), "127.0.0.1") {
 					t.Errorf("%s, status %d: want the service and not the path in %v", name, status, err)

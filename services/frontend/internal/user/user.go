@@ -9,9 +9,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"time"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/frontend/internal/upstream"
 	"lilypad.example/services/pkg/authn"
 )
@@ -60,11 +60,8 @@ func (d Directory) Load(ctx context.Context) (context.Context, error) {
 		return ctx, nil
 	}
 	u := User{Roles: p.Roles, SignedInAt: p.AuthTime}
-	var me struct {
-		Sub, Email, Name string
-		Roles            []string
-	}
-	switch err := d.service.Do(ctx, http.MethodGet, "/v1/me", &me); {
+	var me api.User
+	switch err := d.service.Do(ctx, api.NewGetMeRequest, &me); {
 	case errors.Is(err, upstream.ErrUnauthorized), ctx.Err() != nil:
 		return ctx, err
 	case err != nil:

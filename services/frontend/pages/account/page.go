@@ -13,7 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"lilypad.example/services/frontend/internal/auth"
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/frontend/internal/upstream"
 	"lilypad.example/services/frontend/internal/user"
 	"lilypad.example/services/frontend/pages/failure"
@@ -28,7 +28,7 @@ var files embed.FS
 // Auth is the auth service as this page uses it. All of it fails with the
 // errors of internal/upstream.
 type Auth interface {
-	Sessions(ctx context.Context) ([]auth.Session, error)
+	Sessions(ctx context.Context) ([]api.SessionInfo, error)
 	End(ctx context.Context, id string) error
 	EndOthers(ctx context.Context) error
 	ChangePassword(ctx context.Context, current, replacement string) error
@@ -43,12 +43,12 @@ type Page struct {
 }
 
 // New returns the page.
-func New(assets *static.Assets, api Auth, now func() time.Time, log *slog.Logger) (*Page, error) {
+func New(assets *static.Assets, auth Auth, now func() time.Time, log *slog.Logger) (*Page, error) {
 	page, err := layout.Parse(assets, files)
 	if err != nil {
 		return nil, err
 	}
-	return &Page{page, api, now, log}, nil
+	return &Page{page, auth, now, log}, nil
 }
 
 // view is what the template shows besides the profile: Rows, or that they are
@@ -63,7 +63,7 @@ type view struct {
 
 // A row is one session.
 type row struct {
-	auth.Session
+	api.SessionInfo
 	device
 
 	SeenAgo string

@@ -9,7 +9,7 @@ import (
 
 	"lilypad.example/services/frontend/internal/upstream"
 	"lilypad.example/services/frontend/pages/failure"
-	"lilypad.example/services/frontend/pages/form"
+	"lilypad.example/services/frontend/pages/feedback"
 	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
 )
@@ -77,7 +77,7 @@ func (p *Page) refused(c *gin.Context, err error) (int, attempt) {
 func marked(faults upstream.FieldErrors) attempt {
 	a := attempt{Message: "Almost there: please look at the marked fields."}
 	for _, f := range faults {
-		switch text := form.Words(f.Field + ":" + f.Code); f.Field {
+		switch text := feedback.Words(f.Field + ":" + f.Code); f.Field {
 		case "current_password":
 			a.Current = text
 		case "password":

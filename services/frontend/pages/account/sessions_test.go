@@ -11,6 +11,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/frontend/internal/fakes"
 )
 
@@ -30,10 +31,10 @@ func open(t *testing.T) (w *fakes.World, ann string) {
 	w.Add(fakes.Person{Sub: "ann", Email: "ann@example.org", Name: "Ann"})
 	w.Add(fakes.Person{Sub: "bob", Email: "bob@example.org", Name: "Bob"})
 	noon := fakes.Noon()
-	w.Begin("ann", fakes.Session{SID: fakes.SessionID("old"), Device: "", Begun: noon.AddDate(0, 0, -9), Seen: noon.AddDate(0, 0, -8)})
-	w.Begin("ann", fakes.Session{SID: fakes.SessionID("phone"), Device: chromeOnAndroid, Begun: noon.AddDate(0, 0, -1), Seen: noon.Add(-3 * time.Hour)})
-	w.Begin("ann", fakes.Session{SID: fakes.SessionID("ann"), Device: firefoxOnLinux, Begun: noon.Add(-time.Hour), Seen: noon})
-	w.Begin("bob", fakes.Session{SID: fakes.SessionID("bob"), Device: firefoxOnLinux, Begun: noon, Seen: noon})
+	w.Begin("ann", api.SessionInfo{Sid: fakes.SessionID("old"), Device: "", Begun: noon.AddDate(0, 0, -9), Seen: noon.AddDate(0, 0, -8)})
+	w.Begin("ann", api.SessionInfo{Sid: fakes.SessionID("phone"), Device: chromeOnAndroid, Begun: noon.AddDate(0, 0, -1), Seen: noon.Add(-3 * time.Hour)})
+	w.Begin("ann", api.SessionInfo{Sid: fakes.SessionID("ann"), Device: firefoxOnLinux, Begun: noon.Add(-time.Hour), Seen: noon})
+	w.Begin("bob", api.SessionInfo{Sid: fakes.SessionID("bob"), Device: firefoxOnLinux, Begun: noon, Seen: noon})
 	if ann, err = w.Token("ann"); err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +227,7 @@ func TestAUserAgentOnlyPicksAmongOurNames(t *testing.T) {
 		strings.Repeat("Mozilla/5.0 ", 1000):               "Unknown device",
 	} {
 		id := fakes.SessionID("device " + userAgent)
-		w.Begin("ann", fakes.Session{SID: id, Device: userAgent, Seen: fakes.Noon()})
+		w.Begin("ann", api.SessionInfo{Sid: id, Device: userAgent, Seen: fakes.Noon()})
 		rec, d := do(t, w, http.MethodGet, "/account", ann)
 		row := d.Find(".session").Has(`input[name=session][value="` + id + `"]`)
 		if got := row.Find(".session-device").Text(); got != want {

@@ -135,11 +135,8 @@ func (f *Failures) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Pro
 // Write answers with err, and logs it if it is ours to mend.
 func (f *Failures) Write(w http.ResponseWriter, r *http.Request, err error) {
 	p := toProblem(err)
-	if p.Status >= http.StatusInternalServerError {
-		if httpmw.ClientLeft(w, r, err) {
-			return
-		}
-		f.log.ErrorContext(r.Context(), "request failed", "route", httpmw.GetRoute(r.Context()), "error", err, "request_id", httpmw.GetRequestID(r.Context()))
+	if p.Status >= http.StatusInternalServerError && !httpmw.LogError(f.log, w, r, err) {
+		return
 	}
 	if !wantsPage(r) {
 		problem.Write(w, p)

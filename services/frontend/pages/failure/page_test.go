@@ -20,6 +20,7 @@ import (
 	"lilypad.example/services/frontend/pages/failure"
 	"lilypad.example/services/frontend/static"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/router"
 )
 
 func open(t *testing.T) (*failure.Failures, *bytes.Buffer) {
@@ -95,12 +96,11 @@ func TestEachErrorHasItsStatusPageAndProblem(t *testing.T) {
 
 func TestAPanicIsALogged500(t *testing.T) {
 	f, log := open(t)
-	gin.SetMode(gin.ReleaseMode)
-	router := gin.New()
-	router.Use(f.Recover)
-	router.GET("/some/page", func(*gin.Context) { panic("planted fault") })
+	r := router.New()
+	r.Use(f.Recover)
+	r.GET("/some/page", func(*gin.Context) { panic("planted fault") })
 	rec := httptest.NewRecorder()
-	router.ServeHTTP(rec, ask(t, "text/html"))
+	r.ServeHTTP(rec, ask(t, "text/html"))
 	if rec.Code != http.StatusInternalServerError || !strings.Contains(rec.Body.String(), "That went wrong") || strings.Contains(rec.Body.String(), "planted") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}

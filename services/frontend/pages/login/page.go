@@ -10,7 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/frontend/internal/user"
-	"lilypad.example/services/frontend/pages/form"
+	"lilypad.example/services/frontend/pages/feedback"
 	"lilypad.example/services/frontend/pages/layout"
 	"lilypad.example/services/frontend/static"
 )
@@ -33,7 +33,7 @@ func New(assets *static.Assets) (*Page, error) {
 // Show answers GET /login. Who is signed in already goes to the frogs, unless
 // the sidecar sent them here: then they are to sign in again, or tried to.
 func (p *Page) Show(c *gin.Context) error {
-	f := form.Read(c.Request.URL.Query())
+	f := feedback.Read(c.Request.URL.Query())
 	if u, ok := user.FromContext(c.Request.Context()); ok {
 		if f.Message == "" {
 			c.Redirect(http.StatusSeeOther, "/")

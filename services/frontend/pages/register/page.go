@@ -9,7 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/frontend/internal/user"
-	"lilypad.example/services/frontend/pages/form"
+	"lilypad.example/services/frontend/pages/feedback"
 	"lilypad.example/services/frontend/pages/layout"
 	"lilypad.example/services/frontend/static"
 )
@@ -35,6 +35,6 @@ func (p *Page) Show(c *gin.Context) error {
 		c.Redirect(http.StatusSeeOther, "/")
 		return nil
 	}
-	f := form.Read(c.Request.URL.Query())
+	f := feedback.Read(c.Request.URL.Query())
 	return p.page.Render(c.Writer, c.Request, http.StatusOK, layout.View{Title: "Sign Up", Next: f.Next, Content: f})
 }

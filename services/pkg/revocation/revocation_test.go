@@ -1,8 +1,7 @@
-package authn_test
+package revocation_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/revocation"
 )
 
 // feed is a revocation feed that a test speaks through.
@@ -47,16 +47,16 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *feed) connections() []string { f.mu.Lock(); defer f.mu.Unlock(); return f.seen }
 
-func follow(t *testing.T) (*authn.Follower, *feed, <-chan authn.Revocation) {
+func follow(t *testing.T) (*revocation.Follower, *feed, <-chan revocation.Event) {
 	t.Helper()
 	f := &feed{lines: make(chan string)}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	told := make(chan authn.Revocation, 10)
-	return authn.NewFollower(t.Context(), server.URL, nil, func(r authn.Revocation) { told <- r }), f, told
+	told := make(chan revocation.Event, 10)
+	return revocation.NewFollower(t.Context(), server.URL, nil, func(r revocation.Event) { told <- r }), f, told
 }
 
-func next(t *testing.T, told <-chan authn.Revocation) authn.Revocation {
+func next(t *testing.T, told <-chan revocation.Event) revocation.Event {
 	t.Helper()
 	select {
 	case r := <-told:
@@ -64,7 +64,7 @@ func next(t *testing.T, told <-chan authn.Revocation) authn.Revocation {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing was told")
 	}
-	return authn.Revocation{}
+	return revocation.Event{}
 }
 
 func TestAFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
@@ -98,24 +98,6 @@ func TestAFollowerSurvivesNonsense(t *testing.T) {
 	}
 	if follower.Silence() > time.Minute {
 		t.Error("silent")
-	}
-}
-
-func TestATokenOfAnEndedSessionIsRefused(t *testing.T) {
-	s, k := &source{}, newKey(t, "k1")
-	s.publish(t, k)
-	follower, feed, told := follow(t)
-	v := authn.NewVerifier(t.Context(), authn.Config{
-		JWKSURL: "http://auth/jwks", Issuer: issuer, Audience: audience, Client: &http.Client{Transport: s}, Revocations: follower,
-	})
-	token := k.sign(t, header("k1"), claims())
-	if _, err := v.Verify(t.Context(), token); err != nil {
-		t.Fatal(err)
-	}
-	feed.lines <- "id: 1-0\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
-	next(t, told)
-	if _, err := v.Verify(t.Context(), token); !errors.Is(err, authn.ErrInvalid) {
-		t.Errorf("%v", err)
 	}
 }
 
@@ -165,7 +147,7 @@ func TestAFollowerForgetsWhatNoTokenCanSurvive(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		q := make(queue)
-		f := authn.NewFollower(ctx, "http://auth/v1/revocations", &http.Client{Transport: q}, nil)
+		f := revocation.NewFollower(ctx, "http://auth/v1/revocations", &http.Client{Transport: q}, nil)
 		for i, want := range [][]string{{"0"}, {"0", "1"}, {"1", "2"}, {"2", "3"}} {
 			if i > 0 {
 				time.Sleep(16 * time.Minute) // the bubble's clock
@@ -187,7 +169,7 @@ func TestAFollowerForgetsWhatNoTokenCanSurvive(t *testing.T) {
 }
 
 // why is the reason of a session's end that the follower knows, or "".
-func why(f *authn.Follower, sessionID string) string {
+func why(f *revocation.Follower, sessionID string) string {
 	reason, _ := f.Revoked(sessionID)
 	return reason
 }

@@ -32,7 +32,7 @@ type Epoch string
 type Doubt string
 
 // A Family is the state of one refresh-token family, as far as the decision
-// looks at it.
+// depends on it.
 type Family struct {
 	Generation uint64
 	Rotated    time.Time
@@ -55,13 +55,13 @@ type Family struct {
 	Verified Epoch
 }
 
-// A Presentation is a verified refresh token in somebody's hand.
+// A Presentation is a verified refresh token that a client presents.
 type Presentation struct {
 	Generation uint64
 	Client     string
 	// KeyID is the ring key that the presented token was signed with.
 	KeyID string
-	// Presenter is the digest of who presents it: see Ring.Presenter.
+	// Presenter is the digest of who presents it: see Ring.PresenterDigest.
 	Presenter string
 	// SuccessorKeyID is the ring key that signs a successor, if there is to be one.
 	SuccessorKeyID string
@@ -80,7 +80,7 @@ type Presentation struct {
 	Epoch Epoch
 }
 
-// An Outcome is what a presentation comes to.
+// An Outcome is the result of a presentation.
 type Outcome string
 
 // The outcomes. They are labels of metrics and audit events, and the very
@@ -128,83 +128,8 @@ func (o Outcome) reason() Reason {
 	return ""
 }
 
-// Decide returns what presenting p comes to and the family's state after it:
-// the table in docs/sessions.md, a case a line.
-func Decide(f Family, p Presentation, policy Policy) (Outcome, Family) {
-	switch {
-	case f.Revoked:
-		return Revoked, f
-	case !p.Now.Before(f.End):
-		return Ended, f
-	case p.Client != f.Client:
-		return Foreign, f
-	case p.Settled != f.doubt(p.Epoch) && (f.Verified != p.Epoch || p.Generation > f.Generation):
-		// The store may have lost a revocation or a rotation: only the record
-		// tells. Nothing is changed before it has been asked.
-		return Unverified, f
-	}
-	f.Verified = p.Epoch
-	switch p.Generation {
-	case f.Generation:
-		return present(f, p, policy)
-	case f.Generation - 1:
-		return presentPredecessor(f, p, policy)
-	}
-	if p.Generation < f.Generation {
-		return reuse(f, p)
-	}
-	// Only we can have signed p, and its record agrees: the store went back in time.
-	f.Generation, f.KeyID = p.Generation, p.KeyID
-	_, f = present(f, p, policy)
-	return Healed, f
-}
-
-func (f Family) doubt(here Epoch) Doubt { return Doubt(here + "." + f.Verified) }
-
-// present is for the current generation.
-func present(f Family, p Presentation, policy Policy) (Outcome, Family) {
-	if p.Now.Sub(f.Rotated) < policy.MinInterval {
-		f.Confirmed = true
-		return Current, f
-	}
-	if !f.Pardoned {
-		f.PardonedBefore = false
-	}
-	f.Generation++
-	f.Rotated, f.RotatedBy = p.Now, p.Presenter
-	f.KeyID = p.SuccessorKeyID
-	f.Confirmed, f.Pardoned = false, false
-	return Rotated, f
-}
-
-// presentPredecessor is for the generation before the current one.
-func presentPredecessor(f Family, p Presentation, policy Policy) (Outcome, Family) {
-	same := p.Presenter == f.RotatedBy
-	switch {
-	case p.Now.Sub(f.Rotated) <= policy.Overlap:
-		return Concurrent, f
-	case !f.Confirmed && same:
-		return Retried, f
-	case (!f.Confirmed || same) && (f.Pardoned || !f.PardonedBefore):
-		f.PardonedBefore, f.Pardoned = true, true
-		return Pardoned, f
-	}
-	return reuse(f, p)
-}
-
-// reuse ends the family, if the request is known to be a recent one: a request
-// that was held up in the network must not make an honest browser look like a
-// thief.
-func reuse(f Family, p Presentation) (Outcome, Family) {
-	if !p.challenged(p.Now) {
-		return Stale, f
-	}
-	f.Revoked = true
-	return Reused, f
-}
-
-// challenged reports whether p may be judged at now, a time of the Store's.
-func (p Presentation) challenged(now time.Time) bool {
+// Challenged reports whether p may be judged at now, a time of the Store's.
+func (p Presentation) Challenged(now time.Time) bool {
 	age := now.Sub(p.Challenge)
 	return p.Challenge.IsZero() || 0 <= age && age <= ChallengeLife
 }

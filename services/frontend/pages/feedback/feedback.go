@@ -1,10 +1,10 @@
-// Package form reads what the sidecar says about a form that did not succeed:
-// the query of the redirect back to /login or /register.
+// Package feedback reads why a login or a registration failed, which the sidecar
+// puts into the query of its redirect back to /login or /register.
 //
-// Anybody can write such a query into a link. So no text is ever taken from
-// it: known codes stand for constant sentences, unknown ones for nothing, and
-// the entered values are only shown, escaped, where the user typed them.
-package form
+// Anybody can write such a query into a link. So no text is taken from it: known
+// codes stand for constant sentences, and unknown codes are ignored. The entered
+// values are only shown, escaped, in the fields where the user typed them.
+package feedback
 
 import (
 	"net/url"
@@ -13,23 +13,23 @@ import (
 	"lilypad.example/services/frontend/pages/layout"
 )
 
-// maxValue bounds a value that is given back; what is longer was no address
-// and no name.
+// maxValue bounds, in bytes, a value that is shown again: no address and no name
+// is longer.
 const maxValue = 512
 
-// A Form is what the last attempt left.
-type Form struct {
+// Feedback is about the last attempt.
+type Feedback struct {
 	// Message is about the whole form; "" on the first visit.
 	Message     string
 	Email, Name string
-	// Next is where signing in leads; "" for the front page.
+	// Next is where to go after sign-in; "" for the front page.
 	Next   string
 	faults map[string]string
 }
 
-// Read returns the form of a query.
-func Read(q url.Values) Form {
-	f := Form{
+// Read returns the feedback in a query.
+func Read(q url.Values) Feedback {
+	f := Feedback{
 		Message: message(q.Get("error")),
 		Email:   bounded(q.Get("email")), Name: bounded(q.Get("name")),
 		Next:   layout.Next(q.Get("next")),
@@ -48,11 +48,11 @@ func Read(q url.Values) Form {
 }
 
 // Fault returns what is wrong with a field, or "".
-func (f Form) Fault(field string) string { return f.faults[field] }
+func (f Feedback) Fault(field string) string { return f.faults[field] }
 
-// First reports whether the field is where the next keystroke belongs: the
-// first that is wrong, or else the first that is empty.
-func (f Form) First(field string, order ...string) bool {
+// First reports whether the field gets the focus: it is the first one with a
+// fault or, without faults, the first empty one.
+func (f Feedback) First(field string, order ...string) bool {
 	for _, name := range order {
 		if f.faults[name] != "" {
 			return name == field
@@ -94,8 +94,8 @@ func message(code string) string {
 	}
 }
 
-// Words puts what is wrong with a field, as "password:too_short", for people;
-// "" for what is not known.
+// Words returns the text for a fault such as "password:too_short", or "" for an
+// unknown one.
 func Words(fault string) string {
 	switch fault {
 	case "email:required", "name:required", "password:required", "current_password:required":

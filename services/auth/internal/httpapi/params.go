@@ -11,10 +11,10 @@ import (
 	"lilypad.example/services/pkg/httpmw"
 )
 
-// readForm returns the parameters of an OAuth request's body, each of which is
+// readParams returns the parameters of an OAuth request's body, each of which is
 // there once at most (RFC 6749 section 3.2). LimitBody bounds the body. It is
 // read once and parsed once: net/http's ParseForm would keep two copies.
-func readForm(r *http.Request) (url.Values, error) {
+func readParams(r *http.Request) (url.Values, error) {
 	malformed := &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
@@ -24,14 +24,14 @@ func readForm(r *http.Request) (url.Values, error) {
 	if _, err := body.ReadFrom(r.Body); err != nil {
 		return nil, cmp.Or[error](httpmw.Unread(err), malformed)
 	}
-	form, err := url.ParseQuery(body.String())
+	params, err := url.ParseQuery(body.String())
 	if err != nil {
 		return nil, malformed
 	}
-	for _, values := range form {
+	for _, values := range params {
 		if len(values) > 1 {
 			return nil, malformed
 		}
 	}
-	return form, nil
+	return params, nil
 }

@@ -1,4 +1,6 @@
-package authn
+// Package revocation follows the revocation feed of the auth service, so that a
+// program knows which sessions ended lately.
+package revocation
 
 import (
 	"bufio"
@@ -15,18 +17,18 @@ import (
 	"time"
 )
 
+// Remember is how long a revocation is kept at least.
+const Remember = 15 * time.Minute
+
 const (
-	// followPatience is how long the feed may be quiet before the follower
-	// reconnects. The feed sends a line every second.
-	followPatience = 3 * time.Second
-	followRetry    = 200 * time.Millisecond
-	// remember is how long a revocation is kept at least: longer than any access
-	// token lives, with the leeway of both clocks.
-	remember = MaxLife + 5*time.Minute
+	// patience is how long the feed may be quiet before the follower reconnects.
+	// The feed sends a line every second.
+	patience   = 3 * time.Second
+	retryAfter = 200 * time.Millisecond
 )
 
-// A Revocation is a session that was ended.
-type Revocation struct {
+// An Event is a session that was ended.
+type Event struct {
 	SessionID string
 	Reason    string
 	// At is when the feed got it, by the feed's clock.
@@ -39,14 +41,14 @@ type Revocation struct {
 type Follower struct {
 	url    string
 	client *http.Client
-	notify func(Revocation)
+	notify func(Event)
 
 	heard  atomic.Int64 // Unix nanoseconds
 	lastID string
 
 	mu sync.RWMutex
 	// Reasons by session, in two generations: when the newer one is as old as
-	// remember, the older one is dropped whole. So adding and forgetting cost the
+	// Remember, the older one is dropped whole. So adding and forgetting cost the
 	// same however many are known, and a burst of revocations leaves no map of
 	// its size behind.
 	newer, older map[string]string
@@ -56,12 +58,12 @@ type Follower struct {
 // NewFollower follows the feed at url until ctx ends. notify, which may be nil,
 // is called for each revocation, once Revoked knows it. A nil client means one
 // that suits streams.
-func NewFollower(ctx context.Context, url string, client *http.Client, notify func(Revocation)) *Follower {
+func NewFollower(ctx context.Context, url string, client *http.Client, notify func(Event)) *Follower {
 	if client == nil {
-		client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: followPatience, MaxResponseHeaderBytes: 16 << 10}}
+		client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: patience, MaxResponseHeaderBytes: 16 << 10}}
 	}
 	if notify == nil {
-		notify = func(Revocation) {}
+		notify = func(Event) {}
 	}
 	f := &Follower{url: url, client: client, notify: notify, newer: make(map[string]string), since: time.Now()}
 	f.heard.Store(time.Now().UnixNano())
@@ -69,7 +71,7 @@ func NewFollower(ctx context.Context, url string, client *http.Client, notify fu
 	return f
 }
 
-// Revoked implements Revocations, as far as the feed has told.
+// Revoked implements authn.Revocations, as far as the feed has told.
 func (f *Follower) Revoked(sessionID string) (reason string, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -92,7 +94,7 @@ func (f *Follower) run(ctx context.Context) {
 		_ = f.follow(ctx)
 		select {
 		case <-ctx.Done():
-		case <-time.After(followRetry):
+		case <-time.After(retryAfter):
 		}
 	}
 }
@@ -109,7 +111,7 @@ func (f *Follower) follow(ctx context.Context) error {
 	if f.lastID != "" {
 		req.Header.Set("Last-Event-ID", f.lastID)
 	}
-	quiet := time.AfterFunc(followPatience, cancel)
+	quiet := time.AfterFunc(patience, cancel)
 	defer quiet.Stop()
 	res, err := f.client.Do(req)
 	if err != nil {
@@ -121,7 +123,7 @@ func (f *Follower) follow(ctx context.Context) error {
 	}
 	id := ""
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		quiet.Reset(followPatience)
+		quiet.Reset(patience)
 		now := time.Now()
 		f.heard.Store(now.UnixNano())
 		field, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
@@ -146,13 +148,13 @@ func (f *Follower) take(id string, data []byte, now time.Time) {
 	}
 	f.keep(event.SessionID, event.Reason, now)
 	f.lastID = id
-	f.notify(Revocation{event.SessionID, event.Reason, timeOf(id)})
+	f.notify(Event{event.SessionID, event.Reason, timeOf(id)})
 }
 
 func (f *Follower) keep(sessionID, reason string, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Sub(f.since) > remember {
+	if now.Sub(f.since) > Remember {
 		f.newer, f.older, f.since = make(map[string]string), f.newer, now
 	}
 	f.newer[sessionID] = reason

@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+
+	"lilypad.example/services/auth/api"
+	"lilypad.example/services/auth/internal/audit"
+	"lilypad.example/services/auth/internal/ratelimit"
+	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/authn"
+)
+
+// me is GET /v1/me: who the access token speaks for.
+func (a *API) me(c *gin.Context) error {
+	p, _ := authn.FromContext(c.Request.Context())
+	u, err := a.Users.ByID(c.Request.Context(), p.Subject)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, person(u))
+	return nil
+}
+
+// changePassword is POST /v1/me/password. All other sessions end with it.
+func (a *API) changePassword(c *gin.Context) error {
+	p, _ := authn.FromContext(c.Request.Context())
+	var in api.PasswordChange
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	// A session is a known device: strangers who use up the attempts at the
+	// account do not keep its owner from changing the password.
+	device := ratelimit.DeviceSubject(p.Subject, p.SessionID)
+	who := []audit.Attr{audit.User(p.Subject), audit.Session(p.SessionID)}
+	if err := a.limit(c, ratelimit.LoginDevice, device, who...); err != nil {
+		return err
+	}
+	err := a.Users.ChangePassword(c.Request.Context(), p.Subject, in.CurrentPassword, in.NewPassword, p.SessionID)
+	switch faults, refused := errors.AsType[user.FieldErrors](err); {
+	case slices.Contains(faults, user.FieldError{Field: user.FieldCurrentPassword, Code: user.CodeWrong}):
+		a.Audit.Record(c.Request.Context(), audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword))...)
+	case err == nil || refused:
+		// The current password was right, whatever is wrong with the new one. A
+		// count that stays is no reason to fail what may be done already.
+		_ = a.Limits.Reset(c.Request.Context(), ratelimit.LoginDevice, device)
+	}
+	if err != nil {
+		return err
+	}
+	a.Audit.Record(c.Request.Context(), audit.PasswordChanged, audit.User(p.Subject))
+	if err := a.Sessions.Finish(c.Request.Context(), p.Subject); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,82 @@
+package redis
+
+import "lilypad.example/services/auth/internal/session"
+
+// Decide returns the outcome of presenting p, and the family's state after it.
+// It is the executable specification of use.lua, which does the same atomically:
+// the table in docs/sessions.md, one case for each line. Only tests call it, and
+// the conformance suite in storetest compares the two.
+func Decide(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
+	switch {
+	case f.Revoked:
+		return session.Revoked, f
+	case !p.Now.Before(f.End):
+		return session.Ended, f
+	case p.Client != f.Client:
+		return session.Foreign, f
+	case p.Settled != doubt(f, p.Epoch) && (f.Verified != p.Epoch || p.Generation > f.Generation):
+		// The store may have lost a revocation or a rotation: only the record
+		// tells. Nothing is changed before it has been asked.
+		return session.Unverified, f
+	}
+	f.Verified = p.Epoch
+	switch p.Generation {
+	case f.Generation:
+		return present(f, p, policy)
+	case f.Generation - 1:
+		return presentPredecessor(f, p, policy)
+	}
+	if p.Generation < f.Generation {
+		return reuse(f, p)
+	}
+	// Only we can have signed p, and its record agrees: the store went back in time.
+	f.Generation, f.KeyID = p.Generation, p.KeyID
+	_, f = present(f, p, policy)
+	return session.Healed, f
+}
+
+func doubt(f session.Family, here session.Epoch) session.Doubt {
+	return session.Doubt(here + "." + f.Verified)
+}
+
+// present is for the current generation.
+func present(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
+	if p.Now.Sub(f.Rotated) < policy.MinInterval {
+		f.Confirmed = true
+		return session.Current, f
+	}
+	if !f.Pardoned {
+		f.PardonedBefore = false
+	}
+	f.Generation++
+	f.Rotated, f.RotatedBy = p.Now, p.Presenter
+	f.KeyID = p.SuccessorKeyID
+	f.Confirmed, f.Pardoned = false, false
+	return session.Rotated, f
+}
+
+// presentPredecessor is for the generation before the current one.
+func presentPredecessor(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
+	same := p.Presenter == f.RotatedBy
+	switch {
+	case p.Now.Sub(f.Rotated) <= policy.Overlap:
+		return session.Concurrent, f
+	case !f.Confirmed && same:
+		return session.Retried, f
+	case (!f.Confirmed || same) && (f.Pardoned || !f.PardonedBefore):
+		f.PardonedBefore, f.Pardoned = true, true
+		return session.Pardoned, f
+	}
+	return reuse(f, p)
+}
+
+// reuse ends the family, if the request is known to be a recent one: a request
+// that was held up in the network must not make an honest browser look like a
+// thief.
+func reuse(f session.Family, p session.Presentation) (session.Outcome, session.Family) {
+	if !p.Challenged(p.Now) {
+		return session.Stale, f
+	}
+	f.Revoked = true
+	return session.Reused, f
+}
