@@ -1,5 +1,5 @@
 # Compiles main packages of other people's modules into ~/.cache/lilypad/airgap/bin, once for each version.
-# Sourced after lib/common.bash and versions.bash, never run.
+# Sourced after lib/common.bash and versions.bash.
 # shellcheck shell=bash disable=SC2154 # they set what is used here
 
 work=$cache/airgap

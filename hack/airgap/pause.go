@@ -1,5 +1,5 @@
-// Pause is the process of a pod's sandbox: it holds the pod's namespaces open until it is told to
-// stop. Standard library only, so that it compiles outside every module.
+// Pause is the sandbox process of a pod: it keeps the pod's namespaces until it gets a signal. It uses
+// the standard library only, so that it compiles outside every module.
 package main
 
 import (

@@ -1,4 +1,4 @@
-# The versions and names of everything that hack/airgap builds, in one place. Sourced, never run.
+# Versions and names of everything that hack/airgap builds. Sourced by its scripts.
 # shellcheck shell=bash disable=SC2034
 
 kubernetes=v1.37.2         # k8s.io/kubernetes; its staging modules carry the same release as v0.37.2

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -132,10 +131,7 @@ func newServer(t testing.TB) *Server {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	s := &Server{
-		bin: bin, home: home,
-		host: fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)), //nolint:gosec // not a secret
-	}
+	s := &Server{bin: bin, home: home, host: process.LoopbackHost()}
 	t.Cleanup(func() {
 		s.Stop()
 		_ = home.Close()

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -70,7 +71,9 @@ func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	if cmd.Stdout == nil && cmd.Stderr == nil {
 		cmd.Stdout, cmd.Stderr = &p.Output, &p.Output
 	}
-	if err := launch()(cmd); err != nil {
+	started := make(chan error)
+	launcher() <- func() { started <- cmd.Start() }
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p.PID = cmd.Process.Pid
@@ -84,26 +87,19 @@ func Start(name string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
-// launch returns the function that starts commands, all from one thread: the parent-death signal is
-// sent when the thread that started a child ends, not when the process does
-// (PR_SET_PDEATHSIG(2const)).
+// launcher returns a channel of functions that all run on one thread: the parent-death signal is sent
+// when the thread that started a child ends, not when the process does (PR_SET_PDEATHSIG(2const)).
 //
 //nolint:gochecknoglobals // one thread for the whole process
-var launch = sync.OnceValue(func() func(*exec.Cmd) error {
-	commands, results := make(chan *exec.Cmd), make(chan error)
+var launcher = sync.OnceValue(func() chan<- func() {
+	calls := make(chan func())
 	go func() {
 		runtime.LockOSThread()
-		for cmd := range commands {
-			results <- cmd.Start()
+		for call := range calls {
+			call()
 		}
 	}()
-	var mu sync.Mutex
-	return func(cmd *exec.Cmd) error {
-		mu.Lock()
-		defer mu.Unlock()
-		commands <- cmd
-		return <-results
-	}
+	return calls
 })
 
 // Ended is closed when the program has ended.
@@ -193,4 +189,9 @@ func FreeAddress(ctx context.Context) (string, error) {
 	}
 	defer listener.Close()
 	return listener.Addr().String(), nil
+}
+
+// LoopbackHost returns a random address of 127.0.0.0/8. On Linux, all of them belong to the machine.
+func LoopbackHost() string {
+	return fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // not a secret
 }

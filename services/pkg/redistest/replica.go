@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -23,7 +22,7 @@ const port = 7007
 func StartTCP(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := create(t)
-	s.ip = ownAddress()
+	s.ip = process.LoopbackHost()
 	s.args = append([]string{
 		"--port", strconv.Itoa(port), "--bind", s.ip, "--bind-source-addr", s.ip, "--protected-mode", "no",
 		// Send the first copy at once, without waiting for more replicas.
@@ -34,11 +33,6 @@ func StartTCP(t testing.TB, args ...string) *Server {
 	}, args...)
 	s.Start(t)
 	return s
-}
-
-// ownAddress returns a random loopback address.
-func ownAddress() string {
-	return fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // not a secret
 }
 
 // Addr returns host and port of a server of StartTCP.

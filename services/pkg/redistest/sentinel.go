@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"lilypad.example/services/pkg/process"
 )
 
 // primaryName is the name of the primary at the Sentinels.
@@ -28,7 +30,7 @@ func StartSentinels(t testing.TB, n int) *Sentinels {
 	quorum := n/2 + 1
 	for range n {
 		w := create(t)
-		w.ip = ownAddress()
+		w.ip = process.LoopbackHost()
 		w.conf = []string{
 			"port " + strconv.Itoa(port), "bind " + w.ip, "bind-source-addr " + w.ip, "protected-mode no",
 			"sentinel announce-ip " + w.ip,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"lilypad.example/services/pkg/process"
 	"lilypad.example/services/pkg/tlstest"
 )
 
@@ -16,7 +17,7 @@ import (
 func StartTLS(t testing.TB, ca *tlstest.CA, another ...string) *Server {
 	t.Helper()
 	s := create(t)
-	s.ip = ownAddress()
+	s.ip = process.LoopbackHost()
 	s.args = []string{"--port", "0", "--bind", s.ip, "--protected-mode", "no"}
 	for _, setting := range s.tls(t, ca, another...) {
 		name, value, _ := strings.Cut(setting, " ")
@@ -51,7 +52,7 @@ func StartTLSCluster(t testing.TB, ca *tlstest.CA) *Server {
 func StartTLSSentinel(t testing.TB, ca *tlstest.CA, primary *Server) *Sentinels {
 	t.Helper()
 	w := create(t)
-	w.ip = ownAddress()
+	w.ip = process.LoopbackHost()
 	w.conf = append(w.tls(t, ca), "port 0", "bind "+w.ip, "protected-mode no",
 		fmt.Sprintf("sentinel monitor %s %s %d 1", primaryName, primary.ip, port))
 	w.Start(t)
