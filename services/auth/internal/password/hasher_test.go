@@ -88,7 +88,7 @@ func TestOnePasswordInTwoNormalForms(t *testing.T) {
 	}
 }
 
-// T77 by structure: whoever asks, one check is made, with the same parameters. Timing follows from that.
+// Whoever asks, one check is made, with the same parameters. Timing follows from that.
 func TestTheSameWorkForAnUnknownUser(t *testing.T) {
 	h := newHasher(t, Config{})
 	hash, err := h.Hash(t.Context(), "walnut quay zephyr")

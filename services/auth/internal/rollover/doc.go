@@ -1,5 +1,5 @@
 // Package rollover changes the keys that sign access tokens without refusing
-// one of them: publish, wait, sign, retire (T52).
+// one of them: publish, wait, sign, retire.
 //
 // It does by itself what an operator does by hand: the new key goes to the end
 // of signing.pem, when every verifier has seen it to the front, and the old one

@@ -105,7 +105,7 @@ func Rotate(keys []Key, now time.Time, fresh func() (Key, error)) ([]Key, []Chan
 }
 
 // Revoke removes the key called id at once, and with it all tokens that it
-// signed (T53). If it was the one that signs, the next one does, or a fresh one
+// signed. If it was the one that signs, the next one does, or a fresh one
 // that verifiers learn of when they meet it.
 func Revoke(keys []Key, id string, now time.Time, fresh func() (Key, error)) ([]Key, []Change, error) {
 	p := newPlan(keys, now, fresh)

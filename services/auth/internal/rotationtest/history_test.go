@@ -17,12 +17,12 @@ import (
 
 const (
 	workers    = 5
-	operations = 40 // a worker
-	atATime    = 3  // families
+	operations = 40 // of each worker
+	live       = 3  // families at a time
 )
 
-// A recorder notes a history while it happens. Its time is a counter, so that
-// no two moments are the same.
+// A recorder records a history while it happens. Its time is a counter, so that
+// all times differ.
 type recorder struct {
 	ticks    atomic.Int64
 	mu       sync.Mutex
@@ -67,8 +67,8 @@ func (r *recorder) end(e everywhere) {
 	r.everywhere = append(r.everywhere, e)
 }
 
-// finish makes of each operation on all of a user's families one on each of
-// them, for nothing is promised of several at once.
+// finish replaces each operation on all of a user's families by one on each of
+// them, because nothing is promised about several families together.
 func (r *recorder) finish() {
 	for _, begin := range slices.Clone(r.history) {
 		of := begin.Input.(input)
@@ -81,7 +81,7 @@ func (r *recorder) finish() {
 			case e.subject != of.subject || begin.Call > e.ret && !e.failed:
 			case e.failed:
 				r.add(e.worker, in, output{maybe: true}, e.call, forever)
-			default: // it need not have found a family that was only just beginning
+			default: // it may have missed a family that had just begun
 				r.add(e.worker, in, output{maybe: begin.Return > e.call}, e.call, e.ret)
 			}
 		}
@@ -97,7 +97,7 @@ func (r *recorder) exchanged(token, successor string) {
 	r.successors[token][successor] = true
 }
 
-// A lineage is a family as its holders know it.
+// A lineage is a family as its clients know it.
 type lineage struct {
 	id      session.FamilyID
 	subject string
@@ -105,15 +105,15 @@ type lineage struct {
 	over    bool
 }
 
-// A board is where the workers, honest and not, find tokens.
-type board struct {
+// A tokenPool holds the tokens that the workers, honest and not, present.
+type tokenPool struct {
 	mu    sync.Mutex
-	lines [atATime]*lineage
-	clock atomic.Int64 // ms; each operation has the time of its start
+	lines [live]*lineage
+	clock atomic.Int64 // in ms; each operation has the time of its start
 }
 
-// A worker is a client of a replica of its own, over a connection that is cut
-// now and then.
+// A worker is a client of its own replica, whose connection to Redis is cut at
+// random.
 type worker struct {
 	*replica
 
@@ -121,7 +121,7 @@ type worker struct {
 	n      int
 	chance *rand.Rand
 	rec    *recorder
-	board  *board
+	pool   *tokenPool
 	cutter *cutter
 	use    string // the command that presents a token
 	at     time.Time
@@ -130,11 +130,11 @@ type worker struct {
 // record runs the workers on a world and returns what happened. spoil as for
 // world.replica.
 func record(t *testing.T, w *world, seed uint64, spoil spoiler) *recorder {
-	rec, b := newRecorder(), new(board)
+	rec, b := newRecorder(), new(tokenPool)
 	b.clock.Store(time.Now().UnixMilli())
 	all := make([]*worker, 0, workers)
 	for n := range workers {
-		one := &worker{t: t, n: n, use: w.use, chance: rand.New(rand.NewPCG(seed, uint64(n))), rec: rec, board: b}
+		one := &worker{t: t, n: n, use: w.use, chance: rand.New(rand.NewPCG(seed, uint64(n))), rec: rec, pool: b}
 		cuts := rand.New(rand.NewPCG(seed, uint64(n+workers)))
 		one.cutter = newCutter(t, w.redis, func(string) fate { return mostlyDelivered(cuts) }, rec.now)
 		client := one.cutter.client(t, goredis.Options{
@@ -171,16 +171,16 @@ func mostlyDelivered(chance *rand.Rand) fate {
 	return delivered
 }
 
-// start begins a family, as often as that takes.
+// start begins a family, and repeats that until it succeeds.
 func (w *worker) start() *lineage {
 	for {
-		w.at = w.board.pass(0)
+		w.at = w.pool.pass(0)
 		call := w.rec.now()
 		subject := []string{"u1", "u2"}[w.chance.IntN(2)]
 		s, err := w.Begin(w.t.Context(), session.Account{ID: subject}, "app", "Firefox")
 		w.cutter.drain()
 		if err != nil {
-			continue // nobody knows the family's name
+			continue // the id of the family is not known
 		}
 		w.rec.add(w.n, input{kind: begun, family: s.Family, end: s.End, subject: subject, shown: session.Presentation{
 			Client: "app", KeyID: s.KeyID, Now: time.UnixMilli(w.at.UnixMilli()),
@@ -189,18 +189,18 @@ func (w *worker) start() *lineage {
 	}
 }
 
-// act is one random operation on one of the families.
+// act performs a random operation on one of the families.
 func (w *worker) act() {
-	w.at = w.board.pass([]time.Duration{0, 0, 0, time.Second, 5 * time.Second, 11 * time.Second, time.Minute}[w.chance.IntN(7)])
-	i := w.chance.IntN(atATime)
-	line, token, over := w.board.pick(i, w.chance)
+	w.at = w.pool.pass([]time.Duration{0, 0, 0, time.Second, 5 * time.Second, 11 * time.Second, time.Minute}[w.chance.IntN(7)])
+	i := w.chance.IntN(live)
+	line, token, over := w.pool.pick(i, w.chance)
 	client := "app"
 	if w.chance.IntN(25) == 0 {
 		client = "other"
 	}
 	switch n := w.chance.IntN(100); {
 	case over && n < 50:
-		w.board.replace(i, w.start())
+		w.pool.replace(i, w.start())
 	case n < 4:
 		w.revoke(line, token, client)
 	case n < 6:
@@ -215,7 +215,7 @@ func (w *worker) act() {
 func (w *worker) shown(token, client string, by session.Evidence) session.Presentation {
 	parsed, err := w.ring.Parse(token)
 	if err != nil {
-		w.t.Errorf("%s: %v", shorten(token), err)
+		w.t.Errorf("token %s does not parse: %v", shorten(token), err)
 	}
 	return session.Presentation{
 		Generation: parsed.Generation, Client: client, KeyID: parsed.KeyID, Presenter: w.ring.PresenterDigest(parsed, by.UserAgent, by.Network),
@@ -234,7 +234,7 @@ func (w *worker) refresh(line *lineage, token, client string) {
 	ret := w.rec.now()
 	answered := err == nil || errors.Is(err, session.ErrInvalidGrant) || errors.Is(err, session.ErrInvalidClient)
 
-	// Each time that the use script was sent is an operation of its own.
+	// Each time that the use script was sent is a separate operation.
 	uses := slices.DeleteFunc(w.cutter.drain(), func(s sent) bool { return s.command != w.use })
 	for i, s := range uses {
 		last := i == len(uses)-1
@@ -247,7 +247,7 @@ func (w *worker) refresh(line *lineage, token, client string) {
 			w.rec.add(w.n, in, output{maybe: true}, s.at, forever)
 		}
 	}
-	if answered && len(uses) == 0 { // a broken store does without
+	if answered && len(uses) == 0 { // a store that is wrong on purpose may not send it
 		w.rec.add(w.n, in, output{known: true, outcome: got.Outcome, generation: got.Generation, keyID: got.KeyID}, call, ret)
 	}
 	if answered && len(uses) > 1 {
@@ -257,12 +257,12 @@ func (w *worker) refresh(line *lineage, token, client string) {
 	case err == nil:
 		if got.Generation > in.shown.Generation {
 			w.rec.exchanged(token, got.RefreshToken)
-			w.board.learn(line, got.RefreshToken)
+			w.pool.learn(line, got.RefreshToken)
 		}
 	case !answered && !errors.Is(err, session.ErrUnavailable):
-		w.t.Errorf("refresh: %v", err)
+		w.t.Errorf("refresh: %v, want an answer of the protocol or ErrUnavailable", err)
 	case errors.Is(err, session.ErrInvalidGrant):
-		w.board.end(line)
+		w.pool.end(line)
 	}
 }
 
@@ -272,7 +272,7 @@ func (w *worker) revoke(line *lineage, token, client string) {
 	err := w.Revoke(w.t.Context(), token, client)
 	w.settle(in, err, call)
 	if err == nil && client == "app" {
-		w.board.end(line)
+		w.pool.end(line)
 	}
 }
 
@@ -282,7 +282,7 @@ func (w *worker) revokeAll(subject string) {
 	_, err := w.End(w.t.Context(), session.Which{Subject: subject}, session.ReasonLogout)
 	w.cutter.drain()
 	if err != nil && !errors.Is(err, session.ErrUnavailable) {
-		w.t.Errorf("revoke all: %v", err)
+		w.t.Errorf("revoke all: %v, want nil or ErrUnavailable", err)
 	}
 	w.rec.end(everywhere{w.n, subject, call, w.rec.now(), err != nil})
 }
@@ -294,8 +294,8 @@ func (w *worker) confirm(line *lineage, token string) {
 	w.settle(in, err, call)
 }
 
-// settle notes an operation that is the same done once or more often: without
-// an answer it may happen at any time later.
+// settle records an idempotent operation. Without an answer it may take effect at
+// any later time.
 func (w *worker) settle(in input, err error, call int64) {
 	w.cutter.drain()
 	switch {
@@ -304,7 +304,7 @@ func (w *worker) settle(in input, err error, call int64) {
 	case errors.Is(err, session.ErrUnavailable):
 		w.rec.add(w.n, in, output{maybe: true}, call, forever)
 	default:
-		w.t.Errorf("%s: %v", in.kind, err)
+		w.t.Errorf("%s: %v, want nil or ErrUnavailable", in.kind, err)
 	}
 }
 
@@ -314,13 +314,13 @@ func (r *recorder) resent() {
 	r.again++
 }
 
-func (b *board) pass(d time.Duration) time.Time {
+func (b *tokenPool) pass(d time.Duration) time.Time {
 	return time.UnixMilli(b.clock.Add(d.Milliseconds()))
 }
 
 // pick returns a family and a token of it: mostly the newest, often the one
 // before, rarely an older one.
-func (b *board) pick(i int, chance *rand.Rand) (line *lineage, token string, over bool) {
+func (b *tokenPool) pick(i int, chance *rand.Rand) (line *lineage, token string, over bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	line = b.lines[i]
@@ -328,7 +328,7 @@ func (b *board) pick(i int, chance *rand.Rand) (line *lineage, token string, ove
 	return line, line.tokens[max(0, len(line.tokens)-1-behind)], line.over
 }
 
-func (b *board) learn(line *lineage, token string) {
+func (b *tokenPool) learn(line *lineage, token string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !slices.Contains(line.tokens, token) {
@@ -336,13 +336,13 @@ func (b *board) learn(line *lineage, token string) {
 	}
 }
 
-func (b *board) end(line *lineage) {
+func (b *tokenPool) end(line *lineage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	line.over = true
 }
 
-func (b *board) replace(i int, line *lineage) {
+func (b *tokenPool) replace(i int, line *lineage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lines[i] = line

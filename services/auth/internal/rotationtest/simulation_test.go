@@ -127,7 +127,7 @@ func after(r rule, from string) int {
 // elsewhere is no network that a victim is ever in.
 const elsewhere = "elsewhere"
 
-// A promise is a sentence of the design that a simulation can break.
+// A promise is a bound on a rule that a simulation checks.
 type promise struct {
 	text  string
 	most  int
@@ -135,12 +135,12 @@ type promise struct {
 }
 
 var promises = []promise{
-	{"R8 1 % of responses lost: logouts of 1000 users in 300 rotations", 0, func(r rule) int { return logouts(r, fair) }},
-	{"R8 5 % of responses lost: logouts", 12, func(r rule) int { return logouts(r, rough) }},
-	{"R8 1 % lost and a crash in 500 rotations: logouts", 30, func(r rule) int { return logouts(r, crash) }},
-	{"T58 thief in lockstep from elsewhere: generations until caught", 2, func(r rule) int { return lockstep(r, elsewhere) }},
-	{"T58 stale cookie from elsewhere: uses granted", 0, func(r rule) int { return after(r, elsewhere) }},
-	{"T58 stale cookie from the victim's own context: uses granted", 1, func(r rule) int { return after(r, networks[0]) }},
+	{"1 % of responses lost: logouts of 1000 users in 300 rotations", 0, func(r rule) int { return logouts(r, fair) }},
+	{"5 % of responses lost: logouts", 12, func(r rule) int { return logouts(r, rough) }},
+	{"1 % lost and a crash in 500 rotations: logouts", 30, func(r rule) int { return logouts(r, crash) }},
+	{"thief in lockstep from elsewhere: generations until caught", 2, func(r rule) int { return lockstep(r, elsewhere) }},
+	{"stale cookie from elsewhere: uses granted", 0, func(r rule) int { return after(r, elsewhere) }},
+	{"stale cookie from the victim's own context: uses granted", 1, func(r rule) int { return after(r, networks[0]) }},
 }
 
 func TestR8T58_SimulatedBrowsersAndThieves(t *testing.T) {

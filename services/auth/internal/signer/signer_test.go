@@ -68,7 +68,7 @@ func TestFirstKeySignsAllArePublished(t *testing.T) {
 		if err := json.Unmarshal(k.JWKS(), &set); err != nil || len(set.Keys) != 2 {
 			t.Fatalf("%s, %v", k.JWKS(), err)
 		}
-		// T47: public members only, with use, alg and kid.
+		// Public members only, with use, alg and kid.
 		for _, jwk := range set.Keys {
 			if jwk["use"] != "sig" || jwk["alg"] == "" || jwk["kid"] == "" || jwk["d"] != nil {
 				t.Errorf("%v", jwk)

@@ -1,5 +1,5 @@
-// Package storetest holds the conformance suites of the auth service's stores: Users for user.Store, Families for session.Store, Forms for
-// form.Store.
-// An implementation is one when its suite passes; memory, miniredis, PostgreSQL and Redis run the very same tests. The contract
-// itself is in words at the interfaces. It is imported from _test.go files only.
+// Package storetest holds the conformance suites of the auth service's stores:
+// Users, Records, Families and Forms. Each implementation passes its suite:
+// memory, PostgreSQL, miniredis and Redis. The contracts themselves are stated at
+// the interfaces. Only tests import this package.
 package storetest
