@@ -1,6 +1,7 @@
-// Package api is the contract of the auth service: openapi.yaml, and the types
-// and client that oapi-codegen makes from it (make generate). It is a module of
-// its own, so that a client inherits none of the service's dependencies.
+// Package api is the contract of the auth service: openapi.yaml, the types and
+// the client that oapi-codegen generates from it (make generate), and the form of
+// refresh tokens. It is a module of its own, so that a client inherits none of
+// the service's dependencies.
 package api
 
 import _ "embed"

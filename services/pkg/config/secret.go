@@ -9,7 +9,7 @@ import (
 const redacted = "[redacted]"
 
 // A Secret is a setting that never prints itself: not through fmt, not
-// through slog, not as JSON (R12). Reveal is the only way to its value.
+// through slog, not as JSON. Reveal is the only way to its value.
 type Secret struct{ value string }
 
 // NewSecret wraps a value.

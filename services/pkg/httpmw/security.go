@@ -10,7 +10,7 @@ import (
 const PageCSP = "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'; " +
 	"base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 
-// SecurityHeaders sets what every answer carries (T21). Handlers may replace
+// SecurityHeaders sets what every answer carries. Handlers may replace
 // single headers, as Cache-Control for a static file.
 func SecurityHeaders(csp string) Middleware {
 	fixed := http.Header{}

@@ -357,24 +357,24 @@ func TestTheWholeLifeOfASession(t *testing.T) {
 			if a.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("tokens may be cached: %v", a.header)
 			}
-			// T60: the answer was lost, and the old token comes again.
+			// The answer was lost, and the old token comes again.
 			if again := decode[api.Token](t, s.refresh("app", begun.Token.RefreshToken).body); again.RefreshToken != next.RefreshToken {
 				t.Errorf("another successor: %s", again.RefreshToken)
 			}
-			// T70: another client's attempt fails and harms nothing.
+			// Another client's attempt fails and changes nothing.
 			if a := s.refresh("other", next.RefreshToken); a.status != http.StatusUnauthorized || oauthCode(t, a) != "invalid_client" {
-				t.Errorf("T70: %d %s", a.status, a.body)
+				t.Errorf("refresh by another client: status %d, body %s; want it refused", a.status, a.body)
 			}
 			third := decode[api.Token](t, s.refresh("app", next.RefreshToken).body)
-			// T58: the grandparent ends the family for both.
+			// A token two generations behind ends the family for both holders.
 			if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusBadRequest || oauthCode(t, a) != "invalid_grant" {
-				t.Errorf("T58: %d %s", a.status, a.body)
+				t.Errorf("refresh with a token two generations behind: status %d, body %s; want it refused", a.status, a.body)
 			}
 			if a := s.refresh("app", third.RefreshToken); a.status != http.StatusBadRequest {
-				t.Errorf("T58: the other holder lives: %d %s", a.status, a.body)
+				t.Errorf("the session outlives the reuse: status %d, body %s", a.status, a.body)
 			}
 			if !strings.Contains(s.logs.String(), "session.reuse_detected") {
-				t.Error("T58: reuse is not audited")
+				t.Error("the reuse is not audited")
 			}
 			// A login begins another family, and logout ends it.
 			in := s.login("fred@pond.test", password)
@@ -391,7 +391,7 @@ func TestTheWholeLifeOfASession(t *testing.T) {
 				t.Errorf("after logout: %d %s", a.status, a.body)
 			}
 			if secrets := []string{password, second.Token.AccessToken, second.Token.RefreshToken, next.RefreshToken}; true {
-				for _, secret := range secrets { // T97, at debug level
+				for _, secret := range secrets { // at debug level
 					if strings.Contains(s.logs.String(), secret) {
 						t.Errorf("a log line holds %s", secret)
 					}
@@ -419,7 +419,7 @@ func TestRefusals(t *testing.T) {
 	s.register("fred@pond.test")
 	wrong, unknown := s.login("fred@pond.test", "not the password"), s.login("nobody@pond.test", "not the password")
 	if wrong.status != http.StatusUnauthorized || unknown.status != wrong.status || !bytes.Equal(wrong.body, unknown.body) {
-		t.Errorf("T77: %d %s, %d %s", wrong.status, wrong.body, unknown.status, unknown.body)
+		t.Errorf("a wrong password is answered with %d %s, an unknown user with %d %s; want the same", wrong.status, wrong.body, unknown.status, unknown.body)
 	}
 	taken := s.json("/v1/users", api.NewUser{Email: "FRED@pond.test ", Name: "x", Password: password, Presenter: presenter})
 	if taken.status != http.StatusConflict {
@@ -476,7 +476,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	if !strings.Contains(s.logs.String(), "client.refused") {
-		t.Error("T97: a refused client is not audited")
+		t.Error("a refused client is not audited")
 	}
 	if a := s.do(s.request(http.MethodGet, "/v1/me", "", "", ""), false); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("me without a token: %d %v", a.status, a.header)
@@ -513,7 +513,7 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%s", a.body)
 	}
 	if a := s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), false); !strings.Contains(a.header.Get("Cache-Control"), "max-age=60") {
-		t.Errorf("T47: %v", a.header)
+		t.Errorf("header %v, want Cache-Control with max-age=60", a.header)
 	}
 }
 

@@ -148,7 +148,7 @@ func TestReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
 		t.Errorf("refresh: %d %s", a.status, a.body)
 	}
 	if strings.Contains(replicas[0].logs.String(), "PRIVATE KEY") {
-		t.Error("T97: a key is in the log")
+		t.Error("the log holds a key")
 	}
 }
 

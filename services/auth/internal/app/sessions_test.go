@@ -74,7 +74,7 @@ func TestFlushedRedisLogsNobodyOutAndBringsNobodyBack(t *testing.T) {
 	if next.Sid != alive.Sid || !next.ExpiresAt.Equal(alive.ExpiresAt) {
 		t.Errorf("%+v became %+v", alive, next)
 	}
-	// R7: the same request gets the same answer, also across the loss.
+	// The same request gets the same answer, also across the loss.
 	if again := s.mustRefresh(alive.RefreshToken); again.RefreshToken != next.RefreshToken {
 		t.Errorf("another successor")
 	}

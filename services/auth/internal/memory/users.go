@@ -1,5 +1,6 @@
-// Package memory keeps accounts in the memory of one process: for `make run` and for tests. Everything is gone when the process
-// ends, and nothing is shared with another. It passes the same conformance suite as package postgres.
+// Package memory keeps accounts (Users) and the records of sessions (Sessions) in
+// the memory of one process, for `make run` and tests. It passes the same
+// conformance suites as package postgres.
 package memory
 
 import (

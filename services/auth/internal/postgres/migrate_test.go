@@ -44,7 +44,7 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// T95 at this level: a rolled back program meets the schema of its successor.
+// A rolled back program meets the schema of its successor.
 func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	url := pgtest.URL(t, Migrate)
 	s := openURL(t, url)

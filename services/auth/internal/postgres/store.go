@@ -1,8 +1,11 @@
-// Package postgres keeps accounts in PostgreSQL: the schema and its migrations, the statements (queries/*.sql, from which sqlc
-// writes package queries), and a pool that heals by itself.
+// Package postgres keeps accounts (Store) and the records of sessions (Sessions) in
+// PostgreSQL. It holds the schema and its migrations, the statements
+// (queries/*.sql, from which sqlc generates package queries), and a pool that
+// recovers without a restart.
 //
-// The invariant of the pool: nothing it does lasts longer than a few seconds, and no outage or failover leaves a connection in it
-// that cannot write. Package user says what the methods promise; this package knows nothing of HTTP or sessions.
+// The invariant of the pool: no operation lasts longer than a few seconds, and no
+// outage or failover leaves a connection in it that cannot write. Packages user
+// and session state the contracts.
 package postgres
 
 import (
@@ -91,7 +94,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 		"idle_in_transaction_session_timeout": milliseconds(statementTimeout),
 	})
 	// After a failover the old node may come back, read-only, under an address we know: no connection to it is made, and one that
-	// is open is dropped by the first write it refuses (T87).
+	// is open is dropped by the first write it refuses.
 	if conn.ValidateConnect == nil {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}

@@ -1,7 +1,10 @@
-// Package redis keeps refresh-token families, one hash a family, through Lua
-// scripts that are each one atomic step. It serves Redis itself (single,
-// Sentinel or Cluster) and, for a local run, an embedded miniredis: there is
-// no second implementation of families.
+// Package redis keeps in Redis what may be lost: refresh-token families
+// (Families), the stream of revocations (Stream), kept forms (Forms) and used
+// client assertions (Replays). It opens connections to a single server, Sentinel
+// or Cluster, and for a local run an embedded miniredis.
+//
+// A family is one hash, and each operation on it is one Lua script and so one
+// atomic step.
 package redis
 
 import (

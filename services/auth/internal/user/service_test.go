@@ -157,7 +157,7 @@ func TestRegisterTakenAddressCostsWhatAFreeOneDoes(t *testing.T) {
 	}
 }
 
-// T77 by structure: the same calls in the same order, and the same answer. That the one verification does the same work is shown
+// An unknown user cannot be told from a wrong password: the same calls in the same order, and the same answer. That the one verification does the same work is shown
 // in package password.
 func TestNoEnumeration(t *testing.T) {
 	f := newFixture()

@@ -2,7 +2,7 @@
 // turns requests into calls of a frog.Store and its errors into problems.
 //
 // Who asks is the verified principal in the request's context and nothing
-// else (R1). It knows no store, and holds nothing between requests.
+// else. It knows no store, and holds nothing between requests.
 package httpapi
 
 import (
@@ -20,7 +20,7 @@ import (
 	"lilypad.example/services/pkg/router"
 )
 
-// maxBody bounds what a request may send: nothing here takes a body (R11).
+// maxBody bounds what a request may send: nothing here takes a body.
 const maxBody = 1 << 10
 
 // csp is for the browser that opens the API as a page.

@@ -3,7 +3,7 @@
 //
 // It owns the schema and which faults of a database mean "away" rather than
 // "wrong". Every call is bounded in time, so that a silent server costs a 503
-// and not a pile of waiting requests (R10). The pool heals alone: no restart.
+// and not a pile of waiting requests. The pool heals alone: no restart.
 package postgres
 
 //go:generate sqlc generate
@@ -51,7 +51,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	c.MaxConnLifetime = 30 * time.Minute
 	c.MaxConnLifetimeJitter = 5 * time.Minute
 	// Of several hosts in the URL, and after a failover of one, only a primary
-	// is of use: this refuses to keep a connection that cannot write (T87).
+	// is of use: this refuses to keep a connection that cannot write.
 	c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {

@@ -50,8 +50,8 @@ func (c Config) Check() error {
 	)
 }
 
-// checkLoopback holds R1: whoever reaches this port could be taken for the
-// sidecar. A token is verified all the same, so that this is the second lock.
+// checkLoopback refuses addresses that others than the sidecar can reach. Tokens
+// are verified all the same: this is the second line of defence.
 func checkLoopback(setting, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // maxBody bounds what a request may send: the largest form that comes here has
-// two passwords (R11).
+// two passwords.
 const maxBody = 8 << 10
 
 // Dependencies are what the pages need from outside.

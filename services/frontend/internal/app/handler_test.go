@@ -188,7 +188,7 @@ func TestNoPageHoldsAToken(t *testing.T) {
 	}
 	for _, planted := range append(parts, secret) {
 		if strings.Contains(w.Log(), planted) {
-			t.Errorf("R12: the log holds %q", planted)
+			t.Errorf("the log holds %q", planted)
 		}
 	}
 }

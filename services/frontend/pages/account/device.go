@@ -2,8 +2,8 @@ package account
 
 import "strings"
 
-// A device is what a user agent seems to be. A user agent is anybody's text
-// (T23), so that none of it is ever shown: it only picks among these names.
+// A device is what a user agent seems to be. A user agent can be any text, so it
+// is never shown: it only selects one of these names.
 type device struct {
 	Name string
 	// Handheld picks the picture.

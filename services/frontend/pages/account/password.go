@@ -15,7 +15,7 @@ import (
 )
 
 // An attempt is what is wrong with a change of password. It holds no password:
-// none is ever given back (R12).
+// none is ever given back.
 type attempt struct {
 	// Message is about the whole form.
 	Message string

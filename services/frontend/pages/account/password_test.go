@@ -75,7 +75,7 @@ func TestAFieldErrorMarksItsFieldAndKeepsNothing(t *testing.T) {
 			t.Errorf("%s: marks more than its field", name)
 		}
 		if d.Find("input[type=password][value]").Length() != 0 || strings.Contains(rec.Body.String(), "planted") || strings.Contains(w.Log(), "planted") {
-			t.Errorf("R12: %s: a password, or the auth service's own words, are in the page or the log", name)
+			t.Errorf("%s: a password, or the auth service's own words, are in the page or the log", name)
 		}
 		if d.Find(".account-name").Text() != "Ann" || d.Find(".session").Length() != 3 || rec.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: the rest of the page is lost", name)
@@ -114,7 +114,7 @@ func TestAChangeThatDidNotComeThroughIsSaid(t *testing.T) {
 	}
 	w.AccountsSay("POST /v1/me/password", http.StatusUnauthorized)
 	if rec, _ := change(t, w, ann, fakes.Password, replacement); rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") == "" {
-		t.Errorf("S13: token refused: %d", rec.Code)
+		t.Errorf("a token that the auth service refuses: status %d, want 401", rec.Code)
 	}
 }
 

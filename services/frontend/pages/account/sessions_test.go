@@ -176,7 +176,7 @@ func TestWithoutTheSessionsTheRestHoldsOn(t *testing.T) {
 	}
 	w.AccountsSay("GET /v1/sessions", http.StatusUnauthorized)
 	if rec, _ := do(t, w, http.MethodGet, "/account", ann); rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") == "" {
-		t.Errorf("S13: token refused: %d", rec.Code)
+		t.Errorf("a token that the auth service refuses: status %d, want 401", rec.Code)
 	}
 	w.AccountsSay("GET /v1/sessions", http.StatusOK)
 	if rec, d := do(t, w, http.MethodGet, "/account", ann); rec.Code != http.StatusOK || d.Find(".session").Length() != 3 {

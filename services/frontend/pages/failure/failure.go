@@ -1,5 +1,5 @@
 // Package failure answers every error of the frontend: as a page to a browser,
-// as a problem document to a program, with the status that fits (S8).
+// as a problem document to a program, with the status that fits.
 //
 // It owns the mapping from errors to what a visitor sees. Texts are constant:
 // details of a fault go to the log, once, and never into an answer.
@@ -155,7 +155,7 @@ func wantsPage(r *http.Request) bool {
 }
 
 // next is where signing in leads back to: a page that was asked for, but never
-// something that was posted (T19).
+// something that was posted.
 func next(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return ""

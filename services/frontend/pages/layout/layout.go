@@ -62,7 +62,7 @@ func (p *Page) Render(w http.ResponseWriter, r *http.Request, status int, v View
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	// Every page may be personal: nobody keeps it, the browser's history
-	// included (T08).
+	// included.
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)

@@ -48,7 +48,7 @@ func TestTheFormGoesToTheSidecar(t *testing.T) {
 		t.Error("a first visit shows what it has no reason to")
 	}
 	if d.Find(`a[href="/register"]`).FilterFunction(text("Register instead")).Length() != 1 || d.Find(`a[href="/"]`).FilterFunction(text("Go to phrogs")).Length() != 1 {
-		t.Error("S24: a cross-link is missing")
+		t.Error("a cross-link is missing")
 	}
 	if d.Find("input[name=email][autofocus]").Length() != 1 {
 		t.Error("the first field has not the focus")

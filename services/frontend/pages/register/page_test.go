@@ -49,10 +49,10 @@ func TestTheFormGoesToTheSidecar(t *testing.T) {
 		}
 	}
 	if hint := d.Find("#password-hint").Text(); !strings.Contains(hint, "15 to 128 characters") {
-		t.Errorf("T76: hint %q", hint)
+		t.Errorf("password hint %q, want it to name 15 to 128 characters", hint)
 	}
 	if link := d.Find(`.sign-links a[href^="/login"]`).Text(); link != "Login instead" {
-		t.Errorf("S24: %q", link)
+		t.Errorf("link to the login page %q, want Login instead", link)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestFieldErrorsKeepTheEnteredValues(t *testing.T) {
 			t.Errorf("%s: entered values are lost", field)
 		}
 		if html, _ := d.Html(); strings.Contains(html, "planted") {
-			t.Errorf("R12: %s: the password is in the page", field)
+			t.Errorf("%s: the password is in the page", field)
 		}
 	}
 }
@@ -94,6 +94,6 @@ func TestAddressTaken(t *testing.T) {
 		t.Errorf("%q", alert)
 	}
 	if name := d.Find("input[name=name]").AttrOr("value", ""); name != "" {
-		t.Errorf("R11: a name of %d characters is given back", len(name))
+		t.Errorf("a name of %d characters is given back", len(name))
 	}
 }
