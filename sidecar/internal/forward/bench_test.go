@@ -30,8 +30,9 @@ const browserRequest = "GET /frogs?page=2 HTTP/1.1\r\n" +
 	"Cookie: theme=dark; __Host-Http-lilypad=v1.k1.3q2-7wAAAAAAAAAAAAAAAA.12.mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm; lang=en\r\n" +
 	"\r\n"
 
-// BenchmarkForward is one signed-in page of 1 kB through the data path, keep-alive on both sides, over real sockets.
-// The upstream and the client are as bare as can be, but their system calls are in the figure too.
+// BenchmarkForward is one signed-in page of 1 kB through the data path, keep-alive on both sides,
+// over real sockets. The upstream and the client are as bare as can be, but their system calls are
+// in the figure too.
 func BenchmarkForward(b *testing.B) {
 	upstream := listen(b)
 	go func() {

@@ -7,20 +7,20 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Client is who sent a request, as far as that can be known.
+// Client is the sender of a request, as far as it is known.
 type Client struct {
-	Addr  netip.Addr // of the client, or of the peer where no trusted proxy says more
+	Addr  netip.Addr // of the client, or of the peer without a trusted proxy
 	IP    string     // the same as text
-	Proto string     // http or https, as the client used it
-	Host  string     // the host the client asked for
+	Proto string     // http or https, as used by the client
+	Host  string     // the host that the client requested
 }
 
-// Client applies the one rule about forwarded fields. Each proxy adds the address that it was asked from to the end of
-// X-Forwarded-For, so with n trusted proxies in front the n-th address from the end is the client's; what stands before
-// it is what the client says. Without that address, or where it is malformed, the client counts as the peer.
+// Client returns the client of x by its X-Forwarded fields. Each proxy appends its peer's address
+// to X-Forwarded-For, so with n trusted proxies in front, the client's is the n-th from the end;
+// those before it are forgeable. If it is missing or malformed, the client is the peer.
 //
-// X-Forwarded-Proto and X-Forwarded-Host are read in the same way, but most proxies replace them, so that fewer values
-// are as good. Forwarded (RFC 7239) is not read.
+// X-Forwarded-Proto and X-Forwarded-Host are read in the same way, but may have fewer values,
+// because most proxies replace them. Forwarded (RFC 7239) is ignored.
 func (f *Forwarder) Client(x *http1.Exchange) Client {
 	q := &x.Request
 	c := Client{Addr: x.Remote().Addr(), IP: x.RemoteIP(), Proto: f.scheme, Host: q.Host}
@@ -45,7 +45,7 @@ func (f *Forwarder) Client(x *http1.Exchange) Client {
 	return c
 }
 
-// Trusts reports whether x comes from one of the trusted proxies' addresses.
+// Trusts reports whether the peer of x is a trusted proxy.
 func (f *Forwarder) Trusts(x *http1.Exchange) bool {
 	addr := x.Remote().Addr()
 	for _, p := range f.trusted {
@@ -56,7 +56,7 @@ func (f *Forwarder) Trusts(x *http1.Exchange) bool {
 	return false
 }
 
-// parseHop reads an address, with a port or without.
+// parseHop parses an address with or without a port.
 func parseHop(s string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(s)
 	if err != nil {
@@ -72,8 +72,8 @@ func parseHop(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// fromEnd returns the n-th element from the end of the lists that are the values of name, and whether there are so many.
-// With fewer it returns the first one, or "".
+// fromEnd returns the n-th element from the end of the list in the fields called name. If there are
+// fewer, it returns the first one or "", and counted is false.
 func fromEnd(h http1.Header, name string, n int) (element string, counted bool) {
 	total := 0
 	for range h.Tokens(name) {

@@ -58,9 +58,9 @@ func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
 	return c, nil
 }
 
-// quiet reports whether an idle connection is open and silent. It may have been closed, and then a request that cannot
-// be sent twice would fail; or it may hold bytes that belong to no request, and then the next answer would be a wrong
-// one. A read that does not wait finds out both.
+// quiet reports whether an idle connection is open and silent. It may have been closed, and then a
+// request that cannot be sent twice would fail; or it may hold bytes that belong to no request, and
+// then the next answer would be a wrong one. A read that does not wait finds out both.
 func (c *conn) quiet() bool {
 	if c.raw == nil || c.r.Buffered() > 0 {
 		return false
@@ -84,7 +84,8 @@ func (c *conn) discard() {
 	c.r.Release()
 }
 
-// send writes the request. A body that is in memory leaves with the head in one write; any other gets a goroutine.
+// send writes the request. A body that is in memory leaves with the head in one write; any other
+// gets a goroutine.
 func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	q := &x.Request
 	c.sent, c.cont, c.whole, c.answered = nil, nil, true, false
@@ -143,7 +144,8 @@ func (c *conn) sendBody(x *http1.Exchange) {
 			return
 		}
 		if err != nil && broken == nil {
-			// The upstream must not take this for a whole request, and whoever waits for it must wake up.
+			// The upstream must not take this for a whole request, and whoever waits for it must
+			// wake up.
 			c.failure.Store(&err)
 			_ = c.nc.Close()
 			return
@@ -179,10 +181,10 @@ func (c *conn) answer() {
 	c.r.ForgetDeadline()
 }
 
-// maxInterims bounds the informational answers before the final one.
+// maxInterims is the maximum number of informational responses.
 const maxInterims = 8
 
-// await reads the head of the final answer.
+// await reads the header of the final response.
 func (c *conn) await(x *http1.Exchange) error {
 	q := &x.Request
 	for range maxInterims {
@@ -191,11 +193,11 @@ func (c *conn) await(x *http1.Exchange) error {
 		}
 		switch status := c.res.Status; {
 		case status >= 200:
-			c.goOn(false)
+			c.signalContinue(false)
 			c.answer()
 			return nil
 		case status == 100:
-			c.goOn(true)
+			c.signalContinue(true)
 		case status == 101:
 			if !q.WebSocket() || !c.res.SwitchesToWebSocket() {
 				return errSwitch
@@ -214,17 +216,19 @@ func (c *conn) await(x *http1.Exchange) error {
 	return errInterims
 }
 
-func (c *conn) goOn(ok bool) {
+// signalContinue tells the goroutine that waits for 100 Continue whether to send the body.
+func (c *conn) signalContinue(ok bool) {
 	if c.cont == nil {
 		return
 	}
 	select {
 	case c.cont <- ok:
-	default: // it was told, or did not want to wait
+	default: // already signalled, or it does not wait
 	}
 }
 
-// release ends the exchange on this connection, which is kept if both messages ended exactly and nothing is left over.
+// release ends the exchange on this connection, which is kept if both messages ended exactly and
+// nothing is left over.
 func (c *conn) release(x *http1.Exchange) {
 	if c.sent != nil {
 		c.endBody(x)
@@ -242,10 +246,12 @@ func (c *conn) release(x *http1.Exchange) {
 	c.discard()
 }
 
-// endBody stops a body that is still on its way after the answer ended, and makes sure that its goroutine has.
+// endBody stops a body that is still on its way after the answer ended, and makes sure that its
+// goroutine has.
 func (c *conn) endBody(x *http1.Exchange) {
 	if x.Request.Body.Done() {
-		// It was read to its end, so at most the last write is under way; the upstream may still want it.
+		// It was read to its end, so at most the last write is under way; the upstream may still
+		// want it.
 		select {
 		case <-c.sent:
 		case <-time.After(100 * time.Millisecond):
@@ -260,7 +266,7 @@ func (c *conn) endBody(x *http1.Exchange) {
 	<-c.sent
 }
 
-// isDead reports whether an error is the sign of a connection that the other side had closed.
+// isDead reports whether err means that the peer had closed the connection.
 func isDead(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

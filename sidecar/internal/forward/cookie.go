@@ -7,7 +7,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Cookies returns the other cookies of a request as the value of one Cookie field; "" if there is none.
+// Cookies returns the cookies of a request except ours as the value of one Cookie field, or "".
 func (f *Forwarder) Cookies(h http1.Header) string {
 	var fields []string
 	for value := range h.Values("Cookie") {
@@ -18,7 +18,8 @@ func (f *Forwarder) Cookies(h http1.Header) string {
 	return strings.Join(fields, "; ")
 }
 
-// appendCookies appends a Cookie field without our cookies, or nothing at all when no other is left.
+// appendCookies appends a Cookie field without our cookies, or nothing at all when no other is
+// left.
 func appendCookies(dst []byte, name, value string, ours []string) []byte {
 	start := len(dst)
 	dst, kept := appendOthers(append(append(dst, name...), ": "...), value, ours)
@@ -28,7 +29,8 @@ func appendCookies(dst []byte, name, value string, ours []string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// appendOthers appends the cookies of value that are not ours, byte for byte, and reports whether there is one.
+// appendOthers appends the cookies of value that are not ours, byte for byte, and reports whether
+// there is one.
 func appendOthers(dst []byte, value string, ours []string) (all []byte, kept bool) {
 	removed := false
 	for rest, more := value, true; more; {
@@ -49,8 +51,9 @@ func appendOthers(dst []byte, value string, ours []string) (all []byte, kept boo
 	return dst, kept
 }
 
-// setsOurs reports whether a Set-Cookie value would set or clear one of our cookies. Browsers trim white space, ignore
-// case in the prefixes of names, and have taken "=name=value" for a cookie called name.
+// setsOurs reports whether a Set-Cookie value would set or clear one of our cookies. Browsers trim
+// white space, ignore case in the prefixes of names, and have taken "=name=value" for a cookie
+// called name.
 func setsOurs(value string, ours []string) bool {
 	pair, _, _ := strings.Cut(value, ";")
 	return isOurs(pair, ours)

@@ -1,9 +1,10 @@
-// Package forward carries one exchange to one fixed upstream and back.
+// Package forward is the proxy: it sends one exchange to one fixed upstream and relays the
+// response.
 //
-// It owns what a message may say on the other side: hop-by-hop fields, the identity, forwarding and routing fields of
-// a client (none passes, in any spelling), our cookie (neither side sees it go through), and the fields that are ours
-// to set. It owns the connections to upstreams, their reuse and the few retries that are safe.
+// It filters fields in both directions: hop-by-hop fields, a client's identity, forwarding and
+// routing fields in any spelling, and the sidecar's cookies. It sets the sidecar's own fields. It
+// manages the connections to upstreams, their reuse and the few retries that are safe.
 //
-// It knows nothing of sessions or routes: the caller says what to inject, and whether to relay an answer or to discard
-// it and ask again. It never logs; errors carry their reason.
+// It knows neither sessions nor routes: the caller says what to inject, and whether to relay a
+// response or to discard it and send the request again. It never logs; errors have a reason.
 package forward

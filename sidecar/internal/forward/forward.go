@@ -10,24 +10,26 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Config is what all upstreams share.
+// Config is the configuration that all upstreams share.
 type Config struct {
-	// CookieNames are our cookies: removed from requests, and never set by an upstream.
+	// CookieNames are the sidecar's cookies. They are removed from requests, and upstreams cannot
+	// set them.
 	CookieNames []string
-	// TrustedHops is how many proxies in front add to X-Forwarded-For. Default: 1 with TrustedProxies, else none, which
-	// makes each peer the client itself.
+	// TrustedHops is the number of proxies in front that append to X-Forwarded-For. Default: 1 with
+	// TrustedProxies, else 0, which means that the peer is the client.
 	TrustedHops int
-	// TrustedProxies are the peers that are believed about X-Forwarded-*. Default: with TrustedHops any peer, else none.
+	// TrustedProxies are the peers whose X-Forwarded-* are trusted. Default: any peer with
+	// TrustedHops, else none.
 	TrustedProxies []netip.Prefix
-	// Scheme is what X-Forwarded-Proto says when no trusted proxy says otherwise. Default: https.
+	// Scheme is the X-Forwarded-Proto unless a trusted proxy sends one. Default: https.
 	Scheme string
-	// DropFields are further request fields that no client may send to an app; see CheckDropField.
+	// DropFields are additional request fields to drop; see CheckDropField.
 	DropFields []string
-	// Budget is that of the server whose exchanges are forwarded; nil for no bounds.
+	// Budget is the memory budget of the server whose exchanges are forwarded; nil for no limit.
 	Budget *http1.Budget
 }
 
-// Forwarder holds the rules.
+// Forwarder holds the rules for fields and for trusted proxies.
 type Forwarder struct {
 	rules   rules
 	cookies []string
@@ -37,7 +39,7 @@ type Forwarder struct {
 	buffers *http1.Buffers
 }
 
-// New returns the rules of cfg.
+// New returns a Forwarder.
 func New(cfg Config) *Forwarder {
 	if cfg.Scheme == "" {
 		cfg.Scheme = "https"
@@ -55,17 +57,18 @@ func New(cfg Config) *Forwarder {
 	}
 }
 
-// RequestEdit is what the sidecar adds to a request. Each of these arrives exactly once, whatever the client sent.
+// RequestEdit is what the sidecar adds to a request. It replaces fields of these names from the
+// client.
 type RequestEdit struct {
 	Authorization string // the whole value, "Bearer …"; none when empty
 	RequestID     string // X-Request-Id; the exchange's own when empty
-	Client        Client // the X-Forwarded-* fields; found out by Forwarder.Client when zero
+	Client        Client // the X-Forwarded-* fields; Forwarder.Client if zero
 	Fields        []http1.Field
 }
 
-// ResponseEdit is what the sidecar changes in an answer.
+// ResponseEdit is what the sidecar changes in a response.
 type ResponseEdit struct {
-	SetCookie    []string // whole values, added to what the upstream sets
+	SetCookie    []string // whole values, in addition to the upstream's
 	CacheControl string   // replaces the upstream's, unless empty
 	Fields       []http1.Field
 }
@@ -96,10 +99,10 @@ func fields(list []http1.Field) bool {
 	return true
 }
 
-// Error says what went wrong with an exchange, and what to answer.
+// Error is the failure of an exchange.
 type Error struct {
 	Reason http1.Reason
-	Status int // 0 when nothing can be answered any more: the client is gone, or has half an answer
+	Status int // to respond with; 0 if the client is gone or has part of a response
 	Err    error
 }
 
@@ -107,7 +110,7 @@ func (e *Error) Error() string { return fmt.Sprintf("forward: %s: %v", e.Reason,
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Status returns the status that err asks for, or 0 when nothing can be answered.
+// Status returns the status to respond with, or 0 if no response is possible.
 func Status(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status
@@ -116,20 +119,20 @@ func Status(err error) int {
 }
 
 var (
-	errSwitch   = errors.New("the upstream switches to a protocol that was not asked for")
-	errBusy     = errors.New("the upstream has as many exchanges as it may have")
-	errInterims = errors.New("the upstream sends no end of interim answers")
+	errSwitch   = errors.New("the upstream switches to a protocol that was not requested")
+	errBusy     = errors.New("the upstream has reached its limit of exchanges")
+	errInterims = errors.New("the upstream sends too many interim responses")
 	errReplay   = errors.New("forward: a request with a body cannot be sent again")
 )
 
-// ParseAddress reads an upstream's URL, "http://host:port", and returns the address to dial.
+// ParseAddress parses an upstream's URL, http://host:port, and returns the address to dial.
 func ParseAddress(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("upstream %q: %w", raw, err)
 	case u.Scheme != "http":
-		return "", fmt.Errorf("upstream %q: only http:// is spoken to upstreams", raw)
+		return "", fmt.Errorf("upstream %q: must begin with http://", raw)
 	case u.Host == "" || !http1.IsHost(u.Host):
 		return "", fmt.Errorf("upstream %q: no host", raw)
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":

@@ -54,8 +54,9 @@ var readers = map[string]reader{
 	"Python":           trimming("; \t", unspaced, exactly),
 }
 
-// FuzzCookies holds what appendCookies and cookie.Read promise. No server finds our cookie in what goes on, and the
-// others are there in their order, byte for byte. Nobody finds another value of it in what came than Read does.
+// FuzzCookies holds what appendCookies and cookie.Read promise. No server finds our cookie in what
+// goes on, and the others are there in their order, byte for byte. Nobody finds another value of it
+// in what came than Read does.
 func FuzzCookies(f *testing.F) {
 	const our = cookie.Name
 	token := "v1.k1.AAAAAAAAAAAAAAAAAAAAAA.7." + strings.Repeat("A", 43)
@@ -106,7 +107,8 @@ func FuzzCookies(f *testing.F) {
 	})
 }
 
-// keepsTheRest holds that the pairs of sent are those of came, as they were, without some that have our name's letters.
+// keepsTheRest holds that the pairs of sent are those of came, as they were, without some that have
+// our name's letters.
 func keepsTheRest(t *testing.T, came, sent string) {
 	t.Helper()
 	rest := strings.Split(sent, ";")

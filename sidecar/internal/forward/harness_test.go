@@ -126,7 +126,8 @@ func handlerUpstream(tb testing.TB, h http.HandlerFunc) string {
 	return ln.Addr().String()
 }
 
-// rawUpstream is an upstream that says exactly what it is told to, one function call for each connection.
+// rawUpstream is an upstream that says exactly what it is told to, one function call for each
+// connection.
 func rawUpstream(tb testing.TB, talk func(p *peer)) string {
 	tb.Helper()
 	ln := listen(tb)

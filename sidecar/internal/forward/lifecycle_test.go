@@ -63,7 +63,8 @@ func TestIdleConnectionsAreNotKeptForEver(t *testing.T) {
 	await(t, func() bool { return p.up.Idle() == 0 })
 }
 
-// A connection that the upstream closed while it was idle is noticed, and nobody gets an error for it.
+// A connection that the upstream closed while it was idle is noticed, and nobody gets an error for
+// it.
 func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*peer){
@@ -97,7 +98,8 @@ func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	}
 }
 
-// The upstream closes a kept connection when the next request is on its way: what can be sent again is.
+// The upstream closes a kept connection when the next request is on its way: what can be sent again
+// is.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	requests := newJournal[string]()
@@ -174,8 +176,8 @@ func TestSilentUpstream(t *testing.T) {
 	}
 }
 
-// An upstream that never comes to the end of its head has no longer than one that is silent, and its interim
-// answers are counted.
+// An upstream that never comes to the end of its head has no longer than one that is silent, and
+// its interim answers are counted.
 func TestHeadsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -418,7 +420,8 @@ func TestForgottenAnswer(t *testing.T) {
 	}
 }
 
-// Many users on few connections, some of whom leave in the middle: nobody ever sees a byte of another's answer.
+// Many users on few connections, some of whom leave in the middle: nobody ever sees a byte of
+// another's answer.
 func TestEveryoneGetsTheirOwnAnswer(t *testing.T) {
 	t.Parallel()
 	const users, rounds = 500, 4

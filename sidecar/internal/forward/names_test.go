@@ -59,7 +59,8 @@ func TestEachBeginningIsFound(t *testing.T) {
 	}
 }
 
-// BenchmarkFate decides about the fields of one request of a browser, and about as many that an attacker chose.
+// BenchmarkFate decides about the fields of one request of a browser, and about as many that an
+// attacker chose.
 func BenchmarkFate(b *testing.B) {
 	r := newRules(nil)
 	for name, fields := range map[string]string{

@@ -26,7 +26,8 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 		}
 	}
 	c.inject(x, edit)
-	// The connection's own fields. Each of these is announced here and nowhere else (RFC 9110 section 7.6.1).
+	// The connection's own fields. Each of these is announced here and nowhere else (RFC 9110
+	// section 7.6.1).
 	switch {
 	case q.WebSocket():
 		w.Text("Connection: Upgrade\r\nUpgrade: websocket\r\n")
@@ -38,8 +39,8 @@ func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 	}
 }
 
-// inject adds what is ours. The client's fields of these names are gone already, by their fate or by has; what its
-// Connection field names does not matter here.
+// inject adds what is ours. The client's fields of these names are gone already, by their fate or
+// by has; what its Connection field names does not matter here.
 func (c *conn) inject(x *http1.Exchange, edit *RequestEdit) {
 	w := c.w
 	client := &edit.Client
@@ -71,7 +72,8 @@ func (c *conn) endHead(q *http1.Request) {
 	}
 }
 
-// requestTrailer filters a request's trailer like its header: nothing passes behind a body that would not before it.
+// requestTrailer filters a request's trailer like its header: nothing passes behind a body that
+// would not before it.
 func (c *conn) requestTrailer(q *http1.Request) http1.Header {
 	var kept http1.Header
 	for _, field := range q.Body.Trailer() {
@@ -82,7 +84,8 @@ func (c *conn) requestTrailer(q *http1.Request) http1.Header {
 	return kept
 }
 
-// namesFields reports whether Connection names anything beyond the usual options, so that fields must be compared.
+// namesFields reports whether Connection names anything beyond the usual options, so that fields
+// must be compared.
 func namesFields(h http1.Header) bool {
 	for token := range h.Tokens("Connection") {
 		switch len(token) {

@@ -20,7 +20,8 @@ func showing(tb testing.TB) string {
 	})
 }
 
-// seen sends a request and returns the head that arrived at the upstream, without its first line and Host.
+// seen sends a request and returns the head that arrived at the upstream, without its first line
+// and Host.
 func seen(t *testing.T, p *proxy, request string) string {
 	t.Helper()
 	c := dial(t, p.addr)
@@ -39,7 +40,8 @@ var inject = forward.RequestEdit{Authorization: "Bearer ours", RequestID: "r1"}
 const injected = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app.example\r\n" +
 	"X-Request-Id: r1\r\nAuthorization: Bearer ours\r\n"
 
-// identities are fields that apps believe about who asks, from where and for what, by who sets them.
+// identities are fields that apps believe about who asks, from where and for what, by who sets
+// them.
 var identities = map[string][]string{
 	"the connection": {"HTTP2-Settings", "Keep-Alive", "Upgrade", "TE", "Trailer", "Proxy-Connection", "Cookie2"},
 	"the sidecar":    {"Authorization", "X-Lilypad-User", "Lilypad-User", "X-Request-Id", "X-Our-Own", "Acme-Tenant", "ACME-"},

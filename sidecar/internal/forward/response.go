@@ -21,7 +21,8 @@ func (r *Response) Status() int { return r.c.res.Status }
 // Header returns the fields as the upstream sent them. They must not be changed.
 func (r *Response) Header() http1.Header { return r.c.res.Header }
 
-// discardable is how much of an unwanted answer is read for the sake of keeping the connection, and for how long in all.
+// discardable is how much of an unwanted answer is read for the sake of keeping the connection, and
+// for how long in all.
 const (
 	discardable  = 64 << 10
 	discardWhile = 100 * time.Millisecond
@@ -41,8 +42,8 @@ func (r *Response) Discard() {
 	c.release(x)
 }
 
-// Relay sends the answer to the client as it arrives. When it returns an error, the answer is incomplete and the
-// client's connection is closed in a way that shows it.
+// Relay sends the answer to the client as it arrives. When it returns an error, the answer is
+// incomplete and the client's connection is closed in a way that shows it.
 func (r *Response) Relay(edit ResponseEdit) error {
 	c, x := r.c, r.x
 	r.c = nil
@@ -109,7 +110,8 @@ func (c *conn) stream(x *http1.Exchange, reply *http1.Reply) error {
 	return nil
 }
 
-// broken ends an answer that cannot be completed. Without its end, the server closes the client's connection hard.
+// broken ends an answer that cannot be completed. Without its end, the server closes the client's
+// connection hard.
 func (c *conn) broken(x *http1.Exchange, reply *http1.Reply, err error) error {
 	if x.Over() == http1.ReasonNone {
 		_ = reply.Flush()
@@ -121,8 +123,8 @@ func (c *conn) broken(x *http1.Exchange, reply *http1.Reply, err error) error {
 	return err
 }
 
-// responseFields yields the fields the client gets: the upstream's without what concerns only its connection, without
-// anything that touches our cookies, and with edit's.
+// responseFields yields the fields the client gets: the upstream's without what concerns only its
+// connection, without anything that touches our cookies, and with edit's.
 func (f *Forwarder) responseFields(res *http1.Response, edit *ResponseEdit) iter.Seq[http1.Field] {
 	return func(yield func(http1.Field) bool) {
 		names := namesFields(res.Header)

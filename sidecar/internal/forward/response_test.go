@@ -56,7 +56,8 @@ func TestAnswersPassAsTheyAre(t *testing.T) {
 	}
 }
 
-// What upstreams answer, what an HTTP/1.1 client gets, and whether the connection to the upstream is kept.
+// What upstreams answer, what an HTTP/1.1 client gets, and whether the connection to the upstream
+// is kept.
 func TestAnswerFraming(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

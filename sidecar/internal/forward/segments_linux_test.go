@@ -36,7 +36,8 @@ func TestSmallChunksLeaveTogether(t *testing.T) {
 	}
 }
 
-// segmentsIn returns how many segments with data the connection has received: each write makes one at least.
+// segmentsIn returns how many segments with data the connection has received: each write makes one
+// at least.
 func segmentsIn(t *testing.T, nc *net.TCPConn) (n uint32) {
 	t.Helper()
 	raw, err := nc.SyscallConn()

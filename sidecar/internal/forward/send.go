@@ -9,10 +9,11 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Send sends the exchange's request with edit's additions and returns the head of the answer, which must then be
-// either relayed or discarded. After Discard, a request without a body may be sent again.
+// Send sends the exchange's request with edit and returns the response, of which the header has
+// been read. The caller must call Relay or Discard. After Discard, a request without a body may be
+// sent again.
 //
-// An error is an *Error; the client has not been answered then, and Status(err) says what to tell it.
+// Errors are *Error. The client has not got a response then; Status(err) is the one to send.
 func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) {
 	if !edit.valid() {
 		return nil, http1.ErrField
@@ -28,7 +29,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 		return nil, fail(x, err, &err)
 	}
 	if body == nil {
-		x.Guard(nil) // with a body only later: watching reads into the memory that it is in
+		x.Guard(nil) // with a body only later: watching overwrites the buffer that it is in
 	}
 	begun := time.Now()
 	for fresh := false; ; fresh = true {
@@ -44,8 +45,9 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 			x.TookUpstream(time.Since(begun))
 			return &Response{c: c, x: x}, nil
 		}
-		// A kept connection that dies before its first byte was probably closed when we chose it. Sending again is
-		// safe if nothing left, or if sending twice is the same as sending once (RFC 9112 section 9.3.1).
+		// A reused connection that fails before its first byte was probably closed already. Sending
+		// again is safe if nothing was sent, or if the request is idempotent (RFC 9112 section
+		// 9.3.1).
 		again := c.reused && isDead(err) && c.r.Total() == read && c.sent == nil &&
 			(x.Request.Idempotent() || c.w.Total() == written)
 		failure := c.giveUp(x)
@@ -55,7 +57,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 	}
 }
 
-// bufferedBody reads a body that is in memory already, so that it can leave with the head.
+// bufferedBody returns a body that is in memory already, to be sent together with the header.
 func bufferedBody(x *http1.Exchange) ([]byte, error) {
 	q := &x.Request
 	if q.Body.Done() || !q.Body.Ready() || q.Expects() {
@@ -64,7 +66,7 @@ func bufferedBody(x *http1.Exchange) ([]byte, error) {
 	return q.Body.Next()
 }
 
-// connect returns a connection that is attached to the exchange.
+// connect returns a connection, attached to the exchange.
 func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, known bool) (*conn, error) {
 	if !u.enter(known) {
 		return nil, errBusy
@@ -92,10 +94,11 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-// giveUp closes a connection on which no answer came, and returns what its request's body died of, if it did.
+// giveUp closes a connection without a response, and returns the error of reading the request's
+// body, if any.
 func (c *conn) giveUp(x *http1.Exchange) *error {
 	_ = c.nc.Close()
-	c.goOn(false)
+	c.signalContinue(false)
 	if c.sent != nil {
 		c.endBody(x)
 	}
@@ -104,8 +107,8 @@ func (c *conn) giveUp(x *http1.Exchange) *error {
 	return c.failure.Load()
 }
 
-// fail finds the reason of an error and notes it. What ended the exchange from outside explains everything else, and
-// what went wrong with the client's body explains the connection that was closed because of it.
+// fail returns the *Error for err and records its reason. If the exchange was ended from outside,
+// that is the reason; otherwise, if reading the client's body failed, that is.
 func fail(x *http1.Exchange, err error, body *error) error {
 	e := &Error{Reason: http1.ReasonUpstreamBroke, Status: 502, Err: err}
 	switch {
@@ -131,11 +134,12 @@ func fail(x *http1.Exchange, err error, body *error) error {
 	case errors.Is(err, io.EOF):
 		e.Err = io.ErrUnexpectedEOF
 	}
-	x.Fail(e.Reason)
+	x.SetReason(e.Reason)
 	return e
 }
 
-// isTimeout also knows the two errors of a timeout that are not os.ErrDeadlineExceeded: dialling, and a body's reader.
+// isTimeout includes the timeouts of dialing and of reading a body, which are not
+// os.ErrDeadlineExceeded.
 func isTimeout(err error) bool {
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
 		return fault.Reason == http1.ReasonBodyTimeout

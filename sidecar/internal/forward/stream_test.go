@@ -60,7 +60,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// T40 with 1 GiB belongs to the whole sidecar; here 64 MiB show that what streams through is not kept.
+// 64 MiB are enough to show that a streamed body is not buffered.
 func TestStreamingNeedsNoMemory(t *testing.T) { // alone, because it looks at the memory of all
 	const size = 64 << 20
 	upstream := handlerUpstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -237,7 +237,8 @@ func TestExpectContinue(t *testing.T) {
 	})
 }
 
-// An upstream may answer before it has read the body, and whether it goes on reading is its business.
+// An upstream may answer before it has read the body, and whether it goes on reading is its
+// business.
 func TestEarlyAnswers(t *testing.T) {
 	t.Parallel()
 	upstream := rawUpstream(t, func(p *peer) {

@@ -14,7 +14,8 @@ const (
 	switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: a\r\nSet-Cookie: " + ourCookie + "=x\r\n\r\n"
 )
 
-// echoSocket accepts a WebSocket and sends back what comes, in lines, and says goodbye after the client has.
+// echoSocket accepts a WebSocket and sends back what comes, in lines, and says goodbye after the
+// client has.
 func echoSocket(t *testing.T) string {
 	return rawUpstream(t, func(p *peer) {
 		head := p.head()

@@ -22,7 +22,7 @@ const knownGet = "GET /known HTTP/1.1\r\nHost: a\r\nX-Known: 1\r\nConnection: cl
 // reserving is a handler that knows some clients, and answers with what it read, or with a large answer.
 func reserving(x *http1.Exchange) {
 	if fault, ok := errors.AsType[*http1.Fault](x.Reserve(x.Request.Header.Get("X-Known"))); ok {
-		x.Fail(fault.Reason)
+		x.SetReason(fault.Reason)
 		_ = x.RespondProblem(fault.Status, fault.Detail)
 		return
 	}
@@ -142,7 +142,7 @@ func TestWithoutSlowClientsNewOnesAreRefused(t *testing.T) {
 			known := x.Request.Header.Get("X-Known")
 			if fault, ok := errors.AsType[*http1.Fault](x.Reserve(known)); ok {
 				begun <- false
-				x.Fail(fault.Reason)
+				x.SetReason(fault.Reason)
 				_ = x.RespondProblem(fault.Status, fault.Detail)
 				return
 			}

@@ -241,7 +241,7 @@ func (c *conn) dropUpstream() {
 func (c *conn) handle() {
 	defer func() {
 		if v := recover(); v != nil {
-			c.x.Fail(ReasonNoAnswer)
+			c.x.SetReason(ReasonNoAnswer)
 			if c.srv.cfg.Panicked == nil {
 				panic(v)
 			}
@@ -256,7 +256,7 @@ func (c *conn) finish() (again, linger bool) {
 	c.dropUpstream() // nothing is attached any more, unless the handler failed
 	x.Settle()
 	if !x.reply.begun && x.Over() == ReasonNone {
-		x.Fail(ReasonNoAnswer)
+		x.SetReason(ReasonNoAnswer)
 		_ = x.RespondProblem(500, "the request could not be answered")
 	}
 	over, open := c.end()

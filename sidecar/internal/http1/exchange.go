@@ -114,8 +114,8 @@ func (x *Exchange) charge(n int64) error {
 // Answered reports whether an answer was begun: then nothing else can be sent.
 func (x *Exchange) Answered() bool { return x.reply.begun }
 
-// Fail notes why the exchange went wrong. The first reason stays.
-func (x *Exchange) Fail(reason Reason) {
+// SetReason records why the exchange failed. The first reason stays.
+func (x *Exchange) SetReason(reason Reason) {
 	if x.reason == ReasonNone {
 		x.reason = reason
 	}

@@ -149,7 +149,7 @@ func text(x *http1.Exchange, status int, body string) {
 func echo(x *http1.Exchange) {
 	body, err := io.ReadAll(&x.Request.Body)
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
-		x.Fail(fault.Reason)
+		x.SetReason(fault.Reason)
 		_ = x.RespondProblem(fault.Status, fault.Detail)
 		return
 	}

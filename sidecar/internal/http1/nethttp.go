@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// ServeNetHTTP lets a net/http handler answer. It is for the rare endpoints of our own: the body is read into memory
-// (413 beyond maxBody), the answer is collected in memory and sent whole.
+// ServeNetHTTP serves the exchange with a net/http handler. It is meant for rare requests: it reads the body into
+// memory (413 if it exceeds maxBody bytes), and buffers the response.
 func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	q := &x.Request
 	err := x.charge(netHTTPCost)
@@ -20,7 +20,7 @@ func (x *Exchange) ServeNetHTTP(h http.Handler, maxBody int64) {
 	}
 	if err != nil {
 		if fault, ok := errors.AsType[*Fault](err); ok {
-			x.Fail(fault.Reason)
+			x.SetReason(fault.Reason)
 			_ = x.RespondProblem(fault.Status, fault.Detail)
 			return
 		}

@@ -14,8 +14,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// check returns everything that is wrong with a route by itself, and reads what
-// is to be read.
+// check returns all errors of one route, and sets its parsed fields.
 func (r *Route) check() (faults []error) {
 	fault := func(format string, args ...any) { faults = append(faults, r.fault(format, args...)) }
 	where := r.where()
@@ -72,8 +71,7 @@ func (r *Route) check() (faults []error) {
 
 const notPlain = "%q must begin with / and be a plain path: without percent-encoding, query, fragment, backslash, empty segments, . and .."
 
-// plain reports whether path is one that a request can have, written as the
-// sidecar decodes it.
+// plain reports whether path is the decoded path of some request.
 func plain(path string) bool {
 	if strings.ContainsAny(path, "?#%") {
 		return false
@@ -83,8 +81,8 @@ func plain(path string) bool {
 	return err == nil && decoded == path
 }
 
-// checkWhole returns what is wrong with routes that are each good by themselves:
-// one that can never match, and a page for the denied that would deny them too.
+// checkWhole returns the errors of valid routes in combination: a route that can never
+// match, and a deny.page that is not open to strangers.
 func (t *Table) checkWhole() error {
 	var faults []error
 	for _, r := range t.routes {
@@ -100,16 +98,16 @@ func (t *Table) checkWhole() error {
 	return errors.Join(faults...)
 }
 
-// OpenToStrangers reports whether somebody who is not signed in may GET path.
+// OpenToStrangers reports whether a visitor without a session may GET path.
 func (t *Table) OpenToStrangers(path string) bool {
 	r := t.Match(http.MethodGet, path)
 	return r != nil && r.Policy.open()
 }
 
-// reaches reports whether some request comes to r. It tries the path itself and,
-// below a prefix, a segment that no other route can name; and the route's
-// methods or, for a route for all, one that no other route can name. Whoever
-// takes these takes everything.
+// reaches reports whether some request matches r. It tries the path itself and, below
+// a prefix, a segment that no other route can name; and the route's methods or, for a
+// route for all methods, one that no other route can name. If other routes match all
+// of these, they match all requests of r.
 func (t *Table) reaches(r *Route) bool {
 	paths := []string{r.where()}
 	if r.Prefix != "" {
@@ -130,8 +128,8 @@ func (t *Table) reaches(r *Route) bool {
 	return false
 }
 
-// Warnings returns where a good policy depends on how a path is spelled or may
-// not mean what it says, each a sentence.
+// Warnings returns sentences about a valid policy: where it depends on the spelling of
+// a path, or may not mean what its author intended.
 func (t *Table) Warnings() []string {
 	var warnings []string
 	for i, r := range t.routes {
@@ -159,13 +157,12 @@ func (t *Table) Warnings() []string {
 	return warnings
 }
 
-// sharesMethods reports whether some method is for both routes.
+// sharesMethods reports whether both routes apply to some method.
 func (r *Route) sharesMethods(o *Route) bool {
 	return len(r.Methods) == 0 || len(o.Methods) == 0 || slices.ContainsFunc(r.Methods, o.takes)
 }
 
-// plainly returns the wider route that r's own path comes to when it is written
-// as it folds, or nil.
+// plainly returns the wider route that applies to the folded form of r's path, or nil.
 func (t *Table) plainly(r *Route) *Route {
 	method := "\x00" // which no route names
 	if len(r.Methods) > 0 {

@@ -12,16 +12,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A file is a policy as it is written. Each route is read by itself, so that a
-// fault says which route it is in and hides none of another route.
+// A file is a policy file. Each route is decoded separately, so that an error names
+// its route and does not hide errors of other routes.
 type file struct {
 	Upstreams map[string]string `json:"upstreams"`
 	Routes    []json.RawMessage `json:"routes"`
 }
 
-// decode reads text, in YAML, into the struct that to points to. It reports
-// fields that are given twice or that the struct does not have, and values of
-// another kind. whole is false if the struct is not to be looked at for that.
+// decode decodes YAML text into the struct that to points to. It reports duplicate
+// fields, unknown fields and values of the wrong type. whole is false if the struct
+// is incomplete.
 func decode(text []byte, to any) (faults []error, whole bool) {
 	plain, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
@@ -34,14 +34,14 @@ func decode(text []byte, to any) (faults []error, whole bool) {
 	return faults, true
 }
 
-// kindFault says what a value must be that is of another kind.
+// kindFault returns the error for a value of the wrong type.
 func kindFault(err error) error {
 	kind, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	if !ok {
 		return err
 	}
 	want := "one value"
-	switch kind.Type.Kind() { //nolint:exhaustive // a file has no others
+	switch kind.Type.Kind() { //nolint:exhaustive // the structs have no others
 	case reflect.String:
 		want = "text"
 	case reflect.Slice:
@@ -55,12 +55,12 @@ func kindFault(err error) error {
 	return fmt.Errorf("%s must be %s", kind.Field, want)
 }
 
-// unknownFields returns the fields of text, in JSON, that the struct t or a
-// struct in it does not have. within is the field that text is the value of.
+// unknownFields returns an error for each field of the JSON text that the struct t, or
+// a struct in it, does not have. within is the path of the field that contains text.
 func unknownFields(text []byte, t reflect.Type, within string) (faults []error) {
 	var given map[string]json.RawMessage
 	if json.Unmarshal(text, &given) != nil {
-		return nil // it has no fields
+		return nil // not an object
 	}
 	known := make(map[string]reflect.Type)
 	var names []string
@@ -80,7 +80,7 @@ func unknownFields(text []byte, t reflect.Type, within string) (faults []error) 
 	return faults
 }
 
-// alternatives lists the fields that there are.
+// alternatives lists the known fields.
 func alternatives(names []string) string {
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]

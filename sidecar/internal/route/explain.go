@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// String says which requests the route is for.
+// String returns the path or prefix and the methods of the route.
 func (r *Route) String() string {
 	where := "path " + r.Path
 	if r.Path == "" {
@@ -17,14 +17,14 @@ func (r *Route) String() string {
 	return where
 }
 
-// A Reason is why a route does not take a request.
+// A Reason says why a route does not apply to a request.
 type Reason struct {
 	Route *Route
 	Why   string
 }
 
-// Explain returns the route that Match finds, and why it is none of the others,
-// in the order of the file.
+// Explain returns the route that Match finds, and why the others do not apply, in the
+// order of the file.
 func (t *Table) Explain(method, path string) (*Route, []Reason) {
 	readings, err := t.Readings(method, path)
 	taken := strictest(readings)
@@ -41,8 +41,8 @@ func (t *Table) Explain(method, path string) (*Route, []Reason) {
 	return taken, reasons
 }
 
-// whyNot says why r does not take a request that has these readings, while taken
-// does or, if it is nil, no route does.
+// whyNot says why r does not apply to a request with these readings, for which Match
+// returned taken, which may be nil.
 func (r *Route) whyNot(method, path string, readings []Reading, taken *Route) string {
 	method, _ = judged(method)
 	plain, _ := fold(path)

@@ -1,8 +1,7 @@
-// Package route holds the policy: which path goes to which upstream, and who
-// may pass. It is data, read from one file and checked as a whole.
+// Package route holds the policy: which path goes to which upstream, and who may
+// access it. The policy is read from one YAML file and validated as a whole.
 //
-// It decides on the decoded path of http1, the one reading of a request, and
-// knows neither cookies nor sessions.
+// Routes match the path as decoded by http1.
 package route
 
 import (
@@ -18,22 +17,22 @@ import (
 	"lilypad.example/sidecar/internal/forward"
 )
 
-// A Policy says who may pass, and what the upstream learns.
+// A Policy says who may pass, and whether the upstream gets an access token.
 type Policy string
 
 // The policies besides role:NAME.
 const (
 	// Public: no session is looked up and no token is sent.
 	Public Policy = "public"
-	// Optional: a token is sent for who is signed in; strangers pass as such.
+	// Optional: everyone passes; a token is sent for signed-in users.
 	Optional Policy = "optional"
-	// Session: only who is signed in passes.
+	// Session: only signed-in users pass.
 	Session Policy = "session"
 
 	rolePrefix = "role:"
 )
 
-// Role returns the role that the policy asks for, or "".
+// Role returns the role that the policy requires, or "".
 func (p Policy) Role() string {
 	role, _ := strings.CutPrefix(string(p), rolePrefix)
 	if role == string(p) {
@@ -49,57 +48,55 @@ func (p Policy) open() bool { return p == Public || p == Optional }
 type Route struct {
 	// Path is an exact path.
 	Path string `json:"path,omitempty"`
-	// Prefix matches itself and everything below it, at the border of a segment.
+	// Prefix matches itself and all paths below it, by whole segments.
 	Prefix string `json:"prefix,omitempty"`
 	// Methods limits the route to some methods; empty for all.
 	Methods  []string `json:"methods,omitempty"`
 	Upstream string   `json:"upstream"`
 	Policy   Policy   `json:"policy"`
-	// Fresh lets only those pass who signed in no longer ago than this, such as
-	// "15m"; empty for whenever.
+	// Fresh is the maximum time since sign-in, such as "15m"; empty for any.
 	Fresh string `json:"fresh,omitempty"`
-	// Deny is how the route refuses.
+	// Deny customizes refusals.
 	Deny Denial `json:"deny,omitzero"`
 
-	number int           // in the file, from 1
-	maxAge time.Duration // Fresh, read
+	number int           // position in the file, from 1
+	maxAge time.Duration // Fresh, parsed
 	plain  string        // Path or Prefix, folded
 }
 
-// Number returns which route of the file it is, counted from 1.
+// Number returns the position of the route in the file, from 1.
 func (r *Route) Number() int { return r.number }
 
-// MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0
-// for as long as the session lives.
+// MaxAge returns the maximum time since sign-in, in whole seconds; 0 for any.
 func (r *Route) MaxAge() time.Duration { return r.maxAge }
 
-// A Denial is how a route refuses whom its policy does not let pass.
+// A Denial customizes the refusals of a route.
 type Denial struct {
-	// Text is the sentence of a refusal, instead of ours: plain text.
+	// Text replaces the sentence of a refusal. It is plain text.
 	Text string `json:"text,omitempty"`
-	// Page is the page of the application that a browser is sent to, instead of
-	// the login page or a refusal. It must be open to strangers.
+	// Page is the path of the application's page that browsers are redirected to
+	// instead. It must be open to strangers.
 	Page string `json:"page,omitempty"`
 }
 
-// maxText is the most characters of a Denial's text: it is a sentence.
+// maxText is the maximum length of a Denial's text in characters.
 const maxText = 200
 
-// A Visitor is who sent a request, as far as a policy asks.
+// A Visitor is what a policy needs to know about the sender of a request.
 type Visitor struct {
 	SignedIn bool
 	Roles    []string
-	AuthTime time.Time // when they gave their password
+	AuthTime time.Time // when they signed in
 }
 
-// A Verdict is what a policy says of a visitor.
+// A Verdict is the decision of a policy.
 type Verdict int
 
 // The verdicts.
 const (
-	SignIn      Verdict = iota // a stranger: who are you?
-	SignInAgain                // signed in too long ago
-	Forbid                     // the account may not, however it signs in
+	SignIn      Verdict = iota // not signed in
+	SignInAgain                // signed in longer ago than MaxAge
+	Forbid                     // the account lacks the role
 	Pass
 )
 
@@ -126,10 +123,10 @@ type Table struct {
 	ordered   []*Route // the most specific first
 	exact     map[string][]*Route
 	prefixes  []*Route
-	odd       []*Route // whose path is not written as it folds, such as /Pond and /static/
+	odd       []*Route // whose path differs from its folded form, such as /Pond and /static/
 }
 
-// Parse reads a policy in YAML. It reports all faults, joined, each a sentence.
+// Parse reads a policy in YAML. It returns all errors, joined.
 func Parse(text []byte) (*Table, error) {
 	var f file
 	faults, whole := decode(text, &f)
@@ -143,7 +140,7 @@ func Parse(text []byte) (*Table, error) {
 	}
 	for i, text := range f.Routes {
 		r := &Route{number: i + 1}
-		wrong, whole := decode(text, r) // leaves r as it is where nothing stands behind "- "
+		wrong, whole := decode(text, r) // leaves r unchanged if the list item is empty
 		for _, err := range wrong {
 			faults = append(faults, r.fault("%w", err))
 		}
@@ -161,7 +158,7 @@ func Parse(text []byte) (*Table, error) {
 	return t, nil
 }
 
-// fault says which route has a fault.
+// fault returns an error that names the route.
 func (r *Route) fault(format string, args ...any) error {
 	return fmt.Errorf("route %d (%s): %w", r.number, cmp.Or(r.Path, r.Prefix, "?"), fmt.Errorf(format, args...))
 }
@@ -173,7 +170,7 @@ func (t *Table) addUpstreams(upstreams map[string]string) error {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("upstream %s: %w", name, err))
 		}
-		t.upstreams[name] = host // also when it is bad: its routes need no second fault for that
+		t.upstreams[name] = host // even if it is invalid: one error is enough
 	}
 	return errors.Join(faults...)
 }
@@ -199,7 +196,7 @@ func parseAddress(address string) (string, error) {
 	return host, nil
 }
 
-// add takes one route, or says everything that is wrong with it.
+// add adds one route, or returns all its errors.
 func (t *Table) add(r *Route) []error {
 	faults := r.check()
 	switch _, ok := t.upstreams[r.Upstream]; {
@@ -218,9 +215,8 @@ func (t *Table) add(r *Route) []error {
 	return nil
 }
 
-// sort puts the routes where they are found. An exact path is more specific than
-// a prefix, a longer prefix more than a shorter one, and a route for certain
-// methods more than one for all.
+// sort orders the routes for lookup. An exact path is more specific than a prefix, a
+// longer prefix than a shorter one, and a route for some methods than one for all.
 func (t *Table) sort() {
 	t.ordered = slices.SortedStableFunc(slices.Values(t.routes), func(a, b *Route) int {
 		return cmp.Or(cmp.Compare(min(len(a.Prefix), 1), min(len(b.Prefix), 1)),
@@ -238,8 +234,8 @@ func (t *Table) sort() {
 	}
 }
 
-// rival returns a route that takes requests of r's, if neither of the two is
-// the more specific one.
+// rival returns a route that matches some of r's requests without being more or less
+// specific than r.
 func (t *Table) rival(r *Route) *Route {
 	for _, o := range t.routes {
 		both := func(m string) bool { return slices.Contains(o.Methods, m) }
@@ -253,9 +249,9 @@ func (t *Table) rival(r *Route) *Route {
 // Upstreams returns the addresses (host:port) of all upstreams by name.
 func (t *Table) Upstreams() map[string]string { return t.upstreams }
 
-// Match returns the route that decides about a request: the strictest of its
-// Readings, of which most requests have one. It returns nil, and so nobody passes,
-// when there is none, or none that is at least as strict as each other one.
+// Match returns the route for a request: the strictest of its Readings. It returns
+// nil if there is no route, or none that is at least as strict as all others; then
+// nobody passes.
 func (t *Table) Match(method, path string) *Route {
 	var mem [4]Reading
 	readings, err := t.appendReadings(mem[:0], method, path)
@@ -265,7 +261,7 @@ func (t *Table) Match(method, path string) *Route {
 	return strictest(readings)
 }
 
-// literal returns the most specific route for a path as it is written, or nil.
+// literal returns the most specific route for a path as written, or nil.
 func (t *Table) literal(method, path string) *Route {
 	for _, r := range t.exact[path] {
 		if r.takes(method) {
@@ -284,8 +280,7 @@ func (r *Route) takes(method string) bool {
 	return len(r.Methods) == 0 || slices.Contains(r.Methods, method)
 }
 
-// covers reports whether path, as it is written, is r's path, or r's prefix or
-// below it.
+// covers reports whether r matches path as written.
 func (r *Route) covers(path string) bool {
 	if r.Path != "" {
 		return path == r.Path
@@ -296,10 +291,10 @@ func (r *Route) covers(path string) bool {
 // where returns the route's path or prefix.
 func (r *Route) where() string { return r.Path + r.Prefix }
 
-// samePlace reports whether r and o differ at most by their methods.
+// samePlace reports whether r and o have the same path or prefix.
 func (r *Route) samePlace(o *Route) bool { return r.Path == o.Path && r.Prefix == o.Prefix }
 
-// within reports whether path is prefix or below it, at the border of a segment.
+// within reports whether path is prefix or below it, by whole segments.
 func within(path, prefix string) bool {
 	if !strings.HasPrefix(path, prefix) {
 		return false

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A Reading is one way in which a server may read a request, and the route for it.
+// A Reading is one way in which a server may interpret a path, and the route for it.
 type Reading struct {
 	Path  string
 	Route *Route
@@ -22,18 +22,17 @@ var (
 	errDots   = errors.New("some servers drop a segment of dots and spaces alone, or read it as \"..\"")
 )
 
-// Readings returns how servers may read a request: as it is written first, then
-// in every other way that a route is for. They are empty if no route is for the
-// request as it is written. It fails where no reading is safe.
+// Readings returns the ways in which servers may interpret a request: as written
+// first, then every other one that has a route. It returns none if no route matches
+// the request as written, and fails if no interpretation is safe.
 //
-// A route that covers a path as it is written covers it in every reading. So
-// wider routes have no say, and what is asked of the others is whether they
-// cover the path once spelling is forgotten.
+// A route that covers a path as written covers it in every reading. So only routes
+// that are not wider matter, and they matter if they cover the folded path.
 func (t *Table) Readings(method, path string) ([]Reading, error) {
 	return t.appendReadings(nil, method, path)
 }
 
-// appendReadings is Readings into memory of the caller's.
+// appendReadings appends Readings to to, to save an allocation.
 func (t *Table) appendReadings(to []Reading, method, path string) ([]Reading, error) {
 	method, err := judged(method)
 	if err != nil {
@@ -56,13 +55,13 @@ func (t *Table) appendReadings(to []Reading, method, path string) ([]Reading, er
 		if len(r.plain) < len(literal.plain) || !r.mayCover(plain) || !r.takes(method) {
 			continue
 		}
-		// Both are for the path as it is written, and the literal one is more
-		// specific. It stays so in every reading, unless the path is r's own and the
-		// two spell it differently (/a and /a/).
+		// Both match the path as written, and the literal one is more specific. It stays
+		// so in every reading, unless the path is r's own and the two spell it
+		// differently (/a and /a/).
 		if r.covers(path) && (len(r.plain) < len(plain) || r.where() == literal.where()) {
 			continue
 		}
-		// Of two routes for one place, the one for certain methods came before.
+		// Of two routes with the same path, the one for some methods came first.
 		if !slices.ContainsFunc(to, func(o Reading) bool { return o.Route.samePlace(r) }) {
 			to = append(to, Reading{plain, r})
 		}
@@ -80,8 +79,8 @@ func strictest(readings []Reading) *Route {
 	return nil
 }
 
-// asStrictAs reports whether everybody whom r lets pass passes o, too, and
-// whether r asks as much about who they are.
+// asStrictAs reports whether everyone who passes r also passes o, and whether r
+// requires at least as much knowledge about the visitor.
 func (r *Route) asStrictAs(o *Route) bool {
 	return r.Policy.rank() >= o.Policy.rank() &&
 		(o.Policy.Role() == "" || r.Policy == o.Policy) &&
@@ -101,7 +100,7 @@ func (p Policy) rank() int {
 	return 3
 }
 
-// mayCover reports whether r covers a folded path, spelling forgotten.
+// mayCover reports whether r covers the folded path plain.
 func (r *Route) mayCover(plain string) bool {
 	if r.Path != "" {
 		return plain == r.plain
@@ -109,9 +108,9 @@ func (r *Route) mayCover(plain string) bool {
 	return within(plain, r.plain)
 }
 
-// judged returns the method that routes are asked for. A server answers HEAD as
-// it answers GET (RFC 9110 section 9.3.2). Methods are case-sensitive, but not
-// at every server, so one with small letters has no safe reading.
+// judged returns the method to match routes with. HEAD is treated as GET (RFC 9110
+// section 9.3.2). Methods are case-sensitive, but some servers ignore that, so a
+// method with lower-case letters has no safe reading.
 func judged(method string) (string, error) {
 	for i := range len(method) {
 		if 'a' <= method[i] && method[i] <= 'z' {
@@ -124,14 +123,13 @@ func judged(method string) (string, error) {
 	return method, nil
 }
 
-// fold returns what is left of a decoded path when everything is forgotten that
-// some server takes for spelling: the case of letters and the forms that Unicode
-// has for them, parameters (";x=1"), spaces around and dots behind a segment,
-// empty segments and with them the slash at the end, and what a server that
-// decodes too early would take for a query or fragment.
+// fold normalizes a decoded path, so that paths that some server treats as equal have
+// the same folded form. It removes case and Unicode compatibility forms, parameters
+// (";x=1"), spaces around a segment and dots after it, empty segments (including the
+// trailing slash), and whatever a server that decodes too early would take for a query
+// or fragment.
 //
-// It fails if a segment consists of dots and spaces, which some servers read as
-// "..". A path that is folded already is returned as it is.
+// It fails if a segment consists of dots and spaces, which some servers read as "..".
 func fold(path string) (string, error) {
 	if path == "" || path[0] != '/' || isFolded(path) {
 		return path, nil
@@ -167,8 +165,8 @@ func fold(path string) (string, error) {
 	return b.String(), nil
 }
 
-// isFolded reports whether fold would change nothing. It sees the path of every
-// request, and most of that is small letters.
+// isFolded reports whether path is in folded form. It is on the path of every request,
+// and optimized for lower-case letters.
 func isFolded(path string) bool {
 	before := byte(0)
 	for i := range len(path) {
@@ -184,9 +182,9 @@ func isFolded(path string) bool {
 	return before != '.' && (before != '/' || len(path) == 1)
 }
 
-// foldUnicode gives characters that are equal to some server one form: without
-// what distinguishes compatibility forms (a full-width letter, the Kelvin sign, a
-// full-width slash), case, accents, and without characters that cannot be seen.
+// foldUnicode maps characters that some server treats as equal to one form: it removes
+// compatibility forms (a full-width letter, the Kelvin sign, a full-width slash), case,
+// accents and invisible characters.
 func foldUnicode(s string) string {
 	s = strings.ToLower(strings.ToUpper(norm.NFKD.String(s))) // ı and ſ become i and s only through their capitals
 	s = strings.ReplaceAll(s, "ß", "ss")                      // as its capital is SS

@@ -1,7 +1,6 @@
-// Package stream ends answers that outlive their session: WebSockets, event
-// streams, long downloads and uploads. Whoever forwards one adds it; the
-// revocation feed and the session's absolute end take it down (R9). A refresh
-// does not touch it: the session goes on.
+// Package stream aborts exchanges in progress when their session ends: WebSockets,
+// event streams, long downloads and uploads. A session ends by revocation or at its
+// absolute end; a token refresh has no effect.
 package stream
 
 import (
@@ -9,13 +8,13 @@ import (
 	"time"
 )
 
-// A Handle ends one exchange; see http1.Handle.
+// A Handle aborts one exchange; see http1.Handle.
 type Handle interface {
 	comparable
 	Abort()
 }
 
-// Registry holds the open streams by session.
+// Registry holds the exchanges in progress by session.
 type Registry[H Handle] struct {
 	mu   sync.Mutex
 	open map[string]map[H]struct{}
@@ -24,7 +23,7 @@ type Registry[H Handle] struct {
 // New returns an empty Registry.
 func New[H Handle]() *Registry[H] { return &Registry[H]{open: make(map[string]map[H]struct{})} }
 
-// Add keeps h until remove is called, and ends it at end at the latest.
+// Add registers h until remove is called. It aborts h at end.
 func (r *Registry[H]) Add(sessionID string, h H, end time.Time) (remove func()) {
 	r.mu.Lock()
 	of := r.open[sessionID]
@@ -46,7 +45,7 @@ func (r *Registry[H]) Add(sessionID string, h H, end time.Time) (remove func()) 
 	}
 }
 
-// End ends all streams of a session.
+// End aborts all exchanges of a session.
 func (r *Registry[H]) End(sessionID string) {
 	r.mu.Lock()
 	of := r.open[sessionID]
@@ -61,7 +60,7 @@ func (r *Registry[H]) End(sessionID string) {
 	}
 }
 
-// Len returns how many streams are open.
+// Len returns the number of registered exchanges.
 func (r *Registry[H]) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
