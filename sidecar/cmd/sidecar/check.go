@@ -33,7 +33,7 @@ With a method and a path it shows which route applies to that request, and why.
 Example: sidecar check routes.yaml GET /account`
 }
 
-// Check returns the faults of the arguments.
+// Check returns the errors in the arguments.
 func (c *check) Check() error {
 	if (c.Method == "") != (c.Target == "") {
 		return errors.New("a request has a method and a path: sidecar check routes.yaml GET /account")
@@ -44,8 +44,7 @@ func (c *check) Check() error {
 	return nil
 }
 
-// Run reports all faults of the file, or the warnings about a good one, or
-// explains a request.
+// Run reports the errors or warnings of the file, or explains a request.
 func (c *check) Run(p config.Program) error {
 	table, err := app.ReadRoutes(c.File, c.LoginPath)
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
@@ -71,8 +70,8 @@ func (c *check) Run(p config.Program) error {
 	return w.Flush()
 }
 
-// explain writes what a request gets from whom, and why. Errors are the
-// writer's to tell.
+// explain writes which route applies to a request, and why. The writer reports
+// errors when it is flushed.
 func explain(w io.Writer, table *route.Table, method, path string) {
 	if strings.HasPrefix(path, endpoints.Prefix) {
 		_, _ = fmt.Fprintf(w, "%s %s is the sidecar's own: %s belongs to it, whatever the file says\n", method, path, endpoints.Prefix)
@@ -111,7 +110,7 @@ func fresh(r *route.Route) string {
 	return ", fresh " + r.Fresh
 }
 
-// outcomes writes what r says to the people that it may tell apart.
+// outcomes writes what r responds to each kind of visitor.
 func outcomes(w io.Writer, r *route.Route, method string) {
 	now := time.Now()
 	user := route.Visitor{SignedIn: true, AuthTime: now}
@@ -159,8 +158,7 @@ func outcome(r *route.Route, v route.Visitor, now time.Time, method string) stri
 	return words(method, page, status)
 }
 
-// words says that a page gets a redirect, if there is somewhere to go, and
-// everything else the refusal.
+// words describes a refusal: a navigation is redirected to page, if there is one.
 func words(method, page, refusal string) string {
 	if page == "" || method != http.MethodGet && method != http.MethodHead {
 		return refusal

@@ -1,13 +1,13 @@
-// Command sidecar stands in front of a web application in its pod: the browser
-// holds one cookie, the application receives a fresh bearer token.
+// Command sidecar is a reverse proxy in front of a web application in its pod: the
+// browser holds one cookie, the application receives a fresh bearer token.
 //
-//	sidecar serve                      runs it; `sidecar serve --help` lists every setting
-//	sidecar check FILE                 says whether a policy file is good, and where it depends on spelling
-//	sidecar check FILE METHOD TARGET   and what a request gets, and why
-//	sidecar stop                       tells the sidecar of this container to end, for a preStop hook
+//	sidecar serve                      run it; sidecar serve --help lists all settings
+//	sidecar check FILE                 check a policy file
+//	sidecar check FILE METHOD TARGET   show which route applies to a request, and why
+//	sidecar stop                       send SIGTERM to the sidecar of this container (preStop hook)
 //
-// Every setting is a flag and an environment variable LILYPAD_… of the same
-// name. The policy is a YAML file (LILYPAD_ROUTES_FILE):
+// Every setting is a flag and an environment variable LILYPAD_… of the same name. The
+// policy is a YAML file (LILYPAD_ROUTES_FILE):
 //
 //	upstreams:
 //	  app: http://127.0.0.1:8081
@@ -16,28 +16,26 @@
 //	  - {prefix: /account, upstream: app, policy: session}
 //	  - {prefix: /, upstream: app, policy: optional}
 //
-// The most specific route counts: an exact path before a prefix, a longer
-// prefix before a shorter one. A path that a server may take for another one,
-// such as /Account/ for /account, is judged by the strictest route that it may
-// be for. The policies are public (no session is looked up), optional (a token
-// for who is signed in), session (only who is signed in) and role:NAME. A
-// changed file counts without a restart, a bad one changes nothing.
-// docs/policy.md has the whole of it.
+// The most specific route applies: an exact path before a prefix, a longer prefix
+// before a shorter one. If servers may interpret a path in several ways, such as
+// /Account/ as /account, the strictest of their routes applies. The policies are
+// public (no session is looked up), optional (a token for signed-in users), session
+// (signed-in users only) and role:NAME. The file is reloaded when it changes; an
+// invalid file changes nothing. See docs/policy.md.
 //
-// What a client can take is bounded, and each bound is a setting: memory and
-// connections (503 beyond), the size, number and time of header fields (431,
-// 408), the size, pace and time of bodies (413, 408), the time between requests
-// and the time to read an answer; so is the time that an upstream has for its
-// answer (504), and how many requests it has at a time (503). Overload is refused
-// at the browser's port; the operations port has nothing to do with it.
+// Settings limit what clients can use: memory and connections (503), the size, number
+// and time of header fields (431, 408), the size, rate and time of bodies (413, 408),
+// the time between requests and the time to read a response; also the time until an
+// upstream's response (504) and its number of concurrent requests (503). Overload does
+// not affect the operations port.
 //
-// When memory runs out, the connections that have waited longest for their
-// clients are closed, and strangers get 503 sooner than signed-in users. The
-// bound is half of GOMEMLIMIT, or of the container's limit.
+// When memory runs out, the slowest connections are closed, and strangers get 503
+// before signed-in users do. The default limit is half of GOMEMLIMIT or of the
+// container's limit.
 //
-// On SIGTERM it goes on accepting for LILYPAD_SHUTDOWN_DELAY, not ready; in the
-// second half each answer closes its connection. Then it stops accepting, and
-// requests in flight have LILYPAD_DRAIN to finish.
+// On SIGTERM it is not ready any more, but accepts connections for
+// LILYPAD_SHUTDOWN_DELAY; in the second half of that, responses carry Connection:
+// close. Then it stops accepting, and requests in flight have LILYPAD_DRAIN to finish.
 package main
 
 import (
@@ -78,5 +76,5 @@ func (s *serve) Run(ctx context.Context, p config.Program) error {
 }
 
 func main() {
-	os.Exit(config.Main(new(cli), "sidecar", "Lilypad's sidecar: ends cookies, injects bearer tokens."))
+	os.Exit(config.Main(new(cli), "sidecar", "Reverse proxy that exchanges session cookies for bearer tokens."))
 }

@@ -11,11 +11,11 @@ type stop struct {
 	PID int `default:"1" env:"-" help:"PID of the sidecar."`
 }
 
-// Run tells a process to end, if it is one of this program: with a shared
-// process namespace, 1 is somebody else.
+// Run sends SIGTERM to a process if it runs this program: in a shared process
+// namespace, PID 1 is another program.
 func (s *stop) Run() error {
 	if s.PID < 1 {
-		return errors.New("--pid: not the number of a process")
+		return errors.New("--pid: must be at least 1")
 	}
 	ours, err := os.Stat("/proc/self/exe")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// ended counts and logs an exchange: never its query, header or body (R12).
-func (h *handler) ended(x *http1.Exchange) {
+// logExchange counts and logs a finished exchange, without its query, header or body.
+func (h *handler) logExchange(x *http1.Exchange) {
 	f := x.Facts()
 	h.metrics.count(f.Status, f.Reason)
 	h.metrics.duration.Observe(f.Took.Seconds())

@@ -15,9 +15,9 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/endpoints"
-	"lilypad.example/sidecar/internal/form"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/keptform"
 	"lilypad.example/sidecar/internal/page"
 	"lilypad.example/sidecar/internal/session"
 	"lilypad.example/sidecar/internal/stream"
@@ -27,25 +27,25 @@ import (
 // App is a wired sidecar.
 type App struct {
 	log      *slog.Logger
-	delay    time.Duration // between SIGTERM and the end of accepting
+	delay    time.Duration // between SIGTERM and the end of accepting connections
 	drain    time.Duration
 	sessions *session.Cache
 	routing  *routing
 	watchKey func(context.Context)
-	doors    []door // the browser's first
+	doors    []door // the browser port first
 	ops      *httpserver.Server
 }
 
-// door is a port that requests come to.
+// door is a port that serves requests.
 type door struct {
 	name     string
 	listener net.Listener
 	server   *http1.Server
 }
 
-// New reads the policy and the key, and listens. It reports everything that is
-// wrong at once. It does not ask the auth service: a sidecar starts while that
-// is away. ctx is the life of the sidecar. Requests are logged to accessLog,
+// New reads the policy and the key, and listens. It reports all configuration errors
+// at once. It does not call the auth service, so that a sidecar can start while that
+// is down. ctx must last as long as the sidecar. Requests are logged to accessLog,
 // everything else to log.
 func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, error) {
 	trusted, err1 := c.trusted()
@@ -65,7 +65,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	}
 	for _, p := range trusted {
 		if wide(p) {
-			log.WarnContext(ctx, "every host in this range of trusted proxies can forge the address of a client: name the proxies' own addresses, or set trusted hops and admit nobody but the proxies to this port", "range", p.String())
+			log.WarnContext(ctx, "every host in this range of trusted proxies can forge the address of a client: list the addresses of the proxies, or set trusted hops and allow only the proxies to reach this port", "range", p.String())
 		}
 	}
 	auth, err := authclient.New(strings.TrimRight(c.AuthURL, "/"), assertion, authclient.Transport(), time.Now)
@@ -89,7 +89,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	forms := form.NewKeeper(auth)
+	forms := keptform.NewKeeper(auth)
 	instruments := newInstruments(metrics, sessions, streams, feed, budget)
 	visitors := visitor.NewFinder(sessions, instruments.countEnd)
 	h := &handler{
@@ -118,17 +118,17 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	return a, nil
 }
 
-// server returns an HTTP server whose requests serve answers.
+// server returns an HTTP server that calls serve for each request.
 func server(c *Config, h *handler, budget *http1.Budget, serve func(*http1.Exchange)) *http1.Server {
 	return http1.New(http1.Config{
-		Handler: serve, Ended: h.ended, Refused: h.refused, Panicked: h.panicked, Slow: h.slow,
+		Handler: serve, Ended: h.logExchange, Refused: h.refused, Panicked: h.panicked, Slow: h.slow,
 		Budget: budget, MaxConns: c.MaxConnections, MaxConnsPerIP: c.MaxConnectionsPerAddress, BodyTotalTimeout: c.MaxBodyTime,
 		MaxHeadBytes: c.MaxHeaderBytes, MaxFields: c.MaxHeaders, MinBodyRate: c.MinBodyRate,
 		HeadTimeout: c.ReadHeaderTimeout, BodyTimeout: c.ReadBodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
 	})
 }
 
-// open listens at address for a server.
+// open starts listening at address for a server.
 func (a *App) open(ctx context.Context, name, address string, s *http1.Server) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *App) open(ctx context.Context, name, address string, s *http1.Server) e
 	return nil
 }
 
-// close closes what open opened, of an App that was never run.
+// close closes the listeners of an App that was never run.
 func (a *App) close() error {
 	faults := make([]error, 0, len(a.doors))
 	for _, d := range a.doors {
@@ -147,8 +147,8 @@ func (a *App) close() error {
 	return errors.Join(faults...)
 }
 
-// Run serves until ctx ends, and drains: the doors first, the ops port, through
-// which that can be watched, after them.
+// Run serves until ctx ends, and then drains. The operations port stays up until the
+// other ports have drained.
 func (a *App) Run(ctx context.Context) error {
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOps()
@@ -180,9 +180,9 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, <-opsDone)
 }
 
-// announce gives everybody in front the time to learn that this process ends:
-// for half of the delay all goes on as it was, but for readiness; for the other
-// half answers end their connections.
+// announce gives load balancers time to notice that this process is not ready any
+// more. It goes on serving for the shutdown delay; in the second half of it, responses
+// carry Connection: close.
 func (a *App) announce(ctx context.Context) {
 	a.log.InfoContext(ctx, "ending", "accepting_for", a.delay.String())
 	<-time.After(a.delay / 2)
@@ -192,7 +192,7 @@ func (a *App) announce(ctx context.Context) {
 	<-time.After(a.delay - a.delay/2)
 }
 
-// shutdown ends all doors, and waits for what is on its way until ctx ends.
+// shutdown stops all servers, and waits for requests in flight until ctx ends.
 func (a *App) shutdown(ctx context.Context) error {
 	faults := make([]error, 0, len(a.doors))
 	for _, d := range a.doors {
@@ -201,8 +201,8 @@ func (a *App) shutdown(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// openAssertion returns how we prove who we are, and what keeps it fresh until
-// its context ends.
+// openAssertion returns the source of client assertions, and a function that keeps
+// it up to date until its context ends.
 func openAssertion(c *Config, log *slog.Logger) (authclient.Assertion, func(context.Context), error) {
 	if c.ClientAssertionFile != "" {
 		return authclient.FileAssertion(c.ClientAssertionFile, time.Now), func(context.Context) {}, nil
@@ -216,7 +216,7 @@ func openAssertion(c *Config, log *slog.Logger) (authclient.Assertion, func(cont
 	return currentKey{key}, func(ctx context.Context) {
 		key.Watch(ctx, func(err error) {
 			if err != nil {
-				log.Error("client key not reloaded: the old one stays", "error", err)
+				log.Error("client key not reloaded, keeping the old one", "error", err)
 				return
 			}
 			log.Info("client key reloaded")
@@ -224,7 +224,7 @@ func openAssertion(c *Config, log *slog.Logger) (authclient.Assertion, func(cont
 	}, nil
 }
 
-// currentKey signs with the key that the file has now.
+// currentKey signs with the key that is in the file now.
 type currentKey struct {
 	*reload.File[authclient.Assertion]
 }
@@ -232,11 +232,11 @@ type currentKey struct {
 // Assertion implements authclient.Assertion.
 func (k currentKey) Assertion() (string, error) { return k.Current().Assertion() }
 
-// Addr returns the address that the browser's requests come to.
+// Addr returns the address of the browser port.
 func (a *App) Addr() net.Addr { return a.doors[0].listener.Addr() }
 
-// VerifyAddr returns the address that proxies ask at, if there is one.
+// VerifyAddr returns the address of the verify port, or Addr if there is none.
 func (a *App) VerifyAddr() net.Addr { return a.doors[len(a.doors)-1].listener.Addr() }
 
-// OpsAddr returns where the operations port is.
+// OpsAddr returns the address of the operations port.
 func (a *App) OpsAddr() net.Addr { return a.ops.Addr() }

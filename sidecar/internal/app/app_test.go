@@ -21,7 +21,7 @@ func TestPageSignedIn(t *testing.T) {
 		if got := s.Header.Values("Authorization"); len(got) != 1 || !strings.HasPrefix(got[0], "Bearer access-") {
 			t.Errorf("authorization %q", got)
 		}
-		// T29: ours stops here, others pass.
+		// Our cookies are removed, others pass.
 		if got := s.Header.Get("Cookie"); got != "theme=dark" || s.Path != "/?a=b%20c" {
 			t.Errorf("cookie %q, path %s", got, s.Path)
 		}
@@ -354,7 +354,7 @@ func TestForms(t *testing.T) {
 		"login":               {"/auth/login", url.Values{"email": {email}, "password": {password}}, "/", true},
 		"login, then back":    {"/auth/login", url.Values{"email": {email}, "password": {password}, "next": {"/account?a=b"}}, "/account?a=b", true},
 		"next in the address": {"/auth/login?next=%2Faccount", url.Values{"email": {email}, "password": {password}}, "/account", true},
-		"T17: hostile next":   {"/auth/login", url.Values{"email": {email}, "password": {password}, "next": {"//evil.test"}}, "/", true},
+		"hostile next":        {"/auth/login", url.Values{"email": {email}, "password": {password}, "next": {"//evil.test"}}, "/", true},
 		"wrong password":      {"/auth/login", url.Values{"email": {email}, "password": {"x"}, "next": {"/account"}}, "/login?email=fred%40pond.test&error=invalid_credentials&next=%2Faccount", false},
 		"register":            {"/auth/register", url.Values{"email": {"a@b.c"}, "name": {"A"}, "password": {password}}, "/", true},
 		"register, invalid":   {"/auth/register", url.Values{"email": {"a@b.c"}, "name": {"A & B"}, "password": {"short"}}, "/register?email=a%40b.c&error=invalid_fields&field=password%3Atoo_short&name=A+%26+B", false},
@@ -368,7 +368,7 @@ func TestForms(t *testing.T) {
 		}
 	}
 	if strings.Contains(w.logs.String(), password) {
-		t.Error("R12: a log line holds the password")
+		t.Error("the log contains the password")
 	}
 }
 
@@ -413,10 +413,10 @@ func TestJSON(t *testing.T) {
 	}
 	r = w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
 	if value, set := r.setCookie(t); r.status != http.StatusNoContent || !set || value != "" || r.header.Get("Clear-Site-Data") == "" {
-		t.Errorf("T08: logout: %d %v", r.status, r.header)
+		t.Errorf("logout: status %d, fields %v", r.status, r.header)
 	}
 	if r := w.get("/auth/session", "Cookie", c); r.status != http.StatusUnauthorized {
-		t.Errorf("T08: after logout: %d", r.status)
+		t.Errorf("after logout: status %d, want 401", r.status)
 	}
 }
 

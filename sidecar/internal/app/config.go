@@ -1,5 +1,6 @@
-// Package app wires the sidecar: New reads the policy and listens, Run serves
-// until it is told to stop. handler.go is the way of one request through it.
+// Package app wires the sidecar and handles its requests: New reads the policy and
+// listens, Run serves until its context ends. handler.go handles one request from
+// top to bottom.
 package app
 
 import (
@@ -14,7 +15,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Config is everything that can be set for sidecar serve.
+// Config is the settings of sidecar serve.
 type Config struct {
 	config.Common
 
@@ -47,10 +48,10 @@ type Config struct {
 	AccessLog       string `default:"all" enum:"all,sampled,errors,none" help:"Requests to log: ${enum}."`
 	AccessLogSample int    `default:"100" help:"With --access-log=sampled: log one in N requests, and every failed one."`
 
-	memory int64 // that the process may use; 0 for any
+	memory int64 // limit of the process in bytes; 0 for none
 }
 
-// Limits are what one client, or all of them, can take of us.
+// Limits bound the resources that clients can use.
 type Limits struct {
 	ClientMemory             int64 `placeholder:"BYTES" help:"Memory that all clients together can use. When it is used up, the slowest connections are closed and new requests get 503. Default: half of GOMEMLIMIT or of the container's memory limit, or 256 MiB without a limit."`
 	MaxConnections           int   `default:"10000" help:"Maximum number of client connections; then 503."`
@@ -69,7 +70,7 @@ type Limits struct {
 	IdleTimeout       time.Duration `default:"120s" help:"Maximum time between two requests on a connection. Keep it longer than the ingress's, so that the ingress closes first."`
 }
 
-// check returns what is wrong.
+// check returns all errors in the limits, joined.
 func (l *Limits) check() error {
 	var faults []error
 	for _, n := range []struct {
@@ -107,7 +108,7 @@ func (l *Limits) check() error {
 		config.CheckPositive("LILYPAD_IDLE_TIMEOUT", l.IdleTimeout))...)
 }
 
-// Check returns all faults that the settings have by themselves.
+// Check returns all errors in the settings, joined.
 func (c *Config) Check() error {
 	faults := []error{config.CheckURL("LILYPAD_AUTH_URL", c.AuthURL)}
 	if c.Issuer != "" {
@@ -120,7 +121,7 @@ func (c *Config) Check() error {
 		{c.RoutesFile == "", "LILYPAD_ROUTES_FILE is required: without routes no request passes"},
 		{(c.ClientKeyFile == "") == (c.ClientAssertionFile == ""), "set exactly one of LILYPAD_CLIENT_KEY_FILE and LILYPAD_CLIENT_ASSERTION_FILE"},
 		{c.ClientKeyFile != "" && c.ClientID == "", "LILYPAD_CLIENT_ID is required with LILYPAD_CLIENT_KEY_FILE"},
-		{c.VerifyListen != "" && len(c.TrustedProxies) == 0, "LILYPAD_VERIFY_LISTEN needs LILYPAD_TRUSTED_PROXIES: who may ask there is given access tokens"},
+		{c.VerifyListen != "" && len(c.TrustedProxies) == 0, "LILYPAD_VERIFY_LISTEN needs LILYPAD_TRUSTED_PROXIES: whoever may call it receives access tokens"},
 		{c.MaxSessions < 1, "LILYPAD_MAX_SESSIONS must be 1 at least"},
 		{c.HeaderTimeout <= 0, "LILYPAD_HEADER_TIMEOUT must be above zero"},
 		{c.ShutdownDelay < 0, "LILYPAD_SHUTDOWN_DELAY must not be below zero"},
@@ -142,7 +143,7 @@ func (c *Config) Check() error {
 	return errors.Join(append(faults, c.check(), err)...)
 }
 
-// issuer is the audience of our assertions.
+// issuer returns the audience of client assertions.
 func (c *Config) issuer() string {
 	if c.Issuer != "" {
 		return c.Issuer
@@ -169,12 +170,12 @@ func (c *Config) trusted() ([]netip.Prefix, error) {
 	return all, errors.Join(faults...)
 }
 
-// fewHosts is how many bits of an address may differ within a range that holds
-// proxies alone: 16 addresses.
+// fewHosts is the number of host bits up to which a range of trusted proxies is not
+// warned about: 16 addresses.
 const fewHosts = 4
 
-// wide reports whether a range holds more than a few hosts, so that others than
-// the proxies may be among them. Loopback addresses are this machine's.
+// wide reports whether a range has more than a few hosts, so that it may contain
+// others than the proxies. Loopback addresses are exempt.
 func wide(p netip.Prefix) bool {
 	return !p.Addr().IsLoopback() && p.Addr().BitLen()-p.Bits() > fewHosts
 }

@@ -9,19 +9,19 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// meant reports whether a state change was asked for by a page of our own
-// origin, or by no browser at all. Opening a WebSocket counts as one: it is not
-// bound by the same-origin policy.
+// sameOrigin reports whether a write comes from a page of our own origin, or not
+// from a browser (CSRF protection). Opening a WebSocket counts as a write, because
+// the same-origin policy does not restrict it.
 //
-// A browser says so in Sec-Fetch-Site, or in Origin if it is older. One of the
-// two must be there with a cookie of ours: browsers leave both out for reads
-// only, and a client that is no browser has no reason to hold our cookie. Who
-// has none can be asked for nothing in somebody's name, except to sign in; there
-// a foreign Origin is refused, and none is that of a program.
+// Browsers send Sec-Fetch-Site, older ones Origin. A request with one of our cookies
+// must have one of the two: browsers omit both for reads only, and other clients
+// have no reason to hold our cookies. A request without our cookies can do nothing
+// on a user's behalf except sign in; a foreign Origin is refused there, and a missing
+// one means a program.
 //
-// Referer is no substitute. Browsers that send no Origin with a form are older
-// than the cookie's prefix, and pages may forbid Referer.
-func meant(q *http1.Request, client forward.Client) bool {
+// Referer is no substitute: pages may suppress it, and browsers that send no Origin
+// with a form are too old for the cookie's name prefix.
+func sameOrigin(q *http1.Request, client forward.Client) bool {
 	switch q.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		if !opensWebSocket(q) {
@@ -40,8 +40,8 @@ func meant(q *http1.Request, client forward.Client) bool {
 	return host == client.Host && (scheme == client.Proto || !ours)
 }
 
-// opensWebSocket reports whether q asks for a WebSocket, or asks in the name of
-// a request that does: a proxy keeps Upgrade to itself.
+// opensWebSocket reports whether q opens a WebSocket, or is a proxy's question about
+// a request that does: a proxy does not pass Upgrade on.
 func opensWebSocket(q *http1.Request) bool {
 	return q.WebSocket() || q.Header.Get("Sec-Websocket-Key") != ""
 }

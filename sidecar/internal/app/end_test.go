@@ -11,9 +11,10 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// TestAnEndIsCountedWithItsReason: whatever takes the cookie from a browser is
-// in session_end_total, in one of the words of the contract.
-// TestAnEndThatTheFeedHasNotToldYetIsNoOutage: the auth service and the application refuse the token at once.
+// TestAnEndIsCountedWithItsReason: whatever takes the cookie from a browser is in
+// session_end_total, in one of the words of the contract.
+// TestAnEndThatTheFeedHasNotToldYetIsNoOutage: the auth service and the application refuse the
+// token at once.
 func TestAnEndThatTheFeedHasNotToldYetIsNoOutage(t *testing.T) {
 	for _, c := range []struct {
 		path   string

@@ -12,9 +12,9 @@ import (
 	"lilypad.example/services/pkg/revocation"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/endpoints"
-	"lilypad.example/sidecar/internal/form"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/keptform"
 	"lilypad.example/sidecar/internal/page"
 	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/session"
@@ -22,15 +22,15 @@ import (
 	"lilypad.example/sidecar/internal/visitor"
 )
 
-// handler is the way of one request: what is this path, was it meant, who is
-// it, may they, forward.
+// handler serves requests: it finds the route, refuses cross-site writes,
+// identifies the visitor, applies the route's policy, and forwards.
 type handler struct {
 	routing   *routing
 	sessions  *session.Cache
 	visitors  *visitor.Finder
 	forwarder *forward.Forwarder
 	endpoints *endpoints.Endpoints
-	forms     *form.Keeper
+	forms     *keptform.Keeper
 	pages     *page.Pages
 	loginPath string
 	log       *slog.Logger
@@ -43,17 +43,18 @@ type handler struct {
 	feed      *revocation.Follower
 }
 
-// visit is one request on its way: its sender, and what the way adds.
+// visit is one request's visitor, and what the handler learns on the way.
 type visit struct {
 	visitor.Visitor
 
 	// form is the kept form that is sent in place of the request.
-	form *form.Claim
+	form *keptform.Claim
 	// origin is where the application's pages are, if a proxy asks on behalf of the
 	// visitor; "" for the visitor's own request.
 	origin string
 }
 
+// handle serves one request of a browser.
 func (h *handler) handle(x *http1.Exchange) {
 	q := &x.Request
 	ours := strings.HasPrefix(q.Path, endpoints.Prefix)
@@ -63,7 +64,7 @@ func (h *handler) handle(x *http1.Exchange) {
 		return
 	}
 	client := h.forwarder.Client(x)
-	if !meant(q, client) {
+	if !sameOrigin(q, client) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
@@ -92,8 +93,8 @@ func browser(q *http1.Request, client forward.Client) authclient.Browser {
 	return authclient.Browser{UserAgent: q.Header.Get("User-Agent"), Address: client.IP}
 }
 
-// admit finds out who sent x, where r asks for that, and lets them pass by r's
-// policy. It has answered when it returns false.
+// admit identifies the visitor, unless r is public, and applies r's policy. It has
+// responded if it returns false.
 func (h *handler) admit(x *http1.Exchange, r *route.Route, v *visit) bool {
 	if r.Policy != route.Public {
 		if err := h.identify(x, v); err != nil {
@@ -120,7 +121,7 @@ func (h *handler) identify(x *http1.Exchange, v *visit) error {
 	return h.visitors.Find(x.Context(), &v.Visitor)
 }
 
-// may enforces r's policy, and has answered when it returns false.
+// may applies r's policy. It has responded if it returns false.
 func (h *handler) may(x *http1.Exchange, r *route.Route, v *visit) bool {
 	who := route.Visitor{SignedIn: v.SignedIn(), Roles: v.Session.Roles, AuthTime: v.Session.AuthTime}
 	verdict := r.Judge(who, x.Start())
@@ -129,7 +130,7 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visit) bool {
 	}
 	p := refusal(r, verdict)
 	q := &x.Request
-	// A fetch is never answered with somebody else's page.
+	// Only a navigation is redirected: a fetch would get the page as its response.
 	if page.WantsPage(q.Method, q.Header.Get) {
 		switch q.Method {
 		case http.MethodGet, http.MethodHead:
@@ -138,7 +139,7 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visit) bool {
 				return false
 			}
 		case http.MethodPost:
-			// A proxy that asks has kept the form to itself.
+			// A proxy's question has no body to keep.
 			if verdict != route.Forbid && v.origin == "" && h.keepForm(x, v, p) {
 				return false
 			}
@@ -148,10 +149,9 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visit) bool {
 	return false
 }
 
-// forward sends x to its upstream. A 401 of the upstream is taken for a token
-// that it does not accept any more, and a request that does nothing is sent
-// again with another one, once; or without one, if the session has ended and r
-// lets strangers pass.
+// forward sends x to its upstream. If the upstream answers 401 to a safe request,
+// the access token may no longer be valid: the request is sent once more with a new
+// one, or without one if the session has ended and r admits strangers.
 func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstream, client forward.Client, v *visit) {
 	if v.SignedIn() {
 		x.Tie(v.Session.SessionID, v.Session.End)
@@ -174,13 +174,13 @@ func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstrea
 		h.failUpstream(x, v, err)
 		return
 	}
-	// An error here is in the exchange's facts, and so in the access log.
+	// The access log has the error: the exchange records it.
 	_ = res.Relay(responseEdit(res.Header(), v, time.Since(x.Start())))
 }
 
-// reserve takes the memory that x costs, for a client that is known by session. It
-// has answered when it returns false. On a public route nobody has looked up the
-// session; it is looked up when there is no room for strangers.
+// reserve reserves the memory that x needs, on account of a session. It has responded
+// if it returns false. On a public route, which looks up no session, v's is looked
+// up only if there is no memory left for strangers.
 func (h *handler) reserve(x *http1.Exchange, v *visit, session string) bool {
 	err := x.Reserve(session)
 	if err != nil && session == "" {
@@ -202,17 +202,18 @@ func (h *handler) known(v *visit) string {
 	return ""
 }
 
-// slow has an exchange that takes long ended with the session that it is tied
-// to, until what it returns is called. The common one never comes here.
+// slow registers a long exchange, so that it is aborted when its session ends,
+// until done is called. Short exchanges are never registered.
 func (h *handler) slow(x http1.Handle, session string, end time.Time) (done func()) {
 	done = h.streams.Add(session, x, end)
-	if _, revoked := h.feed.Revoked(session); revoked { // between the look at the session and now
+	if _, revoked := h.feed.Revoked(session); revoked { // since the session was looked up
 		x.Abort()
 	}
 	return done
 }
 
-// renew gets v another access token.
+// renew gets v another access token, and reports whether it got one or the session
+// has ended.
 func (h *handler) renew(x *http1.Exchange, v *visit) bool {
 	err := h.visitors.Renew(x.Context(), &v.Visitor)
 	if v.Ended {

@@ -154,7 +154,7 @@ func TestSettingsOfProxiesAndHeadersAreCheckedAtTheStart(t *testing.T) {
 	}
 }
 
-// T35: who is signed in cannot hide a request behind another one either. The
+// Who is signed in cannot hide a request behind another one either. The
 // parser's own cases are in package http1.
 func TestNoRequestIsHiddenBehindAnother(t *testing.T) {
 	w := newWorld(t)

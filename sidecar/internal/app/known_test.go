@@ -80,7 +80,8 @@ func TestAKnownDeviceSignsInWhileStrangersAreRefused(t *testing.T) {
 	}
 }
 
-// TestABrowserRemembersAFewAccounts: of people who share it, the newest first, and none that is signed in.
+// TestABrowserRemembersAFewAccounts: of people who share it, the newest first, and none that is
+// signed in.
 func TestABrowserRemembersAFewAccounts(t *testing.T) {
 	b := newBrowser(t)
 	step := func(when string, want ...string) {
@@ -135,13 +136,14 @@ func TestATokenThatMayLiveIsNotRemembered(t *testing.T) {
 	b.keeps("after a login that could not end the session before,", cookie.Name)
 }
 
-// TestTheKnownDeviceCookieIsForLoginsAlone: no session, no form, and nothing that the application sees or sets.
+// TestTheKnownDeviceCookieIsForLoginsAlone: no session, no form, and nothing that the application
+// sees or sets.
 func TestTheKnownDeviceCookieIsForLoginsAlone(t *testing.T) {
 	b := newBrowser(t)
 	b.signIn(email, "")
 	b.expire()
 	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
-		t.Fatalf("%d %s", r.status, r.body)
+		t.Fatalf("status %d, want 303 to the login page: %s", r.status, r.body)
 	}
 	known := b.jar[cookie.Known]
 	if known == "" {
@@ -175,7 +177,8 @@ func TestTheKnownDeviceCookieIsForLoginsAlone(t *testing.T) {
 	}
 }
 
-// TestEach503PassesOnWhenToComeBack: the auth service knows better than the sidecar, if it says anything.
+// TestEach503PassesOnWhenToComeBack: the auth service knows better than the sidecar, if it says
+// anything.
 func TestEach503PassesOnWhenToComeBack(t *testing.T) {
 	for said, want := range map[string]string{"": "5", "42": "42", "1": "1", "0": "5", "-3": "5", "soon": "5"} {
 		t.Run(said, func(t *testing.T) {

@@ -153,7 +153,8 @@ func TestOverloadShedsAndHealthStaysUp(t *testing.T) {
 	}
 }
 
-// Strangers who are slow in whatever way, many more than there is memory for: who is signed in goes on.
+// Strangers who are slow in whatever way, many more than there is memory for: who is signed in goes
+// on.
 func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ClientMemory, c.MaxConnections = 1<<20, 10_000 })
 	cookie := w.login()
@@ -210,7 +211,8 @@ func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 	}
 }
 
-// One user takes what there is, by requests that wait for their client or for the application: the others go on.
+// One user takes what there is, by requests that wait for their client or for the application: the
+// others go on.
 func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
 	for name, c := range map[string]struct {
 		request string
@@ -254,7 +256,8 @@ func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
 	}
 }
 
-// Whose token is due to be renewed is signed in all the same, while strangers take what they can get.
+// Whose token is due to be renewed is signed in all the same, while strangers take what they can
+// get.
 func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ClientMemory = 1 << 20 })
 	w.auth.set(func(a *auth) { a.life, a.rotate = 1, false })

@@ -7,16 +7,15 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// LimitMemory has the process keep to the memory that it may use: that is
-// GOMEMLIMIT, or else what its container has. The garbage collector gets seven
-// eighths of it, for it counts neither the program itself nor the kernel's
-// memory for sockets, which a container's limit does.
+// LimitMemory sets the Go memory limit to seven eighths of GOMEMLIMIT or, without
+// that, of the container's limit. The rest is for the program text and the kernel's
+// socket buffers, which count against the container's limit but not against Go's.
 func (c *Config) LimitMemory() {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
 		container, err := memlimit.FromCgroup()
 		if err != nil || container > math.MaxInt64 {
-			return // there is no limit
+			return // no limit
 		}
 		limit = int64(container)
 	}
@@ -24,12 +23,12 @@ func (c *Config) LimitMemory() {
 	debug.SetMemoryLimit(limit / 8 * 7)
 }
 
-// clientMemoryWithout is what clients can take where memory has no limit.
+// clientMemoryWithout is the memory for clients, in bytes, if the process has no limit.
 const clientMemoryWithout = 256 << 20
 
-// clientMemory returns the memory that clients can take in all. The other half
-// is for sessions, the program itself, and what the garbage collector has not
-// seen to yet.
+// clientMemory returns the memory that all clients together can use, in bytes. By
+// default it is half of the process's; the other half is for sessions, the program
+// itself and garbage that is not yet collected.
 func (c *Config) clientMemory() int64 {
 	switch {
 	case c.ClientMemory > 0:

@@ -32,7 +32,7 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 	}
 	r := w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
 	if value, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || !set || value != "" {
-		t.Errorf("S5: logout in an outage: %d %v", r.status, r.header)
+		t.Errorf("logout in an outage: status %d, fields %v; want 503 and the cookie cleared", r.status, r.header)
 	}
 	w.auth.set(func(a *auth) { a.instead = nil })
 	if r := w.get("/account", "Cookie", w.login()); r.status != http.StatusOK {

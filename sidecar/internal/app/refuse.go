@@ -16,15 +16,16 @@ import (
 	"lilypad.example/sidecar/internal/route"
 )
 
+// Details of problems that are sent in two places.
 const (
 	nothingHere   = "There is nothing at this address."
 	fromElsewhere = "This request did not come from a page of this site, and was not carried out."
 )
 
-// stale is the code of RFC 9470 for who signed in too long ago.
+// stale is the error code of RFC 9470 for an authentication that is too old.
 const stale = "insufficient_user_authentication"
 
-// refusal is what a verdict comes to.
+// refusal returns the problem for a verdict other than Pass.
 func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 	var p *problem.Problem
 	switch verdict {
@@ -43,27 +44,27 @@ func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 	return p
 }
 
-// goTo has the browser fetch a page of the application.
+// goTo redirects the browser to a page of the application.
 func (h *handler) goTo(x *http1.Exchange, v *visit, address string) {
 	fields := http1.Header{{Name: "Location", Value: v.origin + address}, {Name: "Cache-Control", Value: "no-store"}}
 	h.respond(x, http.StatusSeeOther, fields, v.SetCookies, nil)
 }
 
-// pageInstead returns where a browser goes that is not let through to target,
-// or "" when it gets the refusal itself.
+// pageInstead returns where to redirect a browser that may not see target, or "" if
+// it gets the refusal itself.
 func (h *handler) pageInstead(r *route.Route, verdict route.Verdict, code problem.Code, target string) string {
 	switch {
-	case verdict == route.SignInAgain: // the account may: nothing is denied to it
+	case verdict == route.SignInAgain: // deny.page is for accounts that lack access
 		return redirect.ToPage(h.loginPath, target, string(code))
 	case r.Deny.Page != "":
 		return redirect.ToPage(r.Deny.Page, target, string(code))
-	case verdict == route.SignIn: // nothing went wrong, so there is no code
+	case verdict == route.SignIn: // not an error, so no code
 		return redirect.ToPage(h.loginPath, target, "")
 	}
 	return ""
 }
 
-// fail answers when nobody can say who sent x: later, and the cookie stays.
+// fail responds 503 when the session could not be looked up. The cookie stays.
 func (h *handler) fail(x *http1.Exchange, err error) {
 	if x.Over() != http1.ReasonNone {
 		return // the client has gone
@@ -78,7 +79,7 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 	h.refuse(x, nil, p)
 }
 
-// failOverload answers when there is no memory for x, as a fault says.
+// failOverload responds 503 when there is no memory for x.
 func (h *handler) failOverload(x *http1.Exchange, err error) {
 	if fault, ok := errors.AsType[*http1.Fault](err); ok {
 		x.SetReason(fault.Reason)
@@ -86,14 +87,14 @@ func (h *handler) failOverload(x *http1.Exchange, err error) {
 	h.refuse(x, nil, busy())
 }
 
-// busy asks to come again soon.
+// busy is the problem for an overload.
 func busy() *problem.Problem {
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "There is too much to do at the moment. Please try again shortly.")
 	p.RetryAfter = time.Second
 	return p
 }
 
-// failUpstream answers for an upstream that did not.
+// failUpstream responds when the upstream failed.
 func (h *handler) failUpstream(x *http1.Exchange, v *visit, err error) {
 	status := forward.Status(err)
 	if status == 0 {
@@ -113,7 +114,7 @@ func (h *handler) failUpstream(x *http1.Exchange, v *visit, err error) {
 	h.refuse(x, nil, p)
 }
 
-// unread says why a request's body was not read to its end.
+// unread is the problem for a request body that could not be read.
 func unread(status int) *problem.Problem {
 	switch status {
 	case http.StatusRequestEntityTooLarge:
@@ -124,16 +125,17 @@ func unread(status int) *problem.Problem {
 	return problem.New(status, problem.BadRequest, "The request could not be read to its end.")
 }
 
-// refuse answers with p, as a page or a document.
+// refuse responds with p, as a page or as problem+json.
 func (h *handler) refuse(x *http1.Exchange, setCookies []string, p *problem.Problem) {
 	header, body := h.pages.Render(p, page.WantsPage(x.Request.Method, x.Request.Header.Get))
 	h.respond(x, p.Status, http1.FromNetHTTP(header), setCookies, body)
 }
 
+// respond sends a whole response.
 func (h *handler) respond(x *http1.Exchange, status int, header http1.Header, setCookies []string, body []byte) {
 	for _, setCookie := range setCookies {
 		header.Add("Set-Cookie", setCookie)
 	}
-	// An error here is in the exchange's facts, and so in the access log.
+	// The access log has the error: the exchange records it.
 	_ = x.Respond(status, header, body)
 }

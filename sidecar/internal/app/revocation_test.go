@@ -123,8 +123,8 @@ func TestAWebSocketEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// Nothing more reaches the browser soon after a revocation, whatever is under way and whoever is slow: the application
-// goes on long after that, and would say "second".
+// Nothing more reaches the browser soon after a revocation, whatever is under way and whoever is
+// slow: the application goes on long after that, and would say "second".
 func TestNoAnswerOutlivesItsSession(t *testing.T) {
 	w := newWorld(t)
 	first := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 	"lilypad.example/sidecar/internal/route"
 )
 
-// ReadRoutes reads and checks a policy file for an application with that login page.
+// ReadRoutes reads and checks the policy file of an application with this login page.
 func ReadRoutes(path, loginPage string) (*route.Table, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -23,8 +23,8 @@ func ReadRoutes(path, loginPage string) (*route.Table, error) {
 	return parseRoutes(text, loginPage)
 }
 
-// parseRoutes refuses a policy that keeps strangers from the login page: they
-// would be sent there again and again.
+// parseRoutes refuses a policy that does not admit strangers to the login page, which
+// would be a redirect loop.
 func parseRoutes(text []byte, loginPage string) (*route.Table, error) {
 	table, err := route.Parse(text)
 	if err != nil {
@@ -36,20 +36,20 @@ func parseRoutes(text []byte, loginPage string) (*route.Table, error) {
 	return table, nil
 }
 
-// routing is the policy in force, which follows its file: a request sees one
-// policy and the upstreams of that one, whole.
+// routing is the policy in force, reloaded when its file changes. Each request uses
+// one version of the policy and its upstreams.
 type routing struct {
 	file    *reload.File[*destinations]
 	healthy prometheus.Gauge
 }
 
-// destinations are a policy and the upstreams that it names.
+// destinations are one version of the policy and its upstreams.
 type destinations struct {
 	table     *route.Table
 	upstreams map[string]*forward.Upstream
 }
 
-// openRouting reads the policy at path. dial makes an upstream of a name and an
+// openRouting reads the policy at path. dial returns an upstream for a name and an
 // address.
 func openRouting(path, loginPage string, dial func(name, address string) *forward.Upstream) (*routing, error) {
 	last := &destinations{table: new(route.Table)}
@@ -60,7 +60,7 @@ func openRouting(path, loginPage string, dial func(name, address string) *forwar
 		}
 		next := &destinations{table, make(map[string]*forward.Upstream)}
 		for name, address := range table.Upstreams() {
-			// An upstream that stays keeps its connections.
+			// An unchanged upstream keeps its connections.
 			if last.table.Upstreams()[name] == address {
 				next.upstreams[name] = last.upstreams[name]
 			} else {
@@ -74,7 +74,7 @@ func openRouting(path, loginPage string, dial func(name, address string) *forwar
 		return nil, err
 	}
 	r := &routing{file: file, healthy: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "route_policy_healthy", Help: "1 while the policy in force is what its file says, 0 when the file has become bad.",
+		Name: "route_policy_healthy", Help: "1 if the policy in force is the one in the file, 0 if the file is invalid.",
 	})}
 	r.healthy.Set(1)
 	return r, nil
@@ -92,19 +92,19 @@ func (r *routing) match(method, path string) (*route.Route, *forward.Upstream) {
 	return found, now.upstreams[found.Upstream]
 }
 
-// watch follows the file until ctx ends.
+// watch reloads the file when it changes, until ctx ends.
 func (r *routing) watch(ctx context.Context, log *slog.Logger) {
 	before := r.file.Current()
 	warn := func(d *destinations) {
 		for _, warning := range d.table.Warnings() {
-			log.Warn("routes depend on spelling", "warning", warning)
+			log.Warn("ambiguous routes", "warning", warning)
 		}
 	}
 	warn(before)
 	r.file.Watch(ctx, func(err error) {
 		if err != nil {
 			r.healthy.Set(0)
-			log.Error("routes not reloaded: the old ones stay", "error", err)
+			log.Error("routes not reloaded, keeping the old ones", "error", err)
 			return
 		}
 		r.healthy.Set(1)
@@ -113,7 +113,7 @@ func (r *routing) watch(ctx context.Context, log *slog.Logger) {
 		warn(now)
 		for name, upstream := range before.upstreams {
 			if now.upstreams[name] != upstream {
-				upstream.Close() // requests on their way keep their connections to the end
+				upstream.Close() // requests in flight keep their connections
 			}
 		}
 		before = now

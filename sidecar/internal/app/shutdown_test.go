@@ -12,7 +12,8 @@ import (
 	"lilypad.example/sidecar/internal/app"
 )
 
-// A sidecar that is told to end says so first, and loses no request of those who have not heard it yet.
+// A sidecar that is told to end says so first, and loses no request of those who have not heard it
+// yet.
 func TestNothingIsLostWhenItEnds(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ShutdownDelay = 3 * time.Second })
 	const request = "GET /public HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -110,7 +110,7 @@ func TestBehindARealTraefik(t *testing.T) {
 			t.Errorf("%s: the application sees our cookie", name)
 		}
 	}
-	// W4, traefik #3660: what was rotated in the question reaches the browser.
+	// traefik #3660: a token that is rotated by the verify request reaches the browser.
 	w.auth.set(func(a *auth) { a.life = 1 })
 	r = w.sendTo(door, "POST", "/auth/login", credentials(password), "Content-Type", jsonType)
 	value, _ = r.setCookie(t)

@@ -12,17 +12,18 @@ import (
 	"lilypad.example/sidecar/internal/visitor"
 )
 
-// verifyPath is where a proxy asks about a request of its client: with
-// X-Forwarded-Method and X-Forwarded-Uri (Traefik, Caddy, nginx), or with the
-// client's method and the client's target appended to the path (Envoy).
+// verifyPath is the forward-auth endpoint. A proxy names its client's request with
+// X-Forwarded-Method and X-Forwarded-Uri (Traefik, Caddy, nginx), or uses the
+// client's method and appends the client's target to the path (Envoy).
 const verifyPath = endpoints.Prefix + "verify"
 
-// verify tells a trusted proxy whether its client may pass. 200 brings what the
-// application shall get: Authorization for who is signed in, and the Cookie
-// field without ours. Any other answer is for the client itself.
+// verify tells a trusted proxy whether its client's request may pass. A 200 carries
+// what the proxy must send to the application: Authorization for a signed-in
+// user, and Cookie without our cookies. The proxy relays any other response to its
+// client.
 //
-// It has a port of its own. At the browser's door a page could ask it as well,
-// through a proxy that is trusted, and read an access token.
+// verify has a port of its own. On the browser port, a page could call it through
+// a trusted proxy and read an access token.
 func (h *handler) verify(x *http1.Exchange) {
 	if !h.forwarder.Trusts(x) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, "This address answers trusted proxies only."))
@@ -30,20 +31,20 @@ func (h *handler) verify(x *http1.Exchange) {
 	}
 	client, asked := h.forwarder.Client(x), x.Request.Method
 	if err := takeOver(&x.Request); err != nil {
-		h.refuse(x, nil, problem.New(http.StatusBadRequest, problem.BadRequest, "The proxy asks about no request: "+err.Error()+"."))
+		h.refuse(x, nil, problem.New(http.StatusBadRequest, problem.BadRequest, "The proxy's question is malformed: "+err.Error()+"."))
 		return
 	}
 	q := &x.Request
 	r, _ := h.routing.match(q.Method, q.Path)
-	intended := meant(q, client)
+	allowed := sameOrigin(q, client)
 	if asked == http.MethodHead || q.Method == http.MethodHead {
-		q.Method = asked // which says whether the answer has a body
+		q.Method = asked // decides whether the response has a body
 	}
 	if r == nil || strings.HasPrefix(q.Path, endpoints.Prefix) {
 		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere))
 		return
 	}
-	if !intended {
+	if !allowed {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
@@ -53,7 +54,7 @@ func (h *handler) verify(x *http1.Exchange) {
 	}
 }
 
-// letPass tells the proxy what goes on to the application.
+// letPass tells the proxy what to send to the application.
 func (h *handler) letPass(x *http1.Exchange, v *visit) {
 	header := http1.Header{{Name: "Cache-Control", Value: "no-store"}}
 	if v.SignedIn() {
@@ -66,16 +67,15 @@ func (h *handler) letPass(x *http1.Exchange, v *visit) {
 }
 
 var (
-	errNoVerify  = errors.New("this port has " + verifyPath + " only")
-	errNoGet     = errors.New("ask with GET or HEAD")
-	errNotNamed  = errors.New("X-Forwarded-Method and X-Forwarded-Uri must each be there once")
+	errNoVerify  = errors.New("this port serves " + verifyPath + " only")
+	errNoGet     = errors.New("the method must be GET or HEAD")
+	errNotNamed  = errors.New("X-Forwarded-Method and X-Forwarded-Uri are each required once")
 	errRepeated  = errors.New("X-Forwarded-Host and X-Forwarded-Proto must not be repeated")
 	errTwice     = errors.New("its path and its header name different requests")
 	errNoRequest = errors.New("no request has that method and target")
 )
 
-// takeOver makes q, a proxy's question, the request that it is about, in its
-// one reading.
+// takeOver replaces the proxy's question in q by the request that it is about.
 func takeOver(q *http1.Request) error {
 	method, ok1 := single(q.Header, "X-Forwarded-Method")
 	target, ok2 := single(q.Header, "X-Forwarded-Uri")
@@ -105,16 +105,16 @@ func takeOver(q *http1.Request) error {
 	return nil
 }
 
-// names reports whether a header says what request a proxy asks about, in our
-// words or in those of ingress-nginx. A proxy that was given our path with a
-// slash behind it asks about "/" by its path, and means something else.
+// names reports whether a header names the client's request, in our fields or in
+// those of ingress-nginx. A proxy that is configured with verifyPath and a trailing
+// slash would seem to ask about "/" by its path.
 func names(h http1.Header) bool {
 	return slices.ContainsFunc([]string{"X-Forwarded-Method", "X-Forwarded-Uri", "X-Original-Method", "X-Original-Url", "X-Original-Uri"},
 		func(name string) bool { return count(h, name) > 0 })
 }
 
-// registered reports whether method is one of the IANA registry of HTTP methods
-// that has a resource for a target. What servers make of any other is a guess.
+// registered reports whether method is in the IANA registry of HTTP methods and
+// targets a resource. Servers differ on how they treat others.
 func registered(method string) bool {
 	switch method {
 	case "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LABEL", "LINK", "LOCK",
@@ -126,7 +126,7 @@ func registered(method string) bool {
 	return false
 }
 
-// count returns how often a field is there.
+// count returns the number of fields with a name.
 func count(h http1.Header, name string) (n int) {
 	for range h.Values(name) {
 		n++
@@ -134,7 +134,7 @@ func count(h http1.Header, name string) (n int) {
 	return n
 }
 
-// single returns the value of a field that must be there exactly once.
+// single returns the value of a field that must occur exactly once.
 func single(h http1.Header, name string) (value string, ok bool) {
 	return h.Get(name), count(h, name) == 1
 }

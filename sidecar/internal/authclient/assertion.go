@@ -17,21 +17,22 @@ import (
 )
 
 const (
-	// assertionLife is how long a self-signed assertion is good. Each is sent
-	// once and at once: the rest is for clocks that differ.
+	// assertionLife is the lifetime of a self-signed assertion. Each is sent once and
+	// immediately; the lifetime allows for clock skew.
 	assertionLife = time.Minute
-	// fileLife is how long a projected token is used before it is read again;
-	// the kubelet renews it at 80 % of its life, which is ten minutes at least.
+	// fileLife is how long a projected token is cached. The kubelet renews it at 80 %
+	// of its lifetime, which is at least ten minutes.
 	fileLife = time.Minute
 )
 
-// An Assertion proves to the auth service which client we are (RFC 7523).
+// An Assertion authenticates the sidecar to the auth service (RFC 7523).
 type Assertion interface {
-	// Assertion is called for every attempt of a call, also concurrently.
+	// Assertion returns a client assertion. It is called for every attempt of a call, and
+	// must be safe for concurrent use.
 	Assertion() (string, error)
 }
 
-// FileAssertion returns the token in a file, which Kubernetes renews there.
+// FileAssertion returns the token in a file, which the kubelet renews.
 func FileAssertion(path string, now func() time.Time) Assertion {
 	return &tokenFile{path: path, now: now}
 }
@@ -64,9 +65,8 @@ func (f *tokenFile) Assertion() (string, error) {
 	return text, nil
 }
 
-// KeyAssertion signs assertions for client with the private P-256 key in
-// pemText, each with a jti of its own, for the auth service accepts it once.
-// audience is the issuer's name.
+// KeyAssertion signs assertions for client with the private P-256 key in pemText. Each
+// has a new jti, because the auth service accepts each once. audience is the issuer.
 func KeyAssertion(client, audience string, pemText []byte, now func() time.Time) (Assertion, error) {
 	key, err := parseKey(pemText)
 	if err != nil {
@@ -97,7 +97,7 @@ func (k *clientKey) Assertion() (string, error) {
 func parseKey(pemText []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(pemText)
 	if block == nil {
-		return nil, errors.New("not in PEM form")
+		return nil, errors.New("not PEM")
 	}
 	var key any
 	key, err := x509.ParseECPrivateKey(block.Bytes)

@@ -1,6 +1,6 @@
-// Package authclient speaks to the auth service: the client that is generated
-// from its contract, with an assertion on every call, bounded times and sizes,
-// and three kinds of answer: yes, a definite no, or an outage.
+// Package authclient calls the auth service. It wraps the generated client with client
+// assertions, time and size limits, and three kinds of results: success, a definite
+// refusal, or an outage.
 package authclient
 
 import (
@@ -18,18 +18,17 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// An EndedError says that a refresh token is good for nothing any more, and
-// why. It is the only answer that may end a session: invalid_grant of RFC 6749
-// section 5.2.
+// An EndedError reports that a refresh token is not valid any more, and why. It is the
+// only error that ends a session: invalid_grant of RFC 6749 section 5.2.
 type EndedError struct{ Reason api.EndReason }
 
 func (e *EndedError) Error() string { return "authclient: the session has ended: " + string(e.Reason) }
 
-// Unknown is the reason of an auth service that does not say one, or one that
-// we do not know: reasons are labels of metrics, and the list of them is closed.
+// Unknown stands for a missing or unknown reason. Reasons are metric labels, so their
+// list is closed.
 const Unknown api.EndReason = "unknown"
 
-// Ended is an EndedError of the reason that the auth service or its feed gave.
+// Ended returns the EndedError for a reason from the auth service or its feed.
 func Ended(reason string) *EndedError {
 	if r := api.EndReason(reason); r.Valid() {
 		return &EndedError{r}
@@ -37,28 +36,27 @@ func Ended(reason string) *EndedError {
 	return &EndedError{Unknown}
 }
 
-// ErrFormClaimed says that somebody is sending the form at this moment.
+// ErrFormClaimed reports that another request is sending the form.
 var ErrFormClaimed = errors.New("authclient: the form is claimed")
 
-// ErrNoForm says that no such form is kept.
+// ErrNoForm reports that no such form is kept.
 var ErrNoForm = errors.New("authclient: no such form")
 
-// ErrUnavailable says that the auth service could not answer, or answered
-// nonsense: the session may well live.
+// ErrUnavailable reports that the auth service did not answer, or that its answer was
+// malformed. The session may still be alive.
 var ErrUnavailable = errors.New("authclient: auth service unavailable")
 
-// A StatusError is the ErrUnavailable of an auth service that answered, but
-// with neither a yes nor a definite no.
+// A StatusError is wrapped with ErrUnavailable if the auth service answered with a
+// status that is neither a success nor a definite refusal.
 type StatusError struct {
 	Status int
-	// RetryAfter is when it may be tried again, 0 if it does not say.
+	// RetryAfter is the answer's Retry-After, or 0.
 	RetryAfter time.Duration
 }
 
 func (e *StatusError) Error() string { return "status " + strconv.Itoa(e.Status) }
 
-// RetryAfter returns what the auth service said with err about when to try
-// again, 0 for nothing.
+// RetryAfter returns the Retry-After of the answer that caused err, or 0.
 func RetryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*StatusError](err); ok {
 		return e.RetryAfter
@@ -68,19 +66,18 @@ func RetryAfter(err error) time.Duration {
 
 const (
 	timeout = 5 * time.Second
-	// maxAnswer is far above any answer of the auth service (T45).
+	// maxAnswer is the maximum size of an answer in bytes, far above any real one.
 	maxAnswer = 128 << 10
-	// maxConns is how many calls are under way at a time; the next ones wait,
-	// within timeout. A crowd of unknown cookies does not become one of
-	// connections (R11).
+	// maxConns bounds concurrent calls; more calls wait, within timeout. A flood of
+	// unknown cookies does not become a flood of connections.
 	maxConns = 64
 )
 
 // A Browser is the client that a call is made for.
 type Browser struct {
 	UserAgent, Address string
-	// Sessions are refresh tokens of sessions that it has or had, the newest
-	// first. They make it a known device at Login.
+	// Sessions are refresh tokens of its current and former sessions, the newest first.
+	// They make it a known device at Login.
 	Sessions []string
 }
 
@@ -88,11 +85,11 @@ type Browser struct {
 type Begun struct {
 	User   api.User
 	Tokens Tokens
-	// Others are the browser's Sessions that belong to other accounts.
+	// Others are those of Browser.Sessions that belong to other accounts.
 	Others []string
 }
 
-// Tokens is what the auth service hands out for a session.
+// Tokens are the tokens of a session and what the auth service says about it.
 type Tokens struct {
 	RefreshToken  string
 	Authorization string // "Bearer " and the access token
@@ -100,8 +97,7 @@ type Tokens struct {
 	Life          time.Duration
 	SessionID     string
 	Roles         []string
-	// AuthTime is when the user gave the password; zero, which is long ago, if
-	// the auth service is of a release that does not say.
+	// AuthTime is when the user entered the password.
 	AuthTime time.Time
 	End      time.Time
 }
@@ -113,12 +109,12 @@ type Client struct {
 	now       func() time.Time
 }
 
-// New returns a client of the auth service at url. assertion proves who we are.
+// New returns a client of the auth service at url that authenticates with assertion.
 func New(url string, assertion Assertion, transport http.RoundTripper, now func() time.Time) (*Client, error) {
 	c, err := api.NewClientWithResponses(url, api.WithHTTPClient(&http.Client{
 		Timeout:   timeout,
 		Transport: bounded{transport},
-		// The auth service never redirects; whoever does is not it.
+		// The auth service never redirects.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}))
 	if err != nil {
@@ -127,7 +123,7 @@ func New(url string, assertion Assertion, transport http.RoundTripper, now func(
 	return &Client{api: c, assertion: assertion, now: now}, nil
 }
 
-// Transport returns a RoundTripper for the auth service's calls.
+// Transport returns the RoundTripper for New.
 func Transport() http.RoundTripper {
 	return &http.Transport{
 		MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: timeout,
@@ -165,8 +161,9 @@ func (c *Client) Login(ctx context.Context, email, password string, by Browser) 
 
 // Refresh exchanges a refresh token. It fails with an EndedError or ErrUnavailable.
 //
-// A stale token is answered with a challenge first: that this client still waits
-// proves that its request was not held up, for which an honest session would end.
+// The auth service answers a stale token with a challenge first. Answering it proves
+// that this client is still waiting, so that a delayed request does not end an honest
+// session.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, by Browser) (Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout) // for both requests
 	defer cancel()
@@ -205,7 +202,7 @@ func (c *Client) refresh(ctx context.Context, refreshToken string, by Browser, c
 	return Tokens{}, next, unanswered("token", r.HTTPResponse)
 }
 
-// Revoke ends the session of a refresh token. nil says that it is over for good.
+// Revoke ends the session of a refresh token. nil means that it has ended for good.
 func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	r, err := repeat(ctx, func(ctx context.Context) (*api.RevokeResponse, error) {
 		assertion, err := c.assertion.Assertion()
@@ -225,7 +222,7 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 	return nil
 }
 
-// Confirm says that browsers have shown these refresh tokens.
+// Confirm reports that browsers have sent these refresh tokens.
 func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
 	r, err := repeat(ctx, func(ctx context.Context) (*api.ConfirmResponse, error) {
 		sign, err := c.sign()
@@ -240,8 +237,8 @@ func (c *Client) Confirm(ctx context.Context, refreshTokens []string) error {
 	return noContent("confirm", r.HTTPResponse)
 }
 
-// KeepForm keeps a sealed form for the user of a refresh token whose session is
-// over. A refusal is a *problem.Problem.
+// KeepForm stores an encrypted form for the user of a refresh token whose session has
+// ended. A refusal is a *problem.Problem.
 func (c *Client) KeepForm(ctx context.Context, refreshToken string, sealed []byte) error {
 	sign, err := c.sign()
 	if err != nil {
@@ -257,8 +254,8 @@ func (c *Client) KeepForm(ctx context.Context, refreshToken string, sealed []byt
 	return nil
 }
 
-// Form returns a sealed form that is kept for the user that authorization
-// speaks for, from session sid. It fails with ErrNoForm or ErrUnavailable.
+// Form returns the encrypted form of session sid that is kept for the user of
+// authorization. It fails with ErrNoForm or ErrUnavailable.
 func (c *Client) Form(ctx context.Context, authorization, sid string) ([]byte, error) {
 	r, err := c.api.GetFormWithResponse(ctx, sid, header(authorization))
 	if err != nil {
@@ -267,8 +264,8 @@ func (c *Client) Form(ctx context.Context, authorization, sid string) ([]byte, e
 	return sealed(r.JSON200, r.HTTPResponse)
 }
 
-// ClaimForm is Form, and until SettleForm nobody else gets the form. claim is a
-// random id. It fails with ErrFormClaimed, too.
+// ClaimForm is Form, and claims the form until SettleForm. claim is a random ID. It
+// also fails with ErrFormClaimed.
 func (c *Client) ClaimForm(ctx context.Context, authorization, sid, claim string) ([]byte, error) {
 	r, err := c.api.ClaimFormWithResponse(ctx, sid, claim, header(authorization))
 	if err != nil {
@@ -277,7 +274,7 @@ func (c *Client) ClaimForm(ctx context.Context, authorization, sid, claim string
 	return sealed(r.JSON200, r.HTTPResponse)
 }
 
-// SettleForm ends a claim. A form that was sent is removed, any other one stays.
+// SettleForm ends a claim. A form that was sent is deleted.
 func (c *Client) SettleForm(ctx context.Context, authorization, sid, claim string, sent bool) error {
 	r, err := c.api.SettleFormWithResponse(ctx, sid, claim, &api.SettleFormParams{Sent: sent}, header(authorization))
 	if err != nil {
@@ -286,7 +283,7 @@ func (c *Client) SettleForm(ctx context.Context, authorization, sid, claim strin
 	return noContent("settle form", r.HTTPResponse)
 }
 
-// DiscardForm removes a form, if there is one.
+// DiscardForm deletes a form, if there is one.
 func (c *Client) DiscardForm(ctx context.Context, authorization, sid string) error {
 	r, err := c.api.DiscardFormWithResponse(ctx, sid, header(authorization))
 	if err != nil {
@@ -314,7 +311,7 @@ func sealed(f *api.SealedForm, r *http.Response) ([]byte, error) {
 	return nil, unanswered("form", r)
 }
 
-// Me returns the user that authorization, a header value, speaks for.
+// Me returns the user of authorization, a header value.
 func (c *Client) Me(ctx context.Context, authorization string) (api.User, error) {
 	r, err := c.api.GetMeWithResponse(ctx, header(authorization))
 	if err != nil {
@@ -341,12 +338,10 @@ func header(authorization string) api.RequestEditorFn {
 	}
 }
 
-// repeat makes a call that may be made twice: the same token has the same
-// successor, and a session ends once. An auth service that is told to end closes
-// its idle connections, and a request may be on its way on one of them; the call
-// is then made again, until a connection that is new fails too. net/http would do
-// that by itself (Idempotency-Key), but with the same assertion, which the auth
-// service may have seen, and accepts once.
+// repeat makes an idempotent call, and makes it again if it failed on a reused
+// connection: a server that shuts down closes its idle connections, one of which the
+// call may have chosen. net/http would retry by itself (Idempotency-Key), but with the
+// same assertion, which the auth service accepts once.
 func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -370,7 +365,7 @@ func presenter(by Browser) api.Presenter {
 	return p
 }
 
-// begun reads the answer to a beginning of a session.
+// begun returns the session in the answer of a login or registration.
 func begun(s *api.Session, start time.Time, r *http.Response, p *api.Problem) (Begun, error) {
 	if s == nil {
 		return Begun{}, refusal(r, p)
@@ -379,8 +374,8 @@ func begun(s *api.Session, start time.Time, r *http.Response, p *api.Problem) (B
 	return Begun{User: s.User, Tokens: t, Others: s.OtherSessions}, err
 }
 
-// refusal is a definite no as the auth service words it. That it does not know
-// us (its 401 without credentials being wrong) is a fault of the installation.
+// refusal returns a definite refusal as a *problem.Problem. invalid_client is not one:
+// it means that this installation is misconfigured.
 func refusal(r *http.Response, p *api.Problem) error {
 	if p == nil || r.StatusCode >= http.StatusInternalServerError || p.Code == "invalid_client" {
 		return unanswered("refused", r)
@@ -402,11 +397,12 @@ func deref[T ~string](s *T) T {
 	return *s
 }
 
-// tokens reckons the expiry from before the call, so that it never is late.
+// tokens converts an answer. Expiry counts from before the call, so that it is never
+// late.
 func tokens(t api.Token, start time.Time) (Tokens, error) {
 	life := time.Duration(t.ExpiresIn) * time.Second
 	if t.AccessToken == "" || t.RefreshToken == "" || t.Sid == "" || life <= 0 {
-		return Tokens{}, unavailable(errors.New("token answer is not whole"))
+		return Tokens{}, unavailable(errors.New("incomplete token response"))
 	}
 	return Tokens{
 		RefreshToken: t.RefreshToken, Authorization: "Bearer " + t.AccessToken,
@@ -414,13 +410,13 @@ func tokens(t api.Token, start time.Time) (Tokens, error) {
 	}, nil
 }
 
-// unanswered is an answer that is neither a yes nor a definite no.
+// unanswered returns the error for a status that is neither success nor refusal.
 func unanswered(call string, r *http.Response) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, call, &StatusError{r.StatusCode, retryAfter(r)})
 }
 
-// retryAfter returns what an answer says about when to try again (RFC 9110
-// section 10.2.3), 0 for nothing.
+// retryAfter returns the Retry-After in seconds of an answer (RFC 9110 section
+// 10.2.3), or 0.
 func retryAfter(r *http.Response) time.Duration {
 	seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 31)
 	if err != nil {
@@ -429,8 +425,8 @@ func retryAfter(r *http.Response) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// unavailable leaves out the URL that net/http puts into an error: it may hold
-// the id of a session, and errors are logged.
+// unavailable wraps err without the URL that net/http adds: that may contain the ID
+// of a session, and errors are logged.
 func unavailable(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
@@ -438,13 +434,13 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// bounded caps what is read of an answer.
+// bounded limits the size of answers.
 type bounded struct{ next http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := b.next.RoundTrip(r)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a RoundTripper hands errors through
+		return nil, err //nolint:wrapcheck // a RoundTripper passes errors on
 	}
 	res.Body = struct {
 		io.Reader

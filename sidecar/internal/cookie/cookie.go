@@ -1,6 +1,6 @@
-// Package cookie reads and writes the browser's one cookie, whose value is the
-// refresh token, and the two that are left of it when its session has ended.
-// Nothing else of the sidecar knows their names or attributes.
+// Package cookie reads and writes the sidecar's cookies: the session cookie, whose
+// value is the refresh token, and the two that outlive a session. No other package
+// knows their names or attributes.
 package cookie
 
 import (
@@ -12,62 +12,59 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// Name is the cookie's name. The __Host-Http- prefix makes a browser keep it
-// only when it is Secure, HttpOnly, Path=/ and of this very host (R4), and older
-// browsers, which know only the __Host- prefix, hold to that.
+// Name is the name of the session cookie. With the prefix __Host-Http-, browsers accept
+// it only if it is Secure, HttpOnly, Path=/ and without Domain. Older browsers apply
+// the rules of __Host-.
 const Name = "__Host-Http-lilypad"
 
-// Former is the name under which a browser keeps the refresh token of its
-// former session, which is over: to show whose form it was that was posted too
-// late, and to open it again (package form). No session is ever looked up by it.
+// Former is the name of the cookie with the refresh token of the browser's former
+// session, which has ended. It identifies the user of a form that is posted too late,
+// and decrypts that form (package keptform). No session is looked up by it.
 const Former = Name + "-former"
 
-// Known is the name under which a browser keeps the refresh tokens of sessions
-// that have ended, also by signing out, of a few accounts. With them it is a
-// known device when somebody signs in to one of these accounts again, and
-// strangers who guess at its password do not keep its owner out. No session is
-// ever looked up by it, and no form kept or opened. It names no account.
+// Known is the name of the cookie with refresh tokens of ended sessions of a few
+// accounts. They make the browser a known device at the next login to one of these
+// accounts, so that strangers who guess its password cannot lock out its owner. No
+// session is looked up by them, and no form is kept or decrypted. They name no account.
 const Known = Name + "-known"
 
-// Names are the names of all our cookies.
+// Names returns the names of all cookies of the sidecar.
 func Names() []string { return []string{Name, Former, Known} }
 
 const (
-	// knownLife is as long as the auth service keeps the record of a session
-	// after its end.
+	// knownLife is how long the auth service keeps the record of an ended session.
 	knownLife = 30 * 24 * time.Hour
-	// maxKnown is how many sessions a browser remembers: of people who share it.
+	// maxKnown is the number of accounts for which a browser is a known device.
 	maxKnown  = 3
-	separator = "~" // in no token
+	separator = "~" // never part of a token
 )
 
-// formerLife is how long after its session's end a form may be posted and still
-// be known to be its user's: a page that was left open overnight.
+// formerLife is how long after the end of its session a form can still be kept: a
+// page may stay open overnight.
 const formerLife = 24 * time.Hour
 
-// SameSite is Lax and not Strict: with Strict, whoever follows a link from a
-// mail or another site arrives as a stranger. Writes are guarded by their
-// origin (package app), not by this attribute.
+// attributes are those of all cookies. SameSite is Lax: with Strict, users who follow
+// a link from another site would seem signed out. Cross-site writes are refused by
+// their origin (package app), not by this attribute.
 const attributes = "; Path=/; Secure; HttpOnly; SameSite=Lax"
 
-// A State says what a request carries.
+// A State says which session cookie a request has.
 type State int
 
 // The states.
 const (
-	// None: no cookie of our name.
+	// None: no session cookie.
 	None State = iota
-	// One: a value that may be one of our tokens.
+	// One: one cookie, with the shape of a refresh token.
 	One
-	// Unusable: a value that is no token of ours by its looks, or another cookie
-	// that some server takes for ours: one of the two may have been planted. The
-	// sender is a stranger, and the cookie is cleared.
+	// Unusable: a value without the shape of a refresh token, or several cookies that
+	// some server takes for ours, one of which may be planted. The sender counts as a
+	// stranger, and the cookie is cleared.
 	Unusable
 )
 
-// Read looks for our cookie in all Cookie fields. It takes exactly name=value,
-// as browsers send it (RFC 6265, section 4.2.1). Names are case-sensitive there,
-// so another case is another cookie.
+// Read returns the session cookie of a request. Only name=value counts, as browsers
+// send it (RFC 6265 section 4.2.1). Names are case-sensitive.
 func Read(h http1.Header) (value string, state State) { return read(h, Name) }
 
 // ReadFormer returns the refresh token of the browser's former session, or "".
@@ -76,8 +73,8 @@ func ReadFormer(h http1.Header) string {
 	return value
 }
 
-// ReadKnown returns the refresh tokens of sessions that this browser had, the
-// newest first.
+// ReadKnown returns the refresh tokens of ended sessions of this browser, the newest
+// first.
 func ReadKnown(h http1.Header) []string {
 	value, state := find(h, Known)
 	if state != One {
@@ -100,7 +97,7 @@ func read(h http1.Header, want string) (value string, state State) {
 	return value, state
 }
 
-// find returns the value of the one cookie of a name.
+// find returns the value of the only cookie called want.
 func find(h http1.Header, want string) (value string, state State) {
 	legacy := false
 	for header := range h.Values("Cookie") {
@@ -121,45 +118,42 @@ func find(h http1.Header, want string) (value string, state State) {
 			}
 		}
 	}
-	// $Version and its like announce the syntax of RFC 2965, in which the field
-	// has another reading.
+	// $Version and the like announce RFC 2965, by which the field parses differently.
 	if state == One && legacy {
 		return "", Unusable
 	}
 	return value, state
 }
 
-// Set returns the Set-Cookie value that gives the browser token until its
-// session's end, and as long beyond as a former session is remembered: so the
-// end is noticed by whoever sends the cookie, and not by the browser alone.
+// Set returns the Set-Cookie value for token. The cookie outlives the end of its
+// session by formerLife, so that the sidecar sees it and can make it the former one.
 func Set(token string, end, now time.Time) string {
 	return write(Name, token, max(0, end.Sub(now))+formerLife)
 }
 
-// Clear returns the Set-Cookie value that takes the cookie from the browser.
+// Clear returns the Set-Cookie value that deletes the session cookie.
 func Clear() string { return write(Name, "", 0) }
 
-// End returns the Set-Cookie values that make token, whose session has ended by
-// itself or from elsewhere, the former one, and the newest of the known.
+// End returns the Set-Cookie values for token, whose session has ended other than by
+// logout: it becomes the former one, and the newest of the known ones.
 func End(token string, known []string) []string {
 	return []string{Clear(), SetFormer(token), AddKnown(token, known)}
 }
 
-// SetFormer returns the Set-Cookie value that has the browser remember token
-// for a while from now on.
+// SetFormer returns the Set-Cookie value that makes token the former one.
 func SetFormer(token string) string { return write(Former, token, formerLife) }
 
-// ClearFormer returns the Set-Cookie value that has it forget that.
+// ClearFormer returns the Set-Cookie value that deletes the former token.
 func ClearFormer() string { return write(Former, "", 0) }
 
-// AddKnown returns the Set-Cookie value that has the browser remember token,
-// whose session is over, and before it the known ones.
+// AddKnown returns the Set-Cookie value that adds token, whose session has ended, to
+// the known ones.
 func AddKnown(token string, known []string) string {
 	return SetKnown(append([]string{token}, known...))
 }
 
-// SetKnown returns the Set-Cookie value that has the browser remember the first
-// few of these tokens, and no others.
+// SetKnown returns the Set-Cookie value that replaces the known tokens by the first
+// maxKnown of these.
 func SetKnown(known []string) string {
 	if len(known) == 0 {
 		return write(Known, "", 0)

@@ -7,9 +7,9 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// MayBe reports whether some server reads a cookie called name in pair, which
-// is what stands between two semicolons of a Cookie field. RFC 6265 reads
-// name=value and nothing else, but other servers
+// MayBe reports whether some server parses pair, the text between two semicolons of a
+// Cookie field, as a cookie called name. RFC 6265 accepts only name=value, but other
+// servers
 //
 //   - ignore the case of a name (ASP.NET), or white space around it, that of
 //     Unicode included (Django, ASP.NET),
@@ -18,8 +18,8 @@ import (
 //   - end a cookie at white space (Python's http.cookies) or, as RFC 2965 has
 //     it, at a comma (Tomcat, Jetty).
 //
-// So MayBe looks at each word in pair that can be a name, and compares letters
-// and digits only, of which most of name must consist.
+// So MayBe looks at each word of pair that can be a name, and compares only letters
+// and digits. Most of name must consist of these.
 func MayBe(pair, name string) bool {
 	value := false // whether text begins with the value of a cookie
 	for {
@@ -27,7 +27,7 @@ func MayBe(pair, name string) bool {
 		if value && !found {
 			return false
 		}
-		// Few names are as long as ours: most are not looked at.
+		// A fast path: few names are as long as ours.
 		if len(text) > len(name)/2 && hasWord(text, name, value) {
 			return true
 		}
@@ -55,7 +55,7 @@ func hasWord(text, name string, value bool) bool {
 	return false
 }
 
-// isWord reports whether c can be part of a name of ours, encoded or not.
+// isWord reports whether c can be part of one of our names, percent-encoded or not.
 func isWord(c byte) bool { return isLetter(c) || c == '-' || c == '_' || c == '%' }
 
 // isLetter reports whether c is a letter or a digit of ASCII.
@@ -79,8 +79,8 @@ func sameLetters(a, b string) bool {
 	}
 }
 
-// nextLetter returns the next letter, in lower case, or digit of s, percent-
-// decoded, and what is behind it; 0 if there is none.
+// nextLetter returns the next letter (in lower case) or digit of s, percent-decoded,
+// and the rest of s. letter is 0 at the end.
 func nextLetter(s string) (letter byte, rest string) {
 	for s != "" {
 		c, n := s[0], 1
@@ -91,13 +91,13 @@ func nextLetter(s string) (letter byte, rest string) {
 		}
 		s = s[n:]
 		if isLetter(c) {
-			return c | 0x20, s // which leaves digits as they are
+			return c | 0x20, s // lower case; digits stay the same
 		}
 	}
 	return 0, ""
 }
 
-// Sent reports whether h has one of our cookies in any reading.
+// Sent reports whether some server finds one of our cookies in h.
 func Sent(h http1.Header) bool {
 	for header := range h.Values("Cookie") {
 		for pair := range strings.SplitSeq(header, ";") {

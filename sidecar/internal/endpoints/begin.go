@@ -15,14 +15,14 @@ import (
 	"lilypad.example/sidecar/internal/visitor"
 )
 
-// login is POST /auth/login.
+// login serves POST /auth/login.
 func (e *Endpoints) login(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
 	return e.begin(w, r, v, e.Paths.Login, http.StatusOK, func(in input) (authclient.Begun, error) {
 		return e.Auth.Login(r.Context(), in.Email, in.Password, device(v))
 	})
 }
 
-// register is POST /auth/register: it signs in at once.
+// register serves POST /auth/register. The new user is signed in.
 func (e *Endpoints) register(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
 	return e.begin(w, r, v, e.Paths.Register, http.StatusCreated, func(in input) (authclient.Begun, error) {
 		return e.Auth.Register(r.Context(), in.Email, in.Name, in.Password, device(v))
@@ -39,9 +39,9 @@ func device(v *visitor.Visitor) authclient.Browser {
 	return b
 }
 
-// begin starts a session with what ask gets for the input: 303 to a safe next
-// for a form, a description with status for JSON. A form that fails goes back
-// to the page at path.
+// begin reads the input and starts a session with ask. A form gets 303 to next if
+// that is safe, or back to the page at path if it failed; JSON gets a description
+// with status.
 func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, v *visitor.Visitor, path string, status int,
 	ask func(input) (authclient.Begun, error),
 ) error {
@@ -82,23 +82,23 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, v *visitor.Vis
 	return nil
 }
 
-// replace ends the session that the browser had before, so that a cookie from
-// before a login is never good after it, and reports whether that is certain.
-// The new session stands whether or not that works: the old cookie is
-// overwritten, and its session ends idle.
+// replace revokes the browser's previous session, so that its cookie is not valid
+// after the login (session fixation), and reports whether the session has ended. The
+// new session begins in either case: the old cookie is overwritten, and its session
+// times out.
 func (e *Endpoints) replace(r *http.Request, v *visitor.Visitor) bool {
 	if v.Token == "" {
 		return true
 	}
 	err := e.Auth.Revoke(r.Context(), v.Token)
 	if err != nil {
-		e.Log.WarnContext(r.Context(), "the session before this login could not be ended", "error", err)
+		e.Log.WarnContext(r.Context(), "previous session could not be revoked", "error", err)
 	}
 	e.Sessions.Forget(v.Token)
 	return err == nil
 }
 
-// session is GET /auth/session: who is signed in.
+// session serves GET /auth/session: who is signed in.
 func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
 	user, err := e.user(w, r, v)
 	if err != nil {
@@ -107,8 +107,8 @@ func (e *Endpoints) session(w http.ResponseWriter, r *http.Request, v *visitor.V
 	return writeJSON(w, http.StatusOK, describe(user, v.Session.SessionID, v.Session.End))
 }
 
-// signedIn looks v up with find, and sets the Set-Cookie values that this brings.
-// It fails with a 401 problem if nobody is signed in, or as find does.
+// signedIn looks v up with find and sets the resulting Set-Cookie fields. It fails
+// with a 401 problem if nobody is signed in, or with find's error.
 func (e *Endpoints) signedIn(w http.ResponseWriter, r *http.Request, v *visitor.Visitor,
 	find func(context.Context, *visitor.Visitor) error,
 ) error {

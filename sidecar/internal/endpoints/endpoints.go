@@ -1,10 +1,9 @@
-// Package endpoints is what the sidecar itself serves to a browser, below
-// /auth/: login, register, logout and session, for HTML forms and for JSON
-// alike, and the page that offers a kept form again. It is the only place where
-// a cookie is given or taken on purpose.
+// Package endpoints serves the sidecar's own endpoints under /auth/: login,
+// register, logout and session, for HTML forms and JSON alike, and the page that
+// offers a kept form for sending.
 //
-// It is plain net/http: these requests are rare. Whether a write was meant
-// (intent) has been checked before a request arrives here.
+// It uses net/http, because these requests are rare. Cross-site writes have been
+// refused before a request arrives here.
 package endpoints
 
 import (
@@ -22,16 +21,16 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
-	"lilypad.example/sidecar/internal/form"
+	"lilypad.example/sidecar/internal/keptform"
 	"lilypad.example/sidecar/internal/page"
 	"lilypad.example/sidecar/internal/session"
 	"lilypad.example/sidecar/internal/visitor"
 )
 
-// Prefix is the part of every origin that belongs to the sidecar.
+// Prefix is the path prefix of the sidecar's own endpoints.
 const Prefix = "/auth/"
 
-// MaxBody bounds a form or JSON body.
+// MaxBody is the maximum size of a form or JSON body in bytes.
 const MaxBody = 16 << 10
 
 // Auth is the auth service; see authclient.Client.
@@ -42,15 +41,15 @@ type Auth interface {
 	Me(ctx context.Context, authorization string) (api.User, error)
 }
 
-// Paths are the application's pages that a browser is sent to.
+// Paths are the application's pages that browsers are redirected to.
 type Paths struct{ Login, Register, Home string }
 
-// Endpoints serves /auth/.
+// Endpoints serves the paths under Prefix.
 type Endpoints struct {
 	Auth     Auth
 	Sessions *session.Cache
 	Visitors *visitor.Finder
-	Forms    *form.Keeper
+	Forms    *keptform.Keeper
 	Paths    Paths
 	Pages    *page.Pages
 	Log      *slog.Logger
@@ -103,7 +102,7 @@ func (e *Endpoints) Handler(v *visitor.Visitor) http.Handler {
 	})
 }
 
-// toProblem words err for the caller, and logs what must not be seen there.
+// toProblem returns the problem for err, and logs err unless it is a problem itself.
 func (e *Endpoints) toProblem(r *http.Request, err error) *problem.Problem {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
@@ -138,7 +137,7 @@ type input struct {
 	json bool
 }
 
-// read takes the two ways in which credentials come.
+// read decodes a form or a JSON object.
 func read(r *http.Request) (input, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
@@ -152,7 +151,7 @@ func read(r *http.Request) (input, error) {
 		return in, nil
 	case err == nil && kind == "application/x-www-form-urlencoded":
 		if err := r.ParseForm(); err != nil {
-			return input{}, problem.New(http.StatusBadRequest, problem.BadRequest, "The form is not encoded as it should be.")
+			return input{}, problem.New(http.StatusBadRequest, problem.BadRequest, "The form is not encoded correctly.")
 		}
 		// next may also stand in the form's action; the password never may.
 		return input{Email: r.PostForm.Get("email"), Name: r.PostForm.Get("name"), Password: r.PostForm.Get("password"), Next: r.Form.Get("next")}, nil
@@ -160,8 +159,8 @@ func read(r *http.Request) (input, error) {
 	return input{}, problem.New(http.StatusUnsupportedMediaType, problem.BadRequest, "Send a form (application/x-www-form-urlencoded) or JSON.")
 }
 
-// back sends a form's sender to the page it came from, with what was wrong and
-// what was entered; never with the password.
+// back redirects to the page that the form is on. The query has the errors and the
+// fields' values, but never the password.
 func back(w http.ResponseWriter, r *http.Request, path string, in input, p *problem.Problem) {
 	q := url.Values{"error": {string(p.Code)}}
 	for name, value := range map[string]string{"email": in.Email, "name": in.Name, "next": in.Next} {
@@ -177,7 +176,7 @@ func back(w http.ResponseWriter, r *http.Request, path string, in input, p *prob
 	http.Redirect(w, r, path+"?"+q.Encode(), http.StatusSeeOther)
 }
 
-// clip keeps an address that a browser still takes, whatever was entered.
+// clip bounds a value, so that the URL stays within what browsers accept.
 func clip(s string) string {
 	const most = 300
 	if len(s) <= most {
@@ -186,7 +185,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "")
 }
 
-// description is the session as /auth/session and JSON logins show it.
+// description is a session in the responses of /auth/session and of JSON logins.
 type description struct {
 	User struct {
 		Email string   `json:"email"`

@@ -12,12 +12,11 @@ import (
 	"lilypad.example/sidecar/internal/visitor"
 )
 
-// logout is POST /auth/logout. Success says that the session is over
-// everywhere; when the auth service cannot say so the answer is 503, but this
-// browser is signed out all the same. Then it does not remember the session as
-// a known device either: the refresh token may still be good.
+// logout serves POST /auth/logout. Success means that the session has ended
+// everywhere. If the auth service cannot confirm that, the response is 503, but the
+// browser is signed out all the same. Its refresh token may still be valid then, so it
+// is not kept in the known-device cookie.
 func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error {
-	// No form of who signs out is kept.
 	w.Header().Set("Set-Cookie", cookie.Clear())
 	if v.State != cookie.None {
 		e.CountEnd(api.EndLogout)
@@ -25,12 +24,12 @@ func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, v *visitor.Vi
 	if v.Former() != "" {
 		w.Header().Add("Set-Cookie", cookie.ClearFormer())
 	}
-	// What the browser keeps of the pages goes too, so that Back shows nothing.
+	// Without its cache, Back does not show pages of the session.
 	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	if v.Token != "" {
 		if err := e.Auth.Revoke(r.Context(), v.Token); err != nil {
 			e.Sessions.Forget(v.Token)
-			e.Log.WarnContext(r.Context(), "logout could not be made durable", "error", err)
+			e.Log.WarnContext(r.Context(), "logout: session could not be revoked", "error", err)
 			p := problem.New(http.StatusServiceUnavailable, problem.Unavailable,
 				"You are signed out in this browser, but the session could not be ended everywhere yet. It ends by itself when it is not used.")
 			p.RetryAfter = authclient.RetryAfter(err)
@@ -39,7 +38,7 @@ func (e *Endpoints) logout(w http.ResponseWriter, r *http.Request, v *visitor.Vi
 		e.Sessions.Forget(v.Token)
 		w.Header().Add("Set-Cookie", cookie.AddKnown(v.Token, v.Known()))
 	}
-	// What was sent says who sent it; where nothing was, what is expected does.
+	// The content type tells a form from a program; without a body, Accept does.
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
 	case kind == "application/json":
 	case kind == "application/x-www-form-urlencoded", page.WantsPage(r.Method, r.Header.Get):

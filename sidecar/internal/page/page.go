@@ -1,6 +1,6 @@
-// Package page is how the sidecar itself speaks: a small page for a person, a
-// problem document (RFC 9457) for a program. A refusal says what to do in
-// either, and nothing about what is behind the sidecar.
+// Package page renders the sidecar's own responses: an HTML page for a person,
+// problem+json (RFC 9457) for a program. Both say what to do, and reveal nothing
+// about what is behind the sidecar.
 package page
 
 import (
@@ -25,14 +25,14 @@ var (
 	style string
 )
 
-// Pages renders refusals, and the offer of a kept form.
+// Pages renders refusals and the page that offers a kept form.
 type Pages struct {
 	refusal, offer *template.Template
 	csp            string
 	home, login    string
 }
 
-// New returns Pages whose links lead to the application's pages home and login.
+// New returns Pages that link to the application's pages home and login.
 func New(home, login string) (*Pages, error) {
 	r, err1 := template.New("refusal").Parse(refusal)
 	o, err2 := template.New("offer").Parse(offer)
@@ -42,16 +42,15 @@ func New(home, login string) (*Pages, error) {
 	sum := sha256.Sum256([]byte(style))
 	return &Pages{
 		refusal: r, offer: o, home: home, login: login,
-		// A page stands alone: its one style sheet is inline, named by its hash.
+		// The only resource is an inline style sheet, allowed by its hash.
 		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 			"'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action ",
 	}, nil
 }
 
-// WantsPage reports whether a request comes from a person who waits for a
-// page: a navigation of a browser, by its Sec-Fetch-Mode, or by its Accept
-// where that is not sent. Fetches, WebSockets and programs get documents, and
-// so do the scripts of old browsers that say what they are.
+// WantsPage reports whether a request is a browser's navigation, by its
+// Sec-Fetch-Mode or, without that, by its Accept. Fetches, WebSockets, programs and
+// requests with X-Requested-With get problem+json.
 func WantsPage(method string, get func(name string) string) bool {
 	if mode := get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
@@ -60,12 +59,13 @@ func WantsPage(method string, get func(name string) string) bool {
 		strings.Contains(get("Accept"), "text/html") && !strings.EqualFold(get("X-Requested-With"), "XMLHttpRequest")
 }
 
-// newHeader returns what every response of the sidecar has.
+// newHeader returns the fields that all of these responses have.
 func newHeader() http.Header {
 	return http.Header{"X-Content-Type-Options": {"nosniff"}, "Strict-Transport-Security": {"max-age=63072000"}}
 }
 
-// Render returns the header and body of p's answer, as a page or as a document.
+// Render returns the header and body of the response for p, as a page or as
+// problem+json.
 func (s *Pages) Render(p *problem.Problem, asPage bool) (http.Header, []byte) {
 	h := newHeader()
 	p.SetHeader(h)
@@ -84,21 +84,20 @@ func (s *Pages) Render(p *problem.Problem, asPage bool) (http.Header, []byte) {
 	})
 }
 
-// An Offer is what a person is asked of a form that is kept for them.
+// An Offer is the content of the page that offers a kept form.
 type Offer struct {
-	Target, Path string // where the form goes; the path is shown
-	Name, Email  string // whose account it is sent from
-	Field, Value string // what says yes at Target
-	Discard      string // the address that says no
+	Target, Path string // of the form; the page shows the path
+	Name, Email  string // of the account that sends it
+	Field, Value string // confirmation, posted to Target
+	Discard      string // path to post to, to discard the form
 }
 
-// OfferForm returns the header and body of the page that offers a kept
-// form again.
+// OfferForm returns the header and body of the page that offers a kept form.
 func (s *Pages) OfferForm(o Offer) (http.Header, []byte) {
 	h := newHeader()
 	h.Set("Cache-Control", "no-store")
-	// The form goes to this origin. Browsers hold its redirects to the same rule,
-	// and an application may well lead on to another site from there.
+	// The form is posted to this origin. Browsers apply form-action to redirects, too,
+	// and the application may redirect to another site.
 	s.setPage(h, "'self' https:")
 	return h, execute(s.offer, map[string]any{"Offer": o})
 }

@@ -1,5 +1,5 @@
-// Package redirect decides where a browser may be sent after signing in: only
-// to a path of the origin that it is on, as a browser would read it (R3).
+// Package redirect validates redirect targets: after sign-in, a browser is sent only
+// to a path of its own origin (no open redirects).
 package redirect
 
 import (
@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-const maxLen = 1024
+const maxLen = 1024 // bytes
 
-// KeptForm is our own page that offers a kept form again: the one of our
-// addresses that signing in may lead to.
+// KeptForm is the path of the page that offers a kept form, the only path of the
+// sidecar's own that is a safe target.
 const KeptForm = "/auth/form"
 
-// Safe returns next if a browser takes it for a path of its own origin, and
-// otherwise "". It is strict where browsers are lenient: what two parsers read
-// differently is refused.
+// Safe returns next if it is a path of the browser's own origin, and otherwise "". It
+// refuses whatever two parsers might read differently.
 func Safe(next string) string {
 	if len(next) > maxLen || strings.ContainsFunc(next, altered) {
 		return ""
@@ -24,14 +23,13 @@ func Safe(next string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return ""
 	}
-	// An application that decodes the path once more must not find another
-	// origin in it either: both forms are looked at.
+	// The application may decode the path once more, so both forms are checked.
 	raw, _, _ := strings.Cut(next, "?")
 	raw, _, _ = strings.Cut(raw, "#")
 	if !ownPath(raw) || !ownPath(u.Path) {
 		return ""
 	}
-	// Our own endpoints take no navigation: it would end in an error.
+	// The other endpoints of the sidecar are not pages.
 	if next == KeptForm {
 		return next
 	}
@@ -41,11 +39,11 @@ func Safe(next string) string {
 	return next
 }
 
-// altered reports whether a browser drops or rewrites c in an address.
+// altered reports whether browsers drop or rewrite c in a URL.
 func altered(c rune) bool { return c <= ' ' || c == '\\' || c == 0x7f || c == '\uFFFD' }
 
-// ownPath reports whether a path begins with exactly one slash, has no empty
-// and no dot segments, and nothing that becomes a slash or vanishes.
+// ownPath reports whether path begins with exactly one slash, and has no empty
+// segments, no dot segments, no backslashes and no control characters.
 func ownPath(path string) bool {
 	if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") {
 		return false
@@ -58,9 +56,8 @@ func ownPath(path string) bool {
 	return !strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f })
 }
 
-// ToPage returns the address of a page of the application that leads back to
-// target, the path and query of a request. code, if not empty, tells the page
-// why the browser was sent there, as for a form that failed.
+// ToPage returns the URL of a page of the application, with target, the path and query
+// of a request, as next. code becomes the parameter error, unless it is empty.
 func ToPage(page, target, code string) string {
 	q := make(url.Values)
 	if code != "" {

@@ -1,9 +1,9 @@
-// Package session is the sidecar's half of sessions: it turns a cookie's value
-// into an access token, from memory when it can, through the auth service when
-// it must, and never more than once at a time for one session.
+// Package session caches sessions: it exchanges the refresh token in a cookie for an
+// access token, from memory if possible, otherwise with one call of the auth service
+// at a time per session.
 //
-// It decides nothing about a session: only a definite answer of the auth
-// service ends one, and an outage is never that. It knows no HTTP.
+// It never ends a session by itself: only a definite answer of the auth service or
+// its feed does, and an outage is none.
 package session
 
 import (
@@ -22,34 +22,35 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 )
 
-// ErrUnavailable says that nobody knows now: keep the cookie. The auth service
-// is away, or too many cookies that are not in memory wait for it.
+// ErrUnavailable reports that a session could not be looked up, so that the cookie must
+// be kept: the auth service is down, or too many unknown cookies wait for it.
 var ErrUnavailable = errors.New("session: auth service unavailable")
 
-// ErrRefused says that another access token was no help, or was not to be had.
+// ErrRefused reports that the upstream refused a renewed access token before.
 var ErrRefused = errors.New("session: the access token was refused before")
 
-// ErrUnknown says that the auth service has to be asked.
+// ErrUnknown reports that a lookup needs a call to the auth service.
 var ErrUnknown = errors.New("session: not in memory")
 
 const (
-	// overlap is how long an old cookie is answered from memory after its
-	// successor was seen; the auth service's own overlap is the same.
+	// overlap is how long an old token is accepted from memory after the rotation, if
+	// its successor was presented. It equals the auth service's overlap.
 	overlap = 10 * time.Second
-	// patience is how long a request waits for a refresh ahead of expiry. Its
-	// token is still good: after that it goes on with it.
+	// patience is how long a request waits for a refresh ahead of expiry, before it
+	// goes on with the old token, which is still valid.
 	patience = 250 * time.Millisecond
-	// refused is how long a definite no is remembered, so that a client that
-	// insists costs no call each time. Short, for the no of one moment.
+	// refused is how long a refusal is cached, so that a client that retries does not
+	// cause a call each time.
 	refused     = 5 * time.Second
 	refusedSize = 4096
-	// A cookie that is not in memory may be forged and costs a call all the
-	// same. So many of them wait for one at a time, in all and from one client
-	// address, which may be an ingress with many browsers behind it (R11).
+	// Unknown cookies may be forged, but cost a call each. These bound the concurrent
+	// calls for them, in total and per client address. An address may be an ingress
+	// with many browsers behind it.
 	maxUnknown        = 2048
 	maxUnknownFromOne = 512
-	// tooSilent is when the feed may be hiding the end of a session. From then
-	// on a session is asked for again before use, once in recheckEvery.
+	// tooSilent is the silence of the feed after which ends of sessions may have been
+	// missed. From then on, the auth service is asked before a session is used, once
+	// per recheckEvery and session.
 	tooSilent    = 5 * time.Second
 	recheckEvery = time.Second
 	// Deliveries are reported in batches.
@@ -58,8 +59,7 @@ const (
 	maxConfirms  = 10_000
 )
 
-// Auth refreshes tokens; see authclient.Client, whose errors it has: an
-// EndedError says that the cookie is good for nothing any more.
+// Auth refreshes tokens; see authclient.Client for the methods and their errors.
 type Auth interface {
 	Refresh(ctx context.Context, refreshToken string, by authclient.Browser) (authclient.Tokens, error)
 	Confirm(ctx context.Context, refreshTokens []string) error
@@ -78,12 +78,12 @@ type View struct {
 	Roles         []string
 	AuthTime      time.Time
 	End           time.Time
-	// Cookie is the value that the browser should have; it differs from what it
-	// sent when that was rotated, and then goes out with every answer.
+	// Cookie is the refresh token that the browser should have. It differs from the
+	// presented one after a rotation; every response then carries it in Set-Cookie.
 	Cookie string
 }
 
-// Cache holds the sessions that this process has seen lately.
+// Cache holds the most recently used sessions.
 type Cache struct {
 	auth Auth
 	feed Feed
@@ -92,40 +92,41 @@ type Cache struct {
 	mu       sync.Mutex
 	families *simplelru.LRU[string, *family]
 	refused  *simplelru.LRU[string, refusal]
-	// flights are the refreshes that are going on, by family: at most one each.
-	// They are apart from families so that a forged cookie takes no place there.
+	// flights are the refreshes in progress, at most one per family. They are not in
+	// families, so that a forged cookie does not evict a session from there.
 	flights map[string]*flight
-	// unknown are the flights for cookies that are not in memory, and unknownFrom
-	// how many of them each client address has caused.
+	// unknown counts the flights for cookies that are not in memory, unknownFrom counts
+	// them by client address.
 	unknown     int
 	unknownFrom map[string]int
-	// confirms are the refresh tokens that browsers have shown for the first time.
+	// confirms are refresh tokens that a browser has presented for the first time, to
+	// be reported.
 	confirms []string
 }
 
 // family is one session. Everything in it is guarded by Cache.mu.
 type family struct {
-	tokens authclient.Tokens // of the newest generation we know
-	// refreshAt is when a request is to refresh ahead of expiry.
+	tokens authclient.Tokens // of the newest known generation
+	// refreshAt is the time of the refresh ahead of expiry.
 	refreshAt time.Time
-	// previous is the cookie value that tokens.RefreshToken succeeded, at.
+	// previous is the predecessor of tokens.RefreshToken, rotated at rotatedAt.
 	previous  string
 	rotatedAt time.Time
-	// delivered: a browser has shown tokens.RefreshToken.
+	// delivered: a browser has presented tokens.RefreshToken.
 	delivered bool
 	// refused: an upstream has refused tokens.Authorization.
 	refused bool
-	// checked is when the auth service spoke of it last.
+	// checked is the time of the last answer of the auth service.
 	checked time.Time
 }
 
-// refusal is a definite no, and how long it is remembered.
+// refusal is a cached refusal.
 type refusal struct {
 	end   *authclient.EndedError
 	until time.Time
 }
 
-// flight is one call of the auth service, and everybody who waits for it.
+// flight is one call of the auth service, which several requests may wait for.
 type flight struct {
 	cookie string
 	done   chan struct{}
@@ -172,7 +173,7 @@ type memory struct {
 	view   View
 	// good: view has an access token that has not expired.
 	good bool
-	// doubtful: it is good, but the feed may be hiding the session's end.
+	// doubtful: it is good, but the feed may have missed the session's end.
 	doubtful bool
 	// due: no refresh is under way, and it is time for one.
 	due bool
@@ -194,8 +195,8 @@ func (c *Cache) recall(id, cookie string) (memory, error) {
 	return m, nil
 }
 
-// Knows reports whether cookie is that of a session in memory, even if the auth
-// service has to be asked before it is good for anything.
+// Knows reports whether cookie is a token of a session in memory, even if its access
+// token has expired.
 func (c *Cache) Knows(cookie string) bool {
 	id := api.SessionIDOf(cookie)
 	if _, revoked := c.feed.Revoked(id); revoked {
@@ -207,21 +208,21 @@ func (c *Cache) Knows(cookie string) bool {
 	return f.shows(cookie)
 }
 
-// doubtful reports whether the feed may be hiding f's end.
+// doubtful reports whether the feed may have missed f's end.
 func (c *Cache) doubtful(f *family, now time.Time) bool {
 	return c.feed.Silence() > tooSilent && now.Sub(f.checked) > recheckEvery
 }
 
-// Get returns the session that cookie, a plausible refresh token, stands for.
-// It costs no call while a good access token is in memory. It fails with
-// an authclient.EndedError, ErrUnavailable or the context's error.
+// Get returns the session of cookie, a refresh token. It makes no call while a valid
+// access token is in memory. It fails with an authclient.EndedError, ErrUnavailable or
+// the context's error.
 func (c *Cache) Get(ctx context.Context, cookie string, by authclient.Browser) (View, error) {
 	return c.get(ctx, cookie, by, "")
 }
 
-// Renew is Get for a caller whose upstream refused the given authorization: it
-// returns another one. For one of which it was told before it asks nobody, and
-// fails with ErrRefused.
+// Renew is Get for a caller whose upstream refused authorization: it gets another
+// access token. It fails with ErrRefused, without a call, if the upstream refused a
+// renewed token before.
 func (c *Cache) Renew(ctx context.Context, cookie string, by authclient.Browser, authorization string) (View, error) {
 	return c.get(ctx, cookie, by, authorization)
 }
@@ -267,17 +268,17 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Browser, u
 			return View{}, context.Cause(ctx)
 		}
 		if m.doubtful && errors.Is(fl.err, ErrUnavailable) {
-			return m.view, nil // nobody can say: it serves until its end
+			return m.view, nil // valid until it expires
 		}
 		if fl.cookie == cookie {
 			return fl.view, fl.err
 		}
-		// That was for another cookie of the family: look again.
+		// The flight was for another token of the family: try again.
 	}
 }
 
-// Refused notes that an upstream refused what Renew returned for cookie, too:
-// it refuses more than a token that has expired or that it cannot verify.
+// Refused records that an upstream refused the token from Renew, too: its reason is
+// not an expired or unverifiable token.
 func (c *Cache) Refused(cookie, authorization string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -286,8 +287,7 @@ func (c *Cache) Refused(cookie, authorization string) {
 	}
 }
 
-// look returns what memory knows of cookie, and whether that is an answer. A
-// nil family knows nothing.
+// look returns f's view for cookie, and whether f has one. f may be nil.
 func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 	if f == nil || !now.Before(f.tokens.Expires) {
 		return View{}, false
@@ -299,9 +299,9 @@ func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 		}
 		f.delivered = true
 	case f.previous:
-		// An old cookie is answered from here only while its successor is
-		// undelivered or just out. Later the auth service decides, so that a
-		// stale cookie cannot hide in a cache.
+		// Memory accepts an old token only until its successor is delivered, and during
+		// the overlap. After that the auth service decides, so that reuse of a stale
+		// token is detected.
 		if f.delivered && now.Sub(f.rotatedAt) > overlap {
 			return View{}, false
 		}
@@ -311,8 +311,8 @@ func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 	return f.view(), true
 }
 
-// shows reports whether cookie is the newest of the session, or the one before.
-// A nil family has none.
+// shows reports whether cookie is the newest token of f, or its predecessor. f may be
+// nil.
 func (f *family) shows(cookie string) bool {
 	return f != nil && (cookie == f.tokens.RefreshToken || cookie == f.previous)
 }
@@ -322,15 +322,15 @@ func (f *family) view() View {
 	return View{Authorization: t.Authorization, SessionID: t.SessionID, Roles: t.Roles, AuthTime: t.AuthTime, End: t.End, Cookie: t.RefreshToken}
 }
 
-// launch begins a refresh, which goes on even if who asked for it leaves: a
-// rotation whose result is thrown away is a lost response by our own hand.
-// known says that cookie is one of a session in memory. It fails with
-// ErrUnavailable when too many that are not are asked for.
+// launch starts a refresh. It continues if the client disconnects, because the result
+// of a rotation must not be lost. known says that cookie belongs to a session in
+// memory. launch fails with ErrUnavailable if there are too many flights for unknown
+// cookies.
 func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Browser, known bool) (*flight, error) {
 	if !known && (c.unknown >= maxUnknown || c.unknownFrom[by.Address] >= maxUnknownFromOne) {
 		return nil, fmt.Errorf("%w: too many unknown cookies at once", ErrUnavailable)
 	}
-	// A copy: what is kept of the cookie must not keep the request's whole head.
+	// A copy, because the string would keep the request's whole header in memory.
 	cookie = strings.Clone(cookie)
 	id := api.SessionIDOf(cookie)
 	fl := &flight{cookie: cookie, done: make(chan struct{})}
@@ -347,7 +347,7 @@ func (c *Cache) launch(ctx context.Context, cookie string, by authclient.Browser
 		if !known {
 			c.count(by.Address, -1)
 		}
-		if reason, revoked := c.feed.Revoked(tokens.SessionID); err == nil && revoked { // meanwhile
+		if reason, revoked := c.feed.Revoked(tokens.SessionID); err == nil && revoked { // during the call
 			err = authclient.Ended(reason)
 		}
 		end, ended := errors.AsType[*authclient.EndedError](err)
@@ -373,8 +373,8 @@ func (c *Cache) count(address string, n int) {
 	}
 }
 
-// waitBriefly waits for a refresh ahead of expiry, so that the successor goes
-// out with this very answer; the old token serves when that takes too long.
+// waitBriefly waits for a refresh ahead of expiry, so that this response carries the
+// new cookie. It returns old if that takes longer than patience.
 func (fl *flight) waitBriefly(ctx context.Context, old View) View {
 	t := time.NewTimer(patience)
 	defer t.Stop()
@@ -389,9 +389,9 @@ func (fl *flight) waitBriefly(ctx context.Context, old View) View {
 	return old
 }
 
-// take keeps what the auth service gave for cookie.
+// take stores the tokens that the auth service returned for cookie.
 func (c *Cache) take(id, cookie string, t authclient.Tokens) View {
-	// One string where several are equal: a cookie's would live on as the key.
+	// Share one string where several are equal.
 	if own := api.SessionIDOf(t.RefreshToken); own == id {
 		id = own
 	}
@@ -409,7 +409,7 @@ func (c *Cache) take(id, cookie string, t authclient.Tokens) View {
 
 func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
 	switch {
-	case t.RefreshToken == cookie: // not rotated: the browser has it
+	case t.RefreshToken == cookie: // not rotated, so the browser has it
 		f.delivered = true
 		if f.tokens.RefreshToken != cookie {
 			f.previous = ""
@@ -418,12 +418,12 @@ func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
 		f.previous, f.rotatedAt, f.delivered = cookie, now, false
 	}
 	f.tokens, f.checked, f.refused = t, now, false
-	// A jitter of a tenth spreads the refreshes of sessions that began together.
+	// Jitter spreads the refreshes of sessions that began together.
 	f.refreshAt = t.Expires.Add(-time.Duration(float64(t.Life) * (0.15 + 0.1*rand.Float64()))) //nolint:gosec // not a secret
 }
 
-// end remembers that cookie is over and forgets its family, unless cookie is
-// none of the family's: a forgery must not touch the real one.
+// end caches the refusal of cookie, and removes its family if cookie is one of the
+// family's tokens: a forged cookie must not evict the real session.
 func (c *Cache) end(id, cookie string, end *authclient.EndedError) {
 	c.refused.Add(cookie, refusal{end, c.now().Add(refused)})
 	if f, _ := c.families.Get(id); f.shows(cookie) {
@@ -431,14 +431,14 @@ func (c *Cache) end(id, cookie string, end *authclient.EndedError) {
 	}
 }
 
-// Begin keeps the tokens of a session that has just begun.
+// Begin stores the tokens of a new session.
 func (c *Cache) Begin(t authclient.Tokens) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.take(api.SessionIDOf(t.RefreshToken), t.RefreshToken, t)
 }
 
-// Forget drops the session that cookie stands for, whose user has signed out.
+// Forget removes the session of cookie, whose user has signed out.
 func (c *Cache) Forget(cookie string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -446,9 +446,9 @@ func (c *Cache) Forget(cookie string) {
 	c.end(api.SessionIDOf(cookie), cookie, &authclient.EndedError{Reason: api.EndLogout})
 }
 
-// Run reports deliveries until ctx ends, so that a stale predecessor is caught
-// at once and not at the next refresh. What cannot be reported is not kept: the
-// next refresh says as much.
+// Run reports presented tokens until ctx ends, so that the auth service detects reuse
+// of a predecessor at once, not only after the next refresh. Failed reports are
+// dropped: the next refresh implies them.
 func (c *Cache) Run(ctx context.Context) {
 	tick := time.NewTicker(confirmEvery)
 	defer tick.Stop()
@@ -470,7 +470,7 @@ func (c *Cache) Run(ctx context.Context) {
 	}
 }
 
-// Len returns how many sessions are in memory.
+// Len returns the number of sessions in memory.
 func (c *Cache) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

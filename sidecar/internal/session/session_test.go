@@ -295,7 +295,7 @@ func TestFreshIsWhatMemoryKnows(t *testing.T) {
 	})
 }
 
-// R11: forged cookies that look right cost a call each, and so do those of real
+// Forged cookies that look right cost a call each, and so do those of real
 // sessions that this process has not seen yet. However many come, one address
 // cannot take all the room, and what is in memory is not touched.
 func TestUnknownCookiesWaitInBoundedNumber(t *testing.T) {

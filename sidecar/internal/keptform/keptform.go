@@ -1,12 +1,12 @@
-// Package form keeps a form that was posted after its sender's session had
-// ended, until they have signed in again and say that it may be sent (W15).
+// Package keptform keeps a form that was posted after its user's session had ended,
+// until the user has signed in again and confirms that it may be sent.
 //
-// The form is sealed (AES-256-GCM) with a key made from the refresh token of
-// the session that ended. That token is in the sender's browser and nowhere
-// else, so the auth service keeps what no reader of its store can open, and finds it
-// for the same account only. One request at a time sends it, and it stays until
-// the application has answered. Nothing of a form is logged.
-package form
+// The form is encrypted (AES-256-GCM) with a key derived from the refresh token of
+// the session that ended. Only the user's browser has that token, so nobody who reads
+// the auth service's store can decrypt the form, and the auth service returns it to
+// the same account only. One request at a time sends it, and it stays until the
+// application has responded. Forms are never logged.
+package keptform
 
 import (
 	"bytes"
@@ -27,28 +27,28 @@ import (
 )
 
 const (
-	// MaxBytes bounds a form: its body and what says where it belongs.
+	// MaxBytes is the maximum size of a form: its body, target and content type.
 	MaxBytes = 64 << 10
-	// purpose tells the key from any other that the same token may come to make.
+	// purpose separates the key from others derived from the same token (HKDF info).
 	purpose = "lilypad kept form v1"
 )
 
-// ErrNone says that no form is kept for this browser and this account: it was
-// sent or discarded, its time is over, or it was another account's.
-var ErrNone = errors.New("form: none is kept")
+// ErrNone reports that no form is kept for this browser and account: it was sent or
+// discarded, it has expired, or it is another account's.
+var ErrNone = errors.New("keptform: none is kept")
 
-// ErrClaimed says that the form is being sent at this moment, perhaps from another tab.
+// ErrClaimed reports that the form is being sent, perhaps from another tab.
 var ErrClaimed = authclient.ErrFormClaimed
 
-// ErrUnavailable says that the auth service could not answer: a form may well be kept.
+// ErrUnavailable reports that the auth service did not answer; a form may be kept.
 var ErrUnavailable = authclient.ErrUnavailable
 
-// ErrNotKept says that a form could not be kept.
-var ErrNotKept = errors.New("form: not kept")
+// ErrNotKept reports that a form could not be kept.
+var ErrNotKept = errors.New("keptform: not kept")
 
-// A Form is a posted form, whole.
+// A Form is a posted form.
 type Form struct {
-	Target      string // path and query, as they came
+	Target      string // path and query, as received
 	ContentType string
 	Body        []byte
 }
@@ -59,35 +59,35 @@ func (f *Form) Path() string {
 	return path
 }
 
-// BelongsTo reports whether target is where the form was posted to. A page and
-// a browser may have written another spelling of it.
+// BelongsTo reports whether the form was posted to target. The percent-encoding may
+// differ, because the page and the browser rewrite it.
 func (f *Form) BelongsTo(target string) bool {
 	was, err1 := url.PathUnescape(f.Target)
 	is, err2 := url.PathUnescape(target)
 	return err1 == nil && err2 == nil && was == is
 }
 
-// Is reports whether contentType is one that browsers post forms with.
+// Is reports whether contentType is one that browsers use for forms.
 func Is(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (kind == "application/x-www-form-urlencoded" || kind == "multipart/form-data")
 }
 
-// seal encrypts f for whoever has token.
+// seal encrypts f with a key derived from token.
 func (f *Form) seal(token string) ([]byte, error) {
 	c, err := newCipher(token)
 	if err != nil {
 		return nil, err
 	}
-	// Neither a target nor a field value has a line end in it.
+	// Neither a target nor a field value contains a line end.
 	plain := fmt.Appendf(nil, "%s\n%s\n", f.Target, f.ContentType)
 	if len(plain)+len(f.Body) > MaxBytes {
-		return nil, fmt.Errorf("%w: it is too large", ErrNotKept)
+		return nil, fmt.Errorf("%w: too large", ErrNotKept)
 	}
 	return c.Seal(nil, nil, append(plain, f.Body...), nil), nil //nolint:gosec // this cipher makes a random nonce for each
 }
 
-// open decrypts what seal made with the same token.
+// open decrypts what seal returned for the same token.
 func open(token string, sealed []byte) (*Form, error) {
 	c, err := newCipher(token)
 	if err != nil {
@@ -100,13 +100,13 @@ func open(token string, sealed []byte) (*Form, error) {
 	target, rest, ok1 := bytes.Cut(plain, []byte("\n"))
 	contentType, body, ok2 := bytes.Cut(rest, []byte("\n"))
 	if !ok1 || !ok2 {
-		return nil, errors.New("form: not of the form that it is sealed in")
+		return nil, errors.New("keptform: malformed plaintext")
 	}
 	return &Form{Target: string(target), ContentType: string(contentType), Body: body}, nil
 }
 
 func newCipher(token string) (cipher.AEAD, error) {
-	// The token holds a MAC of 256 bits that cannot be guessed: it needs no salt.
+	// The token contains a secret of 256 bits, so that no salt is needed.
 	key, err := hkdf.Key(sha256.New, []byte(token), nil, purpose, 32)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func newCipher(token string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Auth is the auth service; see authclient.Client, whose errors it has.
+// Auth is the auth service; see authclient.Client for the methods and their errors.
 type Auth interface {
 	KeepForm(ctx context.Context, refreshToken string, sealed []byte) error
 	Form(ctx context.Context, authorization, sid string) ([]byte, error)
@@ -133,8 +133,7 @@ type Keeper struct{ auth Auth }
 // NewKeeper returns a Keeper.
 func NewKeeper(auth Auth) *Keeper { return &Keeper{auth} }
 
-// Keep keeps f for whose session the refresh token former was. It fails with
-// ErrNotKept.
+// Keep keeps f for the user of the refresh token former. It fails with ErrNotKept.
 func (k *Keeper) Keep(ctx context.Context, former string, f Form) error {
 	sealed, err := f.seal(former)
 	if err != nil {
@@ -146,13 +145,14 @@ func (k *Keeper) Keep(ctx context.Context, former string, f Form) error {
 	return nil
 }
 
-// Look returns the form that is kept for the browser that remembers former and
-// the account that authorization speaks for. It fails with ErrNone or ErrUnavailable.
+// Look returns the form that is kept for a browser with the refresh token former and
+// the account of authorization. It fails with ErrNone or ErrUnavailable.
 func (k *Keeper) Look(ctx context.Context, authorization, former string) (*Form, error) {
 	return opened(former, func(sid string) ([]byte, error) { return k.auth.Form(ctx, authorization, sid) })
 }
 
-// A Claim is a form that is being sent: nobody else gets it until Settle, or for two minutes.
+// A Claim is a form that is being sent. Nobody else can claim it until Settle, or for
+// two minutes.
 type Claim struct {
 	Form
 
@@ -161,7 +161,7 @@ type Claim struct {
 	id                 string
 }
 
-// Claim is Look for who sends the form now. It fails with ErrClaimed, too.
+// Claim is Look for a request that sends the form. It also fails with ErrClaimed.
 func (k *Keeper) Claim(ctx context.Context, authorization, former string) (*Claim, error) {
 	c := &Claim{auth: k.auth, authorization: authorization, sid: api.SessionIDOf(former), id: rand.Text()}
 	f, err := opened(former, func(sid string) ([]byte, error) { return k.auth.ClaimForm(ctx, authorization, sid, c.id) })
@@ -172,13 +172,13 @@ func (k *Keeper) Claim(ctx context.Context, authorization, former string) (*Clai
 	return c, nil
 }
 
-// Settle ends the claim. A form that was sent is kept no longer, any other one
-// can be claimed again.
+// Settle ends the claim. A form that was sent is deleted; otherwise it can be claimed
+// again.
 func (c *Claim) Settle(ctx context.Context, sent bool) error {
 	return c.auth.SettleForm(ctx, c.authorization, c.sid, c.id, sent)
 }
 
-// Discard forgets the form that Look would return.
+// Discard deletes the form that Look would return.
 func (k *Keeper) Discard(ctx context.Context, authorization, former string) error {
 	if former == "" {
 		return nil
@@ -199,19 +199,20 @@ func opened(former string, get func(sid string) ([]byte, error)) (*Form, error) 
 	}
 	f, err := open(former, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNone, err) // sealed with another token of the session, or changed
+		return nil, fmt.Errorf("%w: %w", ErrNone, err) // encrypted with another token of the session, or tampered with
 	}
 	return f, nil
 }
 
-// ConfirmationField is the name of the one field of a Confirmation.
+// ConfirmationField is the name of the only field of a Confirmation.
 const ConfirmationField = "lilypad-form"
 
-// ConfirmationValue is its value: the session's id, so that no other form is one.
+// ConfirmationValue returns its value: the ID of the session, which other forms do
+// not contain.
 func ConfirmationValue(former string) string { return api.SessionIDOf(former) }
 
-// Confirmation is the form that the page that offers a kept form posts to the
-// kept form's own address, in its place.
+// Confirmation returns the body that the offering page posts to the kept form's
+// target to have it sent.
 func Confirmation(former string) string {
 	return ConfirmationField + "=" + ConfirmationValue(former)
 }

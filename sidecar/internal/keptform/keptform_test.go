@@ -1,4 +1,4 @@
-package form_test
+package keptform_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"lilypad.example/sidecar/internal/authclient"
-	"lilypad.example/sidecar/internal/form"
+	"lilypad.example/sidecar/internal/keptform"
 )
 
 // store is an auth service with one account.
@@ -63,14 +63,14 @@ func (s *store) DiscardForm(_ context.Context, _, sid string) error {
 
 const token = "v1.k1.AAAAAAAAAAAAAAAAAAAAAA.7.BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA"
 
-func letter() form.Form {
-	return form.Form{Target: "/letters?draft=1", ContentType: "multipart/form-data; boundary=b", Body: []byte("a\nb\n\n\x00planted")}
+func letter() keptform.Form {
+	return keptform.Form{Target: "/letters?draft=1", ContentType: "multipart/form-data; boundary=b", Body: []byte("a\nb\n\n\x00planted")}
 }
 
-func kept(t *testing.T) (*form.Keeper, *store) {
+func kept(t *testing.T) (*keptform.Keeper, *store) {
 	t.Helper()
 	s := &store{forms: map[string][]byte{}}
-	k := form.NewKeeper(s)
+	k := keptform.NewKeeper(s)
 	if err := k.Keep(t.Context(), token, letter()); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestWhatIsClaimedIsWhatWasKept(t *testing.T) {
 	if first.Target != want.Target || first.ContentType != want.ContentType || !bytes.Equal(first.Body, want.Body) {
 		t.Errorf("%+v", first)
 	}
-	if _, err := k.Claim(t.Context(), "", token); !errors.Is(err, form.ErrClaimed) {
+	if _, err := k.Claim(t.Context(), "", token); !errors.Is(err, keptform.ErrClaimed) {
 		t.Errorf("claimed twice: %v", err)
 	}
 	if err := first.Settle(t.Context(), false); err != nil {
@@ -103,12 +103,12 @@ func TestWhatIsClaimedIsWhatWasKept(t *testing.T) {
 	if err := claim(t, k).Settle(t.Context(), true); err != nil {
 		t.Error(err)
 	}
-	if _, err := k.Claim(t.Context(), "", token); !errors.Is(err, form.ErrNone) {
+	if _, err := k.Claim(t.Context(), "", token); !errors.Is(err, keptform.ErrNone) {
 		t.Errorf("after it was sent: %v", err)
 	}
 }
 
-func claim(t *testing.T, k *form.Keeper) *form.Claim {
+func claim(t *testing.T, k *keptform.Keeper) *keptform.Claim {
 	t.Helper()
 	c, err := k.Claim(t.Context(), "", token)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestOnlyTheTokenItselfOpensAForm(t *testing.T) {
 		"nothing":            "",
 	} {
 		k, _ := kept(t)
-		if _, err := k.Claim(t.Context(), "", other); !errors.Is(err, form.ErrNone) {
+		if _, err := k.Claim(t.Context(), "", other); !errors.Is(err, keptform.ErrNone) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestAChangedFormIsNone(t *testing.T) {
 			s.forms[sid] = slices.Clone(v)
 			s.forms[sid][i] ^= 1
 		}
-		if _, err := k.Look(t.Context(), "", token); !errors.Is(err, form.ErrNone) {
+		if _, err := k.Look(t.Context(), "", token); !errors.Is(err, keptform.ErrNone) {
 			t.Fatalf("byte %d: %v", i, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestAChangedFormIsNone(t *testing.T) {
 		for sid := range s.forms {
 			s.forms[sid] = short
 		}
-		if _, err := k.Look(t.Context(), "", token); !errors.Is(err, form.ErrNone) {
+		if _, err := k.Look(t.Context(), "", token); !errors.Is(err, keptform.ErrNone) {
 			t.Errorf("%d bytes: %v", len(short), err)
 		}
 	}
@@ -171,23 +171,23 @@ func TestAChangedFormIsNone(t *testing.T) {
 
 func TestWhatCannotBeKept(t *testing.T) {
 	k, s := kept(t)
-	for name, size := range map[string]int{"at the cap": form.MaxBytes, "above it": form.MaxBytes + 1} {
-		err := k.Keep(t.Context(), token, form.Form{Target: "/a", ContentType: "b/c", Body: make([]byte, size-len("/a\nb/c\n"))})
-		if (err == nil) != (name == "at the cap") || err != nil && !errors.Is(err, form.ErrNotKept) {
+	for name, size := range map[string]int{"at the cap": keptform.MaxBytes, "above it": keptform.MaxBytes + 1} {
+		err := k.Keep(t.Context(), token, keptform.Form{Target: "/a", ContentType: "b/c", Body: make([]byte, size-len("/a\nb/c\n"))})
+		if (err == nil) != (name == "at the cap") || err != nil && !errors.Is(err, keptform.ErrNotKept) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	s.err = authclient.ErrUnavailable
-	if err := k.Keep(t.Context(), token, letter()); !errors.Is(err, form.ErrNotKept) {
+	if err := k.Keep(t.Context(), token, letter()); !errors.Is(err, keptform.ErrNotKept) {
 		t.Errorf("%v", err)
 	}
-	if _, err := k.Look(t.Context(), "", token); !errors.Is(err, form.ErrUnavailable) || errors.Is(err, form.ErrNone) {
+	if _, err := k.Look(t.Context(), "", token); !errors.Is(err, keptform.ErrUnavailable) || errors.Is(err, keptform.ErrNone) {
 		t.Errorf("an outage is no missing form: %v", err)
 	}
 }
 
 func TestBelongsToIsAboutTheAddressNotItsSpelling(t *testing.T) {
-	f := form.Form{Target: "/a(b)?q='x'"}
+	f := keptform.Form{Target: "/a(b)?q='x'"}
 	for target, want := range map[string]bool{
 		"/a(b)?q='x'": true, "/a%28b%29?q=%27x%27": true, "/a(b)": false, "/a(b)?q='y'": false, "/A(b)?q='x'": false, "/%zz": false, "": false,
 	} {
@@ -202,7 +202,7 @@ func TestIs(t *testing.T) {
 		"application/x-www-form-urlencoded": true, "application/x-www-form-urlencoded; charset=UTF-8": true, "multipart/form-data; boundary=x": true,
 		"": false, "text/plain": false, "application/json": false, "multipart/mixed; boundary=x": false, ";;": false,
 	} {
-		if form.Is(contentType) != want {
+		if keptform.Is(contentType) != want {
 			t.Errorf("%q: %v", contentType, !want)
 		}
 	}

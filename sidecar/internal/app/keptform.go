@@ -8,20 +8,20 @@ import (
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
-	"lilypad.example/sidecar/internal/form"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/keptform"
 	"lilypad.example/sidecar/internal/redirect"
 )
 
-// notKept ends a refusal of what was posted and could not be kept.
+// notKept is appended to a refusal if the posted form could not be kept.
 const notKept = " This was not carried out, and what you entered could not be kept. Go back in your browser:" +
 	" it is often still there. Copy it, sign in, and send it again."
 
-// keepForm keeps a form of whoever has to sign in before it can be sent (W15):
-// of a session that is over, or that is not fresh enough. It has answered when
-// it returns true; otherwise p says what became of the form. A POST never
-// becomes a GET of its own address.
+// keepForm keeps a form that was posted without a session that is good for it: the
+// session has ended, or the sign-in is too old. It has responded if it returns true;
+// otherwise it has extended p. A POST is never redirected to its own address, where
+// it would become a GET.
 func (h *handler) keepForm(x *http1.Exchange, v *visit, p *problem.Problem) bool {
 	former := v.Former()
 	confirmed, err := h.confirmed(x, former)
@@ -30,8 +30,8 @@ func (h *handler) keepForm(x *http1.Exchange, v *visit, p *problem.Problem) bool
 		h.failBody(x, err)
 		return true
 	case confirmed:
-		// The session that was to send the kept form is over as well. The form
-		// still waits, and opens only with the session that it came from.
+		// The session that was to send the kept form has ended, too. The form is
+		// still kept, and opens only with the token of the session that it came from.
 		if v.Ended {
 			v.SetCookies = []string{cookie.Clear(), cookie.AddKnown(v.Token, v.Known())}
 		}
@@ -56,7 +56,7 @@ func (h *handler) keepForm(x *http1.Exchange, v *visit, p *problem.Problem) bool
 	case err == nil:
 		h.metrics.forms.WithLabelValues("kept").Inc()
 		if !v.Ended {
-			v.SetCookies = append(v.SetCookies, cookie.SetFormer(former)) // for as long as a new one
+			v.SetCookies = append(v.SetCookies, cookie.SetFormer(former)) // renews its lifetime
 		}
 		h.toKeptForm(x, v)
 		return true
@@ -64,50 +64,50 @@ func (h *handler) keepForm(x *http1.Exchange, v *visit, p *problem.Problem) bool
 		return true // the client has gone
 	}
 	h.metrics.forms.WithLabelValues("not_kept").Inc()
-	h.log.Info("a form could not be kept", "error", err, "request_id", x.ID())
+	h.log.Info("form could not be kept", "error", err, "request_id", x.ID())
 	p.Detail += notKept
 	return false
 }
 
-// readForm reads a form that may be kept.
-func readForm(x *http1.Exchange) (form.Form, error) {
+// readForm reads a posted form. It fails with keptform.ErrNotKept for anything else.
+func readForm(x *http1.Exchange) (keptform.Form, error) {
 	q := &x.Request
-	f := form.Form{Target: q.Target, ContentType: q.Header.Get("Content-Type")}
-	if !form.Is(f.ContentType) || redirect.Safe(f.Target) == "" {
-		return f, form.ErrNotKept
+	f := keptform.Form{Target: q.Target, ContentType: q.Header.Get("Content-Type")}
+	if !keptform.Is(f.ContentType) || redirect.Safe(f.Target) == "" {
+		return f, keptform.ErrNotKept
 	}
 	var err error
-	f.Body, err = x.ReadBody(form.MaxBytes)
+	f.Body, err = x.ReadBody(keptform.MaxBytes)
 	return f, err
 }
 
-// toKeptForm sends the browser to the login page, and from there to the form.
+// toKeptForm redirects the browser to the login page, which leads to the kept form.
 func (h *handler) toKeptForm(x *http1.Exchange, v *visit) {
 	h.goTo(x, v, redirect.ToPage(h.loginPath, redirect.KeptForm, "form_kept"))
 }
 
-// confirmed reports whether x, a POST, is the word of a person that the form that is kept
-// for them may be sent: what our own page posts to the form's address, in its
-// place. Otherwise x is as it was. It fails as reading a body does.
+// confirmed reports whether x, a POST, is the confirmation that our own page posts
+// to the kept form's address when its user presses the button. Otherwise it leaves x
+// unchanged. It fails with the errors of Exchange.ReadBody.
 func (h *handler) confirmed(x *http1.Exchange, former string) (bool, error) {
 	q := &x.Request
-	word := form.Confirmation(former)
-	if former == "" || q.Body.Length() != int64(len(word)) {
+	want := keptform.Confirmation(former)
+	if former == "" || q.Body.Length() != int64(len(want)) {
 		return false, nil
 	}
-	body, err := x.ReadBody(int64(len(word)))
+	body, err := x.ReadBody(int64(len(want)))
 	if err != nil {
 		return false, err
 	}
-	if string(body) == word {
+	if string(body) == want {
 		return true, nil
 	}
 	q.SetContent(q.Header.Get("Content-Type"), body)
 	return false, nil
 }
 
-// release puts the kept form in the place of the word that it may be sent. From
-// there on it is a request like any other. It has answered when it returns false.
+// release replaces a confirmation in x by the kept form, which is then handled like
+// any other request. It has responded if it returns false.
 func (h *handler) release(x *http1.Exchange, v *visit) bool {
 	if !v.SignedIn() || x.Request.Method != http.MethodPost {
 		return true
@@ -131,11 +131,11 @@ func (h *handler) release(x *http1.Exchange, v *visit) bool {
 	case err == nil:
 		h.settle(x, f, false)
 		p = problem.New(http.StatusBadRequest, "form_elsewhere", "What you entered belongs to another address, so nothing was sent. It is still kept.")
-	case errors.Is(err, form.ErrUnavailable):
-		h.log.Warn("a kept form could not be claimed", "error", err, "request_id", x.ID())
+	case errors.Is(err, keptform.ErrUnavailable):
+		h.log.Warn("kept form could not be claimed", "error", err, "request_id", x.ID())
 		p = problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This cannot be sent at the moment. It is still kept: please try again shortly.")
 		p.RetryAfter = authclient.RetryAfter(err)
-	case errors.Is(err, form.ErrClaimed):
+	case errors.Is(err, keptform.ErrClaimed):
 		p = problem.New(http.StatusConflict, "form_claimed", "What you entered is being sent at this moment, so it was not sent again."+
 			" If there is no answer within two minutes, you can send it once more.")
 	default:
@@ -148,10 +148,10 @@ func (h *handler) release(x *http1.Exchange, v *visit) bool {
 	return false
 }
 
-// settleForm says what became of v's kept form: it is sent when the upstream has
-// given an answer below 500, and otherwise stays. If the client has left, nobody
-// knows: the claim stays too, because a button that is pressed twice makes a
-// browser leave, and must not send the form twice.
+// settleForm ends the claim on v's kept form. The form counts as sent if the upstream
+// responded with a status below 500; otherwise it stays. If the client disconnected,
+// the outcome is unknown, and the claim stays until it expires: pressing the button
+// twice makes a browser disconnect, and must not send the form twice.
 func (h *handler) settleForm(x *http1.Exchange, v *visit, res *forward.Response, failed error) {
 	switch {
 	case failed == nil && res.Status() < http.StatusInternalServerError:
@@ -164,14 +164,14 @@ func (h *handler) settleForm(x *http1.Exchange, v *visit, res *forward.Response,
 	}
 }
 
-// settle ends a claim, also if x is over meanwhile.
-func (h *handler) settle(x *http1.Exchange, c *form.Claim, sent bool) {
+// settle ends a claim, even if x has ended.
+func (h *handler) settle(x *http1.Exchange, c *keptform.Claim, sent bool) {
 	if err := c.Settle(context.WithoutCancel(x.Context()), sent); err != nil {
-		h.log.Warn("a kept form could not be settled", "sent", sent, "error", err, "request_id", x.ID())
+		h.log.Warn("claim on a kept form could not be ended", "sent", sent, "error", err, "request_id", x.ID())
 	}
 }
 
-// failBody answers for a body that could not be read.
+// failBody responds when a body could not be read.
 func (h *handler) failBody(x *http1.Exchange, err error) {
 	fault, ok := errors.AsType[*http1.Fault](err)
 	if !ok {

@@ -63,7 +63,7 @@ func (b *browser) signIn(who, next string) string {
 	return r.header.Get("Location")
 }
 
-// killSession ends all sessions, behind the sidecar's back.
+// killSession ends all sessions at the auth service.
 func (b *browser) killSession() {
 	b.t.Helper()
 	b.auth.set(func(a *auth) {
@@ -72,11 +72,11 @@ func (b *browser) killSession() {
 			a.ended <- family
 		}
 	})
-	for b.open("/account").status == http.StatusOK { // until the feed has told
+	for b.open("/account").status == http.StatusOK { // until the feed has reported it
 	}
 }
 
-// expire is a killed session that this browser has not noticed.
+// expire is killSession, but the browser still has the cookie.
 func (b *browser) expire() {
 	b.t.Helper()
 	session := b.jar[cookie.Name]
@@ -85,15 +85,15 @@ func (b *browser) expire() {
 }
 
 const (
-	entered     = "text=a+long+letter%0D%0A&password=planted-secret"
-	toForm      = "/login?error=form_kept&next=%2Fauth%2Fform"
-	confirmWord = "lilypad-form="
+	entered      = "text=a+long+letter%0D%0A&password=planted-secret"
+	toForm       = "/login?error=form_kept&next=%2Fauth%2Fform"
+	confirmation = "lilypad-form="
 )
 
 // confirm presses the button of the page that offers the form.
 func (b *browser) confirm(path string) reply {
 	b.t.Helper()
-	return b.post(path, confirmWord+strings.Split(b.jar[cookie.Former], ".")[2])
+	return b.post(path, confirmation+strings.Split(b.jar[cookie.Former], ".")[2])
 }
 
 func TestAFormOutlivesItsSession(t *testing.T) {
@@ -109,44 +109,44 @@ func TestAFormOutlivesItsSession(t *testing.T) {
 				hits := b.hits()
 				r := b.do(http.MethodPost, "/api/letters?draft=1&x=(a'b)", kind, content)
 				if r.status != http.StatusSeeOther || r.header.Get("Location") != toForm || r.header.Get("Cache-Control") != "no-store" {
-					t.Fatalf("%d to %q: %s", r.status, r.header.Get("Location"), r.body)
+					t.Fatalf("status %d, Location %q, Cache-Control %q; want 303 to %s, no-store: %s", r.status, r.header.Get("Location"), r.header.Get("Cache-Control"), toForm, r.body)
 				}
 				if b.jar[cookie.Name] != "" || b.jar[cookie.Former] == "" {
-					t.Errorf("the browser keeps %v", b.jar)
+					t.Errorf("the browser has cookies %v, want only the former token", b.jar)
 				}
 				if to := b.signIn(email, "/auth/form"); to != "/auth/form" {
-					t.Fatalf("signing in leads to %s", to)
+					t.Fatalf("login redirects to %s, want /auth/form", to)
 				}
-				for range 2 { // looking at it, again and again, sends nothing
+				for range 2 { // opening the page repeatedly sends nothing
 					r = b.open("/auth/form")
 					if r.status != http.StatusOK || !strings.Contains(r.body, `<form method="post" action="/api/letters?draft=1&amp;x=%28a%27b%29">`) {
-						t.Fatalf("%d %s", r.status, r.body)
+						t.Fatalf("GET /auth/form: status %d, want 200 and a form that posts to the target: %s", r.status, r.body)
 					}
 					for _, shown := range []string{"<code>/api/letters</code>", email, "Fred &lt;b&gt;"} {
 						if !strings.Contains(r.body, shown) {
-							t.Errorf("%s is not on the page", shown)
+							t.Errorf("the page does not show %s", shown)
 						}
 					}
 				}
 				if strings.Contains(r.body, "planted") || strings.Contains(r.body, "letter%0D") || strings.Contains(r.body, strings.Split(b.jar[cookie.Former], ".")[4]) {
-					t.Errorf("R12: the page says too much: %s", r.body)
+					t.Errorf("the page shows what was entered or the token's MAC: %s", r.body)
 				}
 				if b.hits() != hits {
-					t.Fatal("the application saw something before it was confirmed")
+					t.Fatal("the application got a request before the form was confirmed")
 				}
 				r = b.confirm("/api/letters?draft=1&x=%28a%27b%29")
 				s := r.seen(t)
 				if s.Method != http.MethodPost || s.Body != content && kind == form || s.Header.Get("Content-Type") != kind || !strings.HasPrefix(s.Path, "/api/letters?draft=1") {
-					t.Errorf("the application got %+v", s)
+					t.Errorf("the application got %+v, want the POST as it was entered", s)
 				}
 				if len(s.Header.Values("Authorization")) != 1 || s.Header.Get("Cookie") != "" || len(s.Header.Values("Content-Type")) != 1 {
-					t.Errorf("%v", s.Header)
+					t.Errorf("the application got fields %v, want one Authorization, one Content-Type, no Cookie", s.Header)
 				}
 				if b.jar[cookie.Former] != "" || b.jar[cookie.Name] == "" {
-					t.Errorf("the browser keeps %v", b.jar)
+					t.Errorf("the browser has cookies %v, want a session and no former token", b.jar)
 				}
 				if strings.Contains(b.logs.String(), "planted") {
-					t.Error("R12: the log holds what was entered")
+					t.Error("the log contains what was entered")
 				}
 			})
 		}
@@ -158,27 +158,27 @@ func TestAFormThatNeedsARecentLoginWaitsForIt(t *testing.T) {
 	b.auth.set(func(a *auth) { a.age = time.Hour })
 	b.signIn(email, "")
 	if r := b.post("/vault/x", entered); r.status != http.StatusSeeOther || r.header.Get("Location") != toForm || b.hits() != 0 {
-		t.Fatalf("%d %s", r.status, r.body)
+		t.Fatalf("status %d, want 303 to the login page and no request to the application: %s", r.status, r.body)
 	}
-	// Not signed in again yet: the word alone changes nothing, and loses nothing.
+	// Not signed in again yet: a confirmation has no effect, and the form stays.
 	if r := b.confirm("/vault/x"); r.status != http.StatusSeeOther || r.header.Get("Location") != toForm || b.hits() != 0 {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("confirmed without a recent login: status %d, want 303 to the login page: %s", r.status, r.body)
 	}
 	b.auth.set(func(a *auth) { a.age = 0 })
 	b.signIn(email, "/auth/form")
 	if r := b.confirm("/vault/x"); r.status != http.StatusOK || r.seen(t).Body != entered || len(b.jar) != 1 {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("status %d, cookies %v; want 200, the form sent and one cookie: %s", r.status, b.jar, r.body)
 	}
 }
 
-// keepForm goes as far as a form that is kept, and signs in as who.
+// keepForm posts a form after its session has ended, and then signs in as who.
 func keepForm(t *testing.T, who string) *browser {
 	t.Helper()
 	b := newBrowser(t)
 	b.signIn(email, "")
 	b.expire()
 	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
-		t.Fatalf("%d %s", r.status, r.body)
+		t.Fatalf("status %d, want 303 to the login page: %s", r.status, r.body)
 	}
 	if who != "" {
 		b.signIn(who, "/auth/form")
@@ -191,17 +191,17 @@ func TestAFormIsSentOnce(t *testing.T) {
 	copied := b.jar[cookie.Former]
 	hits := b.hits()
 	if r := b.confirm("/api/letters"); r.status != http.StatusOK {
-		t.Fatalf("%d %s", r.status, r.body)
+		t.Fatalf("confirm: status %d, want 200: %s", r.status, r.body)
 	}
 	b.jar[cookie.Former] = copied // a reload, or a second tab
 	if r := b.confirm("/api/letters"); r.status != http.StatusGone || !strings.Contains(r.body, "not kept any more") {
-		t.Errorf("again: %d %s", r.status, r.body)
+		t.Errorf("confirm again: status %d, want 410: %s", r.status, r.body)
 	}
 	if r := b.open("/auth/form"); r.status != http.StatusNotFound {
-		t.Errorf("offered again: %d", r.status)
+		t.Errorf("GET /auth/form after sending: status %d, want 404", r.status)
 	}
 	if n := b.hits() - hits; n != 1 {
-		t.Errorf("sent %d times", n)
+		t.Errorf("the form was sent %d times, want once", n)
 	}
 }
 
@@ -210,11 +210,11 @@ func TestADiscardedFormIsGone(t *testing.T) {
 	copied := b.jar[cookie.Former]
 	hits := b.hits()
 	if r := b.post("/auth/form/discard", ""); r.status != http.StatusSeeOther || r.header.Get("Location") != "/" || b.jar[cookie.Former] != "" {
-		t.Errorf("%d %v", r.status, r.header)
+		t.Errorf("discard: status %d, fields %v; want 303 to / and no former token", r.status, r.header)
 	}
 	b.jar[cookie.Former] = copied
 	if r := b.confirm("/api/letters"); r.status != http.StatusGone || b.hits() != hits {
-		t.Errorf("sent all the same: %d", r.status)
+		t.Errorf("confirm after discard: status %d, want 410 and no request to the application", r.status)
 	}
 }
 
@@ -222,16 +222,16 @@ func TestNobodySendsAnothersForm(t *testing.T) {
 	b := keepForm(t, otherEmail)
 	hits, mine := b.hits(), b.jar[cookie.Former]
 	if r := b.open("/auth/form"); r.status != http.StatusNotFound || strings.Contains(r.body, "letters") {
-		t.Errorf("offered to another user: %d %s", r.status, r.body)
+		t.Errorf("GET /auth/form as another user: status %d, want 404: %s", r.status, r.body)
 	}
 	if r := b.confirm("/api/letters"); r.status != http.StatusGone || b.hits() != hits {
-		t.Errorf("sent by another user: %d", r.status)
+		t.Errorf("confirm as another user: status %d, want 410 and no request to the application", r.status)
 	}
-	// It was not lost by that: its owner still has it, in the browser that has the key.
+	// The form is still kept for its user, in the browser that has the key.
 	b.signIn(email, "/auth/form")
 	b.jar[cookie.Former] = mine
 	if r := b.confirm("/api/letters"); r.status != http.StatusOK || r.seen(t).Body != entered {
-		t.Errorf("its owner: %d %s", r.status, r.body)
+		t.Errorf("confirm as the form's user: status %d, want 200 and the form sent: %s", r.status, r.body)
 	}
 }
 
@@ -244,14 +244,14 @@ func TestTheKeyIsInTheBrowserAlone(t *testing.T) {
 		}
 	})
 	if len(sealed) == 0 || bytes.Contains(sealed, []byte("letter")) || bytes.Contains(sealed, []byte("account")) {
-		t.Fatalf("stored: %q", sealed)
+		t.Fatalf("the auth service stores %q, want ciphertext", sealed)
 	}
-	// Another generation of the session's token finds the form and cannot open it.
+	// Another token of the session finds the form, but cannot decrypt it.
 	parts := strings.Split(b.jar[cookie.Former], ".")
 	parts[4] = strings.Repeat("n", 43)
 	b.jar[cookie.Former] = strings.Join(parts, ".")
 	if r := b.open("/auth/form"); r.status != http.StatusNotFound {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("GET /auth/form with another token: status %d, want 404: %s", r.status, r.body)
 	}
 }
 
@@ -280,10 +280,10 @@ func TestWhatIsNotKeptIsSaid(t *testing.T) {
 		hits := b.hits()
 		r := b.do(http.MethodPost, c.path, c.contentType, c.body)
 		if r.status != http.StatusUnauthorized || !strings.Contains(r.body, c.want) || !strings.Contains(r.body, "Go back in your browser") || !strings.Contains(r.body, `href="/login"`) {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
+			t.Errorf("%s: status %d, want 401 and a page that says %q: %s", name, r.status, c.want, r.body)
 		}
 		if r.header.Get("Location") != "" || b.hits() != hits {
-			t.Errorf("%s: %v, %d hits", name, r.header, b.hits()-hits)
+			t.Errorf("%s: fields %v, %d requests to the application; want no redirect and none", name, r.header, b.hits()-hits)
 		}
 	}
 }
@@ -300,11 +300,11 @@ func TestAFormAsLargeAsTheCapIsKept(t *testing.T) {
 	b.killSession()
 	large := "text=" + strings.Repeat("x", 63<<10)
 	if r := b.post("/api/x", large); r.header.Get("Location") != toForm {
-		t.Fatalf("%d %s", r.status, r.body)
+		t.Fatalf("status %d, want 303 to the login page: %s", r.status, r.body)
 	}
 	b.signIn(email, "/auth/form")
 	if r := b.confirm("/api/x"); r.status != http.StatusOK || r.seen(t).Body != large {
-		t.Errorf("%d, %d bytes", r.status, len(r.body))
+		t.Errorf("confirm: status %d, %d bytes; want 200 and the whole form sent", r.status, len(r.body))
 	}
 }
 
@@ -327,39 +327,39 @@ func TestPasswordFormsOfOurOwnAndProgramsAreNotKept(t *testing.T) {
 			want = http.StatusForbidden
 		}
 		if r.status != want || r.header.Get("Location") != "" {
-			t.Errorf("%s: %d to %q", name, r.status, r.header.Get("Location"))
+			t.Errorf("%s: status %d, Location %q; want %d and no redirect", name, r.status, r.header.Get("Location"), want)
 		}
 	}
 	b.auth.set(func(a *auth) {
 		if len(a.forms) != 0 {
-			t.Errorf("%d forms are kept", len(a.forms))
+			t.Errorf("%d forms are kept, want none", len(a.forms))
 		}
 	})
 }
 
-func TestTheWordCountsForItsOwnFormOnly(t *testing.T) {
+func TestAConfirmationCountsForItsOwnFormOnly(t *testing.T) {
 	b := keepForm(t, email)
 	hits := b.hits()
 	sid := strings.Split(b.jar[cookie.Former], ".")[2]
-	// The same length, another word: a form of the application's own.
-	own := confirmWord + strings.Repeat("x", len(sid))
+	// A form of the application with the same length as a confirmation passes.
+	own := confirmation + strings.Repeat("x", len(sid))
 	if r := b.post("/api/letters", own); r.status != http.StatusOK || r.seen(t).Body != own || r.seen(t).Header.Get("Content-Type") != form {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("the application's own form: status %d, want 200 and the form unchanged: %s", r.status, r.body)
 	}
-	// From another site it is no word at all.
-	r := b.send(http.MethodPost, "/api/letters", confirmWord+sid, "Content-Type", form, "Sec-Fetch-Site", "cross-site",
+	// From another site, a confirmation is refused.
+	r := b.send(http.MethodPost, "/api/letters", confirmation+sid, "Content-Type", form, "Sec-Fetch-Site", "cross-site",
 		"Cookie", cookie.Name+"="+b.jar[cookie.Name]+"; "+cookie.Former+"="+b.jar[cookie.Former])
 	if r.status != http.StatusForbidden {
-		t.Errorf("cross-site: %d", r.status)
+		t.Errorf("cross-site confirmation: status %d, want 403", r.status)
 	}
 	if r := b.confirm("/api/elsewhere"); r.status != http.StatusBadRequest || !strings.Contains(r.body, "still kept") {
-		t.Errorf("at another address: %d %s", r.status, r.body)
+		t.Errorf("confirm at another path: status %d, want 400: %s", r.status, r.body)
 	}
 	if r := b.open("/auth/form"); r.status != http.StatusOK {
-		t.Errorf("it is lost by that: %d %s", r.status, r.body)
+		t.Errorf("GET /auth/form after a refused confirmation: status %d, want 200: %s", r.status, r.body)
 	}
 	if n := b.hits() - hits; n != 1 {
-		t.Errorf("%d requests reached the application", n)
+		t.Errorf("the application got %d requests, want 1", n)
 	}
 }
 
@@ -367,14 +367,14 @@ func TestTheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
 	b := keepForm(t, "")
 	// Nobody is signed in: the page asks for that first.
 	if r := b.open("/auth/form"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fauth%2Fform" {
-		t.Errorf("%d %v", r.status, r.header)
+		t.Errorf("GET /auth/form signed out: status %d, fields %v; want 303 to the login page", r.status, r.header)
 	}
 	// A wrong password on the way changes nothing.
 	r := b.post("/auth/login", url.Values{"email": {email}, "password": {"wrong"}, "next": {"/auth/form"}}.Encode())
 	if !strings.Contains(r.header.Get("Location"), "next=%2Fauth%2Fform") || b.jar[cookie.Former] == "" {
 		t.Errorf("%v", r.header)
 	}
-	// The new session dies before the word is said.
+	// The new session ends before the confirmation.
 	b.signIn(email, "/auth/form")
 	former, dead := b.jar[cookie.Former], b.jar[cookie.Name]
 	b.auth.set(func(a *auth) {
@@ -387,21 +387,21 @@ func TestTheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
 	for answered = b.open("/auth/form"); answered.status == http.StatusOK; answered = b.open("/auth/form") {
 	}
 	if answered.status != http.StatusSeeOther {
-		t.Fatalf("%d", answered.status)
+		t.Fatalf("GET /auth/form after the session has ended: status %d, want 303", answered.status)
 	}
 	b.jar = map[string]string{cookie.Name: dead, cookie.Former: former}
 	if r := b.confirm("/api/letters"); r.header.Get("Location") != toForm || b.jar[cookie.Former] != former || b.jar[cookie.Name] != "" {
-		t.Errorf("%d %v", r.status, r.header)
+		t.Errorf("confirm after the session has ended: status %d, fields %v; want 303 to the login page and the former token kept", r.status, r.header)
 	}
 	b.signIn(email, "/auth/form")
 	// The auth service is away for a moment: the form still waits.
 	b.auth.set(func(a *auth) { a.instead = refuse(http.StatusServiceUnavailable) })
 	if r := b.confirm("/api/letters"); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || b.jar[cookie.Former] != former {
-		t.Errorf("%d %v", r.status, r.header)
+		t.Errorf("confirm while the auth service is down: status %d, fields %v; want 503, Retry-After and the former token kept", r.status, r.header)
 	}
 	b.auth.set(func(a *auth) { a.instead = nil })
 	if r := b.confirm("/api/letters"); r.status != http.StatusOK || r.seen(t).Body != entered {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("confirm: status %d, want 200 and the form sent: %s", r.status, r.body)
 	}
 }
 
@@ -424,17 +424,17 @@ func TestThePageOfAKeptFormIsGuarded(t *testing.T) {
 		"Content-Type": "text/html; charset=utf-8", "Strict-Transport-Security": "max-age=63072000",
 	} {
 		if got := r.header.Get(name); got != want {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 	csp := r.header.Get("Content-Security-Policy")
 	for _, part := range []string{"default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self' https:"} {
 		if !strings.Contains(csp, part) {
-			t.Errorf("%s is not in %s", part, csp)
+			t.Errorf("Content-Security-Policy %q, want it to contain %q", csp, part)
 		}
 	}
 	if strings.Contains(r.body, "<script") {
-		t.Error("it needs a script")
+		t.Error("the page has a script, want none")
 	}
 	for _, path := range []string{"/auth/form", "/auth/form/discard"} {
 		method := http.MethodPost
@@ -442,7 +442,7 @@ func TestThePageOfAKeptFormIsGuarded(t *testing.T) {
 			method = http.MethodGet
 		}
 		if r := b.do(method, path, form, ""); r.status != http.StatusMethodNotAllowed {
-			t.Errorf("T14: %s %s: %d", method, path, r.status)
+			t.Errorf("%s %s: status %d, want 405", method, path, r.status)
 		}
 	}
 }

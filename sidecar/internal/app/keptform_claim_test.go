@@ -43,7 +43,7 @@ func TestAKeptFormStaysUntilTheApplicationHasAnswered(t *testing.T) {
 			}
 			r := b.confirm("/api/letters")
 			if r.status != c.status || !strings.Contains(r.body, c.says) {
-				t.Fatalf("%d %s", r.status, r.body)
+				t.Fatalf("status %d, want %d and %q: %s", r.status, c.status, c.says, r.body)
 			}
 			if kept := b.jar[cookie.Former] == former; kept != c.stays {
 				t.Errorf("the browser keeps %v", b.jar)
@@ -63,7 +63,7 @@ func TestAKeptFormStaysUntilTheApplicationHasAnswered(t *testing.T) {
 
 func TestAKeptFormIsNotSentTwiceAtOnce(t *testing.T) {
 	b := keepForm(t, email)
-	former, posted := b.jar[cookie.Former], confirmWord+strings.Split(b.jar[cookie.Former], ".")[2]
+	former, posted := b.jar[cookie.Former], confirmation+strings.Split(b.jar[cookie.Former], ".")[2]
 	arrived, answer := make(chan struct{}, 2), make(chan struct{})
 	b.app = func(http.ResponseWriter, *http.Request) bool {
 		arrived <- struct{}{}
@@ -82,7 +82,7 @@ func TestAKeptFormIsNotSentTwiceAtOnce(t *testing.T) {
 	}
 	close(answer)
 	if r := <-first; r.status != http.StatusOK || r.seen(t).Body != entered {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("first confirmation: status %d, want 200 and the form sent: %s", r.status, r.body)
 	}
 	if r := send(); r.status != http.StatusGone || len(arrived) != 0 {
 		t.Errorf("afterwards: %d %s", r.status, r.body)
@@ -105,14 +105,14 @@ func TestWhoPressesTheButtonTwiceSendsAKeptFormOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	word := confirmWord + strings.Split(b.jar[cookie.Former], ".")[2]
+	word := confirmation + strings.Split(b.jar[cookie.Former], ".")[2]
 	_, _ = fmt.Fprintf(conn, "POST /api/letters HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Type: %s\r\nContent-Length: %d\r\nCookie: %s=%s; %s=%s\r\n\r\n%s",
 		form, len(word), cookie.Name, b.jar[cookie.Name], cookie.Former, b.jar[cookie.Former], word)
 	<-arrived
 	_ = conn.Close()
 	<-left
 	if r := b.confirm("/api/letters"); r.status != http.StatusConflict || b.jar[cookie.Former] == "" {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("confirm after the client disconnected: status %d, want 409 and the former token kept: %s", r.status, r.body)
 	}
 }
 
@@ -131,6 +131,6 @@ func TestSlowStrangersDoNotKeepFormsFromBeingKept(t *testing.T) {
 			form, cookie.Former, strings.Repeat("m", 43))
 	}
 	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
-		t.Errorf("%d %s", r.status, r.body)
+		t.Errorf("post again: status %d, want 303 to the login page: %s", r.status, r.body)
 	}
 }
