@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"lilypad.example/services/auth/api"
-	"lilypad.example/services/pkg/revocation"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/revocation"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/endpoints"
