@@ -46,7 +46,7 @@ func TestStrangersPassWhereTheyMayAndTouchNoStore(t *testing.T) {
 func TestPublicRoutesGetNoToken(t *testing.T) {
 	w := newWorld(t)
 	if s := w.get("/public", "Cookie", w.login()).seen(t); s.Header.Get("Authorization") != "" || s.Header.Get("Cookie") != "" {
-		t.Errorf("%v", s.Header)
+		t.Errorf("the application got fields %v, want no Authorization and no Cookie", s.Header)
 	}
 }
 
@@ -107,14 +107,14 @@ func TestRolesAreEnforced(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()
 	if r := w.get("/admin/x", "Cookie", c); r.status != http.StatusForbidden || w.hits() != 0 {
-		t.Errorf("without the role: %d, %d hits", r.status, w.hits())
+		t.Errorf("without the role: status %d, want 403; %d hits", r.status, w.hits())
 	}
 	if r := w.get("/admin/x"); r.status != http.StatusUnauthorized {
-		t.Errorf("stranger: %d", r.status)
+		t.Errorf("stranger: status %d, want 401", r.status)
 	}
 	w.auth.set(func(a *auth) { a.roles = []string{"admin"} })
 	if r := w.get("/admin/x", "Cookie", w.login()); r.status != http.StatusOK {
-		t.Errorf("with the role: %d", r.status)
+		t.Errorf("with the role: status %d, want 200", r.status)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestWritesFromElsewhereAreRefused(t *testing.T) {
 	}
 	// A WebSocket is opened with a GET, and carries the cookie.
 	if r := w.get("/", "Cookie", c, "Connection", "Upgrade", "Upgrade", "websocket", "Origin", "https://evil.test"); r.status != http.StatusForbidden {
-		t.Errorf("WebSocket: %d", r.status)
+		t.Errorf("WebSocket: status %d, want 403", r.status)
 	}
 	if w.hits() != 0 || w.auth.count() != before {
 		t.Errorf("%d requests and %d calls had an effect", w.hits(), w.auth.count()-before)
@@ -191,7 +191,7 @@ func TestTheApplicationCannotSetOurCookie(t *testing.T) {
 	}
 	r := w.get("/", "Cookie", w.login())
 	if got := r.header.Values("Set-Cookie"); len(got) != 1 || got[0] != "theme=dark" {
-		t.Errorf("%q", got)
+		t.Errorf("Set-Cookie %q, want only theme=dark", got)
 	}
 }
 
@@ -245,7 +245,7 @@ func TestTheSuccessorLeavesWithTheAnswerThatCausedIt(t *testing.T) {
 	r := w.get("/", "Cookie", c)
 	value, set := r.setCookie(t)
 	if !set || r.header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%v", r.header)
+		t.Errorf("fields %v, want the rotated cookie and no-store", r.header)
 	}
 	if _, set := w.get("/", "Cookie", cookie.Name+"="+value).setCookie(t); set {
 		t.Error("still sent after the browser has it")
@@ -376,7 +376,7 @@ func TestJSON(t *testing.T) {
 	w := newWorld(t)
 	r := w.send("POST", "/auth/register", `{"email":"a@b.c","name":"A","password":"`+password+`"}`, "Content-Type", jsonType)
 	if _, set := r.setCookie(t); r.status != http.StatusCreated || !set {
-		t.Errorf("register: %d %s", r.status, r.body)
+		t.Errorf("register: status %d, want 201: %s", r.status, r.body)
 	}
 	c := w.login()
 	r = w.get("/auth/session", "Cookie", c)
@@ -389,7 +389,7 @@ func TestJSON(t *testing.T) {
 		ExpiresAt time.Time `json:"expires_at"`
 	}
 	if err := json.Unmarshal([]byte(r.body), &s); err != nil || r.status != http.StatusOK || s.User.Email != email || s.User.Roles == nil || s.Sid == "" || s.ExpiresAt.IsZero() {
-		t.Errorf("session: %d %s, %v", r.status, r.body, err)
+		t.Errorf("session: status %d, want 200: %s, %v", r.status, r.body, err)
 	}
 	for name, c := range map[string]struct {
 		path, body, contentType string
@@ -409,7 +409,7 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	if r := w.get("/auth/session"); r.status != http.StatusUnauthorized {
-		t.Errorf("stranger: %d", r.status)
+		t.Errorf("stranger: status %d, want 401", r.status)
 	}
 	r = w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
 	if value, set := r.setCookie(t); r.status != http.StatusNoContent || !set || value != "" || r.header.Get("Clear-Site-Data") == "" {
@@ -448,10 +448,10 @@ func TestANewSessionAtEachLogin(t *testing.T) {
 		t.Fatalf("%s, then %s", first, second)
 	}
 	if r := w.get("/account", "Cookie", first); r.status != http.StatusUnauthorized {
-		t.Errorf("the old value lives: %d", r.status)
+		t.Errorf("the old cookie: status %d, want 401", r.status)
 	}
 	if r := w.get("/account", "Cookie", cookie.Name+"="+second); r.status != http.StatusOK {
-		t.Errorf("the new one does not: %d", r.status)
+		t.Errorf("the new cookie: status %d, want 200", r.status)
 	}
 }
 

@@ -438,7 +438,7 @@ func (w *world) login() string {
 	r := w.send(http.MethodPost, "/auth/login", credentials(password), "Content-Type", jsonType)
 	value, ok := r.setCookie(w.t)
 	if r.status != http.StatusOK || !ok {
-		w.t.Fatalf("login: %d %s", r.status, r.body)
+		w.t.Fatalf("login: status %d, want 200: %s", r.status, r.body)
 	}
 	return cookie.Name + "=" + value
 }

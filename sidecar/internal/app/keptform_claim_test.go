@@ -78,14 +78,14 @@ func TestAKeptFormIsNotSentTwiceAtOnce(t *testing.T) {
 	go func() { first <- send() }()
 	<-arrived
 	if r := send(); r.status != http.StatusConflict || !strings.Contains(r.body, "being sent") {
-		t.Errorf("meanwhile: %d %s", r.status, r.body)
+		t.Errorf("meanwhile: status %d, want 409: %s", r.status, r.body)
 	}
 	close(answer)
 	if r := <-first; r.status != http.StatusOK || r.seen(t).Body != entered {
 		t.Errorf("first confirmation: status %d, want 200 and the form sent: %s", r.status, r.body)
 	}
 	if r := send(); r.status != http.StatusGone || len(arrived) != 0 {
-		t.Errorf("afterwards: %d %s", r.status, r.body)
+		t.Errorf("afterwards: status %d, want 410: %s", r.status, r.body)
 	}
 }
 

@@ -58,7 +58,7 @@ func (b *browser) signIn(who, next string) string {
 	b.t.Helper()
 	r := b.post("/auth/login", url.Values{"email": {who}, "password": {password}, "next": {next}}.Encode())
 	if _, set := r.setCookie(b.t); r.status != http.StatusSeeOther || !set {
-		b.t.Fatalf("login: %d %s", r.status, r.body)
+		b.t.Fatalf("login: status %d, want 303: %s", r.status, r.body)
 	}
 	return r.header.Get("Location")
 }
@@ -372,7 +372,7 @@ func TestTheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
 	// A wrong password on the way changes nothing.
 	r := b.post("/auth/login", url.Values{"email": {email}, "password": {"wrong"}, "next": {"/auth/form"}}.Encode())
 	if !strings.Contains(r.header.Get("Location"), "next=%2Fauth%2Fform") || b.jar[cookie.Former] == "" {
-		t.Errorf("%v", r.header)
+		t.Errorf("login with a wrong password: fields %v; want next and the former token kept", r.header)
 	}
 	// The new session ends before the confirmation.
 	b.signIn(email, "/auth/form")

@@ -66,7 +66,7 @@ func TestAKnownDeviceSignsInWhileStrangersAreRefused(t *testing.T) {
 				t.Errorf("a stranger is sent to %q, Retry-After %q", r.header.Get("Location"), r.header.Get("Retry-After"))
 			}
 			if r := stranger.send(http.MethodPost, "/auth/login", credentials(password), "Content-Type", jsonType); r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") != "1020" {
-				t.Errorf("a stranger's script: %d, Retry-After %q", r.status, r.header.Get("Retry-After"))
+				t.Errorf("a stranger's script: status %d, want 429; Retry-After %q", r.status, r.header.Get("Retry-After"))
 			}
 			before := maps.Clone(b.jar)
 			r := b.tryToSignIn(email)
@@ -126,7 +126,7 @@ func TestATokenThatMayLiveIsNotRemembered(t *testing.T) {
 	b.signIn(email, "")
 	b.auth.set(broken("/oauth2/revoke"))
 	if r := b.post("/auth/logout", ""); r.status != http.StatusServiceUnavailable {
-		t.Fatalf("%d", r.status)
+		t.Fatalf("status %d, want 503", r.status)
 	}
 	b.keeps("signed out without success,", []string{}...)
 	b.auth.set(broken(""))
@@ -153,16 +153,16 @@ func TestTheKnownDeviceCookieIsForLoginsAlone(t *testing.T) {
 	b.post("/auth/logout", "")
 	b.jar = map[string]string{cookie.Known: known}
 	if r := b.post("/api/letters", entered); r.status != http.StatusUnauthorized || !strings.Contains(r.body, "could not be kept") {
-		t.Errorf("a form is kept: %d to %q", r.status, r.header.Get("Location"))
+		t.Errorf("a form is kept: status %d, want 401; Location %q", r.status, r.header.Get("Location"))
 	}
 	b.signIn(email, "")
 	b.jar[cookie.Known] = known
 	if r := b.open("/auth/form"); r.status != http.StatusNotFound {
-		t.Errorf("a form is offered: %d", r.status)
+		t.Errorf("a form is offered: status %d, want 404", r.status)
 	}
 	b.jar = map[string]string{cookie.Known: known, "theme": "dark"}
 	if r := b.open("/account"); r.status != http.StatusSeeOther {
-		t.Errorf("signed in by it: %d", r.status)
+		t.Errorf("signed in by it: status %d, want 303", r.status)
 	}
 	b.app = func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Set-Cookie", cookie.Known+"=planted; Path=/; Secure")

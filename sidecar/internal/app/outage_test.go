@@ -16,7 +16,7 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 		a.instead = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) }
 	})
 	if r := w.get("/account", "Cookie", c); r.status != http.StatusOK {
-		t.Errorf("with a token in memory: %d", r.status)
+		t.Errorf("with a token in memory: status %d, want 200", r.status)
 	}
 	for _, path := range []string{"/", "/account", "/auth/session"} {
 		r := w.get(path, "Cookie", unknown, "Sec-Fetch-Mode", "navigate")
@@ -25,10 +25,10 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 		}
 	}
 	if r := w.get("/public", "Cookie", unknown); r.status != http.StatusOK {
-		t.Errorf("public: %d", r.status)
+		t.Errorf("public: status %d, want 200", r.status)
 	}
 	if r := w.get("/"); r.status != http.StatusOK {
-		t.Errorf("stranger: %d", r.status)
+		t.Errorf("stranger: status %d, want 200", r.status)
 	}
 	r := w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
 	if value, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || !set || value != "" {
@@ -36,7 +36,7 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 	}
 	w.auth.set(func(a *auth) { a.instead = nil })
 	if r := w.get("/account", "Cookie", w.login()); r.status != http.StatusOK {
-		t.Errorf("afterwards: %d", r.status)
+		t.Errorf("afterwards: status %d, want 200", r.status)
 	}
 }
 

@@ -33,10 +33,10 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 		}
 	}
 	if r := w.get("/vault"); r.status != http.StatusUnauthorized || r.header.Get("WWW-Authenticate") != "Bearer" {
-		t.Errorf("a stranger: %d, challenge %q", r.status, r.header.Get("WWW-Authenticate"))
+		t.Errorf("a stranger: status %d, want 401; challenge %q", r.status, r.header.Get("WWW-Authenticate"))
 	}
 	if r := w.get("/account", "Cookie", old); r.status != http.StatusOK {
-		t.Errorf("where no recent login is asked for: %d", r.status)
+		t.Errorf("where no recent login is asked for: status %d, want 200", r.status)
 	}
 	if w.hits() != 1 {
 		t.Errorf("the application saw %d requests", w.hits())
@@ -45,10 +45,10 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	w.auth.set(func(a *auth) { a.age = 0 })
 	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old, "Sec-Fetch-Site", "same-origin").setCookie(t)
 	if r := w.get("/vault", "Cookie", cookie.Name+"="+again); r.status != http.StatusOK {
-		t.Errorf("after signing in again: %d %s", r.status, r.body)
+		t.Errorf("after signing in again: status %d, want 200: %s", r.status, r.body)
 	}
 	if r := w.get("/account", "Cookie", old); r.status != http.StatusUnauthorized {
-		t.Errorf("the session before: %d", r.status)
+		t.Errorf("the session before: status %d, want 401", r.status)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestASpellingOfAProtectedPathIsRefused(t *testing.T) {
 		}
 	}
 	if r := w.get("/ADMIN;a/x", "Cookie", c); r.status != http.StatusForbidden {
-		t.Errorf("without the role: %d", r.status)
+		t.Errorf("without the role: status %d, want 403", r.status)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestADenialSaysWhatTheRouteSays(t *testing.T) {
 	}
 	// A stranger who navigates still comes to the login page.
 	if r := w.get("/pond", "Sec-Fetch-Mode", "navigate"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fpond" {
-		t.Errorf("stranger's navigation: %d to %q", r.status, r.header.Get("Location"))
+		t.Errorf("stranger's navigation: status %d, want 303; Location %q", r.status, r.header.Get("Location"))
 	}
 	if w.hits() != 0 {
 		t.Error("a refused request reached the application")

@@ -65,7 +65,7 @@ func TestARevokedSessionIsOverHereAndItsStreamsEnd(t *testing.T) {
 	}
 	// The feed told of it before the stream ended, so nothing needs to be awaited.
 	if r := w.get("/account", "Cookie", mine); r.status != http.StatusUnauthorized {
-		t.Errorf("the session: %d", r.status)
+		t.Errorf("the session: status %d, want 401", r.status)
 	} else if value, set := r.setCookie(t); !set || value != "" {
 		t.Errorf("not cleared: %v", r.header)
 	}
@@ -75,7 +75,7 @@ func TestARevokedSessionIsOverHereAndItsStreamsEnd(t *testing.T) {
 		}
 	}
 	if r := w.get("/account", "Cookie", other); r.status != http.StatusOK {
-		t.Errorf("another session: %d", r.status)
+		t.Errorf("another session: status %d, want 200", r.status)
 	}
 }
 

@@ -75,7 +75,7 @@ func TestBehindARealTraefik(t *testing.T) {
 	value, _ := r.setCookie(t)
 	c := "__Host-Http-lilypad=" + value
 	if r.status != http.StatusOK || value == "" {
-		t.Fatalf("login: %d %s", r.status, r.body)
+		t.Fatalf("login: status %d, want 200: %s", r.status, r.body)
 	}
 	for name, tc := range map[string]struct {
 		method, target string

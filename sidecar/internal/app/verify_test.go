@@ -90,7 +90,7 @@ func TestTheProxyIsToldTheOtherCookiesOnly(t *testing.T) {
 	c := w.login()
 	for sent, want := range map[string]string{c: "", c + "; theme=dark": "theme=dark", "a=b; " + c + ";c=d": "a=b;c=d"} {
 		if r := w.ask("GET", "/", "Cookie", sent); r.status != http.StatusOK || r.header.Get("Cookie") != want || r.header.Get("Authorization") == "" {
-			t.Errorf("%d, %q", r.status, r.header.Get("Cookie"))
+			t.Errorf("status %d, want 200; %q", r.status, r.header.Get("Cookie"))
 		}
 	}
 }
@@ -237,15 +237,15 @@ func TestOnlyATrustedProxyMayAskAndOnlyAtItsPort(t *testing.T) {
 	c := w.login()
 	// A page of the application could ask this way, through the proxy.
 	if r := w.get("/auth/verify", "Cookie", c, "X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/account"); r.status != http.StatusNotFound || r.header.Get("Authorization") != "" {
-		t.Errorf("at the browser's door: %d %v", r.status, r.header)
+		t.Errorf("at the browser's door: status %d, want 404: %v", r.status, r.header)
 	}
 	w = newWorld(t, func(c *app.Config) { c.VerifyListen, c.TrustedProxies = "127.0.0.1:0", []string{"192.0.2.0/24"} })
 	if r := w.ask("GET", "/account", "Cookie", w.login()); r.status != http.StatusForbidden || r.header.Get("Authorization") != "" {
-		t.Errorf("another peer: %d %v", r.status, r.header)
+		t.Errorf("another peer: status %d, want 403: %v", r.status, r.header)
 	}
 	alone := app.Config{VerifyListen: ":8082"}
 	if err := alone.Check(); err == nil || !strings.Contains(err.Error(), "LILYPAD_VERIFY_LISTEN needs LILYPAD_TRUSTED_PROXIES") {
-		t.Errorf("%v", err)
+		t.Errorf("Check returns %v, want an error about LILYPAD_TRUSTED_PROXIES", err)
 	}
 }
 
