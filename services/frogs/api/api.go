@@ -1,5 +1,5 @@
-// Package api is the wire form of the frogs API, as openapi.yaml defines it:
-// small enough to be written by hand, held to the contract by a test.
+// Package api holds the JSON types of the frogs API. They are written by hand; a test validates
+// them against openapi.yaml.
 package api
 
 import (
@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// OpenAPI is the contract.
+// OpenAPI is the OpenAPI description of the frogs API.
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
 
-// A Frog is one frog as the asking user sees it.
+// A Frog is one frog as the requesting user sees it.
 type Frog struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
@@ -21,7 +21,7 @@ type Frog struct {
 	PettedAt time.Time `json:"petted_at,omitzero"`
 }
 
-// A FrogList is the answer to GET /api/frogs.
+// A FrogList is the response body of GET /api/frogs.
 type FrogList struct {
 	Frogs []Frog `json:"frogs"`
 }

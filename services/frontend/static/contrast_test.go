@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// contrast is the contrast ratio of WCAG 2.2 between two colors, both of which
-// the stylesheet must know.
+// contrast returns the WCAG 2.2 contrast ratio of two colors. Both must be in the stylesheet.
 func contrast(t *testing.T, a, b string) float64 {
 	t.Helper()
 	css, err := os.ReadFile("lilypad.css")
@@ -18,7 +17,7 @@ func contrast(t *testing.T, a, b string) float64 {
 	}
 	for _, c := range []string{a, b} {
 		if !strings.Contains(string(css), c) && c != "#ffffff" {
-			t.Errorf("%s is no color of the stylesheet", c)
+			t.Errorf("color %s is not in the stylesheet", c)
 		}
 	}
 	high, low := luminance(t, a), luminance(t, b)

@@ -1,9 +1,9 @@
-// Package static serves what never depends on who asks: the stylesheet, the
-// logo and the drawings of the frogs. Everything is in the binary.
+// Package static serves the files that are the same for every visitor: the stylesheet, the logo and
+// the drawings of the frogs. All are embedded in the binary.
 //
-// A page names a file by URL, which carries a hash of its content: that answer
-// may be kept for ever. The path itself always resolves, whatever the hash, so
-// that a page of the previous release still finds its files during a rollout.
+// Pages use the URL of a file, which contains a hash of its content, so that the response can be
+// cached forever. The path works with any hash, so that pages of the previous release still find
+// their files during a rollout.
 package static
 
 import (
@@ -25,7 +25,7 @@ import (
 //go:embed lilypad.css logo.svg frogs/*.svg
 var files embed.FS
 
-// Prefix is where the files live.
+// Prefix is the path prefix of all files.
 const Prefix = "/static/"
 
 const (
@@ -33,10 +33,10 @@ const (
 	briefly = "public, max-age=300"
 )
 
-// A Drawing is the picture of one frog.
+// A Drawing is the drawing of one frog.
 type Drawing struct{ ID, Name string }
 
-// Assets is the set of all files. It never changes after Load.
+// Assets is the set of all files. It is immutable.
 type Assets struct {
 	byName   map[string]asset
 	drawings []Drawing
@@ -48,7 +48,7 @@ type asset struct {
 	hash          string
 }
 
-// Load prepares all files: hash, type and compressed form.
+// Load prepares the hash, type and compressed form of all files.
 func Load() (*Assets, error) {
 	a := &Assets{byName: make(map[string]asset)}
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -93,7 +93,7 @@ func (a *Assets) add(name string, body []byte) error {
 	return nil
 }
 
-// contentType does not depend on the machine's mime tables.
+// contentType does not depend on the MIME tables of the machine.
 func contentType(name string) string {
 	if path.Ext(name) == ".svg" {
 		return "image/svg+xml"
@@ -101,8 +101,7 @@ func contentType(name string) string {
 	return mime.TypeByExtension(path.Ext(name))
 }
 
-// URL returns the path and hash under which a page names a file, or "" for a
-// file that does not exist.
+// URL returns the URL of a file with its hash, or "" if the file does not exist.
 func (a *Assets) URL(name string) string {
 	f, ok := a.byName[name]
 	if !ok {
@@ -111,8 +110,8 @@ func (a *Assets) URL(name string) string {
 	return Prefix + name + "?v=" + f.hash
 }
 
-// Picture returns the URL of a frog's drawing, or of the logo for a frog that
-// has none: the API may know a frog before this release does.
+// Picture returns the URL of a frog's drawing, or of the logo if there is none: the API may list a
+// frog that this release does not know yet.
 func (a *Assets) Picture(id string) string {
 	if u := a.URL("frogs/" + id + ".svg"); u != "" {
 		return u
@@ -123,8 +122,7 @@ func (a *Assets) Picture(id string) string {
 // Drawings returns all frogs that have a drawing, ordered by id.
 func (a *Assets) Drawings() []Drawing { return a.drawings }
 
-// Serve answers with the file that the request's path names, and reports
-// whether there is one.
+// Serve responds with the file at the request's path, or returns false if there is none.
 func (a *Assets) Serve(w http.ResponseWriter, r *http.Request) bool {
 	f, ok := a.byName[strings.TrimPrefix(r.URL.Path, Prefix)]
 	if !ok {
@@ -149,12 +147,12 @@ func (a *Assets) Serve(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(body) // a client that has gone is no concern of ours
+	_, _ = w.Write(body) // the client may have disconnected
 	return true
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3) as far as it
-// matters: gzip named, and not with weight 0.
+// acceptsGzip reports whether Accept-Encoding (RFC 9110 section 12.5.3) names gzip with a weight
+// above 0.
 func acceptsGzip(accept string) bool {
 	for part := range strings.SplitSeq(accept, ",") {
 		coding, params, _ := strings.Cut(part, ";")

@@ -40,18 +40,18 @@ func TestAFileIsKeptForEverUnderItsHashOnly(t *testing.T) {
 	for name, kind := range map[string]string{"lilypad.css": "text/css; charset=utf-8", "logo.svg": "image/svg+xml", "frogs/glass-frog.svg": "image/svg+xml"} {
 		w, ok := get(t, a, a.URL(name))
 		if !ok || w.Code != http.StatusOK || w.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" || w.Header().Get("Content-Type") != kind {
-			t.Errorf("%s: %t %d %v", a.URL(name), ok, w.Code, w.Header())
+			t.Errorf("%s: found %t, status %d, header %v, want an immutable 200 of its type", a.URL(name), ok, w.Code, w.Header())
 		}
-		// The page of another release: it must find the file, and must not
-		// keep it under the wrong name.
+		// A page of another release must find the file, but this content must not be cached forever
+		// under that URL.
 		for _, path := range []string{"/static/" + name, "/static/" + name + "?v=0123456789ab"} {
 			if w, ok := get(t, a, path); !ok || strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
-				t.Errorf("%s: %t, %q", path, ok, w.Header().Get("Cache-Control"))
+				t.Errorf("%s: found %t, Cache-Control %q, want it without immutable", path, ok, w.Header().Get("Cache-Control"))
 			}
 		}
 		w, _ = get(t, a, a.URL(name), "If-None-Match", w.Header().Get("ETag"))
 		if w.Code != http.StatusNotModified || w.Body.Len() != 0 {
-			t.Errorf("%s again: %d", name, w.Code)
+			t.Errorf("%s with If-None-Match: status %d, want 304 without a body", name, w.Code)
 		}
 	}
 }
@@ -62,7 +62,7 @@ func TestCompressedOnlyForWhoAsks(t *testing.T) {
 	for accept, want := range map[string]bool{"gzip": true, "br, gzip;q=0.5": true, "deflate, GZIP": true, "": false, "br": false, "gzip;q=0": false, "identity": false} {
 		w, _ := get(t, a, "/static/lilypad.css", "Accept-Encoding", accept)
 		if got := w.Header().Get("Content-Encoding") == "gzip"; got != want || w.Header().Get("Vary") != "Accept-Encoding" {
-			t.Errorf("%q: compressed: %t", accept, got)
+			t.Errorf("Accept-Encoding %q: compressed %t, want %t, and Vary", accept, got, want)
 		}
 		body := io.Reader(w.Body)
 		if want {
@@ -73,7 +73,7 @@ func TestCompressedOnlyForWhoAsks(t *testing.T) {
 			body = z
 		}
 		if b, err := io.ReadAll(body); err != nil || string(b) != plain.Body.String() {
-			t.Errorf("%q: another body, %v", accept, err)
+			t.Errorf("Accept-Encoding %q: body differs from the plain one, error %v", accept, err)
 		}
 	}
 }
@@ -82,26 +82,26 @@ func TestNothingElseIsServed(t *testing.T) {
 	a := load(t)
 	for _, path := range []string{"/static/", "/static/frogs", "/static/frogs/", "/static/static.go", "/static/../static/logo.svg", "/static//logo.svg", "/static/LOGO.svg", "/static/frogs/toad.svg"} {
 		if w, ok := get(t, a, path); ok {
-			t.Errorf("%s: %d", path, w.Code)
+			t.Errorf("%s: served with status %d, want not found", path, w.Code)
 		}
 	}
 }
 
-// A drawing is a document of its own: opened by itself it must be as harmless
-// as in the page, and it must be small.
+// A drawing can be opened as a document of its own: it must contain no active or external content,
+// and be small.
 func TestDrawings(t *testing.T) {
 	a := load(t)
 	if n := len(a.Drawings()); n < 14 {
-		t.Errorf("%d drawings", n)
+		t.Errorf("%d drawings, want at least 14", n)
 	}
 	for _, d := range a.Drawings() {
 		w, ok := get(t, a, "/static/frogs/"+d.ID+".svg")
 		if !ok || d.Name == "" {
-			t.Fatalf("%+v", d)
+			t.Fatalf("drawing %+v has no file or no title", d)
 		}
 		svg := w.Body.String()
 		if len(svg) > 10<<10 || !strings.Contains(svg, `viewBox="0 0 700 500"`) {
-			t.Errorf("%s: %d bytes, or another size", d.ID, len(svg))
+			t.Errorf("%s: %d bytes, want at most 10 KiB and a view box of 700 by 500", d.ID, len(svg))
 		}
 		harmless(t, d.ID, svg)
 	}
@@ -127,19 +127,19 @@ func harmless(t *testing.T, name, svg string) {
 		}
 		switch element.Name.Local {
 		case "script", "style", "image", "foreignObject", "animate", "set", "a":
-			t.Errorf("%s: <%s>", name, element.Name.Local)
+			t.Errorf("%s: has a forbidden element <%s>", name, element.Name.Local)
 		}
 		for _, attr := range element.Attr {
 			outside := attr.Name.Local == "href" && !strings.HasPrefix(attr.Value, "#")
 			if outside || attr.Name.Local == "style" || strings.HasPrefix(attr.Name.Local, "on") || strings.Contains(attr.Value, "url(") && !strings.Contains(attr.Value, "url(#") {
-				t.Errorf("%s: %s=%q", name, attr.Name.Local, attr.Value)
+				t.Errorf("%s: has a forbidden attribute %s=%q", name, attr.Name.Local, attr.Value)
 			}
 		}
 	}
 }
 
-// The catalogue is the frogs service's, the drawings are ours: they must name
-// the same frogs. Read as text, for services do not import each other.
+// The catalogue belongs to the frogs service, the drawings to the frontend: both must name the same
+// frogs. The test reads the source, because services do not import each other.
 func TestEveryFrogOfTheCatalogueHasItsDrawing(t *testing.T) {
 	source, err := os.ReadFile("../../frogs/internal/frog/catalogue.go")
 	if err != nil {
@@ -152,16 +152,16 @@ func TestEveryFrogOfTheCatalogueHasItsDrawing(t *testing.T) {
 	a := load(t)
 	for _, d := range a.Drawings() {
 		if catalogue[d.ID] != d.Name {
-			t.Errorf("the drawing %s shows the %q, the catalogue says %q", d.ID, d.Name, catalogue[d.ID])
+			t.Errorf("drawing %s has the title %q, want %q as in the catalogue", d.ID, d.Name, catalogue[d.ID])
 		}
 		delete(catalogue, d.ID)
 	}
 	if len(catalogue) > 0 {
-		t.Errorf("without a drawing: %v", catalogue)
+		t.Errorf("frogs without a drawing: %v", catalogue)
 	}
 }
 
-// Contrast of WCAG 2.2 AA, for every pair of colors that text is set in.
+// Every pair of text and background colors meets the contrast of WCAG 2.2 AA.
 func TestContrastIsEnough(t *testing.T) {
 	for _, c := range []struct{ where, text, paper string }{
 		{"ink on paper", "#1d2129", "#f0f4f7"},
@@ -183,7 +183,7 @@ func TestContrastIsEnough(t *testing.T) {
 		{"dark alert", "#ff9d94", "#3a1d1f"},
 	} {
 		if r := contrast(t, c.text, c.paper); r < 4.5 {
-			t.Errorf("%s: %.2f", c.where, r)
+			t.Errorf("%s: contrast %.2f, want at least 4.5", c.where, r)
 		}
 	}
 }

@@ -35,28 +35,28 @@ func run(t *testing.T, text string, args ...string) (code int, out, faults strin
 
 func TestAGoodFileIsGood(t *testing.T) {
 	if code, out, faults := run(t, routes); code != 0 || !strings.HasSuffix(out, "routes.yaml is good\n") {
-		t.Errorf("%d %s%s", code, out, faults)
+		t.Errorf("exit code %d, output %s%s, want 0 and that the file is good", code, out, faults)
 	}
 }
 
 func TestAFileThatDependsOnSpellingIsWarnedOf(t *testing.T) {
 	code, out, faults := run(t, routes+"  - {path: /Static, upstream: app, policy: session}\n")
 	if code != 0 || !strings.HasPrefix(out, "warning: route 1 (prefix /static/) and route 6 (path /Static) differ only in spelling") || !strings.HasSuffix(out, "routes.yaml is good\n") {
-		t.Errorf("%d %s%s", code, out, faults)
+		t.Errorf("exit code %d, output %s%s, want 0 and a warning about spelling", code, out, faults)
 	}
 	if _, out, _ := run(t, routes); strings.Contains(out, "warning") {
-		t.Errorf("of a policy that does not: %s", out)
+		t.Errorf("warning for a policy without such routes: %s", out)
 	}
 	const split = "upstreams: {a: \"http://a\"}\nroutes: [{path: /x, upstream: a, policy: \"role:a\"}, {path: /X, upstream: a, policy: \"role:b\"}]"
 	if _, out, _ := run(t, split, "GET", "/x"); !strings.HasPrefix(out, "GET /x gets 404: none of its routes is at least as strict as each other one") || strings.Count(out, "read as /x") != 2 {
-		t.Errorf("two routes of which neither is the stricter: %s", out)
+		t.Errorf("two routes of which neither is stricter: %s, want 404 and both readings", out)
 	}
 }
 
 func TestEachFaultIsALine(t *testing.T) {
 	code, out, faults := run(t, routes+"  - {path: /x, upstream: nowhere, policy: nobody}\n")
 	if code != 1 || out != "" || strings.Count(faults, "routes.yaml: route 6 (/x): ") != 2 {
-		t.Errorf("%d %s%s", code, out, faults)
+		t.Errorf("exit code %d, output %s%s, want 1 and two errors of route 6", code, out, faults)
 	}
 }
 
@@ -163,12 +163,12 @@ GET /auth/session is the sidecar's own: /auth/ belongs to it, whatever the file 
 	} {
 		code, out, faults := run(t, routes, strings.Fields(request)...)
 		if code != 0 || squeeze(out) != squeeze(want[1:]) {
-			t.Errorf("%s: %d\n%s%s", request, code, out, faults)
+			t.Errorf("%s: exit code %d, got\n%s%s\nwant\n%s", request, code, out, faults, want[1:])
 		}
 	}
 }
 
-// squeeze forgets how columns are aligned.
+// squeeze removes the alignment of columns.
 func squeeze(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -187,7 +187,7 @@ func TestARequestThatIsRefusedBeforeAnyRouteIsExplainedToo(t *testing.T) {
 		"G:T /account": "G:T /account gets 400: the request line is not: method, space, target, space, version\n",
 	} {
 		if code, out, faults := run(t, routes, strings.Fields(request)...); code != 0 || out != want || faults != "" {
-			t.Errorf("%s: %d %s%s", request, code, out, faults)
+			t.Errorf("%s: exit code %d, output %s%s, want 0 and %s", request, code, out, faults, want)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestARequestHasAMethodAndAPath(t *testing.T) {
 		"GET http://pond/admin": "the path must begin with /, for example /admin",
 	} {
 		if code, _, faults := run(t, routes, strings.Fields(request)...); code != 1 || faults != "sidecar: "+want+"\n" {
-			t.Errorf("%s: %d %s", request, code, faults)
+			t.Errorf("%s: exit code %d, error %s, want 1 and %s", request, code, faults, want)
 		}
 	}
 }
@@ -208,18 +208,18 @@ func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
 	var stderr bytes.Buffer
 	code := config.Run(t.Context(), new(cli), config.Program{Name: "sidecar", Args: []string{"check", "/nowhere.yaml"}, Stderr: &stderr})
 	if code != 1 || strings.Count(stderr.String(), "/nowhere.yaml") != 1 {
-		t.Errorf("%d %s", code, &stderr)
+		t.Errorf("exit code %d, error %s, want 1 and the file named once", code, &stderr)
 	}
 	for text, want := range map[string]string{
 		"routes: []": "routes.yaml: there is no route", "routes: [": "routes.yaml: yaml: line 1", "route: x": `routes.yaml: unknown field "route": use upstreams or routes`,
 	} {
 		if code, _, faults := run(t, text); code != 1 || !strings.Contains(faults, want) {
-			t.Errorf("%s: %d %s", text, code, faults)
+			t.Errorf("%s: exit code %d, error %s, want 1 and %s", text, code, faults, want)
 		}
 	}
 }
 
-// TestAPolicyThatClosesTheLoginPageIsRefused, as it is by the running sidecar.
+// The running sidecar rejects such a policy too.
 func TestAPolicyThatClosesTheLoginPageIsRefused(t *testing.T) {
 	const policy = "upstreams: {a: \"http://127.0.0.1:1\"}\nroutes: "
 	for _, c := range []struct{ text, flags, want string }{
@@ -230,7 +230,7 @@ func TestAPolicyThatClosesTheLoginPageIsRefused(t *testing.T) {
 	} {
 		code, out, faults := run(t, policy+c.text, strings.Fields(c.flags)...)
 		if (code == 0) != (c.want == "") || !strings.Contains(faults, c.want) {
-			t.Errorf("%s %s: %d %s%s, want %q", c.text, c.flags, code, out, faults, c.want)
+			t.Errorf("%s %s: exit code %d, output %s%s, want error %q", c.text, c.flags, code, out, faults, c.want)
 		}
 	}
 }
@@ -240,7 +240,7 @@ func TestTheHelpOfCheckShowsARequest(t *testing.T) {
 	code := config.Run(t.Context(), new(cli), config.Program{Name: "sidecar", Args: []string{"check", "--help"}, Stdout: &out})
 	for _, want := range []string{"Example: sidecar check routes.yaml GET /account", "Method of a request to explain", "Path of that request"} {
 		if code != 0 || !strings.Contains(out.String(), want) {
-			t.Errorf("%d, no %q in\n%s", code, want, &out)
+			t.Errorf("exit code %d, want 0 and %q in\n%s", code, want, &out)
 		}
 	}
 }

@@ -21,12 +21,12 @@ func TestSettingsOfProxiesAndHeadersAreFlagsAndVariables(t *testing.T) {
 	})
 	for _, want := range []string{"By_Flag*", "by-flag", "-2 is below", "By_Variable", "by-variable", "-3 is below"} {
 		if !strings.Contains(stderr.String(), want) {
-			t.Errorf("%s is not among the faults:\n%s", want, stderr.String())
+			t.Errorf("the errors do not mention %s:\n%s", want, stderr.String())
 		}
 	}
 	for _, good := range []string{"X-Tenant", "Acme", "10.0.0.1", "::1"} {
 		if strings.Contains(stderr.String(), `"`+good) {
-			t.Errorf("%s is among the faults:\n%s", good, stderr.String())
+			t.Errorf("the errors mention the valid %s:\n%s", good, stderr.String())
 		}
 	}
 }

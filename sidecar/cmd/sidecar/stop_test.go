@@ -12,7 +12,7 @@ import (
 	"lilypad.example/services/pkg/config"
 )
 
-// TestMain is also the process that a test stops.
+// TestMain runs the tests or, if the environment says so, a process for a test to stop.
 func TestMain(m *testing.M) {
 	if os.Getenv("WAIT_TO_BE_STOPPED") != "" {
 		os.Exit(config.Main(new(waiting), "waiting", ""))
@@ -46,7 +46,7 @@ func TestStopEndsASidecarAndNothingElse(t *testing.T) {
 		"another one":               {"sh", []string{"-c", "echo ready; read wait"}, 1},
 	} {
 		cmd := exec.CommandContext(t.Context(), c.program, c.args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "WAIT_TO_BE_STOPPED=1"} // what names a setting is not for it
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "WAIT_TO_BE_STOPPED=1"} // no LILYPAD_ variables
 		in, err1 := cmd.StdinPipe()
 		out, err2 := cmd.StdoutPipe()
 		if err1 != nil || err2 != nil || cmd.Start() != nil {
@@ -60,11 +60,11 @@ func TestStopEndsASidecarAndNothingElse(t *testing.T) {
 			Name: "sidecar", Args: []string{"stop", "--pid", strconv.Itoa(cmd.Process.Pid)}, Stdout: &stderr, Stderr: &stderr,
 		})
 		if code != c.code || code != 0 && !strings.Contains(stderr.String(), "is not a sidecar") {
-			t.Errorf("%s: code %d, %s; want %d", name, code, &stderr, c.code)
+			t.Errorf("%s: exit code %d, output %s; want %d", name, code, &stderr, c.code)
 		}
-		_ = in.Close() // which ends the other one
+		_ = in.Close() // ends the shell
 		if err := cmd.Wait(); code == 0 && err != nil {
-			t.Errorf("%s: ended with %v", name, err)
+			t.Errorf("%s: ended with %v, want a clean exit", name, err)
 		}
 	}
 }

@@ -19,15 +19,15 @@ func TestPageSignedIn(t *testing.T) {
 	for range 5 {
 		s := w.get("/?a=b%20c", "Cookie", c+"; theme=dark").seen(t)
 		if got := s.Header.Values("Authorization"); len(got) != 1 || !strings.HasPrefix(got[0], "Bearer access-") {
-			t.Errorf("authorization %q", got)
+			t.Errorf("Authorization %q, want one access token", got)
 		}
-		// Our cookies are removed, others pass.
+		// The sidecar's cookies are removed, others pass.
 		if got := s.Header.Get("Cookie"); got != "theme=dark" || s.Path != "/?a=b%20c" {
-			t.Errorf("cookie %q, path %s", got, s.Path)
+			t.Errorf("Cookie %q, path %s, want theme=dark and the path unchanged", got, s.Path)
 		}
 	}
 	if n := w.auth.count() - before; n != 0 {
-		t.Errorf("%d calls for a token that is in memory", n)
+		t.Errorf("%d calls for a token in memory, want 0", n)
 	}
 }
 
@@ -35,11 +35,11 @@ func TestStrangersPassWhereTheyMayAndTouchNoStore(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"/", "/public", "/other/page"} {
 		if s := w.get(path).seen(t); s.Header.Get("Authorization") != "" {
-			t.Errorf("%s: %v", path, s.Header)
+			t.Errorf("%s: fields %v, want no Authorization", path, s.Header)
 		}
 	}
 	if n := w.auth.count(); n != 0 {
-		t.Errorf("%d calls", n)
+		t.Errorf("%d calls of the auth service, want 0", n)
 	}
 }
 
@@ -79,23 +79,23 @@ func TestTheRightKindOfRefusal(t *testing.T) {
 	} {
 		r := w.send(c.method, "/account?tab=a%20b", "", c.pairs...)
 		if r.status != c.status {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
+			t.Errorf("%s: status %d, want %d: %s", name, r.status, c.status, r.body)
 		}
 		if want := "/login?next=" + url.QueryEscape("/account?tab=a%20b"); r.status == 303 && r.header.Get("Location") != want {
-			t.Errorf("%s: to %s", name, r.header.Get("Location"))
+			t.Errorf("%s: Location %s, want %s", name, r.header.Get("Location"), want)
 		}
 		if r.status == 401 && (r.header.Get("WWW-Authenticate") == "" || r.header.Get("Location") != "") {
-			t.Errorf("%s: %v", name, r.header)
+			t.Errorf("%s: fields %v, want a challenge and no Location", name, r.header)
 		}
 		want := "application/problem+json"
-		if strings.HasPrefix(name, "posted form") { // by a person, who reads a page
+		if strings.HasPrefix(name, "posted form") { // sent by a person, who gets a page
 			want = "text/html; charset=utf-8"
 		}
 		if got := r.header.Get("Content-Type"); r.status == 401 && got != want {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf("%s: Content-Type %s, want %s", name, got, want)
 		}
 		if r.header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: Cache-Control %q", name, r.header.Get("Cache-Control"))
+			t.Errorf("%s: Cache-Control %q, want no-store", name, r.header.Get("Cache-Control"))
 		}
 	}
 	if w.hits() != 0 {
@@ -126,17 +126,17 @@ func TestWritesFromElsewhereAreRefused(t *testing.T) {
 		for _, path := range []string{"/", "/public", "/api/frogs/x/pet", "/auth/login", "/auth/register", "/auth/logout"} {
 			for _, proof := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.test"}, {"Origin", "null"}} {
 				if r := w.send(method, path, "", append(proof, "Cookie", c)...); r.status != http.StatusForbidden {
-					t.Errorf("%s %s %v: %d", method, path, proof, r.status)
+					t.Errorf("%s %s %v: status %d, want 403", method, path, proof, r.status)
 				}
 			}
 		}
 	}
-	// A WebSocket is opened with a GET, and carries the cookie.
+	// A WebSocket is opened with a GET request that carries the cookie.
 	if r := w.get("/", "Cookie", c, "Connection", "Upgrade", "Upgrade", "websocket", "Origin", "https://evil.test"); r.status != http.StatusForbidden {
 		t.Errorf("WebSocket: status %d, want 403", r.status)
 	}
 	if w.hits() != 0 || w.auth.count() != before {
-		t.Errorf("%d requests and %d calls had an effect", w.hits(), w.auth.count()-before)
+		t.Errorf("%d requests reached the application and %d calls the auth service, want none", w.hits(), w.auth.count()-before)
 	}
 }
 
@@ -147,13 +147,13 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 		for _, path := range []string{"/auth/logout", "/auth/login", "/auth/register", "/auth/logout?_method=POST"} {
 			r := w.send(method, path, "", "Cookie", c, "X-HTTP-Method-Override", "POST")
 			if _, set := r.setCookie(t); r.status != http.StatusMethodNotAllowed || set {
-				t.Errorf("%s %s: %d %v", method, path, r.status, r.header)
+				t.Errorf("%s %s: status %d, fields %v, want 405 and no cookie", method, path, r.status, r.header)
 			}
 		}
 	}
 	s := w.get("/", "Cookie", c, "X-Http-Method-Override", "DELETE", "X-Method-Override", "DELETE").seen(t)
 	if s.Method != http.MethodGet || s.Header.Get("X-Http-Method-Override") != "" || s.Header.Get("Authorization") == "" {
-		t.Errorf("%+v", s)
+		t.Errorf("the application got %+v, want a GET without an override", s)
 	}
 }
 
@@ -170,14 +170,14 @@ func TestT24T25T26_HeadersOfTheClientAreNoIdentity(t *testing.T) {
 		s := w.get("/", pairs...).seen(t)
 		for field, values := range s.Header {
 			if strings.Contains(strings.Join(values, " "), "forged") {
-				t.Errorf("%s: %s: %s arrived", name, field, values)
+				t.Errorf("%s: the application got %s: %s, want it removed", name, field, values)
 			}
 		}
 		if got := s.Header.Values("Authorization"); (name == "signed in") != (len(got) == 1) {
-			t.Errorf("%s: authorization %q", name, got)
+			t.Errorf("%s: Authorization %q, want one only if signed in", name, got)
 		}
 		if len(s.Header.Values("X-Request-Id")) != 1 || s.Header.Get("X-Forwarded-For") != "127.0.0.1" {
-			t.Errorf("%s: %v", name, s.Header)
+			t.Errorf("%s: fields %v, want one X-Request-Id and the peer's X-Forwarded-For", name, s.Header)
 		}
 	}
 }
@@ -207,19 +207,19 @@ func TestForgedExpiredAndDoubledCookiesAreStrangersAndCleared(t *testing.T) {
 	} {
 		r := w.get("/", "Cookie", c)
 		if r.status != http.StatusOK || r.seen(t).Header.Get("Authorization") != "" {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
+			t.Errorf("%s: status %d, want 200 without a token: %s", name, r.status, r.body)
 		}
 		if value, set := r.setCookie(t); !set || value != "" {
-			t.Errorf("%s: not cleared: %v", name, r.header)
+			t.Errorf("%s: fields %v, want the cookie cleared", name, r.header)
 		}
 		if r := w.get("/account", "Cookie", c, "Sec-Fetch-Mode", "navigate"); r.status != http.StatusSeeOther {
-			t.Errorf("%s: %d", name, r.status)
+			t.Errorf("%s: status %d, want 303", name, r.status)
 		} else if value, set := r.setCookie(t); !set || value != "" {
-			t.Errorf("%s: not cleared on the way to the login page: %v", name, r.header)
+			t.Errorf("%s: redirect to the login page: fields %v, want the cookie cleared", name, r.header)
 		}
 	}
 	if s := w.get("/", "Cookie", good).seen(t); s.Header.Get("Authorization") == "" {
-		t.Error("the real session suffered")
+		t.Error("the valid session is affected")
 	}
 }
 
@@ -233,22 +233,22 @@ func TestTheSuccessorLeavesWithTheAnswerThatCausedIt(t *testing.T) {
 		r := w.get("/", "Cookie", c)
 		if value, set := r.setCookie(t); set {
 			if !strings.HasSuffix(c[:strings.LastIndexByte(c, '.')], ".1") || !strings.Contains(value, ".2.") {
-				t.Errorf("%s became %s", c, value)
+				t.Errorf("cookie %s was replaced by %s, want generation 2 after 1", c, value)
 			}
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("no rotation")
+			t.Fatal("the cookie was not rotated within 10 seconds")
 		}
 	}
-	// It goes out until the browser shows it, and then no more.
+	// The rotated cookie is sent until the browser presents it.
 	r := w.get("/", "Cookie", c)
 	value, set := r.setCookie(t)
 	if !set || r.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("fields %v, want the rotated cookie and no-store", r.header)
 	}
 	if _, set := w.get("/", "Cookie", cookie.Name+"="+value).setCookie(t); set {
-		t.Error("still sent after the browser has it")
+		t.Error("the rotated cookie is still sent after the browser presented it")
 	}
 }
 
@@ -274,10 +274,10 @@ func TestNoCookieOnWhatASharedCacheMayKeep(t *testing.T) {
 			}
 			return false
 		}
-		r := w.get("/", "Cookie", cookie.Name+"=nonsense") // an answer that clears the cookie
+		r := w.get("/", "Cookie", cookie.Name+"=nonsense") // the response clears the cookie
 		_, set := r.setCookie(t)
 		if got := r.header.Get("Cache-Control"); got != c.want || set != c.set {
-			t.Errorf("%q: became %q, cookie %v", control, got, set)
+			t.Errorf("%q: Cache-Control %q, Set-Cookie %v, want %q and %v", control, got, set, c.want, c.set)
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestA401OfTheApplicationIsReplayedOnceWithANewToken(t *testing.T) {
 			return true
 		}
 	}
-	// ask sends a request, and returns what it cost.
+	// ask sends a request and returns its status and the requests and calls it caused.
 	ask := func(method, body string) (status, requests, calls int) {
 		before := w.auth.count()
 		r := w.send(method, "/account", body, "Cookie", c, "Sec-Fetch-Site", "same-origin")
@@ -322,20 +322,20 @@ func TestA401OfTheApplicationIsReplayedOnceWithANewToken(t *testing.T) {
 		refuse(step.refusals)
 		status, requests, calls := ask(step.method, step.body)
 		if status != step.status || requests != step.requests || calls != step.calls {
-			t.Errorf("%s: %d after %d requests and %d calls of the auth service; want %d, %d, %d",
+			t.Errorf("%s: status %d after %d requests and %d calls of the auth service; want %d, %d, %d",
 				step.name, status, requests, calls, step.status, step.requests, step.calls)
 		}
 		if requests == 2 && tokens[0] == tokens[1] {
-			t.Errorf("%s: %q twice", step.name, tokens[0])
+			t.Errorf("%s: the same token %q was sent twice", step.name, tokens[0])
 		}
 	}
-	// With a token of which nothing is known, what does something is not sent twice either.
+	// Requests with side effects are not repeated with a token that was not refused before either.
 	c = w.login()
 	refuse(always)
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 		tokens = nil
 		if status, requests, calls := ask(method, ""); status != 401 || requests != 1 || calls != 0 {
-			t.Errorf("%s: %d after %d requests and %d calls", method, status, requests, calls)
+			t.Errorf("%s: status %d after %d requests and %d calls, want 401, 1 and 0", method, status, requests, calls)
 		}
 	}
 }
@@ -361,10 +361,10 @@ func TestForms(t *testing.T) {
 	} {
 		r := post(c.path, c.values)
 		if r.status != http.StatusSeeOther || r.header.Get("Location") != c.location {
-			t.Errorf("%s: %d to %s", name, r.status, r.header.Get("Location"))
+			t.Errorf("%s: status %d to %s, want 303 to %s", name, r.status, r.header.Get("Location"), c.location)
 		}
 		if value, set := r.setCookie(t); set != c.cookie || set && value == "" {
-			t.Errorf("%s: %v", name, r.header)
+			t.Errorf("%s: fields %v, want session cookie: %t", name, r.header, c.cookie)
 		}
 	}
 	if strings.Contains(w.logs.String(), password) {
@@ -405,7 +405,7 @@ func TestJSON(t *testing.T) {
 	} {
 		r := w.send("POST", c.path, c.body, "Content-Type", c.contentType)
 		if r.status != c.status || r.header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
+			t.Errorf("%s: status %d, want %d and a problem: %s", name, r.status, c.status, r.body)
 		}
 	}
 	if r := w.get("/auth/session"); r.status != http.StatusUnauthorized {
@@ -413,7 +413,7 @@ func TestJSON(t *testing.T) {
 	}
 	r = w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
 	if value, set := r.setCookie(t); r.status != http.StatusNoContent || !set || value != "" || r.header.Get("Clear-Site-Data") == "" {
-		t.Errorf("logout: status %d, fields %v", r.status, r.header)
+		t.Errorf("logout: status %d, fields %v, want 204, the cookie cleared and Clear-Site-Data", r.status, r.header)
 	}
 	if r := w.get("/auth/session", "Cookie", c); r.status != http.StatusUnauthorized {
 		t.Errorf("after logout: status %d, want 401", r.status)
@@ -434,7 +434,7 @@ func TestLogoutAnswersInTheSendersWay(t *testing.T) {
 		"nothing, a fetch":     {[]string{"Sec-Fetch-Mode", "cors", "Accept", "*/*"}, 204},
 	} {
 		if r := w.send("POST", "/auth/logout", "", append(c.pairs, "Cookie", w.login(), "Sec-Fetch-Site", "same-origin")...); r.status != c.status {
-			t.Errorf("%s: %d", name, r.status)
+			t.Errorf("%s: status %d, want %d", name, r.status, c.status)
 		}
 	}
 }
@@ -445,7 +445,7 @@ func TestANewSessionAtEachLogin(t *testing.T) {
 	r := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", first, "Sec-Fetch-Site", "same-origin")
 	second, _ := r.setCookie(t)
 	if second == "" || first == cookie.Name+"="+second {
-		t.Fatalf("%s, then %s", first, second)
+		t.Fatalf("cookie %s, then %s, want a new session", first, second)
 	}
 	if r := w.get("/account", "Cookie", first); r.status != http.StatusUnauthorized {
 		t.Errorf("the old cookie: status %d, want 401", r.status)
@@ -460,7 +460,7 @@ func TestNoLogLineHoldsASecret(t *testing.T) {
 	c := w.login()
 	w.get("/?secret=planted", "Cookie", c, "Authorization", "Bearer planted")
 	w.send("POST", "/auth/logout", "", "Cookie", c, "Sec-Fetch-Site", "same-origin")
-	// A request's line is written when its answer is out: wait for the last one's.
+	// The log line is written after the response: wait for the one of the last request.
 	const last = `"path":"/auth/logout"`
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(w.logs.String(), last) && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)
@@ -468,11 +468,11 @@ func TestNoLogLineHoldsASecret(t *testing.T) {
 	logs := w.logs.String()
 	for _, secret := range []string{"planted", strings.TrimPrefix(c, cookie.Name+"="), password, "access-family"} {
 		if strings.Contains(logs, secret) {
-			t.Errorf("%s is in the log", secret)
+			t.Errorf("the log contains %s", secret)
 		}
 	}
 	if !strings.Contains(logs, last) {
-		t.Error("control: nothing was logged")
+		t.Error("the log has no line for the last request")
 	}
 }
 
@@ -480,7 +480,7 @@ func TestTheAccessLogIsASetting(t *testing.T) {
 	for _, c := range []struct {
 		log          string
 		sample       int
-		fine, failed int // lines for three requests that went well, and three that did not
+		fine, failed int // log lines of three successful and three failed requests
 	}{{"all", 1, 3, 3}, {"sampled", 1, 3, 3}, {"sampled", 1_000_000_000, 0, 3}, {"errors", 1, 0, 3}, {"none", 1, 0, 0}} {
 		w := newWorld(t, func(s *app.Config) { s.AccessLog, s.AccessLogSample = c.log, c.sample })
 		w.app = func(rw http.ResponseWriter, r *http.Request) bool {
@@ -494,11 +494,11 @@ func TestTheAccessLogIsASetting(t *testing.T) {
 			w.get("/public")
 			w.get("/broken")
 		}
-		w.stop() // the last line is written after its answer
+		w.stop() // the log line is written after the response
 		fine := strings.Count(w.logs.String(), `"msg":"request","method":"GET","path":"/public","status":200`)
 		failed := strings.Count(w.logs.String(), `"msg":"request","method":"GET","path":"/broken","status":500`)
 		if fine != c.fine || failed != c.failed {
-			t.Errorf("%s, one of %d: %d and %d lines, want %d and %d", c.log, c.sample, fine, failed, c.fine, c.failed)
+			t.Errorf("%s, sample %d: %d lines of successful and %d of failed requests, want %d and %d", c.log, c.sample, fine, failed, c.fine, c.failed)
 		}
 	}
 }

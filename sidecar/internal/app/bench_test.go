@@ -11,10 +11,9 @@ import (
 	"lilypad.example/sidecar/internal/app"
 )
 
-// BenchmarkSignedIn is one page of 1 kB for who is signed in, with everything
-// on: the session in memory, metrics, the access log of every request. The
-// upstream and the client are as bare as can be, but their system calls are in
-// the figure too.
+// BenchmarkSignedIn measures one page of 1 kB for a signed-in user, with the session in memory,
+// metrics, and the access log of every request. The upstream and the client are minimal, but their
+// system calls count too.
 func BenchmarkSignedIn(b *testing.B) {
 	upstream, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +53,7 @@ func BenchmarkSignedIn(b *testing.B) {
 	}
 }
 
-// answerBare answers whatever ends in an empty line with 1 kB, on one connection.
+// answerBare responds with 1 kB to everything that ends in an empty line, on one connection.
 func answerBare(ln net.Listener) {
 	nc, err := ln.Accept()
 	if err != nil {

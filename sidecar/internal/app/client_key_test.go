@@ -27,7 +27,7 @@ func TestTheClientKeyIsReplacedWithoutARestart(t *testing.T) {
 			rw.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	// signed reports whether the next assertion is by the private key in text.
+	// signed reports whether the next assertion is signed with the private key in text.
 	signed := func(text []byte) bool {
 		t.Helper()
 		block, _ := pem.Decode(text)
@@ -44,14 +44,14 @@ func TestTheClientKeyIsReplacedWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !signed(old) {
-		t.Error("not signed with the key of the file")
+		t.Error("the assertion is not signed with the key in the file")
 	}
 	next := privateKey(t)
 	write(t, path, next)
-	eventually(t, "assertions of the new key", func() bool { return signed(next) })
+	eventually(t, "assertion signed with the new key", func() bool { return signed(next) })
 	write(t, path, []byte("nonsense"))
-	eventually(t, "a word of the bad file", func() bool { return strings.Contains(w.logs.String(), "client key not reloaded") })
+	eventually(t, "log line about the invalid file", func() bool { return strings.Contains(w.logs.String(), "client key not reloaded") })
 	if !signed(next) {
-		t.Error("a bad file has changed the key")
+		t.Error("an invalid file replaced the key")
 	}
 }

@@ -11,10 +11,8 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// TestAnEndIsCountedWithItsReason: whatever takes the cookie from a browser is in
-// session_end_total, in one of the words of the contract.
-// TestAnEndThatTheFeedHasNotToldYetIsNoOutage: the auth service and the application refuse the
-// token at once.
+// The auth service and the application reject the token of an ended session before the feed reports
+// the end.
 func TestAnEndThatTheFeedHasNotToldYetIsNoOutage(t *testing.T) {
 	for _, c := range []struct {
 		path   string
@@ -32,7 +30,7 @@ func TestAnEndThatTheFeedHasNotToldYetIsNoOutage(t *testing.T) {
 		w.auth.set(func(a *auth) { clear(a.sessions) })
 		r := w.get(c.path, "Cookie", value, "Accept", jsonType)
 		if set, ok := r.setCookie(t); r.status != c.status || !ok || set != "" {
-			t.Errorf("%s: %d, Set-Cookie %q %v; want %d and the cookie cleared: %s", c.path, r.status, set, ok, c.status, r.body)
+			t.Errorf("%s: status %d, Set-Cookie %q %v; want %d and the cookie cleared: %s", c.path, r.status, set, ok, c.status, r.body)
 		}
 	}
 }
@@ -42,7 +40,7 @@ func TestAnEndIsCountedWithItsReason(t *testing.T) {
 	refuse := func(reason string) {
 		w.auth.set(func(a *auth) {
 			a.instead = func(rw http.ResponseWriter, _ *http.Request) {
-				if reason == "" { // an auth service that does not say
+				if reason == "" { // no reason in the response
 					answer(rw, http.StatusBadRequest, api.OAuthError{Error: api.InvalidGrant})
 					return
 				}
@@ -55,21 +53,21 @@ func TestAnEndIsCountedWithItsReason(t *testing.T) {
 		t.Helper()
 		r := w.get(path, "Cookie", c)
 		if value, set := r.setCookie(t); r.status != http.StatusUnauthorized || !set || value != "" {
-			t.Errorf("%s: %d %v", path, r.status, r.header)
+			t.Errorf("%s: status %d, fields %v, want 401 and the cookie cleared", path, r.status, r.header)
 		}
 	}
 	mine := w.login()
 	if r := w.send("POST", "/auth/logout", "", "Cookie", w.login(), "Sec-Fetch-Site", "same-origin"); r.status/100 != 2 && r.status/100 != 3 {
-		t.Errorf("logout: %d", r.status)
+		t.Errorf("logout: status %d, want 2xx or 3xx", r.status)
 	}
 	for i, reason := range []string{"user_request", "password_changed", "user_disabled", "admin", "reuse", "idle", "expired", "lost", "unusable", "", "a word of tomorrow"} {
 		refuse(reason)
 		gone := strings.Replace(mine, "family0000000000000001", fmt.Sprintf("family%016d", 100+i), 1)
 		ended("/account", gone)
-		ended("/auth/session", gone) // the reason is remembered with the refusal
+		ended("/auth/session", gone) // the reason is cached with the refusal
 	}
-	w.auth.ended <- sid(mine) // by the feed: logout
-	await(t, "the feed's word", func() bool {
+	w.auth.ended <- sid(mine) // the feed reports a logout
+	await(t, "the feed to end the session", func() bool {
 		return w.get("/account", "Cookie", mine).status == http.StatusUnauthorized
 	})
 	ended("/account", cookie.Name+"=v1")
@@ -86,7 +84,7 @@ func TestAnEndIsCountedWithItsReason(t *testing.T) {
 		}
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+		t.Errorf("session_end_total is\n%v, want\n%v", got, want)
 	}
 }
 
@@ -97,7 +95,7 @@ func await(t testing.TB, what string, ok func() bool) {
 	for deadline := time.After(20 * time.Second); !ok(); {
 		select {
 		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		case <-again.C:
 		}
 	}

@@ -47,25 +47,25 @@ const (
 	password   = "a pond full of tadpoles"
 )
 
-// auth is an auth service with two accounts, whose behaviour a test may change.
+// auth is a fake auth service with two accounts, whose behavior a test may change.
 type auth struct {
 	mu       sync.Mutex
 	sessions map[string]int    // family to generation
-	owners   map[string]string // family to e-mail address, of sessions that are over too
-	forms    map[string][]byte // e-mail address and family to sealed form
-	claims   map[string]string // and to the claim of who sends it
+	owners   map[string]string // family to e-mail address, ended sessions included
+	forms    map[string][]byte // e-mail address and family, to sealed form
+	claims   map[string]string // same key, to the claim that is sending the form
 	begun    map[string]time.Time
-	age      time.Duration // how long ago who logs in now gave the password
+	age      time.Duration // age of the login at the start of a new session
 	serial   int
 	roles    []string
 	life     int
 	rotate   bool
-	instead  http.HandlerFunc // answers everything, if set
+	instead  http.HandlerFunc // handles all requests, if set
 	calls    int
-	address  string      // that the last login came from
-	had      []string    // the sessions that its browser showed
-	fails    string      // the path that answers 503, if set
-	strict   bool        // only who shows a session of the account may log in: others are too many
+	address  string      // client address of the last login
+	had      []string    // sessions that the browser presented at the last login
+	fails    string      // the path that responds with 503, if set
+	strict   bool        // logins without a session of the account are rate limited
 	ended    chan string // session ids for the feed
 }
 
@@ -139,7 +139,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			delete(a.sessions, family)
 		}
 	case "/v1/sessions/confirm":
-		a.calls-- // comes when it comes
+		a.calls-- // not counted: sent asynchronously
 		w.WriteHeader(http.StatusNoContent)
 	case "/v1/me":
 		family, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer access-"), "-")
@@ -163,7 +163,7 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// form is everything at and under /v1/forms/{sid}.
+// form handles all requests under /v1/forms/{sid}.
 func (a *auth) form(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, "/v1/forms/")
 	sid, claim, claims := strings.Cut(path, "/claims/")
@@ -193,13 +193,13 @@ func (a *auth) form(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, api.SealedForm{Sealed: sealed})
 }
 
-// owner returns whose access token r carries.
+// owner returns the e-mail address of the user whose access token r carries.
 func (a *auth) owner(r *http.Request) string {
 	family, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer access-"), "-")
 	return a.owners[family]
 }
 
-// feed is the revocation feed: it beats, and tells what a test puts into ended.
+// feed is the revocation feed: it sends heartbeats, and an event for each session id in a.ended.
 func (a *auth) feed(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	for text := ": hello\n\n"; ; {
@@ -244,23 +244,23 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// seen is what the application saw of a request.
+// seen is a request as the application received it.
 type seen struct {
 	Method, Path, Body string
 	Header             http.Header
 }
 
-// world is a sidecar between a browser and an application that echoes.
+// world is a sidecar between a browser and an application that echoes requests.
 type world struct {
 	t    testing.TB
 	auth *auth
 	url  string
 	ops  string
-	// verify is where a proxy asks; the browser's door if there is no other.
+	// verify is the address for forward authentication.
 	verify string
 	logs   *lockedBuffer
-	stop   func() // ends the sidecar, once
-	// app answers at the application, if set, instead of the echo.
+	stop   func() // stops the sidecar, once
+	// app handles requests at the application instead of the echo, if it returns true.
 	app func(w http.ResponseWriter, r *http.Request) bool
 	mu  sync.Mutex
 	hit int
@@ -292,7 +292,7 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 	answer(rw, http.StatusOK, seen{r.Method, r.URL.RequestURI(), string(body), r.Header})
 }
 
-// newWorld starts a world; change may alter the sidecar's settings before.
+// newWorld starts a world. change may alter the sidecar's settings first.
 func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Helper()
 	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, owners: map[string]string{}, forms: map[string][]byte{}, claims: map[string]string{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
@@ -334,7 +334,7 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	return w
 }
 
-// limits are far from everything that a test does.
+// limits returns limits that no test reaches by chance.
 func limits() app.Limits {
 	return app.Limits{
 		MaxConnections: 100, MaxHeaderBytes: 32 << 10, MaxHeaders: 100, MaxBody: 1 << 30,
@@ -362,7 +362,7 @@ func privateKey(t testing.TB) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// reply is an answer, read.
+// reply is a response with its body.
 type reply struct {
 	status int
 	header http.Header
@@ -372,12 +372,13 @@ type reply struct {
 func (r reply) seen(t *testing.T) (s seen) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(r.body), &s); err != nil {
-		t.Fatalf("%d %s: %v", r.status, r.body, err)
+		t.Fatalf("status %d, body %s, want an echoed request: %v", r.status, r.body, err)
 	}
 	return s
 }
 
-// setCookie returns the value of our cookie that the answer sets, and whether it does.
+// setCookie returns the value of the session cookie that the response sets, and whether it sets
+// one.
 func (r reply) setCookie(t testing.TB) (string, bool) { t.Helper(); return r.sets(t, cookie.Name) }
 
 func (r reply) sets(t testing.TB, name string) (string, bool) {
@@ -390,7 +391,7 @@ func (r reply) sets(t testing.TB, name string) (string, bool) {
 	return "", false
 }
 
-// send sends a request with pairs of header fields.
+// send sends a request with the header fields in pairs.
 func (w *world) send(method, path, body string, pairs ...string) reply {
 	w.t.Helper()
 	return w.sendTo(w.url, method, path, body, pairs...)
@@ -432,7 +433,7 @@ func credentials(password string) string {
 	return fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
 }
 
-// login signs in and returns the Cookie header.
+// login logs in and returns the value of the Cookie header.
 func (w *world) login() string {
 	w.t.Helper()
 	r := w.send(http.MethodPost, "/auth/login", credentials(password), "Content-Type", jsonType)

@@ -13,7 +13,7 @@ import (
 
 func trustLocal(c *app.Config) { c.TrustedProxies = []string{"127.0.0.0/8", "::1"} }
 
-// TLS and HTTP/2 end at the ingress, which passes on what the browser said.
+// The ingress terminates TLS and HTTP/2, and forwards the browser's header fields.
 func TestLoginThroughAnIngressThatEndsTLS(t *testing.T) {
 	t.Parallel()
 	values := url.Values{"email": {email}, "password": {password}, "next": {"/account"}}.Encode()
@@ -33,19 +33,19 @@ func TestLoginThroughAnIngressThatEndsTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.change...)
-			// A browser that sends no Sec-Fetch-Site, so that the Origin decides.
+			// This browser sends no Sec-Fetch-Site, so the Origin decides.
 			res, body := w.raw("POST", fmt.Sprintf("POST /auth/login HTTP/1.1\r\nHost: %s\r\nOrigin: https://frogs.example:8443\r\n"+
 				"Accept: text/html\r\nContent-Type: %s\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 				c.host, form, strings.Join(append(c.lines, ""), "\r\n"), len(values), values))
 			if res.StatusCode != c.status || c.status == 303 && (res.Header.Get("Location") != "/account" || len(res.Cookies()) != 1 || !res.Cookies()[0].Secure) {
-				t.Errorf("%d %v %s", res.StatusCode, res.Header, body)
+				t.Errorf("status %d, fields %v, want %d, for 303 with a session and the location /account: %s", res.StatusCode, res.Header, c.status, body)
 			}
 		})
 	}
 }
 
-// Rate limits and audit see the address that the nearest trusted proxy adds, and
-// so does the application; what else is claimed is heard by nobody.
+// Rate limits, the audit log and the application see the address that the nearest trusted proxy
+// adds. All other claims are ignored.
 func TestTheAddressThatEverybodySeesIsTheTrustedProxys(t *testing.T) {
 	t.Parallel()
 	hops := func(n int) []func(*app.Config) { return []func(*app.Config){func(c *app.Config) { c.TrustedHops = n }} }
@@ -73,7 +73,7 @@ func TestTheAddressThatEverybodySeesIsTheTrustedProxys(t *testing.T) {
 			w.send("POST", "/auth/login", credentials(password), append([]string{"Content-Type", jsonType}, claims...)...)
 			w.auth.set(func(a *auth) {
 				if a.address != c.address {
-					t.Errorf("the auth service is told %q, want %q", a.address, c.address)
+					t.Errorf("the auth service got the address %q, want %q", a.address, c.address)
 				}
 			})
 			if c.host == "" {
@@ -87,15 +87,15 @@ func TestTheAddressThatEverybodySeesIsTheTrustedProxys(t *testing.T) {
 			}
 			for _, field := range []string{"X-Real-Ip", "Forwarded", "X-Forwarded-Port", "X-Forwarded-Server", "True-Client-Ip"} {
 				if got := s.Header.Values(field); len(got) > 0 {
-					t.Errorf("%s arrives: %q", field, got)
+					t.Errorf("the application got %s %q, want it removed", field, got)
 				}
 			}
 		})
 	}
 }
 
-// Where no proxy says who the client is, limits for each address count all of
-// them as one, and what they claim does not make it more.
+// Without a trusted proxy that gives the client's address, all clients count as one for limits per
+// address, whatever they claim.
 func TestClientsWithoutAnAddressAreOneSubject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *app.Config) { c.TrustedHops = 2 })
@@ -103,7 +103,7 @@ func TestClientsWithoutAnAddressAreOneSubject(t *testing.T) {
 		w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "X-Forwarded-For", claim)
 		w.auth.set(func(a *auth) {
 			if a.address != "127.0.0.1" {
-				t.Errorf("of %q the auth service is told %q", claim, a.address)
+				t.Errorf("X-Forwarded-For %q: the auth service got the address %q, want 127.0.0.1", claim, a.address)
 			}
 		})
 	}
@@ -118,7 +118,7 @@ func TestWideRangesOfTrustedProxiesAreWarnedOf(t *testing.T) {
 		w := newWorld(t, func(c *app.Config) { c.TrustedProxies = []string{trusted} })
 		w.stop()
 		if logs := w.logs.String(); strings.Contains(logs, "can forge the address of a client") != warned || warned && !strings.Contains(logs, trusted) {
-			t.Errorf("%s: %s", trusted, logs)
+			t.Errorf("%s: want a warning: %t; log %s", trusted, warned, logs)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestMoreHeadersAreDroppedByASetting(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.DropHeaders = []string{"X-Tenant", "Acme-*"} })
 	s := w.get("/public", "X-Tenant", "theirs", "Acme-User", "theirs", "X-Tenant-Id", "ours", "Cookie", "a=b").seen(t)
 	if s.Header.Get("X-Tenant") != "" || s.Header.Get("Acme-User") != "" || s.Header.Get("X-Tenant-Id") != "ours" || s.Header.Get("Cookie") != "a=b" {
-		t.Errorf("the application sees %v", s.Header)
+		t.Errorf("the application got fields %v, want X-Tenant and Acme-User removed", s.Header)
 	}
 }
 
@@ -144,23 +144,22 @@ func TestSettingsOfProxiesAndHeadersAreCheckedAtTheStart(t *testing.T) {
 		`LILYPAD_TRUSTED_PROXIES: "10.0.0.1:80"`, `LILYPAD_DROP_HEADERS: "X_Tenant"`, `LILYPAD_DROP_HEADERS: "*"`,
 	} {
 		if !strings.Contains(said, want) {
-			t.Errorf("%s is not among the faults:\n%s", want, said)
+			t.Errorf("the errors do not mention %s:\n%s", want, said)
 		}
 	}
 	for _, good := range []string{`"10.0.0.1"`, "Acme"} {
 		if strings.Contains(said, good) {
-			t.Errorf("%s is among the faults:\n%s", good, said)
+			t.Errorf("the errors mention the valid %s:\n%s", good, said)
 		}
 	}
 }
 
-// Who is signed in cannot hide a request behind another one either. The
-// parser's own cases are in package http1.
+// A signed-in client cannot smuggle requests either. Package http1 tests the parser.
 func TestNoRequestIsHiddenBehindAnother(t *testing.T) {
 	w := newWorld(t)
 	w.app = func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/canary" {
-			t.Errorf("the canary arrived")
+			t.Errorf("the application got the smuggled request")
 		}
 		return false
 	}
@@ -184,7 +183,7 @@ func TestNoRequestIsHiddenBehindAnother(t *testing.T) {
 		_, _ = nc.Write([]byte(text + canary))
 		answers := readAll(nc)
 		if n := strings.Count(answers, "HTTP/1.1 "); n != 1 || strings.Contains(answers, "HTTP/1.1 2") && name != "upgrade that is not one" {
-			t.Errorf("%s: %d answers: %s", name, n, answers)
+			t.Errorf("%s: %d responses, want one that is an error: %s", name, n, answers)
 		}
 	}
 }

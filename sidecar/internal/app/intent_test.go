@@ -10,8 +10,8 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// proofs are what a client may say of where a write comes from, and whether it
-// is carried out with a cookie of ours and without one.
+// proofs are the headers by which a client may show the origin of a write, and whether the write is
+// allowed with the sidecar's cookie and without it.
 func proofs(own string) map[string]struct {
 	pairs         []string
 	with, without bool
@@ -42,7 +42,7 @@ func proofs(own string) map[string]struct {
 	}
 }
 
-// upgrade asks for a WebSocket.
+// upgrade is a request for a WebSocket.
 var upgrade = []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Websocket-Key", "x", "Sec-Websocket-Version", "13"}
 
 func TestAWriteWithOurCookieNeedsProofOfItsOrigin(t *testing.T) {
@@ -80,25 +80,24 @@ func TestAWriteWithOurCookieNeedsProofOfItsOrigin(t *testing.T) {
 			}
 			before := w.hits()
 			if r := send("theme=dark"); (r.status != http.StatusForbidden) != p.without || (w.hits() > before) != p.without {
-				t.Errorf("%s from %s without our cookie: %d", request, proof, r.status)
+				t.Errorf("%s from %s without our cookie: status %d, want allowed: %t", request, proof, r.status, p.without)
 			}
 			for whose, list := range cookies {
 				before := w.hits()
 				if r := send(list...); (r.status != http.StatusForbidden) != p.with || (w.hits() > before) != p.with {
-					t.Errorf("%s from %s with the cookie %s: %d", request, proof, whose, r.status)
+					t.Errorf("%s from %s with the cookie %s: status %d, want allowed: %t", request, proof, whose, r.status, p.with)
 				}
 			}
 		}
 	}
 	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 		if r := w.send(method, "/public", "", "Cookie", c); r.status != http.StatusOK {
-			t.Errorf("%s needs proof: %d", method, r.status)
+			t.Errorf("%s without proof: status %d, want 200", method, r.status)
 		}
 	}
 }
 
-// TestOurOwnEndpointsNeedProofToo: signing a victim out, or in as somebody else,
-// is a write.
+// Logging a victim out, or in as somebody else, is a write too.
 func TestOurOwnEndpointsNeedProofToo(t *testing.T) {
 	for path, body := range map[string]string{
 		"/auth/login": credentials(password), "/auth/register": `{"email":"a@b.c","name":"A","password":"` + password + `"}`,
@@ -113,16 +112,16 @@ func TestOurOwnEndpointsNeedProofToo(t *testing.T) {
 			}
 			r := w.send("POST", path, body, append(p.pairs, "Content-Type", jsonType, "Cookie", c)...)
 			if _, set := r.setCookie(t); r.status != http.StatusForbidden || set || w.auth.count() != before {
-				t.Errorf("%s from %s: %d %v", path, proof, r.status, r.header)
+				t.Errorf("%s from %s: status %d, fields %v, want 403 and no effect", path, proof, r.status, r.header)
 			}
 		}
 		if r := w.get("/account", "Cookie", c); r.status != http.StatusOK {
-			t.Errorf("after %s: %d", path, r.status)
+			t.Errorf("account page after %s: status %d, want 200", path, r.status)
 		}
 	}
 }
 
-// TestTheSchemeOfOurOriginIsTheBrowsers: TLS may end in front of the sidecar.
+// TLS may end in front of the sidecar, so the scheme of our origin is the browser's.
 func TestTheSchemeOfOurOriginIsTheBrowsers(t *testing.T) {
 	t.Parallel()
 	behind := func(c *app.Config) { c.TrustedHops = 1 }
@@ -147,7 +146,7 @@ func TestTheSchemeOfOurOriginIsTheBrowsers(t *testing.T) {
 				origin := scheme + "://" + strings.TrimPrefix(w.url, "http://")
 				r := w.send("POST", "/account", "", append(c.pairs, "Cookie", cookie, "Origin", origin)...)
 				if (r.status == http.StatusOK) != (scheme == c.scheme) {
-					t.Errorf("%s: %d", origin, r.status)
+					t.Errorf("%s: status %d, want 200 for the scheme %s only", origin, r.status, c.scheme)
 				}
 			}
 		})
@@ -164,10 +163,10 @@ func TestAProxyThatAsksNeedsProofOfItsClientsWrites(t *testing.T) {
 		}{"POST": {"POST", nil}, "WebSocket": {"GET", []string{"Sec-Websocket-Key", "x"}}} {
 			pairs := slices.Concat(q.pairs, p.pairs)
 			if r := w.ask(q.method, "/public", pairs...); (r.status == http.StatusOK) != p.without {
-				t.Errorf("%s from %s without our cookie: %d", request, proof, r.status)
+				t.Errorf("%s from %s without our cookie: status %d, want 200: %t", request, proof, r.status, p.without)
 			}
 			if r := w.ask(q.method, "/public", append(pairs, "Cookie", c)...); (r.status == http.StatusOK) != p.with {
-				t.Errorf("%s from %s with our cookie: %d", request, proof, r.status)
+				t.Errorf("%s from %s with our cookie: status %d, want 200: %t", request, proof, r.status, p.with)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// TestAKeptFormStaysUntilTheApplicationHasAnswered, with anything below 500.
+// The form is deleted once the application has responded with a status below 500.
 func TestAKeptFormStaysUntilTheApplicationHasAnswered(t *testing.T) {
 	answers := func(status int) func(http.ResponseWriter) {
 		return func(rw http.ResponseWriter) { rw.WriteHeader(status) }
@@ -46,7 +46,7 @@ func TestAKeptFormStaysUntilTheApplicationHasAnswered(t *testing.T) {
 				t.Fatalf("status %d, want %d and %q: %s", r.status, c.status, c.says, r.body)
 			}
 			if kept := b.jar[cookie.Former] == former; kept != c.stays {
-				t.Errorf("the browser keeps %v", b.jar)
+				t.Errorf("the browser has cookies %v, want the former token kept: %t", b.jar, c.stays)
 			}
 			well.Store(true)
 			b.jar[cookie.Former] = former
@@ -55,7 +55,7 @@ func TestAKeptFormStaysUntilTheApplicationHasAnswered(t *testing.T) {
 				want = http.StatusOK
 			}
 			if r := b.confirm("/api/letters"); r.status != want || c.stays && r.seen(t).Body != entered {
-				t.Errorf("again: %d %s, want %d", r.status, r.body, want)
+				t.Errorf("confirm again: status %d, want %d: %s", r.status, want, r.body)
 			}
 		})
 	}
@@ -78,24 +78,23 @@ func TestAKeptFormIsNotSentTwiceAtOnce(t *testing.T) {
 	go func() { first <- send() }()
 	<-arrived
 	if r := send(); r.status != http.StatusConflict || !strings.Contains(r.body, "being sent") {
-		t.Errorf("meanwhile: status %d, want 409: %s", r.status, r.body)
+		t.Errorf("second confirmation meanwhile: status %d, want 409: %s", r.status, r.body)
 	}
 	close(answer)
 	if r := <-first; r.status != http.StatusOK || r.seen(t).Body != entered {
 		t.Errorf("first confirmation: status %d, want 200 and the form sent: %s", r.status, r.body)
 	}
 	if r := send(); r.status != http.StatusGone || len(arrived) != 0 {
-		t.Errorf("afterwards: status %d, want 410: %s", r.status, r.body)
+		t.Errorf("confirm after it was sent: status %d, want 410: %s", r.status, r.body)
 	}
 }
 
-// TestWhoPressesTheButtonTwiceSendsAKeptFormOnce: a browser gives the first
-// request up for the second one, while the application works on it.
+// On a second click, a browser abandons the first request while the application is processing it.
 func TestWhoPressesTheButtonTwiceSendsAKeptFormOnce(t *testing.T) {
 	b := keepForm(t, email)
 	arrived, left := make(chan struct{}), make(chan struct{})
 	b.app = func(_ http.ResponseWriter, r *http.Request) bool {
-		_, _ = io.Copy(io.Discard, r.Body) // only then net/http notices that who asked has left
+		_, _ = io.Copy(io.Discard, r.Body) // net/http detects a disconnect only after this
 		close(arrived)
 		<-r.Context().Done()
 		close(left)
@@ -116,7 +115,7 @@ func TestWhoPressesTheButtonTwiceSendsAKeptFormOnce(t *testing.T) {
 	}
 }
 
-// TestSlowStrangersDoNotKeepFormsFromBeingKept, however many there are.
+// Any number of slow anonymous uploads leaves room to keep forms.
 func TestSlowStrangersDoNotKeepFormsFromBeingKept(t *testing.T) {
 	b := newBrowser(t)
 	b.signIn(email, "")
@@ -131,6 +130,6 @@ func TestSlowStrangersDoNotKeepFormsFromBeingKept(t *testing.T) {
 			form, cookie.Former, strings.Repeat("m", 43))
 	}
 	if r := b.post("/api/letters", entered); r.header.Get("Location") != toForm {
-		t.Errorf("post again: status %d, want 303 to the login page: %s", r.status, r.body)
+		t.Errorf("post: status %d, want 303 to the login page: %s", r.status, r.body)
 	}
 }

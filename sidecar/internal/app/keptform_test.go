@@ -12,7 +12,7 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// browser keeps cookies as a browser does, and posts forms.
+// browser stores cookies and posts forms.
 type browser struct {
 	*world
 
@@ -53,7 +53,7 @@ func (b *browser) post(path, body string) reply {
 	return b.do(http.MethodPost, path, form, body)
 }
 
-// signIn signs in as who and returns where that leads.
+// signIn logs in as who and returns where the response redirects to.
 func (b *browser) signIn(who, next string) string {
 	b.t.Helper()
 	r := b.post("/auth/login", url.Values{"email": {who}, "password": {password}, "next": {next}}.Encode())
@@ -76,7 +76,7 @@ func (b *browser) killSession() {
 	}
 }
 
-// expire is killSession, but the browser still has the cookie.
+// expire is killSession, but the browser keeps the session cookie.
 func (b *browser) expire() {
 	b.t.Helper()
 	session := b.jar[cookie.Name]
@@ -90,7 +90,7 @@ const (
 	confirmation = "lilypad-form="
 )
 
-// confirm presses the button of the page that offers the form.
+// confirm submits the confirmation on the page of the kept form.
 func (b *browser) confirm(path string) reply {
 	b.t.Helper()
 	return b.post(path, confirmation+strings.Split(b.jar[cookie.Former], ".")[2])
@@ -171,7 +171,7 @@ func TestAFormThatNeedsARecentLoginWaitsForIt(t *testing.T) {
 	}
 }
 
-// keepForm posts a form after its session has ended, and then signs in as who.
+// keepForm posts a form after its session has ended, then logs in as who unless who is "".
 func keepForm(t *testing.T, who string) *browser {
 	t.Helper()
 	b := newBrowser(t)
@@ -365,11 +365,11 @@ func TestAConfirmationCountsForItsOwnFormOnly(t *testing.T) {
 
 func TestTheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
 	b := keepForm(t, "")
-	// Nobody is signed in: the page asks for that first.
+	// Nobody is signed in: the page requires that first.
 	if r := b.open("/auth/form"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fauth%2Fform" {
 		t.Errorf("GET /auth/form signed out: status %d, fields %v; want 303 to the login page", r.status, r.header)
 	}
-	// A wrong password on the way changes nothing.
+	// A failed login attempt changes nothing.
 	r := b.post("/auth/login", url.Values{"email": {email}, "password": {"wrong"}, "next": {"/auth/form"}}.Encode())
 	if !strings.Contains(r.header.Get("Location"), "next=%2Fauth%2Fform") || b.jar[cookie.Former] == "" {
 		t.Errorf("login with a wrong password: fields %v; want next and the former token kept", r.header)
@@ -394,7 +394,7 @@ func TestTheFormWaitsWhileSigningInAgainAndAgain(t *testing.T) {
 		t.Errorf("confirm after the session has ended: status %d, fields %v; want 303 to the login page and the former token kept", r.status, r.header)
 	}
 	b.signIn(email, "/auth/form")
-	// The auth service is away for a moment: the form still waits.
+	// The auth service is unavailable for a moment: the form is still kept.
 	b.auth.set(func(a *auth) { a.instead = refuse(http.StatusServiceUnavailable) })
 	if r := b.confirm("/api/letters"); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || b.jar[cookie.Former] != former {
 		t.Errorf("confirm while the auth service is down: status %d, fields %v; want 503, Retry-After and the former token kept", r.status, r.header)
@@ -412,7 +412,7 @@ func TestSigningOutAndSigningInOtherwiseForgetTheFormerSession(t *testing.T) {
 	}
 	b = keepForm(t, "")
 	if b.signIn(email, "/account"); len(b.jar) != 1 {
-		t.Errorf("after another login it keeps %v", b.jar)
+		t.Errorf("after another login the browser keeps %v, want one cookie", b.jar)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// keeps checks which of our cookies the browser has.
+// keeps checks which cookies the browser has.
 func (b *browser) keeps(when string, names ...string) {
 	b.t.Helper()
 	if got := slices.Sorted(maps.Keys(b.jar)); !slices.Equal(got, names) {
@@ -18,7 +18,7 @@ func (b *browser) keeps(when string, names ...string) {
 	}
 }
 
-// knows returns the accounts of which the browser is a known device, by the cookie alone.
+// knows returns the accounts in the known-device cookie of the browser.
 func (b *browser) knows() []string {
 	b.t.Helper()
 	accounts := []string{}
@@ -37,7 +37,7 @@ func (b *browser) tryToSignIn(who string) reply {
 	return b.post("/auth/login", "email="+who+"&password="+strings.ReplaceAll(password, " ", "+"))
 }
 
-// TestAKnownDeviceSignsInWhileStrangersAreRefused: an attacker has used up what strangers may try.
+// An attacker has used up the attempts of unknown devices.
 func TestAKnownDeviceSignsInWhileStrangersAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		end   func(*browser)
@@ -63,25 +63,25 @@ func TestAKnownDeviceSignsInWhileStrangersAreRefused(t *testing.T) {
 			b.auth.set(func(a *auth) { a.strict = true })
 			stranger := &browser{b.world, map[string]string{}}
 			if r := stranger.tryToSignIn(email); !strings.Contains(r.header.Get("Location"), "error=rate_limited") || r.header.Get("Retry-After") != "1020" {
-				t.Errorf("a stranger is sent to %q, Retry-After %q", r.header.Get("Location"), r.header.Get("Retry-After"))
+				t.Errorf("an unknown device is redirected to %q, Retry-After %q, want rate_limited and 1020", r.header.Get("Location"), r.header.Get("Retry-After"))
 			}
 			if r := stranger.send(http.MethodPost, "/auth/login", credentials(password), "Content-Type", jsonType); r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") != "1020" {
-				t.Errorf("a stranger's script: status %d, want 429; Retry-After %q", r.status, r.header.Get("Retry-After"))
+				t.Errorf("a script on an unknown device: status %d, Retry-After %q, want 429 and 1020", r.status, r.header.Get("Retry-After"))
 			}
 			before := maps.Clone(b.jar)
 			r := b.tryToSignIn(email)
 			if _, in := r.setCookie(t); in != c.known {
-				t.Errorf("the owner is sent to %q", r.header.Get("Location"))
+				t.Errorf("login of the owner redirects to %q, want signed in: %t", r.header.Get("Location"), c.known)
 			}
 			if !c.known && !maps.Equal(b.jar, before) {
-				t.Errorf("a refusal changed the cookies: %v, before %v", b.jar, before)
+				t.Errorf("a failed login changed the cookies to %v, want %v", b.jar, before)
 			}
 		})
 	}
 }
 
-// TestABrowserRemembersAFewAccounts: of people who share it, the newest first, and none that is
-// signed in.
+// Of the people who share a browser, it remembers the latest few that are not signed in, the newest
+// first.
 func TestABrowserRemembersAFewAccounts(t *testing.T) {
 	b := newBrowser(t)
 	step := func(when string, want ...string) {
@@ -110,16 +110,16 @@ func TestABrowserRemembersAFewAccounts(t *testing.T) {
 	b.post("/auth/logout", "")
 	b.post("/auth/logout", "")
 	step("signed out twice", otherEmail, email)
-	for range 5 { // forged cookies push the others out, and take no more room
+	for range 5 { // forged cookies replace others, and the limit holds
 		b.jar[cookie.Name] = "v1.k1.forged0000000000000000.1." + strings.Repeat("m", 43)
 		b.post("/auth/logout", "")
 	}
 	if n := strings.Count(b.jar[cookie.Known], "~"); n != 2 {
-		t.Errorf("%d tokens are remembered, want 3", n+1)
+		t.Errorf("the browser has %d known-device tokens, want 3", n+1)
 	}
 }
 
-// TestATokenThatMayLiveIsNotRemembered: on a shared computer it would be the session itself.
+// On a shared computer, a token that may still be valid would be the session itself.
 func TestATokenThatMayLiveIsNotRemembered(t *testing.T) {
 	broken := func(path string) func(*auth) { return func(a *auth) { a.fails = path } }
 	b := newBrowser(t)
@@ -136,8 +136,7 @@ func TestATokenThatMayLiveIsNotRemembered(t *testing.T) {
 	b.keeps("after a login that could not end the session before,", cookie.Name)
 }
 
-// TestTheKnownDeviceCookieIsForLoginsAlone: no session, no form, and nothing that the application
-// sees or sets.
+// The cookie gives no access to a session or a form, and the application neither sees nor sets it.
 func TestTheKnownDeviceCookieIsForLoginsAlone(t *testing.T) {
 	b := newBrowser(t)
 	b.signIn(email, "")
@@ -147,22 +146,22 @@ func TestTheKnownDeviceCookieIsForLoginsAlone(t *testing.T) {
 	}
 	known := b.jar[cookie.Known]
 	if known == "" {
-		t.Fatal("nothing is remembered of the session")
+		t.Fatal("the browser has no known-device cookie")
 	}
 	b.signIn(email, "/auth/form")
 	b.post("/auth/logout", "")
 	b.jar = map[string]string{cookie.Known: known}
 	if r := b.post("/api/letters", entered); r.status != http.StatusUnauthorized || !strings.Contains(r.body, "could not be kept") {
-		t.Errorf("a form is kept: status %d, want 401; Location %q", r.status, r.header.Get("Location"))
+		t.Errorf("post with the known-device cookie alone: status %d, want 401; Location %q", r.status, r.header.Get("Location"))
 	}
 	b.signIn(email, "")
 	b.jar[cookie.Known] = known
 	if r := b.open("/auth/form"); r.status != http.StatusNotFound {
-		t.Errorf("a form is offered: status %d, want 404", r.status)
+		t.Errorf("GET /auth/form with another session: status %d, want 404", r.status)
 	}
 	b.jar = map[string]string{cookie.Known: known, "theme": "dark"}
 	if r := b.open("/account"); r.status != http.StatusSeeOther {
-		t.Errorf("signed in by it: status %d, want 303", r.status)
+		t.Errorf("GET /account with the known-device cookie alone: status %d, want 303", r.status)
 	}
 	b.app = func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Set-Cookie", cookie.Known+"=planted; Path=/; Secure")
@@ -170,15 +169,14 @@ func TestTheKnownDeviceCookieIsForLoginsAlone(t *testing.T) {
 	}
 	r := b.open("/")
 	if got := r.seen(t).Header.Get("Cookie"); got != "theme=dark" {
-		t.Errorf("the application sees %q", got)
+		t.Errorf("the application got the cookies %q, want only theme=dark", got)
 	}
 	if r.header.Get("Set-Cookie") != "" {
-		t.Errorf("the application sets %q", r.header.Get("Set-Cookie"))
+		t.Errorf("the application set %q, want it removed", r.header.Get("Set-Cookie"))
 	}
 }
 
-// TestEach503PassesOnWhenToComeBack: the auth service knows better than the sidecar, if it says
-// anything.
+// Retry-After of the auth service takes precedence over the sidecar's default if it is valid.
 func TestEach503PassesOnWhenToComeBack(t *testing.T) {
 	for said, want := range map[string]string{"": "5", "42": "42", "1": "1", "0": "5", "-3": "5", "soon": "5"} {
 		t.Run(said, func(t *testing.T) {
@@ -215,7 +213,7 @@ func TestEach503PassesOnWhenToComeBack(t *testing.T) {
 					b.jar = map[string]string{}
 				}
 				if r := c.ask(); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") != want {
-					t.Errorf("%s: %d, Retry-After %q, want %s", c.name, r.status, r.header.Get("Retry-After"), want)
+					t.Errorf("%s: status %d, Retry-After %q, want 503 and %s", c.name, r.status, r.header.Get("Retry-After"), want)
 				}
 			}
 		})

@@ -16,8 +16,7 @@ import (
 	"lilypad.example/sidecar/internal/app"
 )
 
-// raw sends text to the sidecar on a connection of its own, and returns what
-// it answers to a request of that method.
+// raw sends text on a new connection and returns the response to a request with the given method.
 func (w *world) raw(method, text string) (*http.Response, string) {
 	w.t.Helper()
 	nc := w.dial()
@@ -76,17 +75,16 @@ func TestTheLimitsAreSettings(t *testing.T) {
 			t.Parallel()
 			res, body := w.raw(c.method, c.text)
 			if res.StatusCode != c.status || !res.Close {
-				t.Errorf("%d %v %s; want %d and the end of the connection", res.StatusCode, res.Header, body, c.status)
+				t.Errorf("status %d, fields %v, body %s; want %d and the connection closed", res.StatusCode, res.Header, body, c.status)
 			}
 			if c.status >= 400 && !strings.Contains(body, "<html") && !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") {
-				t.Errorf("neither a page nor a problem: %v %s", res.Header, body)
+				t.Errorf("want an HTML page or a problem document, got fields %v, body %s", res.Header, body)
 			}
 		})
 	}
 }
 
-// A body passes as it comes, and is never collected: its first half has
-// arrived before its second is sent.
+// A body is streamed and never buffered: its first half arrives before the second is sent.
 func TestBodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.MaxBody = 0 })
 	arrived := make(chan string)
@@ -101,7 +99,7 @@ func TestBodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
 	nc := w.dial()
 	_, _ = io.WriteString(nc, "POST /public HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
 	if got := <-arrived; got != "hello" {
-		t.Errorf("%q arrived", got)
+		t.Errorf("%q arrived, want the first half", got)
 	}
 	_, _ = io.WriteString(nc, "frogs")
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
@@ -109,26 +107,26 @@ func TestBodiesOfAnySizePassWhenTheLimitIsOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body, err := io.ReadAll(res.Body); string(body) != "hellofrogs" || err != nil {
-		t.Errorf("%q, %v", body, err)
+		t.Errorf("body %q, error %v, want hellofrogs", body, err)
 	}
 }
 
-// Overload is refused at the door, and who watches us still gets an answer.
+// Connections above the limit get 503; health checks still work.
 func TestOverloadShedsAndHealthStaysUp(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.MaxConnections = 3 })
 	var held []net.Conn
-	for range 3 { // answered once, so that they are in
+	for range 3 { // each has got a response, so it counts
 		nc := w.dial()
 		_, _ = io.WriteString(nc, "GET /public HTTP/1.1\r\nHost: a\r\n\r\n")
 		if res, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("%+v, %v", res, err)
+			t.Fatalf("response %+v, error %v, want status 200", res, err)
 		}
 		held = append(held, nc)
 	}
 	for range 5 {
 		res, _ := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\n\r\n")
 		if res.StatusCode != http.StatusServiceUnavailable || !res.Close || res.Header.Get("Retry-After") == "" {
-			t.Errorf("one too many got %d %v", res.StatusCode, res.Header)
+			t.Errorf("connection above the limit: status %d, fields %v, want 503 with Retry-After and the connection closed", res.StatusCode, res.Header)
 		}
 	}
 	ops := regexp.MustCompile(`"server":"ops","address":"([^"]+)"`).FindStringSubmatch(w.logs.String())
@@ -139,7 +137,7 @@ func TestOverloadShedsAndHealthStaysUp(t *testing.T) {
 		}
 		res, err := http.DefaultTransport.RoundTrip(r)
 		if err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %+v, %v", path, res, err)
+			t.Fatalf("%s: response %+v, error %v, want status 200", path, res, err)
 		}
 		_ = res.Body.Close()
 	}
@@ -148,13 +146,13 @@ func TestOverloadShedsAndHealthStaysUp(t *testing.T) {
 		if res, _ := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode == http.StatusOK {
 			break
 		} else if time.Now().After(end) {
-			t.Fatalf("%d although there is room again", res.StatusCode)
+			t.Fatalf("status %d after a connection has closed, want 200", res.StatusCode)
 		}
 	}
 }
 
-// Strangers who are slow in whatever way, many more than there is memory for: who is signed in goes
-// on.
+// Far more slow anonymous clients than fit into memory, slow in every possible way, do not affect
+// signed-in users.
 func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ClientMemory, c.MaxConnections = 1<<20, 10_000 })
 	cookie := w.login()
@@ -193,11 +191,11 @@ func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 		for i := range 160 {
 			nc := w.dial()
 			crowd = append(crowd, nc)
-			_, _ = io.WriteString(nc, strings.Replace(text, "NUMBER", fmt.Sprintf("%022d", i), 1)) // which may be refused
+			_, _ = io.WriteString(nc, strings.Replace(text, "NUMBER", fmt.Sprintf("%022d", i), 1)) // may fail if the sidecar rejects it
 			if i%20 == 19 {
 				for path, want := range map[string]int{"/account": 200, "/public": 200, "/auth/session": 200} {
 					if res, body := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nCookie: "+cookie+"\r\nConnection: close\r\n\r\n"); res.StatusCode != want {
-						t.Fatalf("%s: beside %d of them %s got %d, want %d: %s", name, i+1, path, res.StatusCode, want, body)
+						t.Fatalf("%s: next to %d slow clients, %s: status %d, want %d: %s", name, i+1, path, res.StatusCode, want, body)
 					}
 				}
 			}
@@ -207,12 +205,12 @@ func TestSlowStrangersDoNotKeepOutWhoIsSignedIn(t *testing.T) {
 		}
 	}
 	if res, _ := w.raw("GET", "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
-		t.Errorf("afterwards a stranger got %d", res.StatusCode)
+		t.Errorf("anonymous request afterwards: status %d, want 200", res.StatusCode)
 	}
 }
 
-// One user takes what there is, by requests that wait for their client or for the application: the
-// others go on.
+// One user exhausts their share with requests that wait for their client or for the application.
+// Other users are not affected.
 func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
 	for name, c := range map[string]struct {
 		request string
@@ -237,7 +235,7 @@ func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
 				}
 				return false
 			}
-			for i := range 600 { // twice what there is room for
+			for i := range 600 { // twice the available room
 				nc := w.dial()
 				_, _ = io.WriteString(nc, c.request+"Host: a\r\nSec-Fetch-Site: same-origin\r\nCookie: "+greedy+"\r\n\r\n")
 				if !c.hangs {
@@ -248,7 +246,7 @@ func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
 				}
 				for _, path := range []string{"/account", "/public"} {
 					if res, body := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nCookie: "+other+"\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
-						t.Fatalf("beside %d requests of one user, %s gave another one %d: %s", i+1, path, res.StatusCode, body)
+						t.Fatalf("next to %d requests of one user, %s for another user: status %d, want 200: %s", i+1, path, res.StatusCode, body)
 					}
 				}
 			}
@@ -256,8 +254,7 @@ func TestOneUserDoesNotKeepTheOthersOut(t *testing.T) {
 	}
 }
 
-// Whose token is due to be renewed is signed in all the same, while strangers take what they can
-// get.
+// A session whose token needs a refresh still works while anonymous requests use up their share.
 func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
 	w := newWorld(t, func(c *app.Config) { c.ClientMemory = 1 << 20 })
 	w.auth.set(func(a *auth) { a.life, a.rotate = 1, false })
@@ -273,7 +270,7 @@ func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
 		<-hold
 		return true
 	}
-	const room = 15 // what strangers may have
+	const room = 15 // for anonymous requests
 	for range room {
 		nc := w.dial()
 		_, _ = io.WriteString(nc, "GET /public HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("y", 10_000)+"\r\n\r\n")
@@ -282,11 +279,11 @@ func TestStrangersDoNotKeepARefreshOut(t *testing.T) {
 		<-arrived
 	}
 	if res, body := w.raw("GET", "GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusServiceUnavailable {
-		t.Fatalf("one stranger more got %d: %s", res.StatusCode, body)
+		t.Fatalf("anonymous request above the limit: status %d, want 503: %s", res.StatusCode, body)
 	}
-	for before := w.auth.count(); w.auth.count() < before+2; { // until it was renewed twice
+	for before := w.auth.count(); w.auth.count() < before+2; { // until the token was refreshed twice
 		if res, body := w.raw("GET", "GET /account HTTP/1.1\r\nHost: a\r\nCookie: "+cookie+"\r\nConnection: close\r\n\r\n"); res.StatusCode != http.StatusOK {
-			t.Fatalf("who is signed in got %d: %s", res.StatusCode, body)
+			t.Fatalf("signed-in request: status %d, want 200: %s", res.StatusCode, body)
 		}
 	}
 }
@@ -298,7 +295,7 @@ func TestClientsMayTakeHalfOfTheMemory(t *testing.T) {
 		limit  int64 // of the process
 		set    int64
 		want   string
-		keepTo int64 // of the garbage collector, then
+		keepTo int64 // expected memory limit of the garbage collector
 	}{
 		"half":            {1 << 30, 0, "5.36870912e+08", 896 << 20},
 		"what is set":     {1 << 30, 1 << 20, "1.048576e+06", 896 << 20},
@@ -310,10 +307,10 @@ func TestClientsMayTakeHalfOfTheMemory(t *testing.T) {
 			config.LimitMemory()
 		})
 		if metrics := w.metrics(); !strings.Contains(metrics, "\nclient_memory_limit_bytes "+c.want+"\n") {
-			t.Errorf("%s: clients may not have %s:\n%s", name, c.want, metrics)
+			t.Errorf("%s: want client_memory_limit_bytes %s in\n%s", name, c.want, metrics)
 		}
 		if got := debug.SetMemoryLimit(-1); c.keepTo >= 0 && got != c.keepTo {
-			t.Errorf("%s: the garbage collector keeps to %d, want %d", name, got, c.keepTo)
+			t.Errorf("%s: memory limit of the garbage collector is %d, want %d", name, got, c.keepTo)
 		}
 	}
 }
@@ -328,12 +325,12 @@ func TestWrongLimitsAreAllNamed(t *testing.T) {
 		"READ_HEADER_TIMEOUT", "READ_BODY_TIMEOUT", "WRITE_TIMEOUT", "IDLE_TIMEOUT",
 	} {
 		if strings.Count(said, "LILYPAD_"+setting+":") != 1 {
-			t.Errorf("%s is not named once in:\n%s", setting, said)
+			t.Errorf("want %s named once in:\n%s", setting, said)
 		}
 	}
 }
 
-// readAll returns what comes until the connection ends, however it ends.
+// readAll returns everything until the connection is closed or fails.
 func readAll(nc net.Conn) string {
 	all, _ := io.ReadAll(nc)
 	return string(all)

@@ -21,7 +21,7 @@ func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
 	for _, path := range []string{"/", "/account", "/auth/session"} {
 		r := w.get(path, "Cookie", unknown, "Sec-Fetch-Mode", "navigate")
 		if _, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || set {
-			t.Errorf("%s: %d %v", path, r.status, r.header)
+			t.Errorf("%s: status %d, fields %v, want 503 with Retry-After and no Set-Cookie", path, r.status, r.header)
 		}
 	}
 	if r := w.get("/public", "Cookie", unknown); r.status != http.StatusOK {
@@ -65,7 +65,8 @@ func TestAnIllAuthServiceIsAnOutage(t *testing.T) {
 		"400 of another": func(rw http.ResponseWriter, _ *http.Request) {
 			answer(rw, 400, map[string]string{"error": "invalid_request"})
 		},
-		// A refused assertion, a replay among them, is our fault and not the session's end.
+		// A rejected client assertion, for example a replay, is the sidecar's error and does not
+		// end the session.
 		"401 invalid_client": func(rw http.ResponseWriter, _ *http.Request) {
 			answer(rw, 401, map[string]string{"error": "invalid_client"})
 		},
@@ -76,7 +77,7 @@ func TestAnIllAuthServiceIsAnOutage(t *testing.T) {
 		w.auth.set(func(a *auth) { a.instead = ill })
 		r := w.get("/account", "Cookie", c)
 		if _, set := r.setCookie(t); r.status != http.StatusServiceUnavailable || set {
-			t.Errorf("%s: %d %v", name, r.status, r.header)
+			t.Errorf("%s: status %d, fields %v, want 503 and no Set-Cookie", name, r.status, r.header)
 		}
 	}
 }
@@ -87,7 +88,7 @@ func TestAnApplicationThatIsAwayIs502(t *testing.T) {
 	for accept, contentType := range map[string]string{pageTypes: "text/html; charset=utf-8", jsonType: "application/problem+json"} {
 		r := w.get("/", "Accept", accept)
 		if r.status != http.StatusBadGateway || r.header.Get("Content-Type") != contentType {
-			t.Errorf("%s: %d %v", accept, r.status, r.header)
+			t.Errorf("%s: status %d, fields %v, want 502 and %s", accept, r.status, r.header, contentType)
 		}
 	}
 }

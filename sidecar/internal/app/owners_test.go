@@ -16,9 +16,8 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// 500 users take turns on a few connections, some leave in the middle of
-// their answer, some before it. Nobody is ever taken for somebody else, and
-// nobody sees a byte of another's answer.
+// 500 users take turns on a few connections. Some disconnect before their response, some in the
+// middle of it. No user gets the identity or any byte of another.
 func TestFiveHundredUsersOnSharedConnections(t *testing.T) {
 	const users, connections, rounds = 500, 25, 2
 	w := newWorld(t, func(c *app.Config) { c.MaxSessions = users })
@@ -48,7 +47,7 @@ func TestFiveHundredUsersOnSharedConnections(t *testing.T) {
 				body := strings.Repeat(user, 1+i*20)
 				_, _ = fmt.Fprintf(nc, "POST /api/%s HTTP/1.1\r\nHost: a\r\nOrigin: https://a\r\nCookie: %s=v1.k1.%s.1.%s\r\nContent-Length: %d\r\n\r\n%s",
 					user, cookie.Name, user, strings.Repeat("m", 43), len(body), body)
-				if i%7 == 3 || i%7 == 5 { // leave: at once, or in the middle
+				if i%7 == 3 || i%7 == 5 { // disconnect before or within the response
 					if i%7 == 5 {
 						_, _ = in.ReadByte()
 					}
@@ -66,7 +65,7 @@ func TestFiveHundredUsersOnSharedConnections(t *testing.T) {
 	all.Wait()
 }
 
-// owned reads the echo of a request and reports what in it is not user's.
+// owned reads the echo of a request and returns an error if anything in it is not user's.
 func owned(in *bufio.Reader, user, body string) error {
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
@@ -78,10 +77,10 @@ func owned(in *bufio.Reader, user, body string) error {
 	}
 	var s seen
 	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("%d %.200s: %w", res.StatusCode, text, err)
+		return fmt.Errorf("status %d, body %.200s: %w", res.StatusCode, text, err)
 	}
 	if s.Path != "/api/"+user || s.Body != body || !strings.HasPrefix(s.Header.Get("Authorization"), "Bearer access-"+user+"-") {
-		return fmt.Errorf("got %s %s and a body of %d bytes, not %d", s.Path, s.Header.Get("Authorization"), len(s.Body), len(body))
+		return fmt.Errorf("got path %s, Authorization %s and %d bytes, want the user's own and %d bytes", s.Path, s.Header.Get("Authorization"), len(s.Body), len(body))
 	}
 	return nil
 }

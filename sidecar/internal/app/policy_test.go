@@ -25,30 +25,30 @@ func TestAStaleLoginIsAskedForAgain(t *testing.T) {
 	} {
 		r := w.send(c.method, "/vault/x?y", "", append(c.pairs, "Cookie", old)...)
 		if r.status != c.status || r.status == 303 && r.header.Get("Location") != page {
-			t.Errorf("%s: %d to %q", name, r.status, r.header.Get("Location"))
+			t.Errorf("%s: status %d, Location %q, want %d", name, r.status, r.header.Get("Location"), c.status)
 		}
 		challenge := r.header.Get("WWW-Authenticate")
 		if r.status == 401 && (!strings.HasPrefix(challenge, `Bearer error="insufficient_user_authentication",`) || !strings.HasSuffix(challenge, `, max_age="900"`)) {
-			t.Errorf("%s: challenge %q (RFC 9470 section 3)", name, challenge)
+			t.Errorf("%s: challenge %q, want insufficient_user_authentication with max_age (RFC 9470 section 3)", name, challenge)
 		}
 	}
 	if r := w.get("/vault"); r.status != http.StatusUnauthorized || r.header.Get("WWW-Authenticate") != "Bearer" {
-		t.Errorf("a stranger: status %d, want 401; challenge %q", r.status, r.header.Get("WWW-Authenticate"))
+		t.Errorf("no session: status %d, challenge %q, want 401 and Bearer", r.status, r.header.Get("WWW-Authenticate"))
 	}
 	if r := w.get("/account", "Cookie", old); r.status != http.StatusOK {
-		t.Errorf("where no recent login is asked for: status %d, want 200", r.status)
+		t.Errorf("route without fresh: status %d, want 200", r.status)
 	}
 	if w.hits() != 1 {
-		t.Errorf("the application saw %d requests", w.hits())
+		t.Errorf("the application got %d requests, want 1", w.hits())
 	}
-	// Signing in again is another session, and the old one is over.
+	// A new login creates a new session and ends the old one.
 	w.auth.set(func(a *auth) { a.age = 0 })
 	again, _ := w.send("POST", "/auth/login", credentials(password), "Content-Type", jsonType, "Cookie", old, "Sec-Fetch-Site", "same-origin").setCookie(t)
 	if r := w.get("/vault", "Cookie", cookie.Name+"="+again); r.status != http.StatusOK {
-		t.Errorf("after signing in again: status %d, want 200: %s", r.status, r.body)
+		t.Errorf("after a new login: status %d, want 200: %s", r.status, r.body)
 	}
 	if r := w.get("/account", "Cookie", old); r.status != http.StatusUnauthorized {
-		t.Errorf("the session before: status %d, want 401", r.status)
+		t.Errorf("the old session: status %d, want 401", r.status)
 	}
 }
 
@@ -62,15 +62,15 @@ func TestASpellingOfAProtectedPathIsRefused(t *testing.T) {
 	} {
 		method, target, _ := strings.Cut(request, " ")
 		if r := w.send(method, target, ""); r.status != status {
-			t.Errorf("a stranger: %s: %d, want %d", request, r.status, status)
+			t.Errorf("no session: %s: status %d, want %d", request, r.status, status)
 		}
 		if status == http.StatusUnauthorized {
 			if r := w.send(method, target, "", "Cookie", c, "Sec-Fetch-Site", "same-origin"); r.status != http.StatusOK {
-				t.Errorf("who is signed in: %s: %d", request, r.status)
+				t.Errorf("signed in: %s: status %d, want 200", request, r.status)
 			}
 		}
 		if r := w.ask(method, target); r.status != status && r.status != http.StatusBadRequest || (r.status == http.StatusOK) != (status == http.StatusOK) {
-			t.Errorf("a proxy for a stranger: %s: %d, want %d", request, r.status, status)
+			t.Errorf("forward authentication, no session: %s: status %d, want %d or 400", request, r.status, status)
 		}
 	}
 	if r := w.get("/ADMIN;a/x", "Cookie", c); r.status != http.StatusForbidden {
@@ -93,12 +93,12 @@ func TestADenialSaysWhatTheRouteSays(t *testing.T) {
 		"without role":       {"GET", []string{"Cookie", c}, 403, `"detail":"Login to pet the \u003cphrog\u003e 👀"`},
 	} {
 		if r := w.send(tc.method, "/pond", "", tc.pairs...); r.status != tc.status || !strings.Contains(r.body, tc.want) {
-			t.Errorf("%s: %d %s", name, r.status, r.body)
+			t.Errorf("%s: status %d, body %s, want %d and %s", name, r.status, r.body, tc.status, tc.want)
 		}
 	}
-	// A stranger who navigates still comes to the login page.
+	// Navigation without a session still leads to the login page.
 	if r := w.get("/pond", "Sec-Fetch-Mode", "navigate"); r.status != http.StatusSeeOther || r.header.Get("Location") != "/login?next=%2Fpond" {
-		t.Errorf("stranger's navigation: status %d, want 303; Location %q", r.status, r.header.Get("Location"))
+		t.Errorf("navigation without a session: status %d, Location %q, want 303 to the login page", r.status, r.header.Get("Location"))
 	}
 	if w.hits() != 0 {
 		t.Error("a refused request reached the application")
@@ -119,7 +119,7 @@ func TestAPageOfTheApplicationMaySayNo(t *testing.T) {
 		"program without a role": {[]string{"Cookie", c}, 403, ""},
 	} {
 		if r := w.get("/club/a", tc.pairs...); r.status != tc.status || r.header.Get("Location") != tc.location {
-			t.Errorf("%s: %d to %q", name, r.status, r.header.Get("Location"))
+			t.Errorf("%s: status %d, Location %q, want %d and %q", name, r.status, r.header.Get("Location"), tc.status, tc.location)
 		}
 	}
 }

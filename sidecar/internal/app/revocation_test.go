@@ -12,7 +12,7 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-// events makes the application answer with an event stream that goes on for ever.
+// events makes the application respond with an endless event stream.
 func (w *world) events() {
 	w.app = func(rw http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/events" {
@@ -46,7 +46,7 @@ func (w *world) open(path, c string) *http.Response {
 	}
 	w.t.Cleanup(func() { _ = res.Body.Close() })
 	if line, err := bufio.NewReader(res.Body).ReadString('\n'); err != nil || line != "data: tick\n" {
-		w.t.Fatalf("%q, %v", line, err)
+		w.t.Fatalf("first line %q, error %v, want data: tick", line, err)
 	}
 	return res
 }
@@ -61,17 +61,18 @@ func TestARevokedSessionIsOverHereAndItsStreamsEnd(t *testing.T) {
 	stranger := w.open("/events", "theme=dark")
 	w.auth.ended <- sid(mine)
 	if _, err := io.Copy(io.Discard, ending.Body); err == nil {
-		t.Error("the stream ended as if it were whole")
+		t.Error("the stream ended like a complete response, want an error")
 	}
-	// The feed told of it before the stream ended, so nothing needs to be awaited.
+	// The stream ends after the feed reported the end of the session, so there is nothing to wait
+	// for.
 	if r := w.get("/account", "Cookie", mine); r.status != http.StatusUnauthorized {
-		t.Errorf("the session: status %d, want 401", r.status)
+		t.Errorf("the ended session: status %d, want 401", r.status)
 	} else if value, set := r.setCookie(t); !set || value != "" {
-		t.Errorf("not cleared: %v", r.header)
+		t.Errorf("fields %v, want the cookie cleared", r.header)
 	}
 	for name, res := range map[string]*http.Response{"another session's": staying, "a stranger's": stranger} {
 		if _, err := io.ReadFull(res.Body, make([]byte, 100)); err != nil {
-			t.Errorf("%s stream: %v", name, err)
+			t.Errorf("%s stream: error %v, want it to go on", name, err)
 		}
 	}
 	if r := w.get("/account", "Cookie", other); r.status != http.StatusOK {
@@ -109,22 +110,22 @@ func TestAWebSocketEndsWithItsSession(t *testing.T) {
 	in := bufio.NewReader(conn)
 	res, err := http.ReadResponse(in, nil)
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%v, %v", res, err)
+		t.Fatalf("response %v, error %v, want status 101", res, err)
 	}
 	if _, err := io.WriteString(conn, "ping\n"); err != nil {
 		t.Fatal(err)
 	}
 	if line, err := in.ReadString('\n'); err != nil || line != "ping\n" {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("echo %q, error %v, want ping", line, err)
 	}
 	w.auth.ended <- sid(c)
 	if rest, err := io.ReadAll(in); len(rest) != 0 {
-		t.Errorf("%q, %v", rest, err)
+		t.Errorf("%q after the session ended, error %v, want nothing", rest, err)
 	}
 }
 
-// Nothing more reaches the browser soon after a revocation, whatever is under way and whoever is
-// slow: the application goes on long after that, and would say "second".
+// Soon after a revocation nothing more reaches the browser, whatever is in progress and however
+// slow the peers are. The application continues for long and would send "second".
 func TestNoAnswerOutlivesItsSession(t *testing.T) {
 	w := newWorld(t)
 	first := make(chan struct{})
@@ -162,7 +163,7 @@ func TestNoAnswerOutlivesItsSession(t *testing.T) {
 			defer func() { _ = conn.Close() }()
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nfirst")
 			first <- struct{}{}
-			_, _ = io.Copy(io.Discard, conn) // the sidecar closes it
+			_, _ = io.Copy(io.Discard, conn) // until the sidecar closes it
 			return true
 		case "waiting":
 		}
@@ -196,11 +197,11 @@ func TestNoAnswerOutlivesItsSession(t *testing.T) {
 		select {
 		case <-first:
 		case <-time.After(10 * time.Second):
-			t.Fatalf("%s: the application was not asked", name)
+			t.Fatalf("%s: the application got no request", name)
 		}
 		w.auth.ended <- sid(c)
 		if got := readAll(nc); strings.Contains(got, "second") || strings.HasSuffix(got, "0\r\n\r\n") {
-			t.Errorf("%s: got all of it, %d bytes", name, len(got))
+			t.Errorf("%s: got the complete response of %d bytes", name, len(got))
 		}
 	}
 }

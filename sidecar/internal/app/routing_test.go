@@ -18,11 +18,11 @@ import (
 	"lilypad.example/sidecar/internal/app"
 )
 
-// pond is an application that says its name, and how many connections it has.
+// pond is an application that responds with its name and counts its connections.
 type pond struct {
 	url  string
 	open atomic.Int32
-	hold chan struct{} // a request for /slow waits for it in the middle of its answer
+	hold chan struct{} // a response to /slow waits for it halfway
 }
 
 func newPond(t *testing.T, name string) *pond {
@@ -63,7 +63,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s", what)
+			t.Fatalf("timed out waiting for: %s", what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
@@ -74,7 +74,7 @@ func TestThePolicyFollowsItsFile(t *testing.T) {
 	var file string
 	version := 0
 	replace := func(text []byte) {
-		// As the kubelet does it: a link to the new file takes the place of that to the old one.
+		// Like the kubelet: rename a symbolic link to the new file over the old link.
 		version++
 		next := fmt.Sprint(file, ".", version)
 		write(t, next, text)
@@ -88,43 +88,43 @@ func TestThePolicyFollowsItsFile(t *testing.T) {
 	})
 	healthy := func() bool { return strings.Contains(w.metrics(), "\nroute_policy_healthy 1\n") }
 	if !healthy() {
-		t.Error("not healthy at first")
+		t.Error("route_policy_healthy is not 1 after the start")
 	}
-	// A bad file changes nothing, and is said once.
+	// An invalid file changes nothing and is logged once.
 	replace([]byte("upstreams: {}\nroutes: [{prefix: /, upstream: nowhere, policy: public}]"))
-	eventually(t, "word of a bad file", func() bool { return strings.Contains(w.logs.String(), "routes not reloaded") })
+	eventually(t, "log line about the invalid file", func() bool { return strings.Contains(w.logs.String(), "routes not reloaded") })
 	if body := w.get("/").body; body != "before" || healthy() {
-		t.Errorf("with a bad file: %q, healthy %t", body, healthy())
+		t.Errorf("with an invalid file: body %q, healthy %t, want before and false", body, healthy())
 	}
-	// A good one counts for what comes next; what is on its way ends as it began.
+	// A valid file applies to new requests; requests in flight end under the old policy.
 	slow := w.begin(w.url + "/slow")
 	replace(routesTo(after.url))
-	eventually(t, "answer of the other application", func() bool { return w.get("/").body == "after" })
+	eventually(t, "response of the other application", func() bool { return w.get("/").body == "after" })
 	eventually(t, "end of idle connections", func() bool { return before.open.Load() == 1 })
 	close(before.hold)
 	if body, err := io.ReadAll(slow.Body); err != nil || string(body) != "before, still" {
-		t.Errorf("what was on its way: %q, %v", body, err)
+		t.Errorf("request in flight: body %q, error %v, want the complete response", body, err)
 	}
 	eventually(t, "end of the last connection", func() bool { return before.open.Load() == 0 })
 	if !healthy() || strings.Count(w.logs.String(), "routes not reloaded") != 1 {
-		t.Errorf("healthy %t, log %s", healthy(), w.logs.String())
+		t.Errorf("healthy %t, log %s, want true and one line about the invalid file", healthy(), w.logs.String())
 	}
 }
 
-// A policy that keeps strangers from the login page would send them there again and again.
+// With such a policy, the login page would redirect to itself forever.
 func TestAPolicyWithAClosedLoginPageIsRefused(t *testing.T) {
 	for policy, refused := range map[string]bool{
 		"[{prefix: /, upstream: app, policy: session}]":                                                   true,
 		"[{prefix: /, upstream: app, policy: public}, {path: /login, upstream: app, policy: \"role:x\"}]": true,
 		"[{prefix: /, upstream: app, policy: session}, {path: /login, upstream: app, policy: public}]":    false,
 		"[{prefix: /, upstream: app, policy: optional}]":                                                  false,
-		"[{prefix: /shop, upstream: app, policy: session}]":                                               false, // where nobody is to sign in
+		"[{prefix: /shop, upstream: app, policy: session}]":                                               false, // the login page is not served here
 	} {
 		c := &app.Config{RoutesFile: filepath.Join(t.TempDir(), "routes.yaml"), LoginPath: "/login"}
 		write(t, c.RoutesFile, []byte("upstreams: {app: \"http://127.0.0.1:1\"}\nroutes: "+policy))
 		_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler))
 		if got := err != nil && strings.Contains(err.Error(), "LILYPAD_LOGIN_PATH /login is not open to strangers"); got != refused {
-			t.Errorf("%s: %v, want it refused for that: %t", policy, err, refused)
+			t.Errorf("%s: error %v, want one about the login path: %t", policy, err, refused)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestAPolicyThatDependsOnSpellingIsLogged(t *testing.T) {
 	eventually(t, "warning after a change", func() bool { return strings.Contains(w.logs.String(), "route 2 (path /y/) differ only in spelling") })
 }
 
-// begin asks for url, and leaves the body to be read.
+// begin sends a GET request for url and does not read the body.
 func (w *world) begin(url string) *http.Response {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, url, http.NoBody)

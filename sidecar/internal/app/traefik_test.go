@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// The middleware of docs/forward-auth.md.
+// traefikConfig is the configuration in docs/forward-auth.md.
 const traefikConfig = `
 http:
   middlewares:
@@ -30,8 +30,8 @@ http:
     app: {loadBalancer: {servers: [{url: "APP"}]}}
 `
 
-// traefik starts the program named by LILYPAD_TEST_TRAEFIK between a browser,
-// the sidecar and an application that only Traefik sees, and returns its address.
+// traefik starts the program named by LILYPAD_TEST_TRAEFIK between a browser, the sidecar and an
+// application that only Traefik reaches, and returns its URL.
 func (w *world) traefik() string {
 	w.t.Helper()
 	application := httptest.NewServer(http.HandlerFunc(w.echo))
@@ -97,20 +97,20 @@ func TestBehindARealTraefik(t *testing.T) {
 	} {
 		r := w.sendTo(door, tc.method, tc.target, "", tc.pairs...)
 		if r.status != tc.status || r.header.Get("Location") != tc.location || r.header.Get("Authorization") != "" {
-			t.Errorf("%s: %d to %q, %v", name, r.status, r.header.Get("Location"), r.header)
+			t.Errorf("%s: status %d, want %d to %q; fields %v", name, r.status, tc.status, tc.location, r.header)
 		}
 		if r.status != http.StatusOK {
 			continue
 		}
 		s := r.seen(t)
 		if got := s.Header.Get("Authorization"); strings.HasPrefix(got, "Bearer access-") != tc.token || got != "" && !tc.token {
-			t.Errorf("%s: authorization %q", name, got)
+			t.Errorf("%s: Authorization %q, want an access token: %t", name, got, tc.token)
 		}
 		if strings.Contains(s.Header.Get("Cookie"), value) {
-			t.Errorf("%s: the application sees our cookie", name)
+			t.Errorf("%s: the application got the session cookie", name)
 		}
 	}
-	// traefik #3660: a token that is rotated by the verify request reaches the browser.
+	// Traefik issue 3660: a token rotated by the verify request must reach the browser.
 	w.auth.set(func(a *auth) { a.life = 1 })
 	r = w.sendTo(door, "POST", "/auth/login", credentials(password), "Content-Type", jsonType)
 	value, _ = r.setCookie(t)

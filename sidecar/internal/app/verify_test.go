@@ -17,7 +17,7 @@ func forwardAuth(c *app.Config) {
 	c.VerifyListen, c.TrustedProxies = "127.0.0.1:0", []string{"127.0.0.0/8"}
 }
 
-// ask asks as Traefik does about a request of its client.
+// ask sends a verify request as Traefik does for a request of its client.
 func (w *world) ask(method, target string, pairs ...string) reply {
 	w.t.Helper()
 	return w.sendTo(w.verify, http.MethodGet, "/auth/verify", "", append([]string{
@@ -26,7 +26,7 @@ func (w *world) ask(method, target string, pairs ...string) reply {
 	}, pairs...)...)
 }
 
-// askBehind asks as Envoy does: by the method and behind the path.
+// askBehind sends a verify request as Envoy does: with the client's method, and the path appended.
 func (w *world) askBehind(method, target string, pairs ...string) reply {
 	w.t.Helper()
 	return w.sendTo(w.verify, method, "/auth/verify"+target, "", append([]string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "frogs.test"}, pairs...)...)
@@ -69,28 +69,28 @@ func TestAProxyAsksWhetherARequestMayPass(t *testing.T) {
 		for way, ask := range map[string]func(string, string, ...string) reply{"named": w.ask, "behind": w.askBehind} {
 			r := ask(tc.method, tc.target, tc.pairs...)
 			if r.status != tc.status || r.header.Get("Location") != tc.location {
-				t.Errorf("%s, %s: %d to %q", name, way, r.status, r.header.Get("Location"))
+				t.Errorf("%s, %s: status %d to %q, want %d to %q", name, way, r.status, r.header.Get("Location"), tc.status, tc.location)
 			}
 			if got := r.header.Get("Authorization"); (got != "") != tc.token || tc.token && !strings.HasPrefix(got, "Bearer access-") {
-				t.Errorf("%s, %s: authorization %q", name, way, got)
+				t.Errorf("%s, %s: Authorization %q, want an access token: %t", name, way, got, tc.token)
 			}
 			if r.header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s, %s: Cache-Control %q", name, way, r.header.Get("Cache-Control"))
+				t.Errorf("%s, %s: Cache-Control %q, want no-store", name, way, r.header.Get("Cache-Control"))
 			}
 		}
 	}
 	if w.hits() != 0 {
-		t.Error("a question reached the application")
+		t.Error("a verify request reached the application")
 	}
 }
 
-// The proxy replaces Cookie by what the answer has.
+// The proxy replaces Cookie with the value in the response.
 func TestTheProxyIsToldTheOtherCookiesOnly(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	c := w.login()
 	for sent, want := range map[string]string{c: "", c + "; theme=dark": "theme=dark", "a=b; " + c + ";c=d": "a=b;c=d"} {
 		if r := w.ask("GET", "/", "Cookie", sent); r.status != http.StatusOK || r.header.Get("Cookie") != want || r.header.Get("Authorization") == "" {
-			t.Errorf("status %d, want 200; %q", r.status, r.header.Get("Cookie"))
+			t.Errorf("status %d, Cookie %q, want 200 and %q", r.status, r.header.Get("Cookie"), want)
 		}
 	}
 }
@@ -105,8 +105,8 @@ func TestARotatedCookieIsInTheAnswerToTheProxy(t *testing.T) {
 	})
 }
 
-// A question is answered 200 in exactly two forms. Whatever else a proxy may ask,
-// because it was configured wrongly or because its client wants it to, is refused.
+// Exactly two forms of a verify request get 200. All others are refused, whether a proxy is
+// misconfigured or its client manipulates it.
 func TestAQuestionThatIsNotUnderstoodIsRefused(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	named := func(method string, uris ...string) []string {
@@ -122,7 +122,7 @@ func TestAQuestionThatIsNotUnderstoodIsRefused(t *testing.T) {
 		pairs        []string
 		status       int
 	}{
-		// With header fields.
+		// Target in header fields.
 		"named":                          {"GET", "/auth/verify", named("GET", "/public?a/../b"), 200},
 		"named, asked with HEAD":         {"HEAD", "/auth/verify", named("GET", "/public"), 200},
 		"named, with the client's query": {"GET", "/auth/verify?a=b", named("GET", "/public?a=b"), 200}, // Caddy keeps it
@@ -162,7 +162,7 @@ func TestAQuestionThatIsNotUnderstoodIsRefused(t *testing.T) {
 		"asked with POST":                {"POST", "/auth/verify", named("GET", "/public"), 400},
 		"asked with OPTIONS":             {"OPTIONS", "/auth/verify", named("GET", "/public"), 400},
 
-		// At another address than ours, also one that some would take for it.
+		// Other paths than /auth/verify, also ones that some servers treat as equal.
 		"another address":       {"GET", "/public", named("GET", "/public"), 400},
 		"the root":              {"GET", "/", named("GET", "/public"), 400},
 		"close to it":           {"GET", "/auth/verifying", named("GET", "/public"), 400},
@@ -178,7 +178,7 @@ func TestAQuestionThatIsNotUnderstoodIsRefused(t *testing.T) {
 		"slash behind, doubled": {"GET", "/auth/verify//", nil, 400},
 		"an encoded slash":      {"GET", "/auth/verify%2fpublic", nil, 400},
 
-		// With the target behind the path.
+		// Target appended to the path.
 		"behind":                        {"GET", "/auth/verify/public?x", nil, 200},
 		"behind, the root":              {"GET", "/auth/verify/", nil, 200},
 		"behind, protected":             {"GET", "/auth/verify/account", nil, 401},
@@ -201,12 +201,12 @@ func TestAQuestionThatIsNotUnderstoodIsRefused(t *testing.T) {
 		"nginx":                         {"GET", "/auth/verify/", []string{"X-Original-Uri", "/admin"}, 400},
 	} {
 		if r := w.sendTo(w.verify, tc.method, tc.path, "", tc.pairs...); r.status != tc.status {
-			t.Errorf("%s: %d, want %d: %s", name, r.status, tc.status, r.body)
+			t.Errorf("%s: status %d, want %d: %s", name, r.status, tc.status, r.body)
 		}
 	}
 }
 
-// A body behind the answer to HEAD would be the beginning of the next answer.
+// A body after the response to HEAD would be read as the start of the next response.
 func TestAnAnswerToHEADHasNoBody(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	nc, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(w.verify, "http://"))
@@ -227,7 +227,7 @@ func TestAnAnswerToHEADHasNoBody(t *testing.T) {
 		}
 		_ = res.Body.Close()
 		if in.Buffered() > 0 {
-			t.Fatalf("%s: %d bytes behind the answer", client, in.Buffered())
+			t.Fatalf("%s: %d bytes after the response, want none", client, in.Buffered())
 		}
 	}
 }
@@ -235,9 +235,9 @@ func TestAnAnswerToHEADHasNoBody(t *testing.T) {
 func TestOnlyATrustedProxyMayAskAndOnlyAtItsPort(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	c := w.login()
-	// A page of the application could ask this way, through the proxy.
+	// A page of the application could send such a request through the proxy.
 	if r := w.get("/auth/verify", "Cookie", c, "X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/account"); r.status != http.StatusNotFound || r.header.Get("Authorization") != "" {
-		t.Errorf("at the browser's door: status %d, want 404: %v", r.status, r.header)
+		t.Errorf("on the browser's port: status %d, want 404: %v", r.status, r.header)
 	}
 	w = newWorld(t, func(c *app.Config) { c.VerifyListen, c.TrustedProxies = "127.0.0.1:0", []string{"192.0.2.0/24"} })
 	if r := w.ask("GET", "/account", "Cookie", w.login()); r.status != http.StatusForbidden || r.header.Get("Authorization") != "" {

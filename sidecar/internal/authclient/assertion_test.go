@@ -60,10 +60,10 @@ func TestEachAssertionIsSignedAnewAndLivesAMinute(t *testing.T) {
 				t.Fatal(err)
 			}
 			if life := claims.ExpiresAt.Sub(claims.IssuedAt.Time); life != time.Minute || claims.IssuedAt.Unix() != now.Unix() {
-				t.Errorf("issued at %s for %s, want %s for a minute", claims.IssuedAt, life, now)
+				t.Errorf("issued at %s, valid for %s, want %s and a minute", claims.IssuedAt, life, now)
 			}
 			if claims.ID == "" || seen[claims.ID] {
-				t.Errorf("jti %q, want one that is new", claims.ID)
+				t.Errorf("jti %q, want a new one", claims.ID)
 			}
 			seen[claims.ID] = true
 		}
@@ -84,7 +84,7 @@ func TestAKeyThatCannotSignES256IsAFault(t *testing.T) {
 		"no PEM": []byte("x"), "no key": []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), "nothing": nil,
 	} {
 		if _, err := authclient.KeyAssertion("app", "http://auth", text, time.Now); err == nil || !strings.Contains(err.Error(), "client key") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want one about the client key", name, err)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestAProjectedTokenIsReadOnceAMinute(t *testing.T) {
 	must := func(want string) {
 		t.Helper()
 		if got, err := a.Assertion(); got != want || (err == nil) != (want != "") {
-			t.Errorf("%q, %v; want %q", got, err, want)
+			t.Errorf("assertion %q, error %v; want %q", got, err, want)
 		}
 	}
 	write := func(text string) {

@@ -20,14 +20,14 @@ type noAssertion struct{}
 
 func (noAssertion) Assertion() (string, error) { return "assertion", nil }
 
-// counted are assertions of which no two are the same.
+// counted returns a different assertion on each call.
 type counted struct{ n atomic.Int32 }
 
 func (c *counted) Assertion() (string, error) { return fmt.Sprintf("assertion-%d", c.n.Add(1)), nil }
 
-// An auth service that ends closes a connection that a call is on its way on.
-// What may be made twice is, on another connection and with an assertion of its
-// own; a login, which would begin a second session, is not.
+// An auth service that shuts down closes connections with calls in flight. Calls that are safe to
+// repeat are retried on another connection with a new assertion. A login is not, because it would
+// create a second session.
 func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 	var calls atomic.Int32
 	var seen sync.Map
@@ -37,7 +37,7 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 			assertion = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 		}
 		if _, again := seen.LoadOrStore(assertion, true); again || !strings.HasPrefix(assertion, "assertion-") {
-			t.Errorf("%s: assertion %q, want one that is new", r.URL.Path, assertion)
+			t.Errorf("%s: assertion %q, want a new one", r.URL.Path, assertion)
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		if calls.Add(1)%2 == 0 {
@@ -68,9 +68,9 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 		"revoke":  func() error { return c.Revoke(t.Context(), "token") },
 		"confirm": func() error { return c.Confirm(t.Context(), []string{"token"}) },
 	} {
-		for range 3 { // the second finds its connection closed
+		for range 3 { // the connection is closed on the second call
 			if err := call(); err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: %v, want no error", name, err)
 			}
 		}
 	}
@@ -78,19 +78,18 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	if calls.Load()%2 == 0 {
-		t.Fatal("the next call would not be the one that fails")
+		t.Fatal("an even number of calls, want an odd one so that the login fails")
 	}
 	if _, err := c.Login(t.Context(), "a@b.c", "password", authclient.Browser{}); !errors.Is(err, authclient.ErrUnavailable) {
-		t.Errorf("login: %v", err)
+		t.Errorf("login: error %v, want ErrUnavailable", err)
 	}
 }
 
-// TestAStaleTokenIsChallengedOnce: whoever waits answers the challenge; the
-// answer to it decides.
+// The client answers the first challenge only; a second one counts as an outage.
 func TestAStaleTokenIsChallengedOnce(t *testing.T) {
 	const challenge = "1764000000000"
 	for name, c := range map[string]struct {
-		second string // the answer to the answered challenge
+		second string // the second response
 		want   error
 		ended  bool
 	}{
@@ -117,17 +116,17 @@ func TestAStaleTokenIsChallengedOnce(t *testing.T) {
 			}
 			_, err = client.Refresh(t.Context(), "token", authclient.Browser{})
 			if _, ended := errors.AsType[*authclient.EndedError](err); ended != c.ended || c.want != nil && !errors.Is(err, c.want) {
-				t.Errorf("%v", err)
+				t.Errorf("error %v, want session ended %t, error %v", err, c.ended, c.want)
 			}
 			if !slices.Equal(shown, []string{"0", challenge}) {
-				t.Errorf("challenges sent: %q", shown)
+				t.Errorf("challenges sent %q, want 0 and %s", shown, challenge)
 			}
 		})
 	}
 }
 
-// An auth service that closes every connection unanswered is an outage, and not
-// one that is asked for ever.
+// An auth service that closes every connection without a response is an outage; the call is not
+// retried forever.
 func TestAnAuthServiceThatNeverAnswersIsAnOutage(t *testing.T) {
 	var calls atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -140,10 +139,10 @@ func TestAnAuthServiceThatNeverAnswersIsAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.Refresh(t.Context(), "token", authclient.Browser{}); !errors.Is(err, authclient.ErrUnavailable) {
-		t.Errorf("%v; want ErrUnavailable", err)
+		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 	if n := calls.Load(); n != 1 {
-		t.Errorf("%d calls on new connections, want 1", n)
+		t.Errorf("%d calls, want 1: new connections are not retried", n)
 	}
 }
 
@@ -163,7 +162,7 @@ func TestARefusedClientEndsNoSession(t *testing.T) {
 		_, refreshed := c.Refresh(t.Context(), "token", authclient.Browser{})
 		for name, err := range map[string]error{"refresh": refreshed, "revoke": c.Revoke(t.Context(), "token")} {
 			if _, ended := errors.AsType[*authclient.EndedError](err); ended || !errors.Is(err, authclient.ErrUnavailable) {
-				t.Errorf("%s with %d: %v; want ErrUnavailable", name, status, err)
+				t.Errorf("%s, status %d: error %v, want ErrUnavailable and the session not ended", name, status, err)
 			}
 		}
 	}
@@ -183,7 +182,7 @@ func TestNoErrorHoldsTheIDOfASession(t *testing.T) {
 		"DiscardForm": func() ([]byte, error) { return nil, c.DiscardForm(t.Context(), "Bearer x", "planted-id") },
 	} {
 		if _, err := call(); !errors.Is(err, authclient.ErrUnavailable) || strings.Contains(err.Error(), "planted-id") {
-			t.Errorf("%s: %v, want ErrUnavailable without the session's id", name, err)
+			t.Errorf("%s: error %v, want ErrUnavailable without the session id", name, err)
 		}
 	}
 }

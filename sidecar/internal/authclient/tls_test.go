@@ -20,9 +20,9 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 )
 
-// The image has no certificates. An https auth service is verified with those
-// that are mounted where crypto/x509 looks for them (SSL_CERT_FILE, or else
-// /etc/ssl/certs), and with no others. Here alone does this process look.
+// The image contains no certificates. The certificate of an https auth service is verified with
+// those mounted where crypto/x509 looks for them (SSL_CERT_FILE or /etc/ssl/certs), and with no
+// others. No other test of this process may load them, because crypto/x509 does so once.
 func TestAnAuthServiceIsVerifiedWithTheCertificatesThatAreMounted(t *testing.T) {
 	known := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	defer known.Close()
@@ -41,18 +41,18 @@ func TestAnAuthServiceIsVerifiedWithTheCertificatesThatAreMounted(t *testing.T) 
 		return c.Confirm(t.Context(), []string{"token"})
 	}
 	if err := confirm(known.URL); err != nil {
-		t.Errorf("a certificate that is mounted: %v", err)
+		t.Errorf("server with a mounted certificate: %v", err)
 	}
 	stranger := httptest.NewUnstartedServer(http.NotFoundHandler())
 	stranger.TLS = selfSigned(t)
 	stranger.StartTLS()
 	defer stranger.Close()
 	if err := confirm(stranger.URL); !errors.Is(err, authclient.ErrUnavailable) {
-		t.Errorf("a certificate of a stranger: %v", err)
+		t.Errorf("server with an unknown certificate: error %v, want ErrUnavailable", err)
 	}
 }
 
-// selfSigned is a certificate for our address that nobody has signed.
+// selfSigned returns a configuration with a self-signed certificate for 127.0.0.1.
 func selfSigned(t *testing.T) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

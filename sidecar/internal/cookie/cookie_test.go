@@ -35,7 +35,8 @@ func TestExactlyOneCookieIsRead(t *testing.T) {
 		"quoted":                {[]string{cookie.Name + `="` + token + `"`}, cookie.Unusable},
 		"too long":              {[]string{ours + strings.Repeat("A", 200)}, cookie.Unusable},
 
-		// What is not exactly name=value is not ours, and not beside ours either.
+		// A pair that is not exactly name=value, but may be read as ours, makes the request
+		// unusable.
 		"space behind the name":      {[]string{cookie.Name + " =" + token}, cookie.Unusable},
 		"tab behind the name":        {[]string{cookie.Name + "\t=" + token}, cookie.Unusable},
 		"space before the value":     {[]string{cookie.Name + "= " + token}, cookie.Unusable},
@@ -77,7 +78,7 @@ func TestExactlyOneCookieIsRead(t *testing.T) {
 			t.Errorf("%s: got %q, state %v, want state %v", name, value, state, c.state)
 		}
 		if ours := c.state != cookie.None; ours && !cookie.Sent(h) {
-			t.Errorf("%s: counts as a request without a cookie of ours", name)
+			t.Errorf("%s: Sent is false, want true", name)
 		}
 	}
 }
@@ -91,7 +92,7 @@ func TestACookieOfOursIsSeenInEachReading(t *testing.T) {
 		"a=" + cookie.Name + "=x": false, "": false, "=": false, "%=%%": false, "a=b": false,
 	} {
 		if got := cookie.MayBe(pair, cookie.Name); got != want {
-			t.Errorf("%q: %v, want %v", pair, got, want)
+			t.Errorf("MayBe(%q) is %v, want %v", pair, got, want)
 		}
 	}
 }
@@ -125,10 +126,10 @@ func TestKnownSessionsOfABrowserAreFewAndExpire(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Value != token+"~b~c" || c.MaxAge != 30*24*3600 {
-		t.Errorf("%s", c)
+		t.Errorf("cookie %s, want three values for 30 days", c)
 	}
 	if c, err := http.ParseSetCookie(cookie.SetKnown(nil)); err != nil || c.MaxAge != -1 {
-		t.Errorf("%s, %v", c, err)
+		t.Errorf("cookie %s, error %v, want it deleted", c, err)
 	}
 }
 
@@ -142,10 +143,10 @@ func TestCookieAttributes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(c.Name, "__Host-") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteLaxMode {
-			t.Errorf("%s: %s", name, text)
+			t.Errorf("%s: %s, want a __Host- cookie that is Secure, HttpOnly and SameSite=Lax", name, text)
 		}
 		if len(text) > 4096 || name == "set" && (c.MaxAge != 3600+24*3600 || c.Value != token) || name == "clear" && (c.MaxAge != -1 || c.Value != "") {
-			t.Errorf("%s: %s", name, text)
+			t.Errorf("%s: %s has the wrong value, lifetime or size", name, text)
 		}
 	}
 }

@@ -21,8 +21,8 @@ func value(family string, generation int) string {
 	return fmt.Sprintf("v1.k1.%s.%d.mac", family, generation)
 }
 
-// auth is an auth service that rotates at every refresh but gives the
-// predecessor the same successor, and counts.
+// auth is a fake auth service. It rotates at every refresh, returns the same successor for the
+// predecessor, and counts calls.
 type auth struct {
 	mu       sync.Mutex
 	current  map[string]int
@@ -77,7 +77,7 @@ func (a *auth) Confirm(_ context.Context, tokens []string) error {
 	return nil
 }
 
-// feed is what the revocation feed has said.
+// feed is a fake of the revocation feed's state.
 type feed struct {
 	mu      sync.Mutex
 	ended   map[string]bool
@@ -128,16 +128,16 @@ func TestAGoodTokenCostsNoCall(t *testing.T) {
 		c := cache(t, a)
 		first := get(t, c, value("A", 1))
 		if first.Cookie != value("A", 2) || a.count() != 1 {
-			t.Fatalf("%+v after %d calls", first, a.count())
+			t.Fatalf("session %+v after %d calls, want generation 2 after 1", first, a.count())
 		}
 		for range 70 {
 			time.Sleep(time.Second) // the bubble's clock
 			if v := get(t, c, value("A", 2)); v.Authorization != first.Authorization {
-				t.Fatalf("%+v, want %+v", v, first)
+				t.Fatalf("session %+v, want the token of %+v", v, first)
 			}
 		}
 		if a.count() != 1 {
-			t.Errorf("%d calls", a.count())
+			t.Errorf("%d calls, want 1", a.count())
 		}
 	})
 }
@@ -151,13 +151,13 @@ func TestOneRotationHoweverManyWait(t *testing.T) {
 		for range 180 {
 			wg.Go(func() {
 				if v, err := c.Get(t.Context(), value("A", 1), by); err != nil || v.Cookie != value("A", 2) {
-					t.Errorf("%+v, %v", v, err)
+					t.Errorf("session %+v, error %v, want generation 2", v, err)
 				}
 			})
 		}
 		wg.Wait()
 		if a.count() != 1 {
-			t.Errorf("%d calls", a.count())
+			t.Errorf("%d calls, want 1", a.count())
 		}
 	})
 }
@@ -168,20 +168,20 @@ func TestRefreshAheadWaitsForItsSuccessorAndOthersDoNot(t *testing.T) {
 		c := cache(t, a)
 		get(t, c, value("A", 1))
 		old := get(t, c, value("A", 2))
-		time.Sleep(90 * time.Second) // past the time to refresh, before expiry
+		time.Sleep(90 * time.Second) // refresh is due, the token still valid
 		a.slow = 100 * time.Millisecond
 		start := time.Now()
 		ahead := make(chan session.View)
 		go func() { ahead <- get(t, c, value("A", 2)) }()
 		synctest.Wait()
 		if v := get(t, c, value("A", 2)); v.Authorization != old.Authorization || time.Since(start) > 0 {
-			t.Errorf("the second waited %s for %+v", time.Since(start), v)
+			t.Errorf("the second request waited %s for %+v, want the old token at once", time.Since(start), v)
 		}
 		if v := <-ahead; v.Cookie != value("A", 3) || v.Authorization == old.Authorization {
-			t.Errorf("the first went on with %+v", v)
+			t.Errorf("the first request got %+v, want generation 3 and a new token", v)
 		}
 		if a.count() != 2 {
-			t.Errorf("%d calls", a.count())
+			t.Errorf("%d calls, want 2", a.count())
 		}
 	})
 }
@@ -196,11 +196,11 @@ func TestRefreshAheadGoesOnWithTheOldTokenWhenItTakesLong(t *testing.T) {
 		a.slow = 3 * time.Second
 		start := time.Now()
 		if v := get(t, c, value("A", 2)); v.Authorization != old.Authorization || time.Since(start) != 250*time.Millisecond {
-			t.Errorf("%+v after %s", v, time.Since(start))
+			t.Errorf("session %+v after %s, want the old token after 250ms", v, time.Since(start))
 		}
-		time.Sleep(4 * time.Second) // the bubble's clock: the refresh has come back
+		time.Sleep(4 * time.Second) // the bubble's clock: the refresh is done
 		if v := get(t, c, value("A", 2)); v.Cookie != value("A", 3) {
-			t.Errorf("its result was lost: %+v", v)
+			t.Errorf("after the refresh: %+v, want generation 3", v)
 		}
 	})
 }
@@ -212,11 +212,11 @@ func TestTheSuccessorGoesOutUntilTheBrowserShowsIt(t *testing.T) {
 		get(t, c, value("A", 1))
 		time.Sleep(60 * time.Second) // the bubble's clock: longer than the overlap
 		if v := get(t, c, value("A", 1)); v.Cookie != value("A", 2) || a.count() != 1 {
-			t.Errorf("undelivered: %+v after %d calls", v, a.count())
+			t.Errorf("successor not delivered yet: %+v after %d calls, want generation 2 after 1", v, a.count())
 		}
 		get(t, c, value("A", 2)) // delivered
 		if get(t, c, value("A", 1)); a.count() != 2 {
-			t.Errorf("a stale cookie hid in the cache: %d calls", a.count())
+			t.Errorf("a stale cookie after delivery: %d calls, want 2", a.count())
 		}
 	})
 }
@@ -227,20 +227,20 @@ func TestAnOutageEndsNothing(t *testing.T) {
 		c := cache(t, a)
 		get(t, c, value("A", 1))
 		a.failing = authclient.ErrUnavailable
-		time.Sleep(90 * time.Second) // the bubble's clock: refresh is due, the token still good
+		time.Sleep(90 * time.Second) // the bubble's clock: refresh is due, the token still valid
 		get(t, c, value("A", 2))
 		time.Sleep(20 * time.Second) // expired
 		if _, err := c.Get(t.Context(), value("A", 2), by); !errors.Is(err, session.ErrUnavailable) || ended(err) {
-			t.Errorf("%v", err)
+			t.Errorf("error %v, want ErrUnavailable and the session not ended", err)
 		}
 		a.failing = nil
 		if v := get(t, c, value("A", 2)); v.Cookie != value("A", 3) {
-			t.Errorf("%+v", v)
+			t.Errorf("after the outage: %+v, want generation 3", v)
 		}
 	})
 }
 
-// What nobody has to be asked for, nobody waits for; everything else is Get's.
+// Fresh returns only sessions that need no call; Get is for all others.
 func TestFreshIsWhatMemoryKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, f := newAuth(), &feed{ended: map[string]bool{}}
@@ -248,56 +248,56 @@ func TestFreshIsWhatMemoryKnows(t *testing.T) {
 		fresh := func(cookie string) bool {
 			_, err := c.Fresh(cookie)
 			if err != nil && !errors.Is(err, session.ErrUnknown) {
-				t.Errorf("%s: %v", cookie, err)
+				t.Errorf("%s: error %v, want ErrUnknown", cookie, err)
 			}
 			return err == nil
 		}
 		if fresh(value("A", 1)) {
-			t.Error("an answer before anybody was asked")
+			t.Error("Fresh returns a session before the first Get")
 		}
 		want := get(t, c, value("A", 1))
 		if v, err := c.Fresh(want.Cookie); err != nil || v.Authorization != want.Authorization {
-			t.Errorf("%+v, %v; want %+v", v, err, want)
+			t.Errorf("session %+v, error %v; want %+v", v, err, want)
 		}
 		if fresh(value("A", 7)) {
-			t.Error("an answer for a cookie that was never seen")
+			t.Error("Fresh returns a session for an unknown cookie")
 		}
 		f.mu.Lock()
 		f.silence = time.Minute
 		f.mu.Unlock()
 		time.Sleep(2 * time.Second)
 		if fresh(want.Cookie) {
-			t.Error("an answer while the feed is silent")
+			t.Error("Fresh returns a session while the feed is silent")
 		}
 		f.mu.Lock()
 		f.silence = 0
 		f.mu.Unlock()
 		time.Sleep(life * 9 / 10)
 		if fresh(want.Cookie) {
-			t.Error("an answer although the token is due")
+			t.Error("Fresh returns a session although a refresh is due")
 		}
 		want = get(t, c, want.Cookie)
 		f.mu.Lock()
 		f.ended["A"] = true
 		f.mu.Unlock()
 		if _, err := c.Fresh(want.Cookie); !ended(err) {
-			t.Errorf("a session that has ended: %v", err)
+			t.Errorf("ended session: error %v, want EndedError", err)
 		}
 		if _, err := c.Get(t.Context(), value("forged", 1), by); !ended(err) {
-			t.Errorf("a forgery: %v", err)
+			t.Errorf("forged cookie: error %v, want EndedError", err)
 		}
 		if _, err := c.Fresh(value("forged", 1)); !ended(err) {
-			t.Errorf("a forgery that was refused a moment ago: %v", err)
+			t.Errorf("forged cookie again: error %v, want EndedError", err)
 		}
 		if n := a.count(); n != 3 {
-			t.Errorf("%d calls", n)
+			t.Errorf("%d calls, want 3", n)
 		}
 	})
 }
 
-// Forged cookies that look right cost a call each, and so do those of real
-// sessions that this process has not seen yet. However many come, one address
-// cannot take all the room, and what is in memory is not touched.
+// Well-formed forged cookies cost a call each, as do those of valid sessions that are not in memory
+// yet. One address cannot use up all slots, however many it sends, and sessions in memory are not
+// affected.
 func TestUnknownCookiesWaitInBoundedNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuth()
@@ -316,25 +316,25 @@ func TestUnknownCookiesWaitInBoundedNumber(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := len(attack); n != 5000-512 {
-			t.Fatalf("%d of 5000 from one address were turned away", n)
+			t.Fatalf("%d of 5000 from one address were rejected, want all but 512", n)
 		}
 		if err := <-attack; !errors.Is(err, session.ErrUnavailable) {
-			t.Errorf("turned away with %v", err)
+			t.Errorf("rejected with error %v, want ErrUnavailable", err)
 		}
 		if v, err := c.Fresh(known.Cookie); err != nil || v.Authorization != known.Authorization {
-			t.Error("a session in memory suffers")
+			t.Error("a session in memory is affected")
 		}
 		others := make(chan error, 1)
 		go ask(9999, "192.0.2.7", others)
 		time.Sleep(11 * time.Second)
 		if err := <-others; !ended(err) {
-			t.Errorf("another address got %v", err)
+			t.Errorf("another address: error %v, want EndedError", err)
 		}
 		again := make(chan error, 1)
 		go ask(10_000, "192.0.2.66", again)
 		time.Sleep(11 * time.Second)
 		if err := <-again; !ended(err) {
-			t.Errorf("after the attack: %v", err)
+			t.Errorf("the same address after the attack: error %v, want EndedError", err)
 		}
 	})
 }
@@ -349,11 +349,11 @@ func TestADefiniteNoIsRememberedBriefly(t *testing.T) {
 			}
 		}
 		if a.count() != 1 {
-			t.Errorf("%d calls", a.count())
+			t.Errorf("%d calls, want 1", a.count())
 		}
 		time.Sleep(6 * time.Second) // the bubble's clock
 		if _, err := c.Get(t.Context(), value("C", 1), by); !ended(err) || a.count() != 2 {
-			t.Errorf("%v after %d calls", err, a.count())
+			t.Errorf("error %v after %d calls, want EndedError after 2", err, a.count())
 		}
 	})
 }
@@ -367,7 +367,7 @@ func TestAForgedCookieOfAFamilyDoesNotTouchIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if get(t, c, value("A", 2)); a.count() != 2 {
-			t.Errorf("%d calls", a.count())
+			t.Errorf("%d calls, want 2", a.count())
 		}
 	})
 }
@@ -380,10 +380,10 @@ func TestRenewGivesAnotherToken(t *testing.T) {
 		v := get(t, c, value("A", 1))
 		w, err := c.Renew(t.Context(), value("A", 1), by, v.Authorization)
 		if err != nil || w.Authorization == v.Authorization {
-			t.Errorf("%+v, %v", w, err)
+			t.Errorf("session %+v, error %v, want another token", w, err)
 		}
 		if x, err := c.Renew(t.Context(), value("A", 1), by, v.Authorization); err != nil || x.Authorization != w.Authorization || a.count() != 2 {
-			t.Errorf("the second who was refused the same token: %+v, %v after %d calls", x, err, a.count())
+			t.Errorf("renewing the same token again: %+v, %v after %d calls, want the new token after 2", x, err, a.count())
 		}
 	})
 }
@@ -391,7 +391,7 @@ func TestRenewGivesAnotherToken(t *testing.T) {
 func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		failing error
-		told    bool // that the renewed token was refused as well
+		told    bool // Refused is called for the renewed token
 		calls   int
 	}{
 		"the renewed one is refused as well": {nil, true, 2},
@@ -418,17 +418,17 @@ func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 					}
 				}
 				if _, err := sessions.Renew(t.Context(), value("A", 1), by, v.Authorization); !errors.Is(err, session.ErrRefused) || a.count() != c.calls {
-					t.Errorf("%v after %d calls, want ErrRefused after %d", err, a.count(), c.calls)
+					t.Errorf("error %v after %d calls, want ErrRefused after %d", err, a.count(), c.calls)
 				}
 				if get(t, sessions, value("A", 1)).Authorization != v.Authorization {
-					t.Error("a refused token is not the session's any more")
+					t.Error("Get does not return the refused token any more")
 				}
 				a.failing = nil
 				time.Sleep(life) // the bubble's clock
 				if fresh := get(t, sessions, value("A", 1)); fresh.Authorization == v.Authorization {
-					t.Error("it was not replaced when its time was over")
+					t.Error("the token was not replaced when it expired")
 				} else if _, err := sessions.Renew(t.Context(), value("A", 1), by, fresh.Authorization); err != nil {
-					t.Errorf("the next one is not renewed: %v", err)
+					t.Errorf("renewing the next token: %v", err)
 				}
 			})
 		})
@@ -443,10 +443,10 @@ func TestForgetEndsIt(t *testing.T) {
 		get(t, c, value("B", 1))
 		c.Forget(value("A", 2))
 		if _, err := c.Get(t.Context(), value("A", 2), by); !ended(err) {
-			t.Errorf("%v", err)
+			t.Errorf("error %v, want EndedError", err)
 		}
 		if get(t, c, value("B", 2)); a.count() != 2 {
-			t.Errorf("another session was touched: %d calls", a.count())
+			t.Errorf("another session is affected: %d calls, want 2", a.count())
 		}
 	})
 }
@@ -460,7 +460,7 @@ func TestTwoUsersAtOnceAreNotMixedUp(t *testing.T) {
 			wg.Go(func() {
 				family := []string{"A", "B"}[i%2]
 				if v, err := c.Get(t.Context(), value(family, 1), by); err != nil || v.SessionID != family {
-					t.Errorf("%s: %+v, %v", family, v, err)
+					t.Errorf("%s: session %+v, error %v, want its own", family, v, err)
 				}
 			})
 		}
@@ -476,11 +476,11 @@ func TestAnEndedSessionIsOverAtOnce(t *testing.T) {
 		f.ended["A"] = true
 		for _, generation := range []int{1, 2} {
 			if _, err := c.Get(t.Context(), value("A", generation), by); !ended(err) {
-				t.Errorf("generation %d: %v", generation, err)
+				t.Errorf("generation %d: error %v, want EndedError", generation, err)
 			}
 		}
 		if get(t, c, value("B", 1)); a.count() != 2 {
-			t.Errorf("%d calls", a.count())
+			t.Errorf("%d calls, want 2", a.count())
 		}
 	})
 }
@@ -494,20 +494,20 @@ func TestASilentFeedMakesTokensBeAskedForAgain(t *testing.T) {
 		f.silence = 6 * time.Second
 		time.Sleep(2 * time.Second) // the bubble's clock
 		if v := get(t, c, value("A", 1)); v.Authorization == old.Authorization || a.count() != 2 {
-			t.Errorf("%+v after %d calls", v, a.count())
+			t.Errorf("session %+v after %d calls, want a new token after 2", v, a.count())
 		}
 		if get(t, c, value("A", 1)); a.count() != 2 {
-			t.Errorf("asked again within a second: %d calls", a.count())
+			t.Errorf("again within a second: %d calls, want 2", a.count())
 		}
-		// Nobody can say: it serves until its end.
+		// While the auth service is unavailable, the token is used until it expires.
 		time.Sleep(2 * time.Second) // the bubble's clock
 		a.failing = authclient.ErrUnavailable
 		get(t, c, value("A", 1))
-		// A definite no counts.
+		// A definite refusal ends the session.
 		a.failing = authclient.Ended("reuse")
 		time.Sleep(2 * time.Second) // the bubble's clock
 		if _, err := c.Get(t.Context(), value("A", 1), by); !ended(err) {
-			t.Errorf("%v", err)
+			t.Errorf("error %v, want EndedError", err)
 		}
 	})
 }
@@ -525,7 +525,7 @@ func TestDeliveriesAreConfirmedOnceInBatches(t *testing.T) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if fmt.Sprint(a.confirmed) != fmt.Sprint([]string{value("A", 2), value("B", 2)}) {
-			t.Errorf("%v", a.confirmed)
+			t.Errorf("confirmed %v, want each successor once", a.confirmed)
 		}
 		stop()
 	})

@@ -1,5 +1,5 @@
-// Command frogs is the resource API of the sample app: it lists the frogs and
-// counts their pettings. See `frogs serve --help` for every setting.
+// Command frogs is the resource API of the sample app: it lists frogs and counts how often they
+// were petted. See `frogs serve --help` for all settings.
 package main
 
 import (

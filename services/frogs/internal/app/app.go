@@ -1,5 +1,5 @@
-// Package app wires the frogs service: settings in, a running program out. It
-// is the only place that knows all the parts, used by main and by tests alike.
+// Package app builds the frogs service from its settings. It is the only package that imports all
+// others.
 package app
 
 import (
@@ -23,7 +23,7 @@ import (
 	"lilypad.example/services/pkg/storetls"
 )
 
-// Config is every setting of the service.
+// Config holds the settings of the service.
 type Config struct {
 	config.Common
 
@@ -36,7 +36,7 @@ type Config struct {
 	Audience       string        `default:"frogs" help:"Required audience of access tokens."`
 }
 
-// Check returns all faults of the settings.
+// Check returns all invalid settings as one error.
 func (c Config) Check() error {
 	return errors.Join(
 		config.CheckStore(c.Store, "LILYPAD_DATABASE_URL", c.DatabaseURL),
@@ -54,8 +54,7 @@ type App struct {
 	api, ops *httpserver.Server
 }
 
-// New opens both ports. It does not wait for the database: Run does. ctx is the
-// program's life: when it ends, readiness ends with it.
+// New opens both ports. It does not wait for the database: Run does. Readiness ends with ctx.
 func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	log, err := c.Logger(logTo)
 	if err != nil {
@@ -80,7 +79,7 @@ func (a *App) listen(ctx context.Context, c Config, store frog.Store, needed []d
 	handler := httpapi.New(httpapi.Config{
 		Store: store, Log: a.log, Now: time.Now, Verifier: verifier,
 	})
-	// Ready does not fall with the database: see httpserver.Ops.
+	// Readiness does not depend on the database: see httpserver.Ops.
 	ready := a.needs.Reached
 	var err error
 	if a.api, err = httpserver.Listen("api", c.Listen, httpmw.Gate(ready)(handler), a.log); err != nil {
@@ -90,7 +89,7 @@ func (a *App) listen(ctx context.Context, c Config, store frog.Store, needed []d
 	return err
 }
 
-// open returns the store, what must be reached for it, and what closes it.
+// open returns the store, its dependencies and a function that closes it.
 func open(ctx context.Context, c Config) (frog.Store, []dependency.Dependency, func(), error) {
 	if c.Store == "embedded" {
 		return memory.New(), nil, func() {}, nil
@@ -118,7 +117,7 @@ func open(ctx context.Context, c Config) (frog.Store, []dependency.Dependency, f
 	}}, s.Close, nil
 }
 
-// Migrate brings the database to this release's schema.
+// Migrate migrates the database to the schema of this release.
 func Migrate(ctx context.Context, database config.Secret, caFile string) error {
 	url, err := databaseURL(database, caFile)
 	if err != nil {
@@ -138,15 +137,15 @@ func databaseURL(database config.Secret, caFile string) (string, error) {
 	return url, nil
 }
 
-// Addr returns where the API listens.
+// Addr returns the address of the API.
 func (a *App) Addr() string { return a.api.Addr().String() }
 
-// OpsAddr returns where the operations port listens.
+// OpsAddr returns the address of the operations port.
 func (a *App) OpsAddr() string { return a.ops.Addr().String() }
 
-// Run serves until ctx ends, lets requests finish, and closes the store. Until
-// the database is reached and migrated it is not ready and every answer is 503.
-// It fails at once if waiting would be in vain.
+// Run serves until ctx ends, waits for open requests, and closes the store. Until the database is
+// reached and migrated, the service is not ready and all responses are 503. Run returns at once on
+// an error that waiting cannot fix.
 func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	ctx, stop := context.WithCancel(ctx)

@@ -17,7 +17,7 @@ import (
 	"lilypad.example/services/pkg/tlstest"
 )
 
-// command is the shape of `frogs serve` without its Run.
+// command is `frogs serve` with a Run that does nothing.
 type command struct {
 	Serve struct{ checked } `cmd:""`
 }
@@ -33,11 +33,11 @@ func TestAllFaultsOfTheSettingsAtOnce(t *testing.T) {
 		Environ: []string{"LILYPAD_AUTH_URL=auth", "LILYPAD_LOG_LEVEL=loud", "LILYPAD_FROGGS=1", "FROGS_PORT=tcp://10.0.0.1:80"},
 	})
 	if code != 1 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want 1", code)
 	}
 	for _, want := range []string{"LILYPAD_AUTH_URL", "LILYPAD_LOG_LEVEL", "LILYPAD_FROGGS", "LILYPAD_DATABASE_URL"} {
 		if !strings.Contains(faults.String(), want) {
-			t.Errorf("%s is not reported:\n%s", want, &faults)
+			t.Errorf("output does not mention %s:\n%s", want, &faults)
 		}
 	}
 }
@@ -73,12 +73,12 @@ func serve(t *testing.T, c app.Config) {
 	await(t, "ready", func() bool { return get(t, "http://"+a.OpsAddr()+"/readyz") == http.StatusOK })
 	for path, want := range map[string]int{"http://" + a.OpsAddr() + "/livez": 200, "http://" + a.Addr() + "/api/frogs": 401} {
 		if got := get(t, path); got != want {
-			t.Errorf("%s: %d, want %d", path, got, want)
+			t.Errorf("%s: status %d, want %d", path, got, want)
 		}
 	}
 }
 
-// await returns when done does.
+// await polls until done returns true.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -88,7 +88,7 @@ func await(t *testing.T, what string, done func() bool) {
 	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited in vain for: %s", what)
+			t.Fatalf("timed out waiting for: %s", what)
 		case <-again.C:
 		}
 	}
@@ -140,14 +140,14 @@ func TestTheDatabaseIsVerifiedByItsAuthority(t *testing.T) {
 			err = a.Run(t.Context())
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("authority %q: error %v, want %s", file, err, want)
+			t.Errorf("CA file %q: error %v, want %s", file, err, want)
 		}
 	}
 	c.DatabaseCAFile = ca.File
 	serve(t, c)
 }
 
-// lines is a log.
+// lines is a log that may be written to and read concurrently.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -172,26 +172,26 @@ func TestADatabaseThatIsNotThereYetIsWaitedForAndMayGoLater(t *testing.T) {
 	url := strings.Replace(postgres.URL(), "postgres@", "postgres:planted-secret@", 1)
 	a := launch(t, app.Config{Store: "external", DatabaseURL: config.NewSecret(url)}, log)
 	api, ops := "http://"+a.Addr()+"/api/frogs", "http://"+a.OpsAddr()
-	await(t, "a word about Postgres", func() bool { return strings.Contains(log.String(), "dependency unreachable") })
+	await(t, "a log line about Postgres", func() bool { return strings.Contains(log.String(), "dependency unreachable") })
 	for path, want := range map[string]int{ops + "/livez": 200, ops + "/readyz": 503, api: 503} {
 		if got := get(t, path); got != want {
-			t.Errorf("before: %s: %d, want %d", path, got, want)
+			t.Errorf("before Postgres starts: %s: status %d, want %d", path, got, want)
 		}
 	}
 	postgres.Start(t)
 	await(t, "ready", func() bool { return get(t, ops+"/readyz") == http.StatusOK })
 	postgres.Stop()
-	await(t, "the metric", func() bool {
+	await(t, "the metric dependency_up 0", func() bool {
 		_, metrics := read(t, ops+"/metrics")
 		return strings.Contains(metrics, `dependency_up{dependency="postgres"} 0`)
 	})
 	for path, want := range map[string]int{ops + "/livez": 200, ops + "/readyz": 200, api: 401} {
 		if got := get(t, path); got != want {
-			t.Errorf("gone again: %s: %d, want %d", path, got, want)
+			t.Errorf("after Postgres stopped: %s: status %d, want %d", path, got, want)
 		}
 	}
 	if strings.Contains(log.String(), "planted-secret") {
-		t.Errorf("the password shows: %s", log)
+		t.Errorf("the log contains the password: %s", log)
 	}
 }
 
@@ -208,9 +208,9 @@ func TestADatabaseThatRefusesTheServiceIsAFaultOfTheStart(t *testing.T) {
 	}
 	err = a.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "LILYPAD_DATABASE_URL") || !strings.Contains(err.Error(), "nobody") {
-		t.Errorf("Run: %v, want a word about user nobody in LILYPAD_DATABASE_URL", err)
+		t.Errorf("Run: %v, want an error that names LILYPAD_DATABASE_URL and user nobody", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "planted-secret") {
-		t.Errorf("the password shows: %v", err)
+		t.Errorf("the error contains the password: %v", err)
 	}
 }

@@ -1,8 +1,7 @@
 package frog
 
-// Catalogue returns the frogs that ship with the product, in the order in
-// which they are shown. It is the one place that names them: every store is
-// filled from it, and the frontend has a drawing for each id.
+// Catalogue returns all frogs of this release in display order. Every store is filled from it, and
+// the frontend has a drawing for each id.
 func Catalogue() []Species {
 	return []Species{
 		{"red-eyed-tree-frog", "Red-eyed tree frog", "Agalychnis callidryas"},

@@ -12,16 +12,16 @@ func TestCatalogueNamesEachFrogOnce(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, s := range frog.Catalogue() {
 		if !id.MatchString(s.ID) {
-			t.Errorf("id %q cannot be part of a path and a file name", s.ID)
+			t.Errorf("id %q is not usable in a path and a file name", s.ID)
 		}
 		for _, v := range []string{s.ID, s.Name, s.Latin} {
 			if v == "" || seen[v] {
-				t.Errorf("%+v: %q is empty or names two frogs", s, v)
+				t.Errorf("%+v: %q is empty or not unique", s, v)
 			}
 			seen[v] = true
 		}
 	}
 	if n := len(frog.Catalogue()); n < 12 {
-		t.Errorf("only %d frogs", n)
+		t.Errorf("%d frogs, want at least 12", n)
 	}
 }

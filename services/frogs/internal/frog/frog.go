@@ -1,9 +1,8 @@
-// Package frog is the domain of the frogs service: which frogs there are, and
-// how often each was petted, by everybody and by the one who asks.
+// Package frog is the domain of the frogs service: the catalogue of frogs, and how often each was
+// petted, by all users and by the requesting one.
 //
-// It owns the catalogue, the Store's contract and the errors a Store may
-// answer. It knows neither HTTP nor SQL nor who a user is: a user is an opaque
-// string here. The invariant: a frog's total is the sum of what all users did.
+// It does not depend on HTTP or SQL. A user is an opaque string here. Invariant: the total of a
+// frog is the sum over all users.
 package frog
 
 import (
@@ -13,11 +12,10 @@ import (
 )
 
 var (
-	// ErrUnknown says that there is no frog with the id.
+	// ErrUnknown means that there is no frog with this id.
 	ErrUnknown = errors.New("frog: unknown frog")
-	// ErrUnavailable says that the store cannot be reached or is not writable
-	// now. Whether a Pet took place is unknown if the connection was lost
-	// meanwhile: it is not to be repeated without the user's asking.
+	// ErrUnavailable means that the store is unreachable or read-only. If the connection was lost
+	// during Pet, the petting may or may not be counted: do not retry it unless the user asks.
 	ErrUnavailable = errors.New("frog: store unavailable")
 )
 
@@ -28,26 +26,26 @@ type Species struct {
 	Latin string
 }
 
-// A Frog is a species with its pettings, as one user sees it.
+// A Frog is a species with its petting counts, as one user sees it.
 type Frog struct {
 	Species
 
-	// Pets is how often all users together have petted it.
+	// Pets is how often all users together petted it.
 	Pets int64
-	// PettedAt is when this user last petted it; zero for never.
+	// PettedAt is when this user last petted it; zero if never.
 	PettedAt time.Time
 }
 
-// A Store keeps the pettings. Implementations are safe for concurrent use and
-// answer ErrUnavailable, wrapped, when they cannot say. A context that has
-// ended yields its error and changes nothing.
+// A Store keeps the pettings. Implementations are safe for concurrent use and return an error that
+// wraps ErrUnavailable if the store cannot be used. If the context has ended, they return its error
+// and change nothing.
 type Store interface {
-	// Frogs returns all frogs in the catalogue's order, with user's own last
-	// pettings. All totals are of one moment.
+	// Frogs returns all frogs in the order of the catalogue, with the times at which user last
+	// petted them. All totals are from one consistent snapshot.
 	Frogs(ctx context.Context, user string) ([]Frog, error)
-	// Pet counts one petting of the frog by user at a time and returns the frog
-	// with the count. Total and user's own row change together or not at all,
-	// and no concurrent Pet is lost. PettedAt never goes back, whichever
-	// instance's clock is ahead. It answers ErrUnknown for an unknown id.
+	// Pet counts one petting of the frog by user at the given time and returns the updated frog.
+	// The total and the user's row change atomically; concurrent calls are all counted. PettedAt
+	// never decreases, even if the clocks of instances differ. It returns ErrUnknown for an unknown
+	// id.
 	Pet(ctx context.Context, user, id string, at time.Time) (Frog, error)
 }

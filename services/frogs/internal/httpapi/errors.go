@@ -17,11 +17,10 @@ var (
 	errNoMethod = errors.New("httpapi: no such method")
 )
 
-// retryAfter is what a client is told when the store is away: long enough to
-// spare a database that comes back, short enough for who waits.
+// retryAfter is the Retry-After of responses while the store is unavailable.
 const retryAfter = 5 * time.Second
 
-// toProblem is the one mapping from errors to what a client sees.
+// toProblem maps every error to the problem document that the client receives.
 func toProblem(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, errNoRoute):
@@ -39,7 +38,7 @@ func toProblem(err error) *problem.Problem {
 	}
 }
 
-// fail answers err, and logs it once if it is ours to mend.
+// fail responds with err, and logs it if it is a server error.
 func (h handler) fail(c *gin.Context, err error) {
 	p := toProblem(err)
 	if p.Status >= http.StatusInternalServerError && !httpmw.LogError(h.Log, c.Writer, c.Request, err) {

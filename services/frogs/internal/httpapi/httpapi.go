@@ -1,8 +1,8 @@
-// Package httpapi speaks the frogs API of services/frogs/api over HTTP: it
-// turns requests into calls of a frog.Store and its errors into problems.
+// Package httpapi serves the frogs API of services/frogs/api over HTTP: it translates requests into
+// calls of a frog.Store, and errors into problem documents.
 //
-// Who asks is the verified principal in the request's context and nothing
-// else. It knows no store, and holds nothing between requests.
+// The user is the verified principal in the request's context. The package keeps no state between
+// requests.
 package httpapi
 
 import (
@@ -20,13 +20,13 @@ import (
 	"lilypad.example/services/pkg/router"
 )
 
-// maxBody bounds what a request may send: nothing here takes a body.
+// maxBody is the maximum size of a request body in bytes. No endpoint takes a body.
 const maxBody = 1 << 10
 
-// csp is for the browser that opens the API as a page.
+// csp applies if a browser opens an API response as a page.
 const csp = "default-src 'none'; frame-ancestors 'none'"
 
-// Config is what the API depends on.
+// Config holds the dependencies of the API.
 type Config struct {
 	Store    frog.Store
 	Verifier *authn.Verifier
@@ -36,7 +36,7 @@ type Config struct {
 
 type handler struct{ Config }
 
-// New returns the API. No path of it, known or unknown, answers a stranger.
+// New returns the API. Every path, known or unknown, requires an access token.
 func New(c Config) http.Handler {
 	r := router.New()
 	handler{c}.mount(r)
@@ -58,7 +58,7 @@ func (h handler) mount(r *gin.Engine) {
 	r.NoMethod(h.answer(func(*gin.Context) (any, error) { return nil, errNoMethod }))
 }
 
-// answer writes what f returns: its value as JSON, or its error as a problem.
+// answer responds with the value that f returns as JSON, or with its error as a problem document.
 func (h handler) answer(f func(*gin.Context) (any, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		body, err := f(c)
@@ -98,8 +98,7 @@ func (h handler) pet(c *gin.Context) (any, error) {
 	return wire(f), nil
 }
 
-// subject returns who asks. Require has let nobody else through; should it
-// ever be left out, nobody is served.
+// subject returns the requesting user. It fails closed should the Require middleware be missing.
 func subject(c *gin.Context) (string, error) {
 	p, ok := authn.FromContext(c.Request.Context())
 	if !ok {

@@ -35,8 +35,8 @@ import (
 
 const issuerURL = "https://auth.test"
 
-// fixture is the API on a store, an issuer that signs tokens for it, and the
-// contract that every answer is held to.
+// fixture is the API on a store, the key that signs its access tokens, and the OpenAPI description
+// that responses are validated against.
 type fixture struct {
 	api      http.Handler
 	key      *ecdsa.PrivateKey
@@ -99,8 +99,8 @@ func (f *fixture) token(t *testing.T, user, audience string, life time.Duration)
 	return signed
 }
 
-// do sends a request; authorization "" for none. Answers of paths that the
-// contract has are validated against it.
+// do sends a request, without credentials if authorization is "". Responses of documented paths are
+// validated against the OpenAPI description.
 func (f *fixture) do(t *testing.T, method, path, authorization string, body io.Reader) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, body)
@@ -117,7 +117,7 @@ func (f *fixture) do(t *testing.T, method, path, authorization string, body io.R
 		}
 		in.SetBodyBytes(w.Body.Bytes())
 		if err := openapi3filter.ValidateResponse(t.Context(), in); err != nil {
-			t.Errorf("%s %s: %d is not what the contract says: %v", method, path, w.Code, err)
+			t.Errorf("%s %s: response %d violates the OpenAPI description: %v", method, path, w.Code, err)
 		}
 	}
 	return w
@@ -141,23 +141,23 @@ func TestListAndPet(t *testing.T) {
 	f := newFixture(t, memory.New())
 	list := decode[api.FrogList](t, f.as(t, "ann", http.MethodGet, "/api/frogs"))
 	if len(list.Frogs) != len(frog.Catalogue()) || list.Frogs[0].ID != frog.Catalogue()[0].ID {
-		t.Fatalf("%+v", list)
+		t.Fatalf("frogs %+v, want the catalogue", list)
 	}
 	w := f.as(t, "ann", http.MethodPost, "/api/frogs/glass-frog/pet")
 	if got := decode[api.Frog](t, w); w.Code != http.StatusOK || got.Pets != 1 || !got.PettedAt.Equal(noon()) {
-		t.Errorf("%d %+v", w.Code, got)
+		t.Errorf("status %d, frog %+v, want 200 and 1 pet at noon", w.Code, got)
 	}
 	w = f.as(t, "bob", http.MethodGet, "/api/frogs")
 	for _, got := range decode[api.FrogList](t, w).Frogs {
 		if got.ID == "glass-frog" && (got.Pets != 1 || !got.PettedAt.IsZero()) {
-			t.Errorf("another user sees %+v", got)
+			t.Errorf("another user sees %+v, want 1 pet and no time", got)
 		}
 	}
 	if strings.Contains(w.Body.String(), "petted_at") {
-		t.Errorf("another user's petting shows: %s", w.Body)
+		t.Errorf("response contains another user's petting: %s", w.Body)
 	}
 	if c := w.Header().Get("Cache-Control"); c != "no-store" {
-		t.Errorf("Cache-Control %q", c)
+		t.Errorf("Cache-Control %q, want no-store", c)
 	}
 }
 
@@ -177,17 +177,17 @@ func TestStrangersGetNothing(t *testing.T) {
 			w := f.do(t, method, path, authorization, nil)
 			challenge := w.Header().Get("WWW-Authenticate")
 			if w.Code != http.StatusUnauthorized || !strings.HasPrefix(challenge, "Bearer") {
-				t.Errorf("%s, %s: %d, challenge %q", name, target, w.Code, challenge)
+				t.Errorf("%s, %s: status %d, challenge %q, want 401 and Bearer", name, target, w.Code, challenge)
 			}
 			// RFC 6750 section 3.1: no error code without credentials.
 			if strings.Contains(challenge, "invalid_token") != (authorization != "") {
-				t.Errorf("%s, %s: challenge %q", name, target, challenge)
+				t.Errorf("%s, %s: challenge %q, want invalid_token only with credentials", name, target, challenge)
 			}
 		}
 	}
 	for _, got := range decode[api.FrogList](t, f.as(t, "ann", http.MethodGet, "/api/frogs")).Frogs {
 		if got.Pets != 0 {
-			t.Errorf("a stranger petted: %+v", got)
+			t.Errorf("an unauthenticated request was counted: %+v", got)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 		w := httptest.NewRecorder()
 		f.api.ServeHTTP(w, r)
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
-			t.Errorf("%s: %d, Allow %q", method, w.Code, w.Header().Get("Allow"))
+			t.Errorf("%s: status %d, Allow %q, want 405 and POST", method, w.Code, w.Header().Get("Allow"))
 		}
 	}
 	if f.log.Len() == 0 {
@@ -209,7 +209,7 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 	}
 	for _, got := range decode[api.FrogList](t, f.as(t, "ann", http.MethodGet, "/api/frogs")).Frogs {
 		if got.Pets != 0 {
-			t.Errorf("petted: %+v", got)
+			t.Errorf("counted without POST: %+v", got)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func TestUnknownFrogsAndPathsAre404(t *testing.T) {
 	f := newFixture(t, memory.New())
 	for _, path := range []string{"/api/frogs/toad/pet", "/api/frogs/../pet", "/api/frogs/%2e%2e/pet", "/api/frogs/glass-frog%00/pet", "/api/frogs/glass-frog/pet/", "/api/frogs/", "/"} {
 		if w := f.as(t, "ann", http.MethodPost, path); w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+			t.Errorf("%s: status %d, Content-Type %q, want 404 and application/problem+json", path, w.Code, w.Header().Get("Content-Type"))
 		}
 	}
 }
@@ -228,11 +228,11 @@ func TestALargeBodyIsRefused(t *testing.T) {
 	token := "Bearer " + f.token(t, "ann", "frogs", time.Minute)
 	w := f.do(t, http.MethodPut, "/api/frogs", token, strings.NewReader(strings.Repeat("x", 2<<10)))
 	if w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("%d", w.Code)
+		t.Errorf("status %d, want 413", w.Code)
 	}
 }
 
-// away is a store whose database cannot be reached, or which fails otherwise.
+// away is a store that always fails with err.
 type away struct{ err error }
 
 func (a away) Frogs(context.Context, string) ([]frog.Frog, error) { return nil, a.err }
@@ -246,14 +246,14 @@ func TestStoreAwayIs503WithRetryAfter(t *testing.T) {
 		method, path, _ := strings.Cut(target, " ")
 		w := f.as(t, "ann", method, path)
 		if after, err := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusServiceUnavailable || err != nil || after < 1 {
-			t.Errorf("%s: %d, Retry-After %q", target, w.Code, w.Header().Get("Retry-After"))
+			t.Errorf("%s: status %d, Retry-After %q, want 503 and at least 1", target, w.Code, w.Header().Get("Retry-After"))
 		}
 		if strings.Contains(w.Body.String(), "10.0.0.7") {
-			t.Errorf("%s tells of the inside: %s", target, w.Body)
+			t.Errorf("%s: response leaks internal details: %s", target, w.Body)
 		}
 	}
 	if !strings.Contains(f.log.String(), "10.0.0.7") {
-		t.Error("the log does not say why")
+		t.Error("the log does not contain the cause")
 	}
 }
 
@@ -266,7 +266,7 @@ func TestTheAccessLogHasTheRouteAndNotThePath(t *testing.T) {
 		f.log.Reset()
 		f.as(t, "ann", method, path)
 		if text := f.log.String(); !strings.Contains(text, "route="+cmp.Or(route, `""`)+" ") || strings.Contains(text, "planted-id") {
-			t.Errorf("%s: want route %q and nothing of the URL in %s", target, route, text)
+			t.Errorf("%s: want route %q and no part of the URL in %s", target, route, text)
 		}
 	}
 }
@@ -275,7 +275,7 @@ func TestAClientThatLeavesIsNoError(t *testing.T) {
 	f := newFixture(t, away{fmt.Errorf("list frogs: %w", context.Canceled)})
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/frogs", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+f.token(t, "ann", "frogs", time.Minute))
-	f.api.ServeHTTP(httptest.NewRecorder(), r) // nobody reads an answer that the contract could be held to
+	f.api.ServeHTTP(httptest.NewRecorder(), r) // not f.do: there is no response to validate
 	if strings.Contains(f.log.String(), "ERROR") || !strings.Contains(f.log.String(), "status=499") {
 		t.Errorf("want status 499 and no ERROR in %s", f.log)
 	}
@@ -286,11 +286,11 @@ func TestNeitherAnswerNorLogHoldsTheTokenOrTheFault(t *testing.T) {
 	token := f.token(t, "ann", "frogs", time.Minute)
 	w := f.do(t, http.MethodGet, "/api/frogs?access_token=planted", "Bearer "+token, nil)
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "column") {
-		t.Errorf("%d %s", w.Code, w.Body)
+		t.Errorf("status %d, body %s, want 500 without the cause", w.Code, w.Body)
 	}
 	for _, secret := range []string{token, "planted"} {
 		if strings.Contains(f.log.String(), secret) || strings.Contains(w.Body.String(), secret) {
-			t.Errorf("%q shows: %s", secret, f.log)
+			t.Errorf("%q is in the response or the log: %s", secret, f.log)
 		}
 	}
 }

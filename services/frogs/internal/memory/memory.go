@@ -1,6 +1,5 @@
-// Package memory keeps pettings in this process: for `make run` and for tests
-// of what stands above a store. It passes the same conformance suite as
-// Postgres does; what it knows ends with the process.
+// Package memory is a frog.Store in this process, for `make run` and for tests. It passes the same
+// conformance suite as package postgres. Its data is lost when the process ends.
 package memory
 
 import (
@@ -22,7 +21,7 @@ type Store struct {
 
 type petting struct{ frog, user string }
 
-// New returns a Store of all frogs, none of them petted yet.
+// New returns a Store with the whole catalogue and no pettings.
 func New() *Store {
 	s := &Store{catalogue: frog.Catalogue(), total: make(map[string]int64), last: make(map[petting]time.Time)}
 	for _, c := range s.catalogue {
@@ -31,7 +30,7 @@ func New() *Store {
 	return s
 }
 
-// Frogs is part of frog.Store.
+// Frogs implements frog.Store.
 func (s *Store) Frogs(ctx context.Context, user string) ([]frog.Frog, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -45,7 +44,7 @@ func (s *Store) Frogs(ctx context.Context, user string) ([]frog.Frog, error) {
 	return all, nil
 }
 
-// Pet is part of frog.Store.
+// Pet implements frog.Store.
 func (s *Store) Pet(ctx context.Context, user, id string, at time.Time) (frog.Frog, error) {
 	if err := ctx.Err(); err != nil {
 		return frog.Frog{}, err
@@ -65,7 +64,7 @@ func (s *Store) Pet(ctx context.Context, user, id string, at time.Time) (frog.Fr
 	return frog.Frog{}, frog.ErrUnknown
 }
 
-// see is called with the lock held.
+// see must be called with the lock held.
 func (s *Store) see(c frog.Species, user string) frog.Frog {
 	return frog.Frog{Species: c, Pets: s.total[c.ID], PettedAt: s.last[petting{c.ID, user}]}
 }

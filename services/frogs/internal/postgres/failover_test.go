@@ -9,8 +9,8 @@ import (
 	"lilypad.example/services/pkg/pgtest"
 )
 
-// The server of the open connections was demoted and answers 25006; new
-// connections reach the new primary. Played by setting the sessions read-only.
+// Simulates a failover: open connections lead to the demoted server, which returns SQLSTATE 25006;
+// new connections lead to the new primary. Read-only sessions stand in for the demoted server.
 func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	s, err := Open(t.Context(), pgtest.URL(t, Migrate))
 	if err != nil {
@@ -25,12 +25,12 @@ func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 	}
 	f, err := s.Pet(t.Context(), "ann", "glass-frog", time.Now())
 	if err != nil || f.Pets != 1 {
-		t.Fatalf("petting over a connection to the old primary: %+v, %v", f, err)
+		t.Fatalf("Pet over a connection to the demoted server: %+v, %v, want 1 pet", f, err)
 	}
 	for _, c := range acquire(t, s, 3) {
 		var state string
 		if err := c.QueryRow(t.Context(), "SHOW default_transaction_read_only").Scan(&state); err != nil || state != "off" {
-			t.Errorf("a read-only connection is still in the pool: %q, %v", state, err)
+			t.Errorf("a connection in the pool has default_transaction_read_only %q, %v, want off", state, err)
 		}
 		c.Release()
 	}

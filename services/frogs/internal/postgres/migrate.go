@@ -19,10 +19,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the database at url to this release's schema and catalogue.
-// Any number of replicas may call it at the same time: goose's session lock
-// lets one work and the others wait. It leaves no connection open. Its error is
-// frog.ErrUnavailable if trying again may help.
+// Migrate migrates the database at url to the schema and the catalogue of this release. Replicas
+// may call it concurrently: goose's session lock serializes them. It leaves no connection open. Its
+// error wraps frog.ErrUnavailable if a retry may help.
 func Migrate(ctx context.Context, url string) error {
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -40,7 +39,7 @@ func Migrate(ctx context.Context, url string) error {
 }
 
 func up(ctx context.Context, c *pgx.ConnConfig) error {
-	// Asked once a second: a replica that waits starts soon after the first.
+	// Poll every second, so that a waiting replica starts soon after the first.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60))
 	if err != nil {
 		return err
@@ -59,9 +58,9 @@ func up(ctx context.Context, c *pgx.ConnConfig) error {
 	return err
 }
 
-// seed writes the catalogue. It is no migration, for the catalogue may change
-// without the schema; a row that is right already is not touched, and one
-// statement orders the row locks of replicas that start together.
+// seed writes the catalogue. It is not a migration because the catalogue may change without the
+// schema. Rows that are up to date are not written. A single statement locks the rows in the same
+// order in every replica.
 func seed(ctx context.Context, c *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package postgres keeps pettings in PostgreSQL, through pgx and queries that
-// sqlc has checked against the migrations.
+// Package postgres is a frog.Store in PostgreSQL, with pgx and queries that sqlc checks against the
+// migrations.
 //
-// It owns the schema and which faults of a database mean "away" rather than
-// "wrong". Every call is bounded in time, so that a silent server costs a 503
-// and not a pile of waiting requests. The pool heals alone: no restart.
+// It owns the schema and decides which database errors mean "unavailable". Every query has a
+// timeout, so that an unresponsive server causes 503 responses and requests do not pile up. The
+// pool reconnects without a restart.
 package postgres
 
 //go:generate sqlc generate
@@ -26,8 +26,7 @@ import (
 const (
 	dialWithin  = 3 * time.Second
 	queryWithin = 3 * time.Second
-	// readOnly is SQLSTATE read_only_sql_transaction: the server was demoted
-	// under an open connection.
+	// readOnly is SQLSTATE read_only_sql_transaction: the server of an open connection was demoted.
 	readOnly = "25006"
 )
 
@@ -37,21 +36,19 @@ type Store struct {
 	queries *db.Queries
 }
 
-// Open returns a Store on the database at url (see storetls.Postgres for its
-// sslmode). It does not connect: the program starts, and stays up, while the
-// database is away.
+// Open returns a Store on the database at url (see storetls.Postgres for sslmode). It does not
+// connect: the program starts and keeps running while the database is down.
 func Open(ctx context.Context, url string) (*Store, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		// pgx redacts the password in this error, but it still quotes the rest.
+		// pgx redacts the password in this error, but not the rest of the URL.
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
 	storetls.Postgres(&c.ConnConfig.Config)
 	c.ConnConfig.ConnectTimeout = dialWithin
 	c.MaxConnLifetime = 30 * time.Minute
 	c.MaxConnLifetimeJitter = 5 * time.Minute
-	// Of several hosts in the URL, and after a failover of one, only a primary
-	// is of use: this refuses to keep a connection that cannot write.
+	// Connect to a primary only, if the URL lists several hosts and after a failover.
 	c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
@@ -60,7 +57,8 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return &Store{pool, db.New(pool)}, nil
 }
 
-// Ping says whether the database answers, as a primary. Its error is frog.ErrUnavailable or ctx's.
+// Ping checks that the database responds and is a primary. Its error wraps frog.ErrUnavailable or
+// ctx's error.
 func (s *Store) Ping(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
@@ -70,10 +68,10 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all connections, and waits for those in use.
+// Close waits for connections in use, and closes all.
 func (s *Store) Close() { s.pool.Close() }
 
-// Frogs is part of frog.Store.
+// Frogs implements frog.Store.
 func (s *Store) Frogs(ctx context.Context, user string) ([]frog.Frog, error) {
 	within, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
@@ -92,16 +90,16 @@ func (s *Store) Frogs(ctx context.Context, user string) ([]frog.Frog, error) {
 	return all, nil
 }
 
-// Pet is part of frog.Store.
+// Pet implements frog.Store.
 func (s *Store) Pet(ctx context.Context, user, id string, at time.Time) (frog.Frog, error) {
 	within, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
 	p := db.PetFrogParams{FrogID: id, UserID: user, PettedAt: at}
 	r, err := s.queries.PetFrog(within, p)
 	if isState(err, readOnly) {
-		// The server this pool is connected to has become a replica. All its
-		// connections are of the same age: drop them all, and ask the new
-		// primary. The statement was refused, so that it cannot count twice.
+		// The server was demoted to a replica. Drop all connections of the pool, because they lead
+		// to the same server, and retry on the new primary. The failed statement changed nothing,
+		// so the retry cannot count twice.
 		s.pool.Reset()
 		r, err = s.queries.PetFrog(within, p)
 	}
@@ -114,8 +112,8 @@ func (s *Store) Pet(ctx context.Context, user, id string, at time.Time) (frog.Fr
 	return frog.Frog{Species: frog.Species{ID: r.ID, Name: r.Name, Latin: r.Latin}, Pets: r.Pets, PettedAt: r.PettedAt}, nil
 }
 
-// fault says whether err means that the database is away. The caller's own
-// context is asked first: who went away is no fault of the database's.
+// fault wraps err with frog.ErrUnavailable if the database is unavailable. The error of the
+// caller's context takes precedence: a canceled request is not a database error.
 func fault(ctx context.Context, doing string, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("%s: %w", doing, ended)
@@ -126,10 +124,9 @@ func fault(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// away reports whether err speaks of the server's state and not of the query.
-// Without a code from the server there was no answer: it refused, the
-// connection broke, or our own bound passed. The queries are checked against
-// the schema, so that nothing else is left.
+// away reports whether err is about the state of the server and not about the query. An error
+// without a SQLSTATE means that there was no response: the connection was refused or broke, or the
+// query timed out.
 func away(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -78,7 +78,7 @@ func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 	var n int
 	exec(t, at, `SELECT count(*) FROM frogs`, &n)
 	if n != len(frog.Catalogue()) {
-		t.Errorf("%d frogs", n)
+		t.Errorf("%d frogs, want each frog of the catalogue once", n)
 	}
 }
 
@@ -95,11 +95,11 @@ func TestMigrateKeepsPettingsAndCorrectsNames(t *testing.T) {
 	var pets int
 	exec(t, at, `SELECT name, pets FROM frogs WHERE id = 'glass-frog'`, &name, &pets)
 	if name != "Glass frog" || pets != 1 {
-		t.Errorf("%s, %d pets", name, pets)
+		t.Errorf("name %q, %d pets, want Glass frog and 1", name, pets)
 	}
 }
 
-// After a failover the old address may lead to a server that only reads.
+// After a failover, the address may lead to a read-only server.
 func TestAServerThatDoesNotWriteIsNotUsed(t *testing.T) {
 	at := pgtest.URL(t, postgres.Migrate)
 	admin := with(t, at, "default_transaction_read_only", "off")
@@ -110,7 +110,7 @@ func TestAServerThatDoesNotWriteIsNotUsed(t *testing.T) {
 	}
 	exec(t, admin, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
 	if _, err := s.Pet(t.Context(), "ann", "glass-frog", time.Now()); err != nil {
-		t.Errorf("once it writes, with no restart: %v", err)
+		t.Errorf("Pet once the server is writable again: %v", err)
 	}
 }
 
@@ -144,21 +144,20 @@ func TestDatabaseAwayIsUnavailableAndHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	gate.shut()
-	for range 3 { // over broken connections, then over none
+	for range 3 { // first over broken connections, then without any
 		_, list := s.Frogs(t.Context(), "ann")
 		_, pet := s.Pet(t.Context(), "ann", "glass-frog", time.Now())
 		if !errors.Is(list, frog.ErrUnavailable) || !errors.Is(pet, frog.ErrUnavailable) {
-			t.Errorf("database away: %v and %v, want ErrUnavailable", list, pet)
+			t.Errorf("database down: %v and %v, want ErrUnavailable", list, pet)
 		}
 	}
 	gate.open()
 	if err := both(); err != nil {
-		t.Errorf("database back: %v", err)
+		t.Errorf("database up again: %v", err)
 	}
 }
 
-// A gate is a TCP relay that can be shut: all connections break, new ones are
-// refused as fast as they come.
+// A gate is a TCP proxy. Shutting it closes all connections, and new ones at once.
 type gate struct {
 	address, target string
 

@@ -4,8 +4,8 @@ FROM frogs f
 LEFT JOIN pettings p ON p.frog_id = f.id AND p.user_id = @user_id
 ORDER BY f.position;
 
--- One statement: the total and the user's own row change together, and the row
--- of the frog is locked first, so that pettings of one frog queue and none is lost.
+-- One statement changes the total and the user's row atomically. It locks the row of the frog
+-- first, so that concurrent pettings of a frog wait for each other and all are counted.
 -- name: PetFrog :one
 WITH counted AS (
     UPDATE frogs SET pets = frogs.pets + 1

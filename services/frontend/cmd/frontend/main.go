@@ -1,5 +1,5 @@
-// Command frontend is the sample app behind the sidecar: a server-rendered
-// gallery of frogs. See `frontend serve --help` for every setting.
+// Command frontend is the sample app behind the sidecar: a server-rendered gallery of frogs. See
+// `frontend serve --help` for all settings.
 package main
 
 import (

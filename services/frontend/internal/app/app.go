@@ -1,8 +1,7 @@
-// Package app wires the frontend: settings in, a running program out. It is
-// the only place that knows all pages and both ports.
+// Package app builds the frontend from its settings. It is the only package that imports all pages.
 //
-// The program holds no state and no secret. Who asks is a verified token,
-// request by request; it has never heard of a cookie.
+// The frontend keeps no state and no secrets. Each request carries a verified access token; the
+// frontend uses no cookies.
 package app
 
 import (
@@ -25,8 +24,8 @@ import (
 	"lilypad.example/services/pkg/log"
 )
 
-// Config is every setting of the frontend. It does not embed config.Common,
-// whose ops port is the sidecar's in the pod that they share.
+// Config holds the settings of the frontend. It does not embed config.Common, because the sidecar
+// in the same pod uses the default ops port.
 type Config struct {
 	Listen    string        `default:"127.0.0.1:8081" help:"Address to listen on. Keep it on loopback: only the sidecar may reach it."`
 	OpsListen string        `default:":9091" help:"Address for health checks and metrics: /livez, /readyz, /metrics."`
@@ -40,7 +39,7 @@ type Config struct {
 	FrogsURL string `help:"URL of the frogs API. Required."`
 }
 
-// Check returns all faults of the settings.
+// Check returns all invalid settings as one error.
 func (c Config) Check() error {
 	return errors.Join(
 		checkLoopback("LILYPAD_LISTEN", c.Listen),
@@ -50,8 +49,8 @@ func (c Config) Check() error {
 	)
 }
 
-// checkLoopback refuses addresses that others than the sidecar can reach. Tokens
-// are verified all the same: this is the second line of defence.
+// checkLoopback rejects addresses that are reachable from outside the pod. This is defense in
+// depth: tokens are verified anyway.
 func checkLoopback(setting, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -71,8 +70,8 @@ type App struct {
 	pages, ops *httpserver.Server
 }
 
-// New opens both ports. It asks no other service: the frontend starts, and
-// stays ready, while they are away, for it has pages that need none.
+// New opens both ports. It calls no other service: the frontend starts and stays ready while they
+// are down, because some pages do not need them.
 func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	l, err := log.New(logTo, c.LogLevel, c.LogFormat)
 	if err != nil {
@@ -101,13 +100,13 @@ func New(ctx context.Context, c Config, logTo io.Writer) (*App, error) {
 	return a, nil
 }
 
-// Addr returns where the pages are.
+// Addr returns the address of the pages.
 func (a *App) Addr() string { return a.pages.Addr().String() }
 
-// OpsAddr returns where the operations port is.
+// OpsAddr returns the address of the operations port.
 func (a *App) OpsAddr() string { return a.ops.Addr().String() }
 
-// Run serves until ctx ends, and lets requests finish.
+// Run serves until ctx ends, and waits for open requests.
 func (a *App) Run(ctx context.Context) error {
 	go a.watched.Watch(ctx)
 	return httpserver.Run(ctx, a.log, a.drain, a.pages, a.ops)

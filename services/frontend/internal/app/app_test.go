@@ -13,7 +13,7 @@ import (
 	"lilypad.example/services/pkg/config"
 )
 
-// command is the shape of `frontend serve` without its Run.
+// command is `frontend serve` with a Run that does nothing.
 type command struct {
 	Serve struct{ checked } `cmd:""`
 }
@@ -34,11 +34,11 @@ func start(t *testing.T, environ ...string) (int, string) {
 func TestAllFaultsOfTheSettingsAtOnce(t *testing.T) {
 	code, faults := start(t, "LILYPAD_FROGS_URL=frogs", "LILYPAD_LOG_LEVEL=loud", "LILYPAD_FROG=1", "LILYPAD_LISTEN=8081")
 	if code != 1 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d, want 1", code)
 	}
 	for _, want := range []string{"LILYPAD_AUTH_URL", "LILYPAD_FROGS_URL", "LILYPAD_LOG_LEVEL", "LILYPAD_FROG ", "LILYPAD_LISTEN"} {
 		if !strings.Contains(faults, want) {
-			t.Errorf("%s is not reported:\n%s", want, faults)
+			t.Errorf("output does not mention %s:\n%s", want, faults)
 		}
 	}
 }
@@ -70,11 +70,11 @@ func TestStartsAndServesWhileEverythingElseIsAway(t *testing.T) {
 		"http://" + a.Addr() + "/": 200, "http://" + a.Addr() + "/login": 200, "http://" + a.Addr() + "/metrics": 404,
 	} {
 		if got := get(t, url); got != want {
-			t.Errorf("%s: %d, want %d", url, got, want)
+			t.Errorf("%s: status %d, want %d", url, got, want)
 		}
 	}
 	if _, metrics := read(t, "http://"+a.OpsAddr()+"/metrics"); !strings.Contains(metrics, `dependency_up{dependency="auth"}`) {
-		t.Error("no metric says whether the auth service is there")
+		t.Error("no metric dependency_up for auth")
 	}
 	cancel()
 	if err := <-ended; err != nil {

@@ -19,11 +19,10 @@ import (
 	"lilypad.example/services/pkg/router"
 )
 
-// maxBody bounds what a request may send: the largest form that comes here has
-// two passwords.
+// maxBody is the maximum size of a request body in bytes. The largest form has two passwords.
 const maxBody = 8 << 10
 
-// Dependencies are what the pages need from outside.
+// Dependencies are the dependencies of the pages.
 type Dependencies struct {
 	Verifier *authn.Verifier
 	Users    user.Directory
@@ -33,7 +32,7 @@ type Dependencies struct {
 	Log      *slog.Logger
 }
 
-// Handler returns all pages, in all their middleware.
+// Handler returns all pages with their middleware.
 func Handler(d Dependencies) (http.Handler, error) {
 	assets, err := static.Load()
 	if err != nil {
@@ -53,13 +52,13 @@ func Handler(d Dependencies) (http.Handler, error) {
 		httpmw.Recover(d.Log),
 		httpmw.SecurityHeaders(httpmw.PageCSP),
 		httpmw.LimitBody(maxBody),
-		// A bad token is refused, never taken for a stranger's: the sidecar
-		// refreshes it and asks again.
+		// An invalid token is rejected and never treated as no token: the sidecar refreshes it and
+		// retries.
 		d.Verifier.Optional(failures.Refuse),
 	), nil
 }
 
-// mount is the list of all pages.
+// mount registers all routes.
 func mount(r *gin.Engine, d Dependencies, assets *static.Assets, failures *failure.Failures) error {
 	frogs, err := gallery.New(assets, d.Frogs, d.Now, d.Log)
 	if err != nil {
@@ -100,7 +99,7 @@ func mount(r *gin.Engine, d Dependencies, assets *static.Assets, failures *failu
 	return nil
 }
 
-// loadUser puts the user into the request's context.
+// loadUser stores the user in the request's context.
 func (d Dependencies) loadUser(c *gin.Context) error {
 	ctx, err := d.Users.Load(c.Request.Context())
 	if err != nil {

@@ -52,7 +52,7 @@ func document(t *testing.T, w *httptest.ResponseRecorder) *goquery.Document {
 	return d
 }
 
-// pages are all paths that answer a page, errors included.
+// pages returns all paths that respond with a page, errors included.
 func pages() []string {
 	return []string{
 		"/", "/frogs", "/?petted=glass-frog", "/account", "/nothing", "/frogs/glass-frog/pet", "/login", "/register", "/static/nothing",
@@ -81,20 +81,20 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 				"Cross-Origin-Resource-Policy": "same-origin",
 			} {
 				if h.Get(name) != want {
-					t.Errorf("%s: %s is %q", page, name, h.Get(name))
+					t.Errorf("%s: %s is %q, want %q", page, name, h.Get(name), want)
 				}
 			}
 			if !strings.HasPrefix(h.Get("Strict-Transport-Security"), "max-age=63072000") || h.Get("Permissions-Policy") == "" {
-				t.Errorf("%s: HSTS %q, Permissions-Policy %q", page, h.Get("Strict-Transport-Security"), h.Get("Permissions-Policy"))
+				t.Errorf("%s: HSTS %q, Permissions-Policy %q, want both", page, h.Get("Strict-Transport-Security"), h.Get("Permissions-Policy"))
 			}
 			if len(h.Values("Set-Cookie")) > 0 {
 				t.Errorf("%s sets a cookie", page)
 			}
 			if static := strings.HasPrefix(page, "/static/l"); !static && h.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s: Cache-Control %q", page, h.Get("Cache-Control"))
+				t.Errorf("%s: Cache-Control %q, want no-store", page, h.Get("Cache-Control"))
 			}
 			if h.Get("Content-Type") == "" || strings.HasPrefix(h.Get("Content-Type"), "text/html") && h.Get("Content-Type") != "text/html; charset=utf-8" {
-				t.Errorf("%s: Content-Type %q", page, h.Get("Content-Type"))
+				t.Errorf("%s: Content-Type %q, want one, and UTF-8 for HTML", page, h.Get("Content-Type"))
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func TestPagesNeedNoScriptAndNothingFromElsewhere(t *testing.T) {
 		for _, page := range pages() {
 			rec := w.Do(t.Context(), http.MethodGet, page, as)
 			if rec.Code == http.StatusSeeOther {
-				continue // signed in already
+				continue // a signed-in user is redirected
 			}
 			d := document(t, rec)
 			if n := d.Find("script, style, iframe, object, embed, base, [style]").Length(); n > 0 {
@@ -128,20 +128,19 @@ func TestPagesNeedNoScriptAndNothingFromElsewhere(t *testing.T) {
 				}
 			})
 			if d.Find("h1").Length() != 1 || d.Find("html[lang]").Length() != 1 || d.Find("title").Text() == "" {
-				t.Errorf("%s: a page has one h1, a language and a title", page)
+				t.Errorf("%s: want one h1, a language and a title", page)
 			}
 		}
 	}
 }
 
-// F1, F2: the seed's server kept tokens and names for everybody. Here two
-// people ask at the same time, and each must see only what is theirs.
+// Two users request pages concurrently; each must see only their own data.
 func TestTwoUsersAtOnceSeeOnlyThemselves(t *testing.T) {
 	w := world(t)
 	w.Add(fakes.Person{Sub: "bob", Email: "bob@example.org", Name: "Bob", Roles: []string{"user"}})
 	tokens := map[string]string{"Ann": token(t, w, "ann"), "Bob": token(t, w, "bob"), "": ""}
 	if rec := w.Do(t.Context(), http.MethodPost, "/frogs/glass-frog/pet", tokens["Ann"]); rec.Code != http.StatusSeeOther {
-		t.Fatalf("%d", rec.Code)
+		t.Fatalf("status %d, want 303", rec.Code)
 	}
 	var group sync.WaitGroup
 	for i := range 200 {
@@ -152,14 +151,14 @@ func TestTwoUsersAtOnceSeeOnlyThemselves(t *testing.T) {
 			body := rec.Body.String()
 			for other := range tokens {
 				if shows := strings.Contains(body, "Hi, <b dir=\"auto\">"+other); other != "" && shows != (other == name) {
-					t.Errorf("%s for %q: shows %s: %t", page, name, other, shows)
+					t.Errorf("%s for %q: greets %q: %t, want %t", page, name, other, shows, other == name)
 				}
 			}
 			if page == "/" && strings.Contains(body, "You: <time") != (name == "Ann") {
-				t.Errorf("for %q: sees Ann's petting, or Ann does not", name)
+				t.Errorf("for %q: want Ann's petting to be shown to Ann only", name)
 			}
 			if page == "/account" && name != "" && !strings.Contains(body, strings.ToLower(name)+"@example.org") {
-				t.Errorf("for %q: not their account", name)
+				t.Errorf("for %q: the account page does not show their address", name)
 			}
 		})
 	}
@@ -180,7 +179,7 @@ func TestNoPageHoldsAToken(t *testing.T) {
 				all := rec.Body.String() + fmt.Sprint(rec.Header())
 				for _, planted := range append(parts, secret, base64.StdEncoding.EncodeToString([]byte(secret)), fakes.SessionID("ann"), "eyJ") {
 					if strings.Contains(all, planted) {
-						t.Errorf("%s %s holds %q", method, page, planted)
+						t.Errorf("%s %s: response contains %q", method, page, planted)
 					}
 				}
 			}
@@ -188,7 +187,7 @@ func TestNoPageHoldsAToken(t *testing.T) {
 	}
 	for _, planted := range append(parts, secret) {
 		if strings.Contains(w.Log(), planted) {
-			t.Errorf("the log holds %q", planted)
+			t.Errorf("the log contains %q", planted)
 		}
 	}
 }
@@ -205,17 +204,17 @@ func TestABadTokenIs401AndNeverAStranger(t *testing.T) {
 		for _, page := range []string{"/", "/account", "/login", "/nothing"} {
 			rec := w.Do(t.Context(), http.MethodGet, page, bad)
 			if rec.Code != http.StatusUnauthorized || !strings.Contains(rec.Header().Get("WWW-Authenticate"), "invalid_token") {
-				t.Errorf("%s, %s: %d, challenge %q", name, page, rec.Code, rec.Header().Get("WWW-Authenticate"))
+				t.Errorf("%s, %s: status %d, challenge %q, want 401 and invalid_token", name, page, rec.Code, rec.Header().Get("WWW-Authenticate"))
 			}
 			if strings.Contains(rec.Body.String(), "Login to pet the phrog") {
-				t.Errorf("%s, %s: taken for a stranger", name, page)
+				t.Errorf("%s, %s: treated as an unauthenticated request", name, page)
 			}
 		}
 	}
 }
 
-// A token that another service refuses has expired on the way, or its session
-// was ended: 401 lets the sidecar refresh it and ask again.
+// A token that another service rejects has expired in the meantime, or its session was ended: the
+// sidecar refreshes the token on 401 and retries.
 func TestATokenThatAnotherServiceRefusesIs401(t *testing.T) {
 	w := world(t)
 	ann := token(t, w, "ann")
@@ -223,13 +222,13 @@ func TestATokenThatAnotherServiceRefusesIs401(t *testing.T) {
 	for _, target := range []string{"GET /", "POST /frogs/glass-frog/pet"} {
 		method, path, _ := strings.Cut(target, " ")
 		if rec := w.Do(t.Context(), method, path, ann); rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") == "" {
-			t.Errorf("%s: %d", target, rec.Code)
+			t.Errorf("%s: status %d, want 401 with a challenge", target, rec.Code)
 		}
 	}
 	w.FrogsSay(http.StatusOK)
 	w.AuthSays(http.StatusUnauthorized)
 	if rec := w.Do(t.Context(), http.MethodGet, "/", ann); rec.Code != http.StatusUnauthorized {
-		t.Errorf("refused by the auth service: %d", rec.Code)
+		t.Errorf("token rejected by the auth service: status %d, want 401", rec.Code)
 	}
 }
 
@@ -237,20 +236,20 @@ func TestAuthServiceAway(t *testing.T) {
 	w := world(t)
 	ann := token(t, w, "ann")
 	if rec := w.Do(t.Context(), http.MethodGet, "/", ann); rec.Code != http.StatusOK {
-		t.Fatalf("%d", rec.Code)
+		t.Fatalf("status %d, want 200", rec.Code)
 	}
 	w.AuthSays(http.StatusInternalServerError)
 	rec := w.Do(t.Context(), http.MethodGet, "/", ann)
 	d := document(t, rec)
 	if greeting := d.Find(".greeting").Text(); rec.Code != http.StatusOK || greeting != "Hi there" || d.Find(".frog form").Length() != 3 {
-		t.Errorf("%d, greeting %q, %d frogs", rec.Code, greeting, d.Find(".frog form").Length())
+		t.Errorf("status %d, greeting %q, %d frogs, want 200, Hi there and 3", rec.Code, greeting, d.Find(".frog form").Length())
 	}
 	if rec := w.Do(t.Context(), http.MethodGet, "/account", ann); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
-		t.Errorf("account: %d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
+		t.Errorf("account: status %d, Retry-After %q, want 503 with Retry-After", rec.Code, rec.Header().Get("Retry-After"))
 	}
 	w.AuthSays(http.StatusOK)
 	if greeting := document(t, w.Do(t.Context(), http.MethodGet, "/", ann)).Find(".greeting").Text(); greeting != "Hi, Ann" {
-		t.Errorf("after its return: %q", greeting)
+		t.Errorf("auth service up again: greeting %q, want Hi, Ann", greeting)
 	}
 }
 
@@ -261,23 +260,23 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete} {
 		rec := w.Do(t.Context(), method, "/frogs/glass-frog/pet?_method=POST", ann, override)
 		if rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "POST" {
-			t.Errorf("%s: %d, Allow %q", method, rec.Code, rec.Header().Get("Allow"))
+			t.Errorf("%s: status %d, Allow %q, want 405 and POST", method, rec.Code, rec.Header().Get("Allow"))
 		}
 		for _, page := range pages() {
 			w.Do(t.Context(), method, page, ann, override)
 		}
 	}
 	if n := w.Pets("ann", "glass-frog"); n != 0 {
-		t.Errorf("petted %d times", n)
+		t.Errorf("petted %d times, want 0", n)
 	}
 	for _, path := range []string{"/account/password", "/account/sessions/end-others", "/account/sessions/end"} {
 		rec := w.Do(t.Context(), http.MethodGet, path+"?current_password=a&new_password=b&_method=POST", ann, override)
 		if rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "POST" {
-			t.Errorf("GET %s: %d, Allow %q", path, rec.Code, rec.Header().Get("Allow"))
+			t.Errorf("GET %s: status %d, Allow %q, want 405 and POST", path, rec.Code, rec.Header().Get("Allow"))
 		}
 	}
 	if n := w.AccountWrites(); n != 0 {
-		t.Errorf("the account was to be changed %d times", n)
+		t.Errorf("the auth service received %d writes, want 0", n)
 	}
 }
 
@@ -300,7 +299,7 @@ func TestCacheDeception(t *testing.T) {
 	} {
 		rec := w.Do(t.Context(), http.MethodGet, path, ann)
 		if rec.Code != http.StatusNotFound || rec.Header().Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: %d, Cache-Control %q", path, rec.Code, rec.Header().Get("Cache-Control"))
+			t.Errorf("%s: status %d, Cache-Control %q, want 404 and no-store", path, rec.Code, rec.Header().Get("Cache-Control"))
 		}
 		if strings.Contains(rec.Body.String(), "ann@example.org") {
 			t.Errorf("%s shows the account", path)
@@ -336,12 +335,11 @@ func TestHostileValuesAreInert(t *testing.T) {
 	}
 	page := w.Do(t.Context(), http.MethodGet, "/account", token(t, w, "h0")).Body.String()
 	if !strings.Contains(page, html.EscapeString(hostile[0])) {
-		t.Error("a hostile name is not shown at all")
+		t.Error("the hostile name is not on the page, want it escaped")
 	}
 }
 
-// inert fails for anything that a hostile value has become besides text and
-// the value of an input.
+// inert fails if the hostile value became anything but text or the value of an input.
 func inert(t *testing.T, target, hostile string, d *goquery.Document) {
 	t.Helper()
 	if n := d.Find("script, img[src=x], [onerror], [onload], [onfocus], [onmouseover], svg:not(.icon)").Length(); n > 0 {
@@ -376,12 +374,12 @@ func TestErrorsArePagesForBrowsersAndProblemsForPrograms(t *testing.T) {
 	} {
 		rec := w.Do(t.Context(), c.method, c.path, c.as)
 		if rec.Code != c.status || !strings.HasPrefix(rec.Header().Get("Content-Type"), "text/html") || document(t, rec).Find(".notice-page h1").Length() != 1 {
-			t.Errorf("%s %s for a browser: %d %s", c.method, c.path, rec.Code, rec.Header().Get("Content-Type"))
+			t.Errorf("%s %s from a browser: status %d, Content-Type %q, want %d and an HTML error page", c.method, c.path, rec.Code, rec.Header().Get("Content-Type"), c.status)
 		}
 		for _, accept := range []string{"application/json", "*/*", ""} {
 			rec := w.Do(t.Context(), c.method, c.path, c.as, func(r *http.Request) { r.Header.Set("Accept", accept) })
 			if rec.Code != c.status || rec.Header().Get("Content-Type") != "application/problem+json" {
-				t.Errorf("%s %s for %q: %d %s", c.method, c.path, accept, rec.Code, rec.Header().Get("Content-Type"))
+				t.Errorf("%s %s with Accept %q: status %d, Content-Type %q, want %d and application/problem+json", c.method, c.path, accept, rec.Code, rec.Header().Get("Content-Type"), c.status)
 			}
 		}
 	}
@@ -397,7 +395,7 @@ func TestNoSessionIDIsLogged(t *testing.T) {
 			before := len(w.Log())
 			w.Do(t.Context(), method, path, ann, fakes.Form(url.Values{"session": {sid}}))
 			if text := w.Log()[before:]; !strings.Contains(text, "route="+cmp.Or(route, `""`)+" ") || strings.Contains(text, sid) {
-				t.Errorf("%s, while the auth service says %d: want route %q and no session's id in %s", target, status, route, text)
+				t.Errorf("%s, auth service responds %d: want route %q and no session id in %s", target, status, route, text)
 			}
 		}
 	}
@@ -407,11 +405,11 @@ func TestALargeBodyIsRefused(t *testing.T) {
 	w := world(t)
 	rec := w.Do(t.Context(), http.MethodPost, "/frogs/glass-frog/pet", token(t, w, "ann"), func(r *http.Request) { r.ContentLength = 1 << 20 })
 	if rec.Code != http.StatusRequestEntityTooLarge || w.Pets("ann", "glass-frog") != 0 {
-		t.Errorf("%d", rec.Code)
+		t.Errorf("status %d, want 413", rec.Code)
 	}
 	rec = w.Do(t.Context(), http.MethodPost, "/account/password", token(t, w, "ann"),
 		fakes.Form(url.Values{"current_password": {fakes.Password}, "new_password": {strings.Repeat("x", 9<<10)}}), func(r *http.Request) { r.ContentLength = -1 })
 	if rec.Code != http.StatusRequestEntityTooLarge || w.AccountWrites() != 0 {
-		t.Errorf("without a length: %d", rec.Code)
+		t.Errorf("without Content-Length: status %d, want 413", rec.Code)
 	}
 }

@@ -15,22 +15,21 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// Password is everybody's, until they change it.
-const Password = "four words nobody guesses" //nolint:gosec // a made-up person's
+// Password is the initial password of every account.
+const Password = "four words nobody guesses" //nolint:gosec // test data
 
-// SessionID returns an id of the right shape that is the same for the same
-// name. A person's token names the session SessionID(sub).
+// SessionID returns a valid session id that is derived from name. The token of a person names the
+// session SessionID(sub).
 func SessionID(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// accounts is the part of the auth service that is about one's own account.
-// World's mutex guards it.
+// accounts is the part of the fake auth service for one's own account. World's mutex guards it.
 type accounts struct {
 	sessions  map[string][]api.SessionInfo // by person
 	passwords map[string]string            // by person
-	// say overrides answers: by "METHOD /path".
+	// say overrides the status of responses, by "METHOD /path".
 	say    map[string]int
 	writes int
 }
@@ -39,7 +38,7 @@ func newAccounts() accounts {
 	return accounts{sessions: make(map[string][]api.SessionInfo), passwords: make(map[string]string), say: make(map[string]int)}
 }
 
-// Begin adds a session of a person.
+// Begin adds a session for a person.
 func (w *World) Begin(sub string, s api.SessionInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -65,16 +64,16 @@ func (w *World) PasswordOf(sub string) string {
 	return w.accounts.password(sub)
 }
 
-// AccountsSay sets the status of one endpoint's answers, such as
-// "GET /v1/sessions"; 200 takes it back.
+// AccountsSay sets the response status of one endpoint, such as "GET /v1/sessions". Status 200
+// restores the normal response.
 func (w *World) AccountsSay(endpoint string, status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.accounts.say[endpoint] = status
 }
 
-// AccountWrites returns how often the auth service was asked to change an
-// account, whatever it answered.
+// AccountWrites returns how many requests to change an account the auth service received, failed
+// ones included.
 func (w *World) AccountWrites() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -122,7 +121,7 @@ func (a *accounts) end(sub string, which func(api.SessionInfo) bool) {
 	a.sessions[sub] = slices.DeleteFunc(a.sessions[sub], which)
 }
 
-// change knows the rules of the auth service, as far as a page can see them.
+// change applies the password rules of the auth service, as far as a page can observe them.
 func (a *accounts) change(out http.ResponseWriter, r *http.Request, who claims) {
 	var in map[string]string
 	d := json.NewDecoder(r.Body)
@@ -135,7 +134,7 @@ func (a *accounts) change(out http.ResponseWriter, r *http.Request, who claims) 
 	switch replacement := in["new_password"]; {
 	case in["current_password"] != a.password(who.Subject):
 		field, code = "current_password", "wrong"
-	case replacement == "": // as it is
+	case replacement == "": // required
 	case utf8.RuneCountInString(replacement) < 15:
 		code = "too_short"
 	case utf8.RuneCountInString(replacement) > 128:

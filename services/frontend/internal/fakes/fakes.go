@@ -1,6 +1,6 @@
-// Package fakes is the world around the frontend, for its tests: an issuer of
-// tokens that knows people and their sessions, a frogs API that answers each of them differently,
-// and the whole frontend between them. Both can be taken away and given back.
+// Package fakes is a test environment for the frontend: a fake auth service with accounts and
+// sessions, a fake frogs API with counts per user, and the whole frontend between them. Both fakes
+// can simulate outages.
 package fakes
 
 import (
@@ -30,13 +30,13 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// Issuer is whom tokens name.
+// Issuer is the issuer of the tokens.
 const Issuer = "https://auth.test"
 
-// Noon is when everything happens.
+// Noon returns the fixed current time of the frontend.
 func Noon() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 
-// A Person is somebody with an account.
+// A Person is a user with an account.
 type Person struct {
 	Sub   string   `json:"sub"`
 	Email string   `json:"email"`
@@ -44,7 +44,7 @@ type Person struct {
 	Roles []string `json:"roles"`
 }
 
-// A World is the frontend and what is around it.
+// A World is the frontend with its fake dependencies.
 type World struct {
 	Frontend http.Handler
 
@@ -62,8 +62,7 @@ type World struct {
 	log      bytes.Buffer
 }
 
-// New returns a world with three frogs and nobody in it; it ends with ctx and
-// Close.
+// New returns a World with three frogs and no accounts. It ends with ctx and Close.
 func New(ctx context.Context) (*World, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -92,24 +91,24 @@ func New(ctx context.Context) (*World, error) {
 	return w, nil
 }
 
-// Close ends the services.
+// Close stops the fake services.
 func (w *World) Close() { w.auth.Close(); w.frogs.Close() }
 
-// Write takes a log line.
+// Write appends to the log.
 func (w *World) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log.Write(b)
 }
 
-// Log returns all that was logged.
+// Log returns everything logged so far.
 func (w *World) Log() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log.String()
 }
 
-// Add makes an account.
+// Add creates an account.
 func (w *World) Add(p Person) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,35 +122,35 @@ func (w *World) SetFrogs(list ...frogs.Frog) {
 	w.list = list
 }
 
-// AuthSays sets the status of the auth service's answers about people.
+// AuthSays sets the response status of the auth service, except for its keys.
 func (w *World) AuthSays(status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.authSay = status
 }
 
-// FrogsSay sets the status of the frogs API's answers.
+// FrogsSay sets the response status of the frogs API.
 func (w *World) FrogsSay(status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.frogSay = status
 }
 
-// FrogsTalkGarbage makes the frogs API answer what is not JSON.
+// FrogsTalkGarbage makes the frogs API respond with a body that is not JSON.
 func (w *World) FrogsTalkGarbage() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.garbage = true
 }
 
-// Pets returns how often somebody has petted a frog.
+// Pets returns how often a person petted a frog.
 func (w *World) Pets(sub, frog string) int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.pets[sub+" "+frog]
 }
 
-// Token returns an access token for sub; change may alter its claims.
+// Token returns an access token for sub. change may alter its claims.
 func (w *World) Token(sub string, change ...func(jwt.MapClaims)) (string, error) {
 	now := time.Now()
 	claims := jwt.MapClaims{
@@ -166,7 +165,7 @@ func (w *World) Token(sub string, change ...func(jwt.MapClaims)) (string, error)
 	return t.SignedString(w.key)
 }
 
-// Do sends a request as a browser would; token "" for a stranger.
+// Do sends a request as a browser does, without a token if token is "".
 func (w *World) Do(ctx context.Context, method, target, token string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, method, target, http.NoBody)
 	r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
@@ -181,7 +180,7 @@ func (w *World) Do(ctx context.Context, method, target, token string, change ...
 	return rec
 }
 
-// Form makes a request post a form, for Do.
+// Form returns a change for Do that sends fields as a form.
 func Form(fields url.Values) func(*http.Request) {
 	return func(r *http.Request) {
 		body := fields.Encode()
@@ -190,15 +189,15 @@ func Form(fields url.Values) func(*http.Request) {
 	}
 }
 
-// claims are what a fake reads of a token.
+// claims are the token claims that the fakes read.
 type claims struct {
 	jwt.RegisteredClaims
 
 	SID string `json:"sid"`
 }
 
-// speaks reads whom a request speaks for. It does not verify: what reaches
-// this fake is what the frontend sent.
+// speaks returns the claims of the request's token. It does not verify the token, because only the
+// frontend calls the fakes.
 func speaks(r *http.Request) claims {
 	var c claims
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -274,8 +273,8 @@ func (w *World) pet(out http.ResponseWriter, sub, id string) {
 	out.WriteHeader(http.StatusNotFound)
 }
 
-// see shows a person their own pettings only, so that an answer that reached
-// the wrong one is noticed.
+// see returns f with the count of this person only, so that a response to the wrong person is
+// noticed.
 func (w *World) see(f frogs.Frog, sub string) frogs.Frog {
 	if n := w.pets[sub+" "+f.ID]; n > 0 {
 		f.Pets, f.PettedAt = f.Pets+n, Noon().Add(-30*time.Second)

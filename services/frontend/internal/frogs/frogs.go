@@ -1,5 +1,4 @@
-// Package frogs asks the frogs API. It knows its paths and the shape of its
-// answers; who asks is in the context.
+// Package frogs is a client of the frogs API. The user is the one whose token is in the context.
 package frogs
 
 import (
@@ -11,19 +10,19 @@ import (
 	"lilypad.example/services/frontend/internal/upstream"
 )
 
-// A Frog is one frog as the asking user sees it.
+// A Frog is one frog as the requesting user sees it.
 type Frog struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
 	Latin    string    `json:"latin"`
 	Pets     int64     `json:"pets"`
-	PettedAt time.Time `json:"petted_at"` // zero for never
+	PettedAt time.Time `json:"petted_at"` // zero if never
 }
 
-// API is the frogs API.
+// API is a client of the frogs API.
 type API struct{ service *upstream.Service }
 
-// New returns the API at base.
+// New returns a client of the API at base.
 func New(base string) API { return API{upstream.New(base)} }
 
 // List returns all frogs in the API's order.

@@ -11,11 +11,11 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// FieldErrors say what a service found wrong with what it was told. Only its
-// codes are for showing: the page has words of its own.
+// FieldErrors are the fields of a request that a service rejected. Pages show their own text for
+// each code.
 type FieldErrors []problem.FieldError
 
-// Error returns the faults as "upstream: invalid fields: password:too_short".
+// Error returns, for example, "upstream: invalid fields: password:too_short".
 func (e FieldErrors) Error() string {
 	var b strings.Builder
 	b.WriteString("upstream: invalid fields:")
@@ -25,17 +25,16 @@ func (e FieldErrors) Error() string {
 	return b.String()
 }
 
-// RateLimitedError says that the user has tried too often.
+// RateLimitedError means that the user made too many attempts.
 type RateLimitedError struct{ RetryAfter time.Duration }
 
 func (e *RateLimitedError) Error() string {
 	return "upstream: rate limited for " + e.RetryAfter.String()
 }
 
-// Tell sends a request that changes something in the name of ctx's user. Nil
-// means that the service did it.
-// Besides the errors of Do there are FieldErrors and *RateLimitedError. After
-// ErrUnavailable nobody knows whether it was done.
+// Tell sends a request that changes something, with the token of ctx's user. Nil means that the
+// service confirmed the change. Besides the errors of Do it returns FieldErrors and
+// *RateLimitedError. After ErrUnavailable, the change may or may not have been made.
 func (s *Service) Tell(ctx context.Context, request Request) error {
 	bounded, cancel := context.WithTimeout(ctx, tellWithin)
 	defer cancel()
@@ -55,14 +54,14 @@ func (s *Service) Tell(ctx context.Context, request Request) error {
 			return err
 		}
 		return fmt.Errorf("%s: %w", s.base, refusal.Errors)
-	case http.StatusOK: // not what was agreed on
+	case http.StatusOK: // the API responds with 204
 		return fmt.Errorf("%s: %w: status 200", s.base, ErrUnavailable)
 	}
 	return fmt.Errorf("%s: %w", s.base, status(w.StatusCode))
 }
 
-// retryAfter reads Retry-After in seconds (RFC 9110 section 10.2.3), and makes
-// a minute of what is none or would keep somebody waiting for a day.
+// retryAfter returns Retry-After in seconds (RFC 9110 section 10.2.3), or a minute if it is
+// missing, invalid or longer than a day.
 func retryAfter(h http.Header) time.Duration {
 	n, err := strconv.Atoi(h.Get("Retry-After"))
 	if err != nil || n < 1 || n > 24*60*60 {

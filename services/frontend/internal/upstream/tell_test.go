@@ -28,16 +28,16 @@ func TestTellSendsOneJSONDocumentOrNothing(t *testing.T) {
 	}
 	err := tell(t, withBody, func(w http.ResponseWriter, r *http.Request) {
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || r.Header.Get("Content-Type") != "application/json" || r.ContentLength < 1 {
-			t.Errorf("%v, %q", err, r.Header.Get("Content-Type"))
+			t.Errorf("body: %v, Content-Type %q, want a JSON body", err, r.Header.Get("Content-Type"))
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
 	if err != nil || body["current_password"] != "a" {
-		t.Errorf("%v, %v", err, body)
+		t.Errorf("error %v, body %v, want the passwords as JSON", err, body)
 	}
 	err = tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
-			t.Errorf("%d bytes of %q", r.ContentLength, r.Header.Get("Content-Type"))
+			t.Errorf("request has %d bytes of %q, want no body", r.ContentLength, r.Header.Get("Content-Type"))
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
@@ -53,7 +53,7 @@ func TestTellStatuses(t *testing.T) {
 	} {
 		err := tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 		if !errors.Is(err, want) {
-			t.Errorf("%d: %v, want %v", status, err, want)
+			t.Errorf("status %d: error %v, want %v", status, err, want)
 		}
 	}
 }
@@ -66,14 +66,14 @@ func TestTellFieldErrors(t *testing.T) {
 	})
 	faults, ok := errors.AsType[upstream.FieldErrors](err)
 	if !ok || len(faults) != 1 || faults[0].Field != "password" || faults[0].Code != "common" || !strings.Contains(err.Error(), "password:common") {
-		t.Errorf("%v", err)
+		t.Errorf("error %v, want FieldErrors with password:common", err)
 	}
 	err = tell(t, upstream.To(http.MethodPost, "/x"), func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = w.Write([]byte("<html>"))
 	})
 	if !errors.Is(err, upstream.ErrUnavailable) {
-		t.Errorf("garbage: %v", err)
+		t.Errorf("body is not JSON: error %v, want ErrUnavailable", err)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestTellRateLimited(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 		})
 		if limited, ok := errors.AsType[*upstream.RateLimitedError](err); !ok || limited.RetryAfter != want {
-			t.Errorf("%q: %v", header, err)
+			t.Errorf("Retry-After %q: error %v, want RateLimitedError with %s", header, err, want)
 		}
 	}
 }

@@ -1,9 +1,7 @@
-// Package upstream asks other services in the name of the one user whose
-// request is being answered: with that user's own token, taken from the
-// request's context, for one call at a time.
+// Package upstream calls other services with the access token of the user whose request is being
+// answered. It takes the token from the request's context for each call.
 //
-// It holds connections and nothing else. No header, token or answer outlives
-// the request that it belongs to.
+// It keeps connections but no headers, tokens or responses between requests.
 package upstream
 
 import (
@@ -23,38 +21,37 @@ import (
 )
 
 var (
-	// ErrUnauthorized says that the service refused the user's token: it
-	// expired on the way, or its session was ended.
+	// ErrUnauthorized means that the service rejected the user's token: it expired in the meantime,
+	// or its session was ended.
 	ErrUnauthorized = errors.New("upstream: token refused")
-	// ErrNotFound says that the service has no such thing.
+	// ErrNotFound means that the service responded with 404.
 	ErrNotFound = errors.New("upstream: not found")
-	// ErrUnavailable says that no usable answer came within the bound.
+	// ErrUnavailable means that the service gave no usable response in time.
 	ErrUnavailable = errors.New("upstream: unavailable")
 )
 
 const (
 	within    = 2 * time.Second
 	maxAnswer = 1 << 20
-	// tellWithin bounds what changes something: a password is hashed to be
-	// slow, and giving up early would leave the user in the dark.
+	// tellWithin is the timeout of requests that change something. It is longer because password
+	// hashing is slow, and after a timeout the user would not know whether the change was made.
 	tellWithin = 15 * time.Second
 )
 
-// A Service is one upstream.
+// A Service is a client of one service.
 type Service struct {
 	base   string
 	client *http.Client
 }
 
-// New returns the service at base, an absolute URL.
+// New returns a client of the service at base, an absolute URL.
 func New(base string) *Service {
 	return &Service{
 		base: strings.TrimRight(base, "/"),
 		client: &http.Client{
-			// A redirect would carry the user's token to wherever it points.
+			// Following a redirect would send the user's token to another address.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			// Its own transport: the default one obeys HTTP_PROXY, which would
-			// send tokens through it.
+			// http.DefaultTransport would send tokens through the proxy of HTTP_PROXY.
 			Transport: &http.Transport{
 				DialContext:            (&net.Dialer{Timeout: within}).DialContext,
 				MaxIdleConnsPerHost:    64,
@@ -65,8 +62,8 @@ func New(base string) *Service {
 	}
 }
 
-// A Request makes a request to the service at server. The functions that are
-// generated from a contract are Requests.
+// A Request creates a request to the service at server. Functions generated from an OpenAPI
+// description have this type.
 type Request func(server string) (*http.Request, error)
 
 // To returns a Request without a body.
@@ -76,9 +73,9 @@ func To(method, path string) Request {
 	}
 }
 
-// Do sends a request in the name of ctx's user and decodes the JSON answer into
-// out. It returns one of this package's errors, wrapped, or ctx's own once the
-// client has gone. No error names the path.
+// Do sends a request with the token of ctx's user and decodes the JSON response into out. It
+// returns one of this package's errors, wrapped, or ctx's error if the client has disconnected. No
+// error contains the path.
 func (s *Service) Do(ctx context.Context, request Request, out any) error {
 	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -108,7 +105,7 @@ func (s *Service) send(ctx context.Context, request Request) (*http.Response, er
 	return s.client.Do(r.WithContext(ctx))
 }
 
-// read decodes an answer of bounded length.
+// read decodes a response of at most maxAnswer bytes.
 func (s *Service) read(ctx context.Context, body io.Reader, out any) error {
 	b, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	if err != nil {
@@ -123,8 +120,8 @@ func (s *Service) read(ctx context.Context, body io.Reader, out any) error {
 	return nil
 }
 
-// fault words err without the URL that net/http puts into it: it may hold the
-// id of a session, and errors are logged.
+// fault removes the URL that net/http includes in err: it may contain a session id, and errors are
+// logged.
 func fault(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended

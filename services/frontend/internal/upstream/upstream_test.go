@@ -26,13 +26,13 @@ func TestStatuses(t *testing.T) {
 	} {
 		err := ask(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/x" {
-				t.Errorf("asked for %s", r.URL.Path)
+				t.Errorf("path %s, want /x", r.URL.Path)
 			}
 			w.WriteHeader(status)
 			_, _ = w.Write([]byte(`{"a":1}`))
 		})
 		if !errors.Is(err, want) {
-			t.Errorf("%d: %v, want %v", status, err, want)
+			t.Errorf("status %d: error %v, want %v", status, err, want)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func TestAnIllServiceIsUnavailableAndCostsLittle(t *testing.T) {
 		"never answers": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	} {
 		if err := ask(t, answer); !errors.Is(err, upstream.ErrUnavailable) {
-			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+			t.Errorf("%s: error %v, want ErrUnavailable", name, err)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 	})
 	if !errors.Is(err, upstream.ErrUnavailable) || followed {
-		t.Errorf("%v, followed: %t", err, followed)
+		t.Errorf("error %v, redirect followed: %t, want ErrUnavailable and false", err, followed)
 	}
 }
 
@@ -85,13 +85,13 @@ func TestAClientThatHasGoneIsNoFaultOfTheService(t *testing.T) {
 	t.Cleanup(s.Close)
 	err := upstream.New(s.URL).Do(ctx, upstream.To(http.MethodGet, "/x"), new(struct{}))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, upstream.ErrUnavailable) {
-		t.Errorf("%v, want context.Canceled alone", err)
+		t.Errorf("error %v, want context.Canceled and not ErrUnavailable", err)
 	}
 }
 
 func TestNobodyListens(t *testing.T) {
 	if err := upstream.New("http://127.0.0.1:9").Do(t.Context(), upstream.To(http.MethodGet, "/x"), new(struct{})); !errors.Is(err, upstream.ErrUnavailable) {
-		t.Errorf("%v, want ErrUnavailable", err)
+		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestNoErrorNamesThePath(t *testing.T) {
 				"Tell": upstream.New(base).Tell(t.Context(), upstream.To(http.MethodDelete, path)),
 			} {
 				if err == nil || strings.Contains(err.Error(), "planted-id") || !strings.Contains(err.Error(), "127.0.0.1") {
-					t.Errorf("%s, status %d: want the service and not the path in %v", name, status, err)
+					t.Errorf("%s, status %d: want an error with the host and without the path, got %v", name, status, err)
 				}
 			}
 		}

@@ -1,8 +1,8 @@
-// Package user knows who is looking at a page: the verified principal, with
-// the name and address that the auth service has for it.
+// Package user holds the signed-in user of a request: the verified principal, with the name and
+// e-mail address from the auth service.
 //
-// A User belongs to one request. It travels in that request's context and is
-// kept nowhere else, so that two people at once can never see each other.
+// A User exists only in the context of its request, so that concurrent requests of different users
+// cannot see each other's data.
 package user
 
 import (
@@ -16,13 +16,13 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// A User is who is signed in.
+// A User is the signed-in user.
 type User struct {
 	Name, Email string
 	Roles       []string
 	SignedInAt  time.Time
-	// Known is false while the auth service cannot be asked: the token still
-	// says that this is a user, but not by which name.
+	// Known is false if the auth service did not provide the profile. The token proves that this is
+	// a user, but does not hold the name.
 	Known bool
 }
 
@@ -33,27 +33,26 @@ func NewContext(ctx context.Context, u User) context.Context {
 	return context.WithValue(ctx, contextKey{}, u)
 }
 
-// FromContext returns the user of the request that ctx belongs to; false for a
-// stranger.
+// FromContext returns the user of the request that ctx belongs to, or false if nobody is signed in.
 func FromContext(ctx context.Context) (User, bool) {
 	u, ok := ctx.Value(contextKey{}).(User)
 	return u, ok
 }
 
-// Directory looks users up at the auth service.
+// Directory loads users from the auth service.
 type Directory struct {
 	service *upstream.Service
 	log     *slog.Logger
 }
 
-// NewDirectory returns the directory of the auth service at base.
+// NewDirectory returns a directory that uses the auth service at base.
 func NewDirectory(base string, log *slog.Logger) Directory {
 	return Directory{upstream.New(base), log}
 }
 
-// Load returns ctx with its principal's User, or ctx itself for a stranger.
-// An auth service that is away is no error: the page goes on without a name.
-// It fails with upstream.ErrUnauthorized if the auth service refuses the token.
+// Load returns ctx with the User of its principal, or ctx itself if nobody is signed in. If the
+// auth service is down, Load succeeds and the page is shown without a name. It fails with
+// upstream.ErrUnauthorized if the auth service rejects the token.
 func (d Directory) Load(ctx context.Context) (context.Context, error) {
 	p, ok := authn.FromContext(ctx)
 	if !ok {

@@ -2,19 +2,19 @@ package account
 
 import "strings"
 
-// A device is what a user agent seems to be. A user agent can be any text, so it
-// is never shown: it only selects one of these names.
+// A device is the browser and system that a user agent names. User agents are untrusted text and
+// never shown: they only select one of these names.
 type device struct {
 	Name string
-	// Handheld picks the picture.
+	// Handheld selects the icon.
 	Handheld bool
 }
 
-// a mark is a piece of a user agent, and what it stands for.
+// A mark is a substring of a user agent, and the name it stands for.
 type mark struct{ piece, name string }
 
-// deviceOf reads a user agent. Browsers pretend to be each other: the most
-// particular mark comes first, and the one that all copy comes last.
+// deviceOf parses a user agent. Browsers imitate each other, so the most specific mark is checked
+// first and the most widely copied one last.
 func deviceOf(userAgent string) device {
 	browser := first(userAgent, []mark{
 		{"EdgA/", "Edge"},

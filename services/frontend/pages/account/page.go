@@ -1,5 +1,4 @@
-// Package account is the page at /account: what the auth service knows about
-// the one who asks, where they are signed in, and how they change that.
+// Package account is the page at /account: the user's profile, sessions and password.
 package account
 
 import (
@@ -25,8 +24,8 @@ import (
 //go:embed page.gohtml
 var files embed.FS
 
-// Auth is the auth service as this page uses it. All of it fails with the
-// errors of internal/upstream.
+// Auth is the part of the auth service that this page uses. Its methods return the errors of
+// internal/upstream.
 type Auth interface {
 	Sessions(ctx context.Context) ([]api.SessionInfo, error)
 	End(ctx context.Context, id string) error
@@ -51,8 +50,8 @@ func New(assets *static.Assets, auth Auth, now func() time.Time, log *slog.Logge
 	return &Page{page, auth, now, log}, nil
 }
 
-// view is what the template shows besides the profile: Rows, or that they are
-// Down, and what the last attempt to change the password left.
+// view is the data of the template besides the profile: Rows, or Down if the sessions could not be
+// loaded, and the result of the last attempt to change the password.
 type view struct {
 	Flash    string
 	Rows     []row
@@ -69,9 +68,9 @@ type row struct {
 	SeenAgo string
 }
 
-// Show answers GET /account: 401 for a stranger, and 503 while the auth
-// service cannot say who this is, for the page is about nothing else. Without
-// the sessions the rest of the page holds on.
+// Show handles GET /account. It responds with 401 if nobody is signed in, and with 503 if there is
+// no profile to show. If only the sessions cannot be loaded, it shows the page without them, with
+// status 503.
 func (p *Page) Show(c *gin.Context) error {
 	if err := known(c); err != nil {
 		return err
@@ -93,7 +92,7 @@ func (p *Page) render(c *gin.Context, status int, v view) error {
 	return p.page.Render(c.Writer, c.Request, status, layout.View{Title: "Account", Content: v})
 }
 
-// known fails unless there is a user, and a profile to show.
+// known returns an error unless there is a user with a profile to show.
 func known(c *gin.Context) error {
 	u, ok := user.FromContext(c.Request.Context())
 	if !ok {
@@ -105,8 +104,8 @@ func known(c *gin.Context) error {
 	return nil
 }
 
-// sessions makes the view of the user's sessions: this one first, then by when
-// they were seen.
+// sessions returns the view of the user's sessions: the current one first, then the most recently
+// seen.
 func (p *Page) sessions(c *gin.Context) (view, error) {
 	all, err := p.auth.Sessions(c.Request.Context())
 	if errors.Is(err, upstream.ErrUnauthorized) || c.Request.Context().Err() != nil {
@@ -133,8 +132,8 @@ func (p *Page) sessions(c *gin.Context) (view, error) {
 	return v, nil
 }
 
-// flash says what was done. Its words come from the address bar: they only
-// pick a sentence, and not one that the page shows to be wrong.
+// flash returns the message about the last action. Its arguments come from the URL: they only
+// select a constant sentence, and none that contradicts the page.
 func flash(ended, changed string, others bool) string {
 	switch {
 	case ended == "one":
@@ -143,15 +142,15 @@ func flash(ended, changed string, others bool) string {
 		return "All other sessions were ended."
 	case changed == "password" && !others:
 		return "Password changed. All other sessions were ended."
-	case changed == "password": // and somebody has signed in since
+	case changed == "password": // there is another sign-in since
 		return "Password changed."
 	default:
 		return ""
 	}
 }
 
-// End answers POST /account/sessions/end (POST, redirect, GET). The session is a
-// field of the form, because addresses are logged.
+// End handles POST /account/sessions/end and redirects to the page. The session id is a form field,
+// because URLs are logged.
 func (p *Page) End(c *gin.Context) error {
 	if _, ok := user.FromContext(c.Request.Context()); !ok {
 		return failure.SignIn()
@@ -163,7 +162,7 @@ func (p *Page) End(c *gin.Context) error {
 	return nil
 }
 
-// EndOthers answers POST /account/sessions/end-others (POST, redirect, GET).
+// EndOthers handles POST /account/sessions/end-others and redirects to the page.
 func (p *Page) EndOthers(c *gin.Context) error {
 	if _, ok := user.FromContext(c.Request.Context()); !ok {
 		return failure.SignIn()

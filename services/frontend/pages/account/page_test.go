@@ -32,7 +32,7 @@ func TestTheProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if rec.Code != http.StatusOK || rec.Header().Get("Cache-Control") != "no-store" {
-		t.Fatalf("%d, Cache-Control %q", rec.Code, rec.Header().Get("Cache-Control"))
+		t.Fatalf("status %d, Cache-Control %q, want 200 and no-store", rec.Code, rec.Header().Get("Cache-Control"))
 	}
 	for selector, want := range map[string]string{
 		"h1": "Account", ".account-name": "Ann Ångström", ".account-email": "ann@example.org", ".account-roles": "useradmin",
@@ -52,9 +52,9 @@ func TestAStrangerIsRefusedWithAWayBack(t *testing.T) {
 	t.Cleanup(w.Close)
 	rec := w.Do(t.Context(), http.MethodGet, "/account", "")
 	if rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") != "Bearer" {
-		t.Errorf("%d, challenge %q", rec.Code, rec.Header().Get("WWW-Authenticate"))
+		t.Errorf("status %d, challenge %q, want 401 and Bearer", rec.Code, rec.Header().Get("WWW-Authenticate"))
 	}
 	if !strings.Contains(rec.Body.String(), `href="/login?next=%2faccount"`) {
-		t.Error("no way back to the account after signing in")
+		t.Error("the login link does not lead back to the account")
 	}
 }

@@ -14,21 +14,19 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// An attempt is what is wrong with a change of password. It holds no password:
-// none is ever given back.
+// An attempt holds the errors of a failed password change. It never holds a password.
 type attempt struct {
 	// Message is about the whole form.
 	Message string
-	// Current and New are about the fields.
+	// Current and New are about these fields.
 	Current, New string
 }
 
-// Failed reports whether there was an attempt at all.
+// Failed reports whether the last attempt failed.
 func (a attempt) Failed() bool { return a.Message != "" }
 
-// ChangePassword answers POST /account/password: it sends the browser back to
-// the page, or shows the page with what is wrong. Nothing is lost by showing it
-// at once, for the form comes back empty either way.
+// ChangePassword handles POST /account/password. On success it redirects to the page, else it shows
+// the page with the errors. No redirect is needed then, because the form is always empty.
 func (p *Page) ChangePassword(c *gin.Context) error {
 	if err := known(c); err != nil {
 		return err
@@ -36,7 +34,7 @@ func (p *Page) ChangePassword(c *gin.Context) error {
 	if err := c.Request.ParseForm(); err != nil {
 		return unreadable(err)
 	}
-	// From the body alone: a password in the address is none.
+	// PostForm ignores passwords in the query.
 	err := p.auth.ChangePassword(c.Request.Context(), c.PostForm("current_password"), c.PostForm("new_password"))
 	if err == nil {
 		c.Redirect(http.StatusSeeOther, "/account?changed=password")
@@ -54,8 +52,8 @@ func (p *Page) ChangePassword(c *gin.Context) error {
 	return p.render(c, status, v)
 }
 
-// refused makes an answer of an error that belongs on the page, and none of
-// another.
+// refused returns the status and messages for an error that the page shows, or a zero attempt for
+// other errors.
 func (p *Page) refused(c *gin.Context, err error) (int, attempt) {
 	if faults, ok := errors.AsType[upstream.FieldErrors](err); ok {
 		return http.StatusUnprocessableEntity, marked(faults)
@@ -84,13 +82,13 @@ func marked(faults upstream.FieldErrors) attempt {
 			a.New = text
 		}
 	}
-	if a.Current == "" && a.New == "" { // a fault that this page has no words for
+	if a.Current == "" && a.New == "" { // the page has no text for this code
 		a.Message = "This password was not accepted. Please try another one."
 	}
 	return a
 }
 
-// unreadable is for a body that is no form.
+// unreadable returns the error for a body that is not a form.
 func unreadable(err error) error {
 	return cmp.Or[error](httpmw.Unread(err), problem.New(http.StatusBadRequest, problem.BadRequest, "This form could not be read."))
 }

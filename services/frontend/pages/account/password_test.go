@@ -27,17 +27,17 @@ func TestTheFormToChangeThePassword(t *testing.T) {
 	for _, input := range []string{
 		"input[name=current_password][type=password][required][autocomplete=current-password]",
 		"input[name=new_password][type=password][required][minlength='15'][maxlength='128'][autocomplete=new-password][aria-describedby=new_password-hint]",
-		"input[autocomplete=username][value='ann@example.org'][readonly][hidden]", // tells a password manager whose password this is
+		"input[autocomplete=username][value='ann@example.org'][readonly][hidden]", // for password managers
 	} {
 		if form.Find(input).Length() != 1 {
-			t.Errorf("no %s", input)
+			t.Errorf("the form has no %s", input)
 		}
 	}
 	if d.Find("#password h2").Text() != "Change password" || !strings.Contains(d.Find("#new_password-hint").Text(), "15 to 128 characters") {
-		t.Errorf("%q", d.Find("#password").Text())
+		t.Errorf("password section %q, want its heading and the length of a password", d.Find("#password").Text())
 	}
 	if d.Find("[autofocus], .fault, .alert, [aria-invalid]").Length() != 0 {
-		t.Error("something is wrong before anything was done")
+		t.Error("the page shows an error on the first visit")
 	}
 }
 
@@ -45,14 +45,14 @@ func TestChangingThePasswordEndsAllOtherSessions(t *testing.T) {
 	w, ann := open(t)
 	rec, _ := change(t, w, ann, fakes.Password, replacement)
 	if rec.Code != http.StatusSeeOther || rec.Header().Get("Location") != "/account?changed=password" {
-		t.Fatalf("%d to %q", rec.Code, rec.Header().Get("Location"))
+		t.Fatalf("status %d to %q, want 303 to /account?changed=password", rec.Code, rec.Header().Get("Location"))
 	}
 	if w.PasswordOf("ann") != replacement || w.PasswordOf("bob") != fakes.Password || !slices.Equal(w.Sessions("ann"), []string{fakes.SessionID("ann")}) {
-		t.Errorf("password %q, sessions %q", w.PasswordOf("ann"), w.Sessions("ann"))
+		t.Errorf("password %q, sessions %q, want the new password and the current session", w.PasswordOf("ann"), w.Sessions("ann"))
 	}
 	_, d := do(t, w, http.MethodGet, rec.Header().Get("Location"), ann)
 	if flash := d.Find(".toast").Text(); flash != "Password changed. All other sessions were ended." {
-		t.Errorf("%q", flash)
+		t.Errorf("flash %q, want that the password changed and other sessions ended", flash)
 	}
 }
 
@@ -69,20 +69,20 @@ func TestAFieldErrorMarksItsFieldAndKeepsNothing(t *testing.T) {
 		input := d.Find("input[name=" + c.field + "][aria-invalid=true][autofocus]")
 		fault := d.Find("#" + c.field + "-fault").Text()
 		if rec.Code != http.StatusUnprocessableEntity || input.Length() != 1 || !strings.Contains(input.AttrOr("aria-describedby", ""), c.field+"-fault") || !strings.Contains(fault, c.want) {
-			t.Errorf("%s: %d, fault %q", name, rec.Code, fault)
+			t.Errorf("%s: status %d, field error %q, want 422 and %q", name, rec.Code, fault, c.want)
 		}
 		if d.Find("[aria-invalid]").Length() != 1 || d.Find("[autofocus]").Length() != 1 || d.Find(".fault").Length() != 1 || d.Find(".alert[role=alert]").Length() != 1 {
-			t.Errorf("%s: marks more than its field", name)
+			t.Errorf("%s: want exactly one field marked, focused and explained, and one alert", name)
 		}
 		if d.Find("input[type=password][value]").Length() != 0 || strings.Contains(rec.Body.String(), "planted") || strings.Contains(w.Log(), "planted") {
-			t.Errorf("%s: a password, or the auth service's own words, are in the page or the log", name)
+			t.Errorf("%s: a password or text of the auth service is in the page or the log", name)
 		}
 		if d.Find(".account-name").Text() != "Ann" || d.Find(".session").Length() != 3 || rec.Header().Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: the rest of the page is lost", name)
+			t.Errorf("%s: want the profile and the sessions on the page, and no-store", name)
 		}
 	}
 	if w.PasswordOf("ann") != fakes.Password {
-		t.Errorf("the password is %q", w.PasswordOf("ann"))
+		t.Errorf("password %q, want it unchanged", w.PasswordOf("ann"))
 	}
 }
 
@@ -96,25 +96,25 @@ func TestAChangeThatDidNotComeThroughIsSaid(t *testing.T) {
 		429: {429, "Too many attempts", "17"},
 		503: {503, "did not confirm", "5"},
 		409: {503, "did not confirm", "5"},
-		422: {422, "not accepted", ""}, // without a field that we know
+		422: {422, "not accepted", ""}, // no known field
 	} {
 		w.AccountsSay("POST /v1/me/password", status)
 		rec, d := change(t, w, ann, fakes.Password, replacement)
 		if rec.Code != c.want || rec.Header().Get("Retry-After") != c.retryAfter || !strings.Contains(d.Find("#password .alert[role=alert]").Text(), c.text) {
-			t.Errorf("%d: %d, Retry-After %q, %q", status, rec.Code, rec.Header().Get("Retry-After"), d.Find("#password").Text())
+			t.Errorf("auth service responds %d: status %d, Retry-After %q, text %q, want %d, %q and %q", status, rec.Code, rec.Header().Get("Retry-After"), d.Find("#password").Text(), c.want, c.retryAfter, c.text)
 		}
 		if d.Find("input[name=current_password][autofocus]").Length() != 1 || d.Find(".session").Length() != 3 || strings.Contains(rec.Body.String(), "planted") {
-			t.Errorf("%d: %q", status, d.Find("main").Text())
+			t.Errorf("auth service responds %d: page %q, want focus on the current password, the sessions and no password", status, d.Find("main").Text())
 		}
 	}
 	w.AccountsSay("POST /v1/me/password", http.StatusOK)
 	w.AccountsSay("GET /v1/sessions", http.StatusServiceUnavailable)
 	if rec, d := change(t, w, ann, "wrong", replacement); rec.Code != http.StatusUnprocessableEntity || d.Find("#sessions [role=alert]").Length() != 1 {
-		t.Errorf("without the sessions too: %d", rec.Code)
+		t.Errorf("sessions unavailable too: status %d, want 422 and an alert for the sessions", rec.Code)
 	}
 	w.AccountsSay("POST /v1/me/password", http.StatusUnauthorized)
 	if rec, _ := change(t, w, ann, fakes.Password, replacement); rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") == "" {
-		t.Errorf("a token that the auth service refuses: status %d, want 401", rec.Code)
+		t.Errorf("token rejected by the auth service: status %d, want 401", rec.Code)
 	}
 }
 
@@ -123,10 +123,10 @@ func TestAPasswordInTheAddressIsNone(t *testing.T) {
 	q := url.Values{"current_password": {fakes.Password}, "new_password": {replacement}}.Encode()
 	rec, _ := do(t, w, http.MethodPost, "/account/password?"+q, ann, fakes.Form(nil))
 	if rec.Code != http.StatusUnprocessableEntity || w.PasswordOf("ann") != fakes.Password {
-		t.Errorf("%d", rec.Code)
+		t.Errorf("passwords in the query: status %d, want 422 and the password unchanged", rec.Code)
 	}
 	rec, _ = do(t, w, http.MethodPost, "/account/password", ann, fakes.Form(nil), func(r *http.Request) { r.Header.Set("Content-Type", "a/b/c;;") })
 	if rec.Code != http.StatusBadRequest {
-		t.Errorf("no form: %d", rec.Code)
+		t.Errorf("body is not a form: status %d, want 400", rec.Code)
 	}
 }

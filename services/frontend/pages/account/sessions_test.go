@@ -20,7 +20,7 @@ const (
 	chromeOnAndroid = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36"
 )
 
-// open returns a world with Ann, signed in at three places, and her token.
+// open returns a world in which Ann has three sessions, and the token of one of them.
 func open(t *testing.T) (w *fakes.World, ann string) {
 	t.Helper()
 	w, err := fakes.New(t.Context())
@@ -51,14 +51,14 @@ func do(t *testing.T, w *fakes.World, method, path, as string, change ...func(*h
 	return rec, d
 }
 
-// session names the session that a POST ends.
+// session returns a form that names the session to end.
 func session(id string) func(*http.Request) { return fakes.Form(url.Values{"session": {id}}) }
 
 func TestEachSessionIsARowAndThisOneComesFirst(t *testing.T) {
 	w, ann := open(t)
 	rec, d := do(t, w, http.MethodGet, "/account", ann)
 	if rec.Code != http.StatusOK || d.Find("#sessions h2").Text() != "Where you are signed in" {
-		t.Fatalf("%d %q", rec.Code, d.Find("#sessions").Text())
+		t.Fatalf("status %d, sessions section %q, want 200 and its heading", rec.Code, d.Find("#sessions").Text())
 	}
 	want := []struct{ device, badge, seen, begun, end string }{
 		{"Firefox on Linux", "this browser", "Last seen just now", "Since 23 Nov 2026", ""},
@@ -67,7 +67,7 @@ func TestEachSessionIsARowAndThisOneComesFirst(t *testing.T) {
 	}
 	rows := d.Find(".session")
 	if rows.Length() != len(want) {
-		t.Fatalf("%d rows", rows.Length())
+		t.Fatalf("%d rows, want %d", rows.Length(), len(want))
 	}
 	rows.Each(func(i int, s *goquery.Selection) {
 		for selector, text := range map[string]string{
@@ -78,14 +78,14 @@ func TestEachSessionIsARowAndThisOneComesFirst(t *testing.T) {
 			}
 		}
 		if end := s.Find(`form[method=post][action="/account/sessions/end"] input[name=session]`).AttrOr("value", ""); end != want[i].end {
-			t.Errorf("row %d: ends %q, want %q", i, end, want[i].end)
+			t.Errorf("row %d: ends session %q, want %q", i, end, want[i].end)
 		}
 	})
 	if label := rows.Eq(1).Find("button").AttrOr("aria-label", ""); label != "End the session of Chrome on Android" {
-		t.Errorf("label %q", label)
+		t.Errorf("label %q, want it to name the device", label)
 	}
 	if d.Find(`form[method=post][action="/account/sessions/end-others"] button`).Text() != "End all others" {
-		t.Error("no way to end all others")
+		t.Error("no button to end all other sessions")
 	}
 }
 
@@ -97,7 +97,7 @@ func TestAloneThereIsNothingToEnd(t *testing.T) {
 	}
 	_, d := do(t, w, http.MethodGet, "/account", bob)
 	if d.Find(".session").Length() != 1 || d.Find("#sessions form").Length() != 0 || d.Find(".session .tag").Text() != "this browser" || !strings.Contains(d.Find("#sessions .lead").Text(), "Here only") {
-		t.Errorf("%q", d.Find("#sessions").Text())
+		t.Errorf("sessions section %q, want one session and no button to end it", d.Find("#sessions").Text())
 	}
 }
 
@@ -105,13 +105,13 @@ func TestEndingOneSession(t *testing.T) {
 	w, ann := open(t)
 	rec, _ := do(t, w, http.MethodPost, "/account/sessions/end", ann, session(fakes.SessionID("phone")))
 	if rec.Code != http.StatusSeeOther || rec.Header().Get("Location") != "/account?ended=one" {
-		t.Fatalf("%d to %q", rec.Code, rec.Header().Get("Location"))
+		t.Fatalf("status %d to %q, want 303 to /account?ended=one", rec.Code, rec.Header().Get("Location"))
 	}
 	if left := w.Sessions("ann"); !slices.Equal(left, []string{fakes.SessionID("old"), fakes.SessionID("ann")}) {
-		t.Errorf("left are %q", left)
+		t.Errorf("sessions %q, want the phone ended only", left)
 	}
 	if _, d := do(t, w, http.MethodGet, rec.Header().Get("Location"), ann); d.Find(".toast[role=status]").Text() != "That session was ended." || d.Find(".session").Length() != 2 {
-		t.Errorf("%q", d.Find("main").Text())
+		t.Errorf("page %q, want the message and two sessions", d.Find("main").Text())
 	}
 }
 
@@ -119,13 +119,13 @@ func TestEndingAllOthers(t *testing.T) {
 	w, ann := open(t)
 	rec, _ := do(t, w, http.MethodPost, "/account/sessions/end-others", ann)
 	if rec.Code != http.StatusSeeOther || rec.Header().Get("Location") != "/account?ended=others" {
-		t.Fatalf("%d to %q", rec.Code, rec.Header().Get("Location"))
+		t.Fatalf("status %d to %q, want 303 to /account?ended=others", rec.Code, rec.Header().Get("Location"))
 	}
 	if left := w.Sessions("ann"); !slices.Equal(left, []string{fakes.SessionID("ann")}) || len(w.Sessions("bob")) != 1 {
-		t.Errorf("left are %q, and Bob's %q", left, w.Sessions("bob"))
+		t.Errorf("Ann's sessions %q, Bob's %q, want one each", left, w.Sessions("bob"))
 	}
 	if _, d := do(t, w, http.MethodGet, rec.Header().Get("Location"), ann); d.Find(".toast").Text() != "All other sessions were ended." {
-		t.Errorf("%q", d.Find(".toast").Text())
+		t.Errorf("flash %q, want that all other sessions were ended", d.Find(".toast").Text())
 	}
 }
 
@@ -133,7 +133,7 @@ func TestNobodyEndsASessionOfSomebodyElse(t *testing.T) {
 	w, ann := open(t)
 	do(t, w, http.MethodPost, "/account/sessions/end", ann, session(fakes.SessionID("bob")))
 	if left := w.Sessions("bob"); len(left) != 1 {
-		t.Errorf("Ann has ended Bob's session: %q", left)
+		t.Errorf("Ann ended Bob's session, left are %q", left)
 	}
 }
 
@@ -141,11 +141,11 @@ func TestOnlyASessionsIDReachesTheAuthService(t *testing.T) {
 	w, ann := open(t)
 	for _, sid := range []string{"", "x", "..", "%2e%2e", "../me/password", "?others=true", strings.Repeat("A", 21), strings.Repeat("A", 23), strings.Repeat("A", 20) + "\r\n"} {
 		if rec, _ := do(t, w, http.MethodPost, "/account/sessions/end", ann, session(sid)); rec.Code != http.StatusNotFound {
-			t.Errorf("%q: %d, want 404", sid, rec.Code)
+			t.Errorf("session id %q: status %d, want 404", sid, rec.Code)
 		}
 	}
 	if n := w.AccountWrites(); n != 0 || len(w.Sessions("ann")) != 3 {
-		t.Errorf("%d calls, left are %q", n, w.Sessions("ann"))
+		t.Errorf("%d calls, sessions %q, want no call and all sessions", n, w.Sessions("ann"))
 	}
 }
 
@@ -153,10 +153,10 @@ func TestAFlashIsOneOfOurSentencesAndNeverWrong(t *testing.T) {
 	w, ann := open(t)
 	for query, want := range map[string]string{
 		"": "", "ended=all": "", "ended=%3Cb%3Ehello": "", "changed=email": "", "ended=one": "That session was ended.",
-		"ended=others": "", "changed=password": "Password changed.", // for there are others
+		"ended=others": "", "changed=password": "Password changed.", // there are other sessions
 	} {
 		if _, d := do(t, w, http.MethodGet, "/account?"+query, ann); d.Find(".toast").Text() != want {
-			t.Errorf("%s: %q", query, d.Find(".toast").Text())
+			t.Errorf("%s: flash %q, want %q", query, d.Find(".toast").Text(), want)
 		}
 	}
 }
@@ -166,21 +166,21 @@ func TestWithoutTheSessionsTheRestHoldsOn(t *testing.T) {
 	w.AccountsSay("GET /v1/sessions", http.StatusServiceUnavailable)
 	rec, d := do(t, w, http.MethodGet, "/account", ann)
 	if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" || d.Find(".account-name").Text() != "Ann" {
-		t.Errorf("%d, profile of %q", rec.Code, d.Find(".account-name").Text())
+		t.Errorf("status %d, profile of %q, want 503 with Retry-After and Ann", rec.Code, d.Find(".account-name").Text())
 	}
 	if d.Find(`#sessions [role=alert] a[href="/account"]`).Text() != "Try again" || d.Find(".session, #sessions form").Length() != 0 || d.Find("#password form").Length() != 1 {
-		t.Errorf("%q", d.Find("main").Text())
+		t.Errorf("page %q, want an alert in place of the sessions, and the password form", d.Find("main").Text())
 	}
 	if strings.Contains(rec.Body.String(), "planted") {
-		t.Error("the auth service's own words are shown")
+		t.Error("the page contains text of the auth service")
 	}
 	w.AccountsSay("GET /v1/sessions", http.StatusUnauthorized)
 	if rec, _ := do(t, w, http.MethodGet, "/account", ann); rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") == "" {
-		t.Errorf("a token that the auth service refuses: status %d, want 401", rec.Code)
+		t.Errorf("token rejected by the auth service: status %d, want 401", rec.Code)
 	}
 	w.AccountsSay("GET /v1/sessions", http.StatusOK)
 	if rec, d := do(t, w, http.MethodGet, "/account", ann); rec.Code != http.StatusOK || d.Find(".session").Length() != 3 {
-		t.Errorf("after its return: %d", rec.Code)
+		t.Errorf("sessions available again: status %d, want 200 and three sessions", rec.Code)
 	}
 }
 
@@ -193,12 +193,12 @@ func TestAnEndThatDidNotComeThroughIsSaid(t *testing.T) {
 		for status, want := range map[int]int{503: 503, 500: 503, 401: 401, 429: 429} {
 			w.AccountsSay(endpoint, status)
 			if rec, d := do(t, w, http.MethodPost, path, ann, session(phone)); rec.Code != want || d.Find(".notice-page").Length() != 1 || strings.Contains(rec.Body.String(), "planted") {
-				t.Errorf("%s, %d: %d", path, status, rec.Code)
+				t.Errorf("%s, auth service responds %d: status %d, want %d and an error page", path, status, rec.Code, want)
 			}
 		}
 	}
 	if len(w.Sessions("ann")) != 3 {
-		t.Errorf("left are %q", w.Sessions("ann"))
+		t.Errorf("sessions %q, want all three", w.Sessions("ann"))
 	}
 }
 
@@ -234,10 +234,10 @@ func TestAUserAgentOnlyPicksAmongOurNames(t *testing.T) {
 			t.Errorf("%.90q: %q, want %q", userAgent, got, want)
 		}
 		if len(userAgent) > 8 && strings.Contains(rec.Body.String(), userAgent) || d.Find("script, [onerror], img[src=x]").Length() > 0 {
-			t.Errorf("%.90q is in the page", userAgent)
+			t.Errorf("user agent %.90q is in the page", userAgent)
 		}
 		if rec := w.Do(t.Context(), http.MethodPost, "/account/sessions/end", ann, session(id)); rec.Code != http.StatusSeeOther {
-			t.Fatalf("%d", rec.Code)
+			t.Fatalf("status %d, want 303", rec.Code)
 		}
 	}
 }

@@ -1,8 +1,8 @@
-// Package failure answers every error of the frontend: as a page to a browser,
-// as a problem document to a program, with the status that fits.
+// Package failure responds to every error of the frontend: with a page to browsers and a problem
+// document to other clients.
 //
-// It owns the mapping from errors to what a visitor sees. Texts are constant:
-// details of a fault go to the log, once, and never into an answer.
+// It maps errors to what the visitor sees. Texts are constant: the details of an error are logged
+// once and never sent.
 package failure
 
 import (
@@ -27,10 +27,10 @@ import (
 //go:embed page.gohtml
 var files embed.FS
 
-// RetryAfter is what a visitor is told to wait for a service that is away.
+// RetryAfter is the Retry-After of responses while a service is unavailable.
 const RetryAfter = 5 * time.Second
 
-// Failures answers errors.
+// Failures writes error responses.
 type Failures struct {
 	page *layout.Page
 	log  *slog.Logger
@@ -45,46 +45,46 @@ func New(assets *static.Assets, log *slog.Logger) (*Failures, error) {
 	return &Failures{page, log}, nil
 }
 
-// NotFound is for an address at which there is nothing.
+// NotFound is the problem for a path that does not exist.
 func NotFound() *problem.Problem {
 	return problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address.")
 }
 
-// MethodNotAllowed is for a path that exists, but not for this method.
+// MethodNotAllowed is the problem for a path that does not support the method.
 func MethodNotAllowed() *problem.Problem {
 	return problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This cannot be done here.")
 }
 
-// SignIn is for a stranger who asks for what belongs to a user.
+// SignIn is the problem for an unauthenticated request to a page that requires a user.
 func SignIn() *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
 	p.Challenge = "Bearer"
 	return p
 }
 
-// Expired is for a user whose token a service refused: 401 tells the sidecar
-// to refresh it and to ask again.
+// Expired is the problem for a token that a service rejected. On 401 the sidecar refreshes the
+// token and retries.
 func Expired() *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Your sign-in has run out. Sign in again.")
 	p.Challenge = `Bearer error="invalid_token"`
 	return p
 }
 
-// Away is for what needs a service that does not answer.
+// Away is the problem for an unavailable service.
 func Away() *problem.Problem {
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "The pond cannot be reached at the moment. Please try again shortly.")
 	p.RetryAfter = RetryAfter
 	return p
 }
 
-// Limited is for what was tried too often.
+// Limited is the problem for too many attempts.
 func Limited(wait time.Duration) *problem.Problem {
 	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = wait
 	return p
 }
 
-// toProblem is the one mapping from errors to what a visitor sees.
+// toProblem maps errors to what the visitor sees.
 func toProblem(err error) *problem.Problem {
 	if limited, ok := errors.AsType[*upstream.RateLimitedError](err); ok {
 		return Limited(limited.RetryAfter)
@@ -101,7 +101,7 @@ func toProblem(err error) *problem.Problem {
 	}
 }
 
-// Handler makes a gin handler of one that returns its error.
+// Handler turns a handler that returns an error into a gin handler.
 func (f *Failures) Handler(h func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := h(c); err != nil {
@@ -118,7 +118,7 @@ func (f *Failures) Recover(c *gin.Context) {
 		if value == nil {
 			return
 		}
-		if value == http.ErrAbortHandler || c.Writer.Written() { //nolint:errorlint // net/http compares it so
+		if value == http.ErrAbortHandler || c.Writer.Written() { //nolint:errorlint // net/http compares with == too
 			panic(value)
 		}
 		c.Abort()
@@ -127,12 +127,12 @@ func (f *Failures) Recover(c *gin.Context) {
 	c.Next()
 }
 
-// Refuse is an authn.Refuse.
+// Refuse implements authn.Refuse.
 func (f *Failures) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
 	f.Write(w, r, p)
 }
 
-// Write answers with err, and logs it if it is ours to mend.
+// Write responds with err, and logs it if it is a server error.
 func (f *Failures) Write(w http.ResponseWriter, r *http.Request, err error) {
 	p := toProblem(err)
 	if p.Status >= http.StatusInternalServerError && !httpmw.LogError(f.log, w, r, err) {
@@ -149,13 +149,12 @@ func (f *Failures) Write(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// wantsPage reports whether a browser asks: what navigates names text/html.
+// wantsPage reports whether the client is a browser: browsers accept text/html when they navigate.
 func wantsPage(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// next is where signing in leads back to: a page that was asked for, but never
-// something that was posted.
+// next returns where to go after sign-in: the requested page, or "" unless the method is GET.
 func next(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return ""
@@ -163,13 +162,13 @@ func next(r *http.Request) string {
 	return layout.Next(r.URL.RequestURI())
 }
 
-// content is what the template shows.
+// content is the data of the template.
 type content struct {
 	words
 
 	Status int
 	Detail string
-	// Login and Again are links, or "" for none.
+	// Login says whether to link to the login page. Again is the link to try again, "" for none.
 	Login bool
 	Next  string
 	Again string
@@ -189,7 +188,7 @@ func view(r *http.Request, p *problem.Problem) content {
 	return v
 }
 
-// words are how a status is put to people, and the frog that brings the news.
+// words are the texts for a status, and the id of the frog in the picture.
 type words struct{ Title, Comment, Frog string }
 
 func say(status int) words {

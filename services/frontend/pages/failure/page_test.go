@@ -74,21 +74,21 @@ func TestEachErrorHasItsStatusPageAndProblem(t *testing.T) {
 			t.Fatal(err)
 		}
 		if page.Code != c.status || d.Find("h1").Text() != c.title || d.Find(".notice-words a").First().AttrOr("href", "") != c.link {
-			t.Errorf("%s: %d %q, link %q", name, page.Code, d.Find("h1").Text(), d.Find(".notice-words a").First().AttrOr("href", ""))
+			t.Errorf("%s: status %d, title %q, link %q, want %d, %q and %q", name, page.Code, d.Find("h1").Text(), d.Find(".notice-words a").First().AttrOr("href", ""), c.status, c.title, c.link)
 		}
 		var p struct {
 			Status     int
 			Code, Type string
 		}
 		if err := json.Unmarshal(document.Body.Bytes(), &p); err != nil || p.Status != c.status || document.Code != c.status || p.Code == "" || p.Type != "about:blank" {
-			t.Errorf("%s: problem %d %s", name, document.Code, document.Body)
+			t.Errorf("%s: status %d, problem %s, want status %d with a code and type about:blank", name, document.Code, document.Body, c.status)
 		}
 		for _, rec := range []*httptest.ResponseRecorder{page, document} {
 			if (rec.Header().Get("Retry-After") != "") != c.retryAfter || rec.Header().Get("Cache-Control") != "no-store" || (rec.Header().Get("WWW-Authenticate") != "") != (c.status == 401) {
-				t.Errorf("%s: header %v", name, rec.Header())
+				t.Errorf("%s: header %v, want no-store, Retry-After: %t, and a challenge on 401 only", name, rec.Header(), c.retryAfter)
 			}
 			if strings.Contains(rec.Body.String(), "planted detail") {
-				t.Errorf("%s tells of the inside", name)
+				t.Errorf("%s: response leaks the error's details", name)
 			}
 		}
 	}
@@ -102,10 +102,10 @@ func TestAPanicIsALogged500(t *testing.T) {
 	rec := httptest.NewRecorder()
 	r.ServeHTTP(rec, ask(t, "text/html"))
 	if rec.Code != http.StatusInternalServerError || !strings.Contains(rec.Body.String(), "That went wrong") || strings.Contains(rec.Body.String(), "planted") {
-		t.Errorf("%d %s", rec.Code, rec.Body)
+		t.Errorf("status %d, body %s, want 500 without details", rec.Code, rec.Body)
 	}
 	if !strings.Contains(log.String(), "planted fault") || !strings.Contains(log.String(), "page_test.go") {
-		t.Errorf("the log does not say what and where: %s", log)
+		t.Errorf("the log does not contain the panic's value and its place: %s", log)
 	}
 }
 
@@ -114,6 +114,6 @@ func TestNothingIsSaidToAClientThatHasGone(t *testing.T) {
 	rec := httptest.NewRecorder()
 	f.Write(rec, ask(t, "text/html"), fmt.Errorf("list: %w", context.Canceled))
 	if rec.Code != 499 || rec.Body.Len() != 0 || log.Len() != 0 {
-		t.Errorf("status %d, want 499 for the access log; body %q and log %q, want none", rec.Code, rec.Body, log)
+		t.Errorf("status %d, body %q, log %q, want 499 for the access log and nothing else", rec.Code, rec.Body, log)
 	}
 }

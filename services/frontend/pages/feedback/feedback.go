@@ -1,9 +1,9 @@
-// Package feedback reads why a login or a registration failed, which the sidecar
-// puts into the query of its redirect back to /login or /register.
+// Package feedback reads why a login or registration failed. The sidecar puts the reason into the
+// query of its redirect to /login or /register.
 //
-// Anybody can write such a query into a link. So no text is taken from it: known
-// codes stand for constant sentences, and unknown codes are ignored. The entered
-// values are only shown, escaped, in the fields where the user typed them.
+// Anybody can craft a link with such a query, so no message text is taken from it: known codes
+// select constant sentences, and unknown codes are ignored. The entered values are only shown,
+// escaped, in their fields.
 package feedback
 
 import (
@@ -13,11 +13,11 @@ import (
 	"lilypad.example/services/frontend/pages/layout"
 )
 
-// maxValue bounds, in bytes, a value that is shown again: no address and no name
-// is longer.
+// maxValue is the maximum size in bytes of a value that is shown again. No valid e-mail address or
+// name is longer.
 const maxValue = 512
 
-// Feedback is about the last attempt.
+// Feedback is the result of the last attempt.
 type Feedback struct {
 	// Message is about the whole form; "" on the first visit.
 	Message     string
@@ -47,11 +47,11 @@ func Read(q url.Values) Feedback {
 	return f
 }
 
-// Fault returns what is wrong with a field, or "".
+// Fault returns the error message of a field, or "".
 func (f Feedback) Fault(field string) string { return f.faults[field] }
 
-// First reports whether the field gets the focus: it is the first one with a
-// fault or, without faults, the first empty one.
+// First reports whether the field gets the focus. That is the first field with an error or, without
+// errors, the first empty one.
 func (f Feedback) First(field string, order ...string) bool {
 	for _, name := range order {
 		if f.faults[name] != "" {
@@ -94,8 +94,7 @@ func message(code string) string {
 	}
 }
 
-// Words returns the text for a fault such as "password:too_short", or "" for an
-// unknown one.
+// Words returns the text for a field error such as "password:too_short", or "" for an unknown one.
 func Words(fault string) string {
 	switch fault {
 	case "email:required", "name:required", "password:required", "current_password:required":

@@ -1,8 +1,8 @@
 // Package gallery is the front page: the frogs, and petting them.
 //
-// A user sees the frogs of the API with their counters; a stranger sees the
-// drawings and an invitation. The page holds on when the API is away: only the
-// frogs are missing from it, and the status says so.
+// A user sees the frogs of the API with their counters; an anonymous visitor sees the drawings and
+// a link to the login page. If the API is unavailable, the page is shown without frogs, with status
+// 503.
 package gallery
 
 import (
@@ -28,14 +28,12 @@ import (
 //go:embed page.gohtml
 var files embed.FS
 
-// The titles are the seed's own words.
 const (
 	titleUser     = "You may pet the phrog 🐸"
 	titleStranger = "Login to pet the phrog 👀"
 )
 
-// Frogs is the API as this page uses it. Both fail with the errors of
-// internal/upstream.
+// Frogs is the frogs API as this page uses it. Its methods return the errors of internal/upstream.
 type Frogs interface {
 	List(ctx context.Context) ([]frogs.Frog, error)
 	Pet(ctx context.Context, id string) (frogs.Frog, error)
@@ -59,8 +57,8 @@ func New(assets *static.Assets, api Frogs, now func() time.Time, log *slog.Logge
 	return &Page{page, assets, api, now, log}, nil
 }
 
-// view is what the template shows: one of Teaser, Cards and Down, or none of
-// them when there are no frogs.
+// view is the data of the template: one of Teaser, Cards and Down, or none of them if there are no
+// frogs.
 type view struct {
 	Teaser []static.Drawing
 	Cards  []card
@@ -73,12 +71,12 @@ type card struct {
 	frogs.Frog
 
 	Count   string
-	Ago     string // "" for a frog that the user has never petted
-	Said    string // what it says to the hand that has just petted it
+	Ago     string // "" if the user never petted it
+	Said    string // what the frog says if it was just petted, else ""
 	Stamped string
 }
 
-// Show answers GET / and GET /frogs.
+// Show handles GET / and GET /frogs.
 func (p *Page) Show(c *gin.Context) error {
 	if _, ok := user.FromContext(c.Request.Context()); !ok {
 		return p.render(c, http.StatusOK, titleStranger, view{Teaser: p.assets.Drawings()})
@@ -99,8 +97,8 @@ func (p *Page) render(c *gin.Context, status int, title string, v view) error {
 	return p.page.Render(c.Writer, c.Request, status, layout.View{Title: title, Content: v})
 }
 
-// cards makes the view of the API's frogs. petted comes from the address bar:
-// it only ever picks one of these frogs, and no text is taken from it.
+// cards returns the view of the API's frogs. petted comes from the URL: it only selects one of
+// these frogs and is never shown.
 func (p *Page) cards(all []frogs.Frog, petted string) view {
 	v := view{Cards: make([]card, 0, len(all))}
 	var total int64
@@ -120,8 +118,7 @@ func (p *Page) cards(all []frogs.Frog, petted string) view {
 	return v
 }
 
-// Pet answers POST /frogs/:id/pet: it pets, then sends the browser to the frog
-// (POST, redirect, GET), so that a reload does not pet again.
+// Pet handles POST /frogs/:id/pet. It redirects to the frog, so that a reload does not pet again.
 func (p *Page) Pet(c *gin.Context) error {
 	if _, ok := user.FromContext(c.Request.Context()); !ok {
 		return failure.SignIn()

@@ -2,7 +2,7 @@ package gallery
 
 import "strconv"
 
-// count writes n with a thin space between thousands.
+// count formats n with a narrow no-break space between thousands.
 func count(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -11,7 +11,7 @@ func count(n int64) string {
 	return s
 }
 
-// says is what a frog says when it is petted.
+// says returns what a frog says when it is petted.
 func says(id string) string {
 	switch id {
 	case "red-eyed-tree-frog":

@@ -1,8 +1,8 @@
-// Package layout is the frame that all pages share: header, greeting, footer,
-// and the rendering of a page's template into it.
+// Package layout is the frame of all pages: header, greeting and footer. It renders a page's
+// template into the frame.
 //
-// A page is rendered whole before its first byte is sent, so that a template's
-// fault is a clean 500. What a template sees is made for one request.
+// A page is rendered completely before the first byte is sent, so that a template error becomes a
+// 500.
 package layout
 
 import (
@@ -21,11 +21,11 @@ import (
 //go:embed layout.gohtml
 var frame embed.FS
 
-// A Page is one page's template inside the frame.
+// A Page is the template of one page inside the frame.
 type Page struct{ template *template.Template }
 
-// Parse returns the page whose template is page.gohtml in files. It defines
-// "main", and is written for the Content of View.
+// Parse returns the page whose template is page.gohtml in files. The template defines "main" and
+// receives a View.
 func Parse(assets *static.Assets, files fs.FS) (*Page, error) {
 	t := template.New("layout.gohtml").Option("missingkey=error").Funcs(template.FuncMap{
 		"asset":   assets.URL,
@@ -41,10 +41,10 @@ func Parse(assets *static.Assets, files fs.FS) (*Page, error) {
 	return &Page{t}, nil
 }
 
-// View is what the frame needs to know about one answer.
+// View is the data of the frame and of the page for one response.
 type View struct {
 	Title string
-	// Next is where signing in should lead back to; "" for the front page.
+	// Next is where to go after sign-in; "" for the front page.
 	Next    string
 	Content any
 
@@ -52,7 +52,7 @@ type View struct {
 	User     user.User
 }
 
-// Render answers with the page. The user is the one of the request's context.
+// Render responds with the page for the user of the request's context.
 func (p *Page) Render(w http.ResponseWriter, r *http.Request, status int, v View) error {
 	v.User, v.SignedIn = user.FromContext(r.Context())
 	var body bytes.Buffer
@@ -61,11 +61,10 @@ func (p *Page) Render(w http.ResponseWriter, r *http.Request, status int, v View
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	// Every page may be personal: nobody keeps it, the browser's history
-	// included.
+	// Any page may contain personal data: neither shared caches nor the browser may store it.
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // a client that has gone is no concern of ours
+	_, _ = w.Write(body.Bytes()) // the client may have disconnected
 	return nil
 }

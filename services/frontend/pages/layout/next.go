@@ -4,10 +4,9 @@ import "strings"
 
 const maxNext = 2048
 
-// Next returns path if it may be where signing in leads back to, and "" if
-// not. The sidecar decides for itself when it redirects; this only keeps
-// nonsense out of the page. A browser reads a backslash as a slash and drops
-// control characters, so that "/\host" and "/<tab>/host" leave the origin.
+// Next returns path if it may be the target after sign-in, and "" if not. The sidecar decides for
+// itself where it redirects; this only keeps invalid targets out of the page. Browsers read a
+// backslash as a slash and drop control characters, so "/\host" and "/<tab>/host" leave the origin.
 func Next(path string) string {
 	if len(path) > maxNext || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\") {
 		return ""

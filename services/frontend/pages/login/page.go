@@ -1,5 +1,5 @@
-// Package login is the page at /login. Its form goes to the sidecar, which
-// keeps the password away from this program.
+// Package login is the page at /login. Its form posts to the sidecar, so this program never sees
+// the password.
 package login
 
 import (
@@ -30,8 +30,8 @@ func New(assets *static.Assets) (*Page, error) {
 	return &Page{page}, nil
 }
 
-// Show answers GET /login. Who is signed in already goes to the frogs, unless
-// the sidecar sent them here: then they are to sign in again, or tried to.
+// Show handles GET /login. It redirects a signed-in user to the frogs, except when there is a
+// message of the sidecar: then the user must sign in again, or tried to.
 func (p *Page) Show(c *gin.Context) error {
 	f := feedback.Read(c.Request.URL.Query())
 	if u, ok := user.FromContext(c.Request.Context()); ok {

@@ -37,21 +37,21 @@ func TestTheFormGoesToTheSidecar(t *testing.T) {
 	rec, d := get(t, open(t), nil)
 	form := d.Find(`form[method=post][action="/auth/login"]`)
 	if rec.Code != http.StatusOK || d.Find("h1").Text() != "Sign In" || form.Length() != 1 {
-		t.Fatalf("%d %q", rec.Code, d.Find("h1").Text())
+		t.Fatalf("status %d, title %q, want 200, Sign In and a form to /auth/login", rec.Code, d.Find("h1").Text())
 	}
 	for _, input := range []string{"input[name=email][type=email][required][autocomplete=username]", "input[name=password][type=password][required][autocomplete=current-password]"} {
 		if form.Find(input).Length() != 1 {
-			t.Errorf("no %s", input)
+			t.Errorf("the form has no %s", input)
 		}
 	}
 	if d.Find("input[name=next], .alert, .fault, [aria-invalid]").Length() != 0 {
-		t.Error("a first visit shows what it has no reason to")
+		t.Error("the page shows an error or a hidden target on the first visit")
 	}
 	if d.Find(`a[href="/register"]`).FilterFunction(text("Register instead")).Length() != 1 || d.Find(`a[href="/"]`).FilterFunction(text("Go to phrogs")).Length() != 1 {
-		t.Error("a cross-link is missing")
+		t.Error("no link Register instead or Go to phrogs")
 	}
 	if d.Find("input[name=email][autofocus]").Length() != 1 {
-		t.Error("the first field has not the focus")
+		t.Error("the e-mail field does not have the focus")
 	}
 }
 
@@ -66,18 +66,18 @@ func TestEveryKnownErrorHasItsSentenceAndKeepsTheAddress(t *testing.T) {
 	} {
 		_, d := get(t, w, url.Values{"error": {code}, "email": {"ann@example.org"}, "password": {"planted"}})
 		if alert := d.Find(".alert[role=alert]").Text(); !strings.Contains(alert, want) {
-			t.Errorf("%s: %q", code, alert)
+			t.Errorf("%s: alert %q, want %q", code, alert, want)
 		}
 		if email := d.Find("input[name=email]").AttrOr("value", ""); email != "ann@example.org" {
-			t.Errorf("%s: e-mail %q", code, email)
+			t.Errorf("%s: e-mail %q, want the entered one", code, email)
 		}
 		if _, ok := d.Find("input[name=password]").Attr("value"); ok || d.Find("input[name=password][autofocus]").Length() != 1 {
-			t.Errorf("%s: the password is filled in, or has not the focus", code)
+			t.Errorf("%s: the password field is filled in or does not have the focus", code)
 		}
 	}
 	for _, code := range []string{"", "x", "INVALID_CREDENTIALS", "Your account was closed, call 555", "invalid_credentials "} {
 		if _, d := get(t, w, url.Values{"error": {code}, "field": {"email:invalid"}}); d.Find(".alert, .fault").Length() != 0 {
-			t.Errorf("%q: shows %q", code, d.Find(".alert, .fault").Text())
+			t.Errorf("%q: shows %q, want no message", code, d.Find(".alert, .fault").Text())
 		}
 	}
 }
@@ -98,7 +98,7 @@ func TestNextIsCarriedWhenItIsAPathOfOurs(t *testing.T) {
 			href += "?next=" + url.QueryEscape(want)
 		}
 		if got := d.Find(".sign-links a").First().AttrOr("href", ""); unescape(t, got) != unescape(t, href) {
-			t.Errorf("%q: the other form is at %q, want %q", next, got, href)
+			t.Errorf("%q: link to the other form is %q, want %q", next, got, href)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestWhoIsSignedInGoesToTheFrogs(t *testing.T) {
 	}
 	for _, page := range []string{"/login", "/register", "/login?next=//evil.test"} {
 		if rec := w.Do(t.Context(), http.MethodGet, page, ann); rec.Code != http.StatusSeeOther || rec.Header().Get("Location") != "/" {
-			t.Errorf("%s: %d %q", page, rec.Code, rec.Header().Get("Location"))
+			t.Errorf("%s: status %d to %q, want 303 to /", page, rec.Code, rec.Header().Get("Location"))
 		}
 	}
 }
@@ -141,13 +141,13 @@ func TestWhoIsToSignInAgainMay(t *testing.T) {
 			t.Fatal(err)
 		}
 		if rec.Code != http.StatusOK || d.Find(".alert").Text() != want {
-			t.Errorf("%s: %d %q", query, rec.Code, d.Find(".alert").Text())
+			t.Errorf("%s: status %d, alert %q, want 200 and %q", query, rec.Code, d.Find(".alert").Text(), want)
 		}
 		if d.Find("input[name=next]").AttrOr("value", "") != "/admin" || d.Find("input[name=email]").AttrOr("value", "") != "ann@example.org" {
-			t.Errorf("%s: the way back or the address is gone", query)
+			t.Errorf("%s: the form lost the target or the e-mail address", query)
 		}
 		if d.Find("input[name=password][autofocus]").Length() != 1 {
-			t.Errorf("%s: the password has not the focus", query)
+			t.Errorf("%s: the password field does not have the focus", query)
 		}
 	}
 }

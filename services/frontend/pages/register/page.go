@@ -1,5 +1,5 @@
-// Package register is the page at /register. Its form goes to the sidecar, which
-// keeps the password away from this program.
+// Package register is the page at /register. Its form posts to the sidecar, so this program never
+// sees the password.
 package register
 
 import (
@@ -29,7 +29,7 @@ func New(assets *static.Assets) (*Page, error) {
 	return &Page{page}, nil
 }
 
-// Show answers GET /register. Who is signed in already goes to the frogs.
+// Show handles GET /register. It redirects a signed-in user to the frogs.
 func (p *Page) Show(c *gin.Context) error {
 	if _, ok := user.FromContext(c.Request.Context()); ok {
 		c.Redirect(http.StatusSeeOther, "/")

@@ -25,7 +25,7 @@ func get(t *testing.T, w *fakes.World, q url.Values) *goquery.Document {
 	t.Helper()
 	rec := w.Do(t.Context(), http.MethodGet, "/register?"+q.Encode(), "")
 	if rec.Code != http.StatusOK {
-		t.Fatalf("%d", rec.Code)
+		t.Fatalf("status %d, want 200", rec.Code)
 	}
 	d, err := goquery.NewDocumentFromReader(strings.NewReader(rec.Body.String()))
 	if err != nil {
@@ -38,14 +38,14 @@ func TestTheFormGoesToTheSidecar(t *testing.T) {
 	d := get(t, open(t), url.Values{"next": {"/account"}})
 	form := d.Find(`form[method=post][action="/auth/register"]`)
 	if d.Find("h1").Text() != "Sign Up" || form.Length() != 1 || form.Find("input[name=next][value='/account']").Length() != 1 {
-		t.Fatalf("%q", d.Find("main").Text())
+		t.Fatalf("page %q, want Sign Up and a form to /auth/register with next", d.Find("main").Text())
 	}
 	for _, input := range []string{
 		"input[name=email][type=email][required]", "input[name=name][required][maxlength='100']",
 		"input[name=password][type=password][required][minlength='15'][maxlength='128'][autocomplete=new-password][aria-describedby=password-hint]",
 	} {
 		if form.Find(input).Length() != 1 {
-			t.Errorf("no %s", input)
+			t.Errorf("the form has no %s", input)
 		}
 	}
 	if hint := d.Find("#password-hint").Text(); !strings.Contains(hint, "15 to 128 characters") {
@@ -67,10 +67,10 @@ func TestFieldErrorsKeepTheEnteredValues(t *testing.T) {
 		input := d.Find("input[name=" + name + "][aria-invalid=true][autofocus]")
 		described := input.AttrOr("aria-describedby", "")
 		if input.Length() != 1 || !strings.Contains(described, name+"-fault") || !strings.Contains(d.Find("#"+name+"-fault").Text(), want) {
-			t.Errorf("%s: %q, described by %q", field, d.Find("#"+name+"-fault").Text(), described)
+			t.Errorf("%s: field error %q, described by %q, want %q", field, d.Find("#"+name+"-fault").Text(), described, want)
 		}
 		if d.Find("[aria-invalid]").Length() != 1 || d.Find("[autofocus]").Length() != 1 || d.Find(".fault").Length() != 1 {
-			t.Errorf("%s: marks more than its field", field)
+			t.Errorf("%s: want exactly one field marked, focused and explained", field)
 		}
 		if d.Find("input[name=email]").AttrOr("value", "") != "ann@example" || d.Find("input[name=name]").AttrOr("value", "") != "Ann" {
 			t.Errorf("%s: entered values are lost", field)
@@ -84,16 +84,16 @@ func TestFieldErrorsKeepTheEnteredValues(t *testing.T) {
 func TestSeveralFieldsAndUnknownOnes(t *testing.T) {
 	d := get(t, open(t), url.Values{"error": {"invalid_fields"}, "field": {"password:common", "x", "name:<b>", "role:required", "name:required", "name:too_long", "password:"}})
 	if d.Find("[aria-invalid]").Length() != 2 || d.Find("#name-fault").Text() != "Required" || d.Find("input[name=name][autofocus]").Length() != 1 {
-		t.Errorf("%q", d.Find("main").Text())
+		t.Errorf("page %q, want errors for name and password only", d.Find("main").Text())
 	}
 }
 
 func TestAddressTaken(t *testing.T) {
 	d := get(t, open(t), url.Values{"error": {"email_taken"}, "email": {"ann@example.org"}, "name": {strings.Repeat("x", 1000)}})
 	if alert := d.Find(".alert").Text(); !strings.Contains(alert, "registered already") || !strings.Contains(alert, "Login instead") {
-		t.Errorf("%q", alert)
+		t.Errorf("alert %q, want that the address is registered already", alert)
 	}
 	if name := d.Find("input[name=name]").AttrOr("value", ""); name != "" {
-		t.Errorf("a name of %d characters is given back", len(name))
+		t.Errorf("a name of %d characters is shown again, want none", len(name))
 	}
 }

@@ -1,4 +1,4 @@
-// Package words is how pages put things to people that more than one page says.
+// Package words holds texts that several pages share.
 package words
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Ago says how long ago at was, as people do.
+// Ago describes the time since at, such as "3 hours ago".
 func Ago(now, at time.Time) string {
 	switch d := now.Sub(at); {
 	case d < time.Minute:

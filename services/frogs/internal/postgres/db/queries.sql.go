@@ -81,8 +81,8 @@ type PetFrogRow struct {
 	PettedAt time.Time
 }
 
-// One statement: the total and the user's own row change together, and the row
-// of the frog is locked first, so that pettings of one frog queue and none is lost.
+// One statement changes the total and the user's row atomically. It locks the row of the frog
+// first, so that concurrent pettings of a frog wait for each other and all are counted.
 func (q *Queries) PetFrog(ctx context.Context, arg PetFrogParams) (PetFrogRow, error) {
 	row := q.db.QueryRow(ctx, petFrog, arg.FrogID, arg.UserID, arg.PettedAt)
 	var i PetFrogRow

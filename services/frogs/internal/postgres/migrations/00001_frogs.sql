@@ -7,8 +7,8 @@ CREATE TABLE frogs (
     pets     bigint NOT NULL DEFAULT 0 CHECK (pets >= 0)
 );
 
--- A row for each frog and user who has petted it. The total in frogs.pets is
--- the sum of these; both change in one statement.
+-- One row per frog and user who petted it. frogs.pets is the sum of pets over these rows; one
+-- statement changes both.
 CREATE TABLE pettings (
     frog_id   text        NOT NULL REFERENCES frogs (id),
     user_id   text        NOT NULL,
