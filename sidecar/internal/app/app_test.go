@@ -157,7 +157,7 @@ func TestSafeMethodsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestT24T25T26_HeadersOfTheClientAreNoIdentity(t *testing.T) {
+func TestHeadersOfTheClientAreNoIdentity(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()
 	forged := []string{

@@ -8,7 +8,7 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 )
 
-func TestT84T89_AnOutageKeepsTheCookie(t *testing.T) {
+func TestAnOutageKeepsTheCookie(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()
 	unknown := strings.Replace(c, "family0000000000000001", "family0000000000000002", 1)
