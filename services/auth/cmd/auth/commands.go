@@ -17,7 +17,7 @@ import (
 
 type serve struct{ app.Config }
 
-// Run serves until ctx ends.
+// Run serves until ctx is canceled.
 func (s *serve) Run(ctx context.Context, p config.Program) error {
 	log, err := s.Logger(p.Stderr)
 	if err != nil {
@@ -37,7 +37,7 @@ type configCmds struct {
 
 type configCheck struct{ app.Config }
 
-// Run prints one line: all faults were reported before.
+// Run confirms that the settings are valid: config.Run has checked them before.
 func (c *configCheck) Run(p config.Program) error {
 	_, err := fmt.Fprintln(p.Stdout, "the settings are good")
 	return err
@@ -45,7 +45,7 @@ func (c *configCheck) Run(p config.Program) error {
 
 type migrate struct{ app.Stores }
 
-// Run migrates under a lock; many may run at once.
+// Run migrates the schema under a lock, so that several may run at once.
 func (m *migrate) Run(ctx context.Context) error {
 	if m.Store == "embedded" {
 		return errors.New("the embedded store has no schema: nothing to migrate")
@@ -53,7 +53,7 @@ func (m *migrate) Run(ctx context.Context) error {
 	return m.Migrate(ctx)
 }
 
-// Check needs only the database.
+// Check checks only the settings of the database.
 func (m *migrate) Check() error {
 	return config.CheckStore(m.Store, "LILYPAD_DATABASE_URL", m.DatabaseURL)
 }
@@ -75,7 +75,7 @@ type userCreate struct {
 	Role  []string `help:"Role to grant; may be repeated."`
 }
 
-// Check needs only the database.
+// Check checks only the settings of the database.
 func (u *userCreate) Check() error {
 	if u.Store == "embedded" {
 		return errors.New("the embedded store lives inside `auth serve`: give that one LILYPAD_EMBEDDED_USERS_FILE")

@@ -28,7 +28,7 @@ type keysGenerate struct {
 	Dir string `required:"" type:"path" placeholder:"DIR" env:"-" help:"Directory; created if missing."`
 }
 
-// Run never overwrites: keys that are gone log everybody out.
+// Run never overwrites a file: replacing the keys would log everybody out.
 func (k *keysGenerate) Run(p config.Program) error {
 	signing, err := signer.Generate()
 	if err != nil {
@@ -56,7 +56,8 @@ func (k *keysGenerate) Run(p config.Program) error {
 	return nil
 }
 
-// writeNew writes a file that does not exist yet, or nothing.
+// writeNew creates a file. It fails with fs.ErrExist if the file exists, and leaves no partial file
+// behind.
 func writeNew(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -64,15 +65,15 @@ func writeNew(path string, content []byte) error {
 	}
 	_, err = f.Write(content)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path)) // or the next run would keep half a key
+		return errors.Join(err, os.Remove(path)) // the next run would keep a partial key
 	}
 	return nil
 }
 
-// keysSecret is the Secret that a command changes or shows.
+// keysSecret holds the settings of the commands that show or edit the Secret.
 type keysSecret struct{ app.KeysSecret }
 
-// Check returns what is wrong with the Secret's name.
+// Check checks the name of the Secret.
 func (k *keysSecret) Check() error {
 	if k.KeysSecret.KeysSecret == "" {
 		return errors.New("LILYPAD_KEYS_SECRET is required")
@@ -82,7 +83,7 @@ func (k *keysSecret) Check() error {
 
 type keysShow struct{ keysSecret }
 
-// Run prints ids and times, and never a key.
+// Run prints key IDs and times, but no keys.
 func (k *keysShow) Run(ctx context.Context, p config.Program) error {
 	store, err := k.Open()
 	if err != nil {
@@ -113,7 +114,8 @@ func noted(t time.Time) string {
 
 type keysRotate struct{ keysSecret }
 
-// Run publishes; the running replicas do the rest.
+// Run adds the next key to the Secret. The running replicas publish it and, when it is due, sign
+// with it.
 func (k *keysRotate) Run(ctx context.Context, p config.Program) error {
 	return editKeys(ctx, p, k.KeysSecret, func(keys []rollover.Key) ([]rollover.Key, []rollover.Change, error) {
 		return rollover.Rotate(keys, time.Now(), rollover.Generate)
@@ -126,7 +128,7 @@ type keysRevoke struct {
 	KID string `arg:"" name:"kid" help:"Key ID, as listed by keys show."`
 }
 
-// Run removes the key; replicas read that within seconds.
+// Run removes the key from the Secret. The running replicas notice within seconds.
 func (k *keysRevoke) Run(ctx context.Context, p config.Program) error {
 	return editKeys(ctx, p, k.KeysSecret, func(keys []rollover.Key) ([]rollover.Key, []rollover.Change, error) {
 		return rollover.Revoke(keys, k.KID, time.Now(), rollover.Generate)

@@ -17,7 +17,8 @@ import (
 	"lilypad.example/services/pkg/config"
 )
 
-// secretWith answers for a Secret with one signing key, and takes every write.
+// secretWith returns a Secret with one signing key on an API server that accepts every write. held
+// points to its current data.
 func secretWith(t *testing.T, key rollover.Key) (_ keysSecret, held *map[string][]byte) {
 	t.Helper()
 	text, err := rollover.Encode([]rollover.Key{key})
@@ -53,29 +54,29 @@ func TestKeysAreShownRotatedAndRevokedByHand(t *testing.T) {
 		return out.String()
 	}
 	if text := show(); !strings.Contains(text, key.ID) || !strings.Contains(text, "signing") || strings.Contains(text, "PRIVATE") {
-		t.Error(text)
+		t.Errorf("keys show: want key %s, signing, and no private key in:\n%s", key.ID, text)
 	}
 	if err := (&keysRotate{secret}).Run(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	if text := show(); !strings.Contains(text, "next") {
-		t.Error(text)
+		t.Errorf("keys show after rotate: want a next key in:\n%s", text)
 	}
 	if err := (&keysRevoke{keysSecret: secret, KID: key.ID}).Run(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	if text := show(); strings.Contains(text, key.ID) || strings.Count(text, "signing") != 1 {
-		t.Error(text)
+		t.Errorf("keys show after revoke: want one signing key, not %s, in:\n%s", key.ID, text)
 	}
 	if !strings.Contains(errs.String(), `"key.revoked"`) || !strings.Contains(errs.String(), key.ID) {
-		t.Errorf("the audit log says %s", &errs)
+		t.Errorf("audit log is %s, want key.revoked of %s", &errs, key.ID)
 	}
 	if keys, err := rollover.Parse((*held)[rollover.SigningEntry]); err != nil || len(keys) != 1 {
-		t.Errorf("%d keys, %v", len(keys), err)
+		t.Errorf("the Secret has %d keys, error %v; want 1 key", len(keys), err)
 	}
 }
 
-// run runs the program.
+// run runs auth with args.
 func run(t *testing.T, environ []string, args ...string) (code int, out, faults string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -89,7 +90,7 @@ func TestGeneratingKeysKeepsThoseThatExist(t *testing.T) {
 		t.Helper()
 		want := filepath.Join(dir, "signing.pem") + signing + "\n" + filepath.Join(dir, "ring.keys") + ring + "\n"
 		if code, out, faults := run(t, nil, "keys", "generate", "--dir", dir); code != 0 || out != want {
-			t.Errorf("exit %d, said %q, want %q; %s", code, out, want, faults)
+			t.Errorf("exit code %d, output %q; want 0, %q; errors: %s", code, out, want, faults)
 		}
 	}
 	read := func(name string) string {
@@ -104,13 +105,13 @@ func TestGeneratingKeysKeepsThoseThatExist(t *testing.T) {
 	must(t, os.Remove(filepath.Join(dir, "ring.keys")))
 	generate(" exists, kept", "")
 	if read("signing.pem") != signing || read("ring.keys") == ring {
-		t.Error("a key was overwritten, or one that was missing is not new")
+		t.Error("want the existing signing key unchanged and the missing ring key replaced by a new one")
 	}
 }
 
 func TestTheDirectoryOfKeysIsAFlagAlone(t *testing.T) {
 	if _, out, _ := run(t, nil, "keys", "generate", "--help"); !strings.Contains(out, "--dir=DIR") || strings.Contains(out, "LILYPAD_DIR") {
-		t.Error(out)
+		t.Errorf("want --dir=DIR and no LILYPAD_DIR in:\n%s", out)
 	}
 }
 
@@ -118,11 +119,11 @@ func TestCommandsAboutKeysNeedTheSecret(t *testing.T) {
 	for _, command := range []string{"show", "rotate", "revoke x"} {
 		code, _, faults := run(t, nil, strings.Fields("keys "+command)...)
 		if code != 1 || faults != "auth: LILYPAD_KEYS_SECRET is required\n" {
-			t.Errorf("%s: exit %d, %s", command, code, faults)
+			t.Errorf("keys %s: exit code %d, want 1 and LILYPAD_KEYS_SECRET reported as required: %s", command, code, faults)
 		}
 	}
 	if _, _, faults := run(t, []string{"LILYPAD_KEYS_SECRET=keyring"}, "keys", "show"); !strings.Contains(faults, `"keyring" is not of the form namespace/name`) {
-		t.Error(faults)
+		t.Errorf("want an error about the form of LILYPAD_KEYS_SECRET, got: %s", faults)
 	}
 }
 
@@ -132,7 +133,7 @@ func TestTheCheckOfSettingsReportsWhatServeWouldFailFor(t *testing.T) {
 		code, _, faults := run(t, environ, args...)
 		for _, want := range []string{"LILYPAD_REDIS_URL: redis URL: want redis://", "LILYPAD_DATABASE_URL: ", "LILYPAD_ISSUER", "LILYPAD_SIGNING_KEYS_FILE"} {
 			if code != 1 || !strings.Contains(faults, want) {
-				t.Errorf("%v: exit %d, no word of %q in:\n%s", args, code, want, faults)
+				t.Errorf("%v: exit code %d, want 1 and %q in:\n%s", args, code, want, faults)
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 // Command auth is the auth service: accounts, sessions and access tokens.
 //
-// `auth --help` lists its commands and `auth serve --help` every setting, each
-// a flag and an environment variable.
+// `auth --help` lists the commands and `auth serve --help` all settings. Each setting is a flag and
+// an environment variable.
 package main
 
 import (

@@ -25,7 +25,7 @@ type sessionCmd struct {
 
 type sessionList struct{ userState }
 
-// Run lists the newest first.
+// Run lists the active sessions of the account, newest first.
 func (l *sessionList) Run(ctx context.Context, p config.Program) error {
 	store, err := app.OpenPostgres(ctx, l.Stores)
 	if err != nil {
@@ -44,24 +44,24 @@ func (l *sessionList) Run(ctx context.Context, p config.Program) error {
 		return err
 	}
 	table := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "session\tbegun\tlast seen\tclient\tdevice") // Flush tells of errors
+	_, _ = fmt.Fprintln(table, "session\tbegun\tlast seen\tclient\tdevice") // Flush returns the error
 	for _, r := range live {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Family, when(r.Begun), when(r.Seen), r.Client, r.Device)
 	}
 	return table.Flush()
 }
 
-// oneSession is a command about one session.
+// oneSession holds the settings of the commands for one session.
 type oneSession struct {
 	app.Stores
 
 	SID string `arg:"" name:"sid" help:"Session ID (the sid claim of its access tokens)."`
 }
 
-// Check needs only the database.
+// Check checks only the settings of the database.
 func (s *oneSession) Check() error { return needsDatabase(s.Stores) }
 
-// open returns the session's record, and the store that it is in.
+// open opens Postgres and returns it with the session's record.
 func (s *oneSession) open(ctx context.Context) (*postgres.Store, session.Record, error) {
 	family, err := session.ParseFamilyID(s.SID)
 	if err != nil {
@@ -83,8 +83,8 @@ func (s *oneSession) open(ctx context.Context) (*postgres.Store, session.Record,
 
 type sessionShow struct{ oneSession }
 
-// Run tells what the record says of the session, and what Redis has of its
-// family; one of the two may be away.
+// Run prints the session's record in Postgres and its state in Redis. If Redis is unavailable or
+// not configured, it says so and still prints the record.
 func (s *sessionShow) Run(ctx context.Context, p config.Program) error {
 	store, r, err := s.open(ctx)
 	if err != nil {
@@ -97,8 +97,8 @@ func (s *sessionShow) Run(ctx context.Context, p config.Program) error {
 
 type sessionEnd struct{ oneSession }
 
-// Run writes the tombstone. The running service does the rest, as for every
-// end whose replica did not come to it, and audits it.
+// Run writes the tombstone to Postgres. The running service picks it up, propagates it and audits
+// the end.
 func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
 	store, r, err := s.open(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *sessionEnd) Run(ctx context.Context, p config.Program) error {
 	return err
 }
 
-// recorded is the part of the story that Postgres tells.
+// recorded describes the session's record in Postgres.
 func recorded(r session.Record, now time.Time) string {
 	state := "lives"
 	switch {
@@ -135,7 +135,7 @@ state     %s
 `, r.Family, r.Subject, r.Client, r.Device, when(r.Begun), when(r.Seen), r.Floor, when(r.End), state)
 }
 
-// held is the part of the story that Redis tells.
+// held describes the session's state in Redis.
 func (s *sessionShow) held(ctx context.Context, r session.Record) string {
 	if s.RedisURL.Reveal() == "" {
 		return "redis     was not asked: LILYPAD_REDIS_URL is not set\n"
@@ -168,7 +168,8 @@ expires   %s unless it is used
 `, state, h.Generation, h.KeyID, seen, rotated, pardons(h.Family), when(h.Expires))
 }
 
-// pardons says how often a stale token was forgiven lately; twice in a row is reuse.
+// pardons describes which of the last two generations accepted a stale token. Stale tokens in two
+// consecutive generations count as reuse.
 func pardons(f session.Family) string {
 	switch {
 	case f.Pardoned:
@@ -185,12 +186,12 @@ type userState struct {
 	Email string `arg:"" help:"E-mail address of the account."`
 }
 
-// Check needs only the database.
+// Check checks only the settings of the database.
 func (u *userState) Check() error { return needsDatabase(u.Stores) }
 
 type userDisable struct{ userState }
 
-// Run closes the account and ends its sessions.
+// Run disables the account and ends its sessions.
 func (u *userDisable) Run(ctx context.Context, p config.Program) error {
 	return u.change(ctx, p, audit.UserDisabled, "disabled; all sessions of the account end within two seconds",
 		func(s *user.Service) (user.User, error) { return s.SetDisabled(ctx, u.Email, true) })
@@ -198,7 +199,7 @@ func (u *userDisable) Run(ctx context.Context, p config.Program) error {
 
 type userEnable struct{ userState }
 
-// Run opens the account again.
+// Run enables the account.
 func (u *userEnable) Run(ctx context.Context, p config.Program) error {
 	return u.change(ctx, p, audit.UserEnabled, "enabled", func(s *user.Service) (user.User, error) { return s.SetDisabled(ctx, u.Email, false) })
 }
@@ -223,7 +224,7 @@ func (u *userRoles) Run(ctx context.Context, p config.Program) error {
 		func(s *user.Service) (user.User, error) { return s.SetRoles(ctx, u.Email, u.Role) })
 }
 
-// change changes the account and prints done.
+// change applies a change to the account, audits it as event and prints done.
 func (u *userState) change(ctx context.Context, p config.Program, event audit.Event, done string, change func(*user.Service) (user.User, error)) error {
 	err := app.ChangeUser(ctx, u.Stores, trail(p), event, change)
 	if errors.Is(err, user.ErrNotFound) {
@@ -236,7 +237,7 @@ func (u *userState) change(ctx context.Context, p config.Program, event audit.Ev
 	return err
 }
 
-// trail writes audit records of a command, as JSON lines, to standard error.
+// trail returns an audit log that writes JSON lines to standard error.
 func trail(p config.Program) *audit.Log {
 	return audit.New(slog.New(slog.NewJSONHandler(p.Stderr, nil)), time.Now)
 }

@@ -16,8 +16,8 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// TestSessionShowTellsTheWholeStory follows one session from its beginning to
-// its end, and Redis to its loss.
+// TestSessionShowTellsTheWholeStory shows one session from its beginning to its end, also after
+// Redis lost it and while Redis is unavailable.
 func TestSessionShowTellsTheWholeStory(t *testing.T) {
 	server := redistest.Start(t)
 	stores := app.Stores{
@@ -34,10 +34,10 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 	ring, err := session.ParseRing([]byte(session.NewRingLine()))
 	must(t, err)
 	client := server.Client(t)
-	// No overlap: an old token needs a pardon at once.
+	// Without an overlap, a stale token needs a pardon.
 	families := redis.NewFamilies(client, session.Policy{Overlap: -time.Second, Idle: time.Hour})
 	service := session.NewService(session.Config{
-		Store: families, Records: store.Sessions(), Stream: redis.NewStream(client, time.Hour), Observer: deaf{},
+		Store: families, Records: store.Sessions(), Stream: redis.NewStream(client, time.Hour), Observer: noObserver{},
 		Ring: func() *session.Ring { return ring }, Absolute: 2 * time.Hour, Rebuild: true, Now: time.Now,
 	})
 	first, err := service.Begin(t.Context(), session.Account{ID: u.ID, Version: 1}, "shop/web", "Firefox")
@@ -60,7 +60,7 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 			}
 		}
 		if strings.Contains(out.String(), first.RefreshToken) {
-			t.Errorf("%s: a refresh token is told", step)
+			t.Errorf("%s: the output contains a refresh token", step)
 		}
 	}
 
@@ -83,11 +83,11 @@ func TestSessionShowTellsTheWholeStory(t *testing.T) {
 
 	err = (&sessionShow{oneSession{stores, string(session.NewFamilyID())}}).Run(t.Context(), config.Program{})
 	if err == nil || !strings.Contains(err.Error(), "there is no session") {
-		t.Errorf("unknown: %v", err)
+		t.Errorf("unknown session: error %v, want \"there is no session\"", err)
 	}
 }
 
-// TestAnOperatorEndsASession finds it by its user's address.
+// TestAnOperatorEndsASession lists the sessions of an account by its e-mail address and ends one.
 func TestAnOperatorEndsASession(t *testing.T) {
 	stores := app.Stores{Store: "external", DatabaseURL: config.NewSecret(pgtest.URL(t, nil))}
 	store, err := app.OpenPostgres(t.Context(), stores)
@@ -109,31 +109,31 @@ func TestAnOperatorEndsASession(t *testing.T) {
 		return out.String()
 	}
 	if said := list(); !strings.Contains(said, string(ended)) || !strings.Contains(said, string(other)) || !strings.Contains(said, "Firefox") {
-		t.Errorf("listed:\n%s", said)
+		t.Errorf("want both sessions, of Firefox, in:\n%s", said)
 	}
 	end := &sessionEnd{oneSession{stores, string(ended)}}
 	must(t, end.Run(t.Context(), config.Program{Stdout: new(bytes.Buffer)}))
 	r, err := store.Sessions().Get(t.Context(), ended)
 	must(t, err)
 	if r.Revoked.IsZero() || r.Reason != session.ReasonAdmin {
-		t.Errorf("%+v", r)
+		t.Errorf("record is %+v, want it revoked for reason %q", r, session.ReasonAdmin)
 	}
 	if said := list(); strings.Contains(said, string(ended)) || !strings.Contains(said, string(other)) {
-		t.Errorf("listed after the end:\n%s", said)
+		t.Errorf("want only session %s in:\n%s", other, said)
 	}
 	if err := end.Run(t.Context(), config.Program{}); err == nil || !strings.Contains(err.Error(), "ended before") {
-		t.Errorf("a second end: %v", err)
+		t.Errorf("ending it again: error %v, want \"ended before\"", err)
 	}
 	err = (&sessionList{userState{stores, "nobody@pond.example"}}).Run(t.Context(), config.Program{})
 	if err == nil || !strings.Contains(err.Error(), "there is no account") {
-		t.Errorf("nobody: %v", err)
+		t.Errorf("unknown account: error %v, want \"there is no account\"", err)
 	}
 }
 
-type deaf struct{}
+type noObserver struct{}
 
-func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Record)      {}
+func (noObserver) Refreshed(session.Outcome) {}
+func (noObserver) Ended(session.Record)      {}
 
 func must(t *testing.T, err error) {
 	t.Helper()

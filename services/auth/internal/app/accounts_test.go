@@ -27,15 +27,15 @@ func (s *service) mustLogin(email, password string) api.Token {
 	s.t.Helper()
 	a := s.login(email, password)
 	if a.status != http.StatusCreated {
-		s.t.Fatalf("login: %d %s", a.status, a.body)
+		s.t.Fatalf("login: status %d, want 201: %s", a.status, a.body)
 	}
 	return decode[api.Session](s.t, a.body).Token
 }
 
-// soonOver waits until a session is refused that was ended in the database.
-func (s *service) soonOver(token string) {
+// mustEndSoon waits until the service refuses a session that was ended in the database.
+func (s *service) mustEndSoon(token string) {
 	s.t.Helper()
-	eventually(s.t, "the session is over", func() bool { return s.refresh("app", token).status == http.StatusBadRequest })
+	eventually(s.t, "the session has ended", func() bool { return s.refresh("app", token).status == http.StatusBadRequest })
 }
 
 func connectDatabase(t *testing.T, c *app.Config) *pgx.Conn {
@@ -48,14 +48,14 @@ func connectDatabase(t *testing.T, c *app.Config) *pgx.Conn {
 	return database
 }
 
-// TestALoginInFlightDoesNotOutliveAChangeOfItsAccount: while a login's password
-// is being hashed, the account changes.
+// TestALoginInFlightDoesNotOutliveAChangeOfItsAccount changes the account while logins hash its
+// password.
 func TestALoginInFlightDoesNotOutliveAChangeOfItsAccount(t *testing.T) {
 	s, _, c := stores(t, nil)
 	for name, change := range map[string]func(email string, mine api.Token){
 		"password": func(_ string, mine api.Token) {
 			if a := s.changePassword(mine, password, newPassword); a.status != http.StatusNoContent {
-				t.Errorf("change: %d %s", a.status, a.body)
+				t.Errorf("change of the password: status %d, want 204: %s", a.status, a.body)
 			}
 		},
 		"disabled": func(email string, _ api.Token) { setDisabled(t, c, email, true) },
@@ -74,18 +74,17 @@ func TestALoginInFlightDoesNotOutliveAChangeOfItsAccount(t *testing.T) {
 				switch a.status {
 				case http.StatusUnauthorized:
 				case http.StatusCreated:
-					s.soonOver(decode[api.Session](t, a.body).Token.RefreshToken)
+					s.mustEndSoon(decode[api.Session](t, a.body).Token.RefreshToken)
 				default:
-					t.Errorf("login: %d %s", a.status, a.body)
+					t.Errorf("login: status %d, want 201 or 401: %s", a.status, a.body)
 				}
 			}
 		})
 	}
 }
 
-// TestAPasswordAndTheOtherSessionsChangeTogether: with the sessions locked
-// nothing changes, and trying again is all that it takes. So it is when the
-// answer was lost.
+// TestAPasswordAndTheOtherSessionsChangeTogether checks that a change of the password changes
+// nothing if the sessions cannot be ended, and that it can be retried, also after a lost response.
 func TestAPasswordAndTheOtherSessionsChangeTogether(t *testing.T) {
 	s, _, c := stores(t, nil)
 	mine := s.register("fred@pond.test").Token
@@ -98,29 +97,29 @@ func TestAPasswordAndTheOtherSessionsChangeTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := s.changePassword(mine, password, newPassword); a.status != http.StatusServiceUnavailable {
-		t.Errorf("with the sessions locked: %d %s", a.status, a.body)
+		t.Errorf("with the sessions locked: status %d, want 503: %s", a.status, a.body)
 	}
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.mustLogin("fred@pond.test", password)
 	other = s.mustRefresh(other.RefreshToken)
-	for _, attempt := range []string{"again", "once more, since the answer was lost"} {
+	for _, attempt := range []string{"first retry", "retry after a lost response"} {
 		if a := s.changePassword(mine, password, newPassword); a.status != http.StatusNoContent {
-			t.Errorf("%s: %d %s", attempt, a.status, a.body)
+			t.Errorf("%s: status %d, want 204: %s", attempt, a.status, a.body)
 		}
 	}
-	s.mustBeOver(other.RefreshToken)
+	s.mustBeEnded(other.RefreshToken)
 	s.mustRefresh(mine.RefreshToken)
 	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
-		t.Errorf("the old password: %d", a.status)
+		t.Errorf("login with the old password: status %d, want 401", a.status)
 	}
 	if a := s.changePassword(mine, "not my password at all", "a third pond full of newts"); a.status != http.StatusUnprocessableEntity {
-		t.Errorf("a wrong current password: %d %s", a.status, a.body)
+		t.Errorf("wrong current password: status %d, want 422: %s", a.status, a.body)
 	}
 }
 
-// TestADeletedUsersSessionsEnd, also if the account is deleted by hand.
+// TestADeletedUsersSessionsEnd deletes accounts with the command and with an SQL statement.
 func TestADeletedUsersSessionsEnd(t *testing.T) {
 	s, _, c := stores(t, nil)
 	database := connectDatabase(t, c)
@@ -139,7 +138,7 @@ func TestADeletedUsersSessionsEnd(t *testing.T) {
 			lines := s.follow("")
 			remove(name + "@pond.test")
 			await(t, lines, `{"sid":"`+token.Sid+`","reason":"user_deleted"}`)
-			s.mustBeOver(token.RefreshToken)
+			s.mustBeEnded(token.RefreshToken)
 		})
 	}
 }
@@ -150,18 +149,19 @@ func TestChangedRolesReachARunningSessionAtItsNextRefresh(t *testing.T) {
 	change(t, c, func(s *user.Service) (user.User, error) {
 		return s.SetRoles(t.Context(), "fred@pond.test", []string{"warden", "keeper"})
 	})
-	eventually(t, "the roles are there", func() bool {
+	eventually(t, "the new roles after a refresh", func() bool {
 		token = s.mustRefresh(token.RefreshToken)
 		return slices.Equal(token.Roles, []string{"keeper", "warden"})
 	})
 	change(t, c, func(s *user.Service) (user.User, error) { return s.SetRoles(t.Context(), "fred@pond.test", nil) })
-	eventually(t, "the roles are gone", func() bool {
+	eventually(t, "no roles after a refresh", func() bool {
 		token = s.mustRefresh(token.RefreshToken)
 		return len(token.Roles) == 0
 	})
 }
 
-// TestASessionThatNobodyUsedIsOverForEverybody who asks.
+// TestASessionThatNobodyUsedIsOverForEverybody checks that introspection and refresh both treat an
+// idle session as ended.
 func TestASessionThatNobodyUsedIsOverForEverybody(t *testing.T) {
 	s, redis, c := stores(t, nil)
 	token := s.register("fred@pond.test").Token
@@ -176,11 +176,12 @@ func TestASessionThatNobodyUsedIsOverForEverybody(t *testing.T) {
 	}
 	a := s.refresh("app", token.RefreshToken)
 	if got := decode[api.OAuthError](t, a.body); got.Reason == nil || *got.Reason != api.EndIdle {
-		t.Errorf("refresh: %d %s", a.status, a.body)
+		t.Errorf("refresh: status %d, want 400 with reason %q: %s", a.status, api.EndIdle, a.body)
 	}
 }
 
-// TestEndingThousandsOfSessionsIsOneRequest of ordinary length.
+// TestEndingThousandsOfSessionsIsOneRequest checks that ending many sessions completes within the
+// timeouts of one request.
 func TestEndingThousandsOfSessionsIsOneRequest(t *testing.T) {
 	s, redis, c := stores(t, nil)
 	const many = 3000
@@ -193,19 +194,19 @@ func TestEndingThousandsOfSessionsIsOneRequest(t *testing.T) {
 	}
 	started := time.Now()
 	if a := s.bearer(http.MethodDelete, "/v1/sessions", token); a.status != http.StatusNoContent {
-		t.Fatalf("%d %s", a.status, a.body)
+		t.Fatalf("end all sessions: status %d, want 204: %s", a.status, a.body)
 	}
 	t.Logf("ended %d sessions in %v", many+1, time.Since(started))
 	entries, err := redis.XRange(t.Context(), "revocations", "-", "+").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := make(map[any]bool) // twice, if the leader completes the stream just then
+	told := make(map[any]bool) // the leader may publish a session again
 	for _, entry := range entries {
 		told[entry.Values["sid"]] = true
 	}
 	if len(told) != many+1 {
-		t.Errorf("the stream tells of %d sessions, want %d", len(told), many+1)
+		t.Errorf("the stream has %d ended sessions, want %d", len(told), many+1)
 	}
-	s.mustBeOver(token.RefreshToken)
+	s.mustBeEnded(token.RefreshToken)
 }

@@ -36,11 +36,11 @@ import (
 	"lilypad.example/services/pkg/storetls"
 )
 
-// ownAudience is this service's name in the aud claim, for /v1/me.
+// ownAudience is the aud value of access tokens for this service's own endpoints, such as /v1/me.
 const ownAudience = "auth"
 
-// streamMargin is how much longer than an access token a revocation is kept:
-// verifiers' leeway, and some.
+// streamMargin is how much longer than the lifetime of an access token a revocation is kept. It
+// exceeds the leeway of verifiers.
 const streamMargin = time.Minute
 
 // App is a wired auth service. Close it after Run.
@@ -49,7 +49,7 @@ type App struct {
 	drain   time.Duration
 	servers []*httpserver.Server
 	stores  *dependency.Set
-	// What works in the background while the service runs.
+	// Run runs these in the background.
 	sessions *session.Service
 	feed     *feed.Feed
 	keys     *keys
@@ -57,9 +57,8 @@ type App struct {
 	close    []func()
 }
 
-// New reads the keys and listens. It reports everything that is wrong at once,
-// and has closed what it opened when it fails. It does not wait for the stores:
-// Run does. ctx is the life of the service.
+// New reads the keys and listens. It reports all faults at once, and closes what it opened if it
+// fails. It does not wait for the stores; Run does. ctx must live as long as the service.
 func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	a := &App{log: log, drain: c.Drain}
 	defer func() {
@@ -75,7 +74,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	clients, err3 := openClients(c, redis.NewReplays(stores.redis), log)
 	a.stores = dependency.New(log, metrics, stores.needed...)
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, errors.Join(err, a.stores.Check(ctx)) // what Run would complain of next
+		return nil, errors.Join(err, a.stores.Check(ctx)) // faults that Run would report next
 	}
 	hasher, err := password.NewHasher(password.Config{})
 	if err != nil {
@@ -107,7 +106,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Ready does not fall with a store: see httpserver.Ops.
+	// The service stays ready if a store fails later; see httpserver.Ops.
 	ready := func() error { return cmp.Or(keys.ready(), a.stores.Reached()) }
 	main.Handle("/", httpmw.Gate(ready)((&httpapi.API{
 		Issuer:   c.Issuer,
@@ -118,8 +117,8 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		Clients: clients.auth,
 		Limits:  limits,
 		Forms:   redis.NewForms(stores.redis),
-		// This service verifies tokens as every other does, against the keys that it
-		// publishes and the revocations that it passes on.
+		// This service verifies access tokens like any other service, with the JWKS and the
+		// revocation feed that it publishes.
 		Verifier: authn.NewVerifier(ctx, authn.Config{
 			JWKSURL: ownURL(public.Addr()) + "/.well-known/jwks.json", Issuer: c.Issuer, Audience: ownAudience, Revocations: a.feed,
 		}),
@@ -135,9 +134,9 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	return a, nil
 }
 
-// Run serves until ctx ends, and drains. Until the stores are reached and
-// migrated it is not ready and every answer is 503. It fails at once if
-// waiting for a store would be in vain.
+// Run serves until ctx is canceled, then drains. Until the stores are reachable and migrated, the
+// service is not ready and responds with 503. Run fails at once if a store reports an error that
+// does not go away by waiting.
 func (a *App) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -160,14 +159,14 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, hopeless)
 }
 
-// warn returns a function that logs failures of a worker, which tries again.
+// warn returns a function that logs the failures of a worker, which retries.
 func (a *App) warn(worker string) func(error) {
 	return func(err error) {
 		a.log.Warn("background work failed, and is tried again", "worker", worker, "error", err)
 	}
 }
 
-// outcomes are the metrics of sessions, and the audit of their ends.
+// outcomes counts refreshes and ended sessions, and audits the latter.
 type outcomes struct {
 	refreshed, ended *prometheus.CounterVec
 	trail            *audit.Log
@@ -199,14 +198,14 @@ func (o *outcomes) Ended(r session.Record) {
 		audit.Session(string(r.Family)), audit.Reason(r.Reason), audit.User(r.Subject), audit.Client(r.Client))
 }
 
-// Close releases what New opened, newest first.
+// Close closes what New opened, in reverse order.
 func (a *App) Close() {
 	for _, release := range slices.Backward(a.close) {
 		release()
 	}
 }
 
-// stores are where state is kept, and what must be reached for that.
+// stores holds the clients of the stores, and the dependencies that must be reachable.
 type stores struct {
 	redis   goredis.UniversalClient
 	users   user.Store
@@ -214,7 +213,8 @@ type stores struct {
 	needed  []dependency.Dependency
 }
 
-// openStores connects to nothing yet; its errors are about the settings.
+// openStores creates the clients of the stores without connecting. Its errors are faults of the
+// settings.
 func (a *App) openStores(ctx context.Context, c *Config) (s stores, err error) {
 	if c.Store == "embedded" {
 		client, stop, err := redis.Embedded()
@@ -251,7 +251,8 @@ func (a *App) openStores(ctx context.Context, c *Config) (s stores, err error) {
 	return s, errors.Join(err1, err2)
 }
 
-// migrated brings the schema up to date, once, and then asks whether store takes writes.
+// migrated returns a check that migrates the schema once, and then checks that store accepts
+// writes.
 func migrated(store *postgres.Store, url string) func(context.Context) error {
 	done := false
 	return func(ctx context.Context) error {
@@ -273,7 +274,7 @@ func openRedis(s Stores) (goredis.UniversalClient, error) {
 	return redis.Open(s.RedisURL.Reveal(), roots)
 }
 
-// OpenPostgres brings the schema up to date and opens the accounts.
+// OpenPostgres migrates the schema and opens the store.
 func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 	if err := s.Migrate(ctx); err != nil {
 		return nil, err
@@ -285,7 +286,7 @@ func OpenPostgres(ctx context.Context, s Stores) (*postgres.Store, error) {
 	return postgres.Open(ctx, url)
 }
 
-// Migrate brings the schema of the accounts up to date.
+// Migrate migrates the Postgres schema.
 func (s *Stores) Migrate(ctx context.Context) error {
 	url, err := s.postgresURL()
 	if err != nil {
@@ -305,9 +306,9 @@ func (s *Stores) postgresURL() (string, error) {
 	return url, nil
 }
 
-// ChangeUser opens the accounts for an operator's change to one of them, and
-// records it. What it ends is in the database when it returns; the running
-// service tells everybody within two seconds.
+// ChangeUser applies an operator's change to one account and audits it as event. When it returns,
+// the database has the tombstones of the sessions that the change ended; the running service
+// propagates them within two seconds.
 func ChangeUser(ctx context.Context, s Stores, trail *audit.Log, event audit.Event, change func(*user.Service) (user.User, error)) error {
 	store, err := OpenPostgres(ctx, s)
 	if err != nil {
@@ -322,10 +323,10 @@ func ChangeUser(ctx context.Context, s Stores, trail *audit.Log, event audit.Eve
 	return nil
 }
 
-// InspectFamily returns what Redis holds of a session. It fails with
-// session.ErrNotFound, and otherwise says what keeps Redis from answering.
+// InspectFamily returns the state of a session in Redis. It fails with session.ErrNotFound if there
+// is none, or with the reason why Redis is unavailable.
 func InspectFamily(ctx context.Context, s Stores, family session.FamilyID) (redis.Holding, error) {
-	goredis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // the error says as much
+	goredis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // the error has the same details
 	client, err := openRedis(s)
 	if err != nil {
 		return redis.Holding{}, err
@@ -350,7 +351,7 @@ func readFile[T any](path string, parse func([]byte) (T, error)) (T, error) {
 	return v, nil
 }
 
-// seed creates the accounts in a JSON file.
+// seed creates the accounts that are listed in a JSON file.
 func seed(ctx context.Context, path string, accounts *user.Service) error {
 	if path == "" {
 		return nil
@@ -376,7 +377,7 @@ func seed(ctx context.Context, path string, accounts *user.Service) error {
 	return nil
 }
 
-// ownURL is how this process reaches its own listener.
+// ownURL returns the URL under which this process reaches its own listener at addr.
 func ownURL(addr net.Addr) string {
 	host, port, _ := net.SplitHostPort(addr.String()) // a listener's address is well-formed
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
@@ -385,15 +386,15 @@ func ownURL(addr net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// redisLog takes the lines of go-redis's own logger. They are about attempts to
-// connect; the errors that these come to are logged where they matter.
+// redisLog logs the lines of go-redis at debug level. They are about connection attempts, whose
+// errors the callers log.
 type redisLog struct{ log *slog.Logger }
 
 func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 	l.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
 }
 
-// Addr returns the address of the service.
+// Addr returns the address of the API port.
 func (a *App) Addr() net.Addr { return a.servers[0].Addr() }
 
 // OpsAddr returns the address of the operations port.

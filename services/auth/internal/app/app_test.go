@@ -36,8 +36,8 @@ import (
 	"lilypad.example/services/pkg/tlstest"
 )
 
-// service is a running auth service and a client of it, which checks every
-// exchange against the contract.
+// service is a running auth service with a client that validates requests and responses against
+// the OpenAPI document.
 type service struct {
 	t      *testing.T
 	url    string
@@ -58,7 +58,7 @@ func (b *buffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock()
 
 func (b *buffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
 
-// settings returns a configuration of files in dir and the client's key.
+// settings returns settings with key files in dir, and the client's key.
 func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -90,7 +90,7 @@ func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 	return c, key
 }
 
-// publicPEM is the public half of key in PEM form.
+// publicPEM returns the public key of key as PEM.
 func publicPEM(t *testing.T, key *ecdsa.PrivateKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
@@ -104,11 +104,11 @@ func publicPEM(t *testing.T, key *ecdsa.PrivateKey) string {
 func start(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 	t.Helper()
 	s := launch(t, c, key)
-	eventually(t, "a service that is ready", func() bool { return s.ask("/readyz") == http.StatusOK })
+	eventually(t, "the service is ready", func() bool { return s.opsStatus("/readyz") == http.StatusOK })
 	return s
 }
 
-// launch starts a service that may not be ready yet.
+// launch starts a service without waiting until it is ready.
 func launch(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 	t.Helper()
 	s := &service{t: t, issuer: c.Issuer, key: key, logs: &buffer{}}
@@ -124,7 +124,7 @@ func launch(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
+			t.Errorf("Run: %v, want nil", err)
 		}
 		a.Close()
 	})
@@ -143,15 +143,15 @@ func launch(t *testing.T, c *app.Config, key *ecdsa.PrivateKey) *service {
 	return s
 }
 
-// ask returns the status of a page of the operations port.
-func (s *service) ask(path string) int {
+// opsStatus returns the status of a GET request to the operations port.
+func (s *service) opsStatus(path string) int {
 	s.t.Helper()
-	status, _ := s.look(path)
+	status, _ := s.opsGet(path)
 	return status
 }
 
-// look returns a page of the operations port.
-func (s *service) look(path string) (status int, body string) {
+// opsGet sends a GET request to the operations port.
+func (s *service) opsGet(path string) (status int, body string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.ops+path, http.NoBody)
 	if err != nil {
@@ -175,7 +175,7 @@ func embedded(t *testing.T) *service {
 	return start(t, c, key)
 }
 
-// external is a service on a real Redis and a real Postgres.
+// external starts a service with a real Redis and Postgres.
 func external(t *testing.T) (*service, *app.Config) {
 	t.Helper()
 	c, key := settings(t, t.TempDir())
@@ -208,8 +208,8 @@ type answer struct {
 	body   []byte
 }
 
-// do sends r and holds both sides to the contract. Requests that break it on
-// purpose are marked loose: then only the answer is checked.
+// do sends r, and validates request and response against the OpenAPI document. Set loose for
+// requests that are invalid on purpose: then only the response is validated.
 func (s *service) do(r *http.Request, loose bool) answer {
 	s.t.Helper()
 	var sent []byte
@@ -234,11 +234,11 @@ func (s *service) do(r *http.Request, loose bool) answer {
 			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
 		}
 		if err := openapi3filter.ValidateRequest(s.t.Context(), in); err != nil && !loose {
-			s.t.Errorf("request: %v", err)
+			s.t.Errorf("%s %s: the request breaks the contract: %v", r.Method, r.URL.Path, err)
 		}
 		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header, Options: in.Options}
 		if err := openapi3filter.ValidateResponse(s.t.Context(), out.SetBodyBytes(body)); err != nil {
-			s.t.Errorf("%s %s: the answer breaks the contract: %v", r.Method, r.URL.Path, err)
+			s.t.Errorf("%s %s: the response breaks the contract: %v", r.Method, r.URL.Path, err)
 		}
 	}
 	return answer{res.StatusCode, res.Header, body}
@@ -279,7 +279,7 @@ func (s *service) registerFrom(email, from string) api.Session {
 	s.t.Helper()
 	a := s.json("/v1/users", api.NewUser{Email: email, Name: "Fred", Password: password, Presenter: api.Presenter{UserAgent: "test", ClientAddress: from}})
 	if a.status != http.StatusCreated {
-		s.t.Fatalf("register: %d %s", a.status, a.body)
+		s.t.Fatalf("register: status %d, want 201: %s", a.status, a.body)
 	}
 	return decode[api.Session](s.t, a.body)
 }
@@ -343,57 +343,57 @@ func TestTheWholeLifeOfASession(t *testing.T) {
 			s := open(t)
 			begun := s.register("fred@pond.test")
 			if begun.User.Name != "Fred" || begun.Token.ExpiresIn != 300 {
-				t.Errorf("%+v", begun)
+				t.Errorf("registered session is %+v, want name Fred and an access token for 300 s", begun)
 			}
 			me := s.do(s.request(http.MethodGet, "/v1/me", begun.Token.AccessToken, "", ""), false)
 			if u := decode[api.User](t, me.body); me.status != http.StatusOK || u.Email != "fred@pond.test" || u.Sub != begun.User.Sub {
-				t.Errorf("me: %d %s", me.status, me.body)
+				t.Errorf("me: status %d, want 200 and the registered user: %s", me.status, me.body)
 			}
 			a := s.refresh("app", begun.Token.RefreshToken)
 			next := decode[api.Token](t, a.body)
 			if a.status != http.StatusOK || next.RefreshToken == begun.Token.RefreshToken || next.Sid != begun.Token.Sid || !next.ExpiresAt.Equal(begun.Token.ExpiresAt) {
-				t.Errorf("refresh: %d %s", a.status, a.body)
+				t.Errorf("refresh: status %d, want 200 and a new token of the same session: %s", a.status, a.body)
 			}
 			if a.header.Get("Cache-Control") != "no-store" {
-				t.Errorf("tokens may be cached: %v", a.header)
+				t.Errorf("headers of a refresh are %v, want Cache-Control: no-store", a.header)
 			}
-			// The answer was lost, and the old token comes again.
+			// If the response was lost, the client sends the old token again.
 			if again := decode[api.Token](t, s.refresh("app", begun.Token.RefreshToken).body); again.RefreshToken != next.RefreshToken {
-				t.Errorf("another successor: %s", again.RefreshToken)
+				t.Errorf("retry returned refresh token %s, want the same successor %s", again.RefreshToken, next.RefreshToken)
 			}
 			// Another client's attempt fails and changes nothing.
 			if a := s.refresh("other", next.RefreshToken); a.status != http.StatusUnauthorized || oauthCode(t, a) != "invalid_client" {
-				t.Errorf("refresh by another client: status %d, body %s; want it refused", a.status, a.body)
+				t.Errorf("refresh by another client: status %d, want 401 invalid_client: %s", a.status, a.body)
 			}
 			third := decode[api.Token](t, s.refresh("app", next.RefreshToken).body)
 			// A token two generations behind ends the family for both holders.
 			if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusBadRequest || oauthCode(t, a) != "invalid_grant" {
-				t.Errorf("refresh with a token two generations behind: status %d, body %s; want it refused", a.status, a.body)
+				t.Errorf("refresh with a token two generations behind: status %d, want 400 invalid_grant: %s", a.status, a.body)
 			}
 			if a := s.refresh("app", third.RefreshToken); a.status != http.StatusBadRequest {
-				t.Errorf("the session outlives the reuse: status %d, body %s", a.status, a.body)
+				t.Errorf("refresh after reuse: status %d, want 400: %s", a.status, a.body)
 			}
 			if !strings.Contains(s.logs.String(), "session.reuse_detected") {
-				t.Error("the reuse is not audited")
+				t.Error("no audit event session.reuse_detected")
 			}
 			// A login begins another family, and logout ends it.
 			in := s.login("fred@pond.test", password)
 			second := decode[api.Session](t, in.body)
 			if in.status != http.StatusCreated || second.Token.Sid == begun.Token.Sid {
-				t.Fatalf("login: %d %s", in.status, in.body)
+				t.Fatalf("login: status %d, want 201 and a new session: %s", in.status, in.body)
 			}
-			for range 2 { // RFC 7009: a token that is over is a success
+			for range 2 { // RFC 7009 section 2.2: revoking an invalid token succeeds
 				if a := s.revoke(second.Token.RefreshToken); a.status != http.StatusOK {
-					t.Errorf("revoke: %d %s", a.status, a.body)
+					t.Errorf("revoke: status %d, want 200: %s", a.status, a.body)
 				}
 			}
 			if a := s.refresh("app", second.Token.RefreshToken); oauthCode(t, a) != "invalid_grant" {
-				t.Errorf("after logout: %d %s", a.status, a.body)
+				t.Errorf("refresh after logout: status %d, want 400 invalid_grant: %s", a.status, a.body)
 			}
 			if secrets := []string{password, second.Token.AccessToken, second.Token.RefreshToken, next.RefreshToken}; true {
 				for _, secret := range secrets { // at debug level
 					if strings.Contains(s.logs.String(), secret) {
-						t.Errorf("a log line holds %s", secret)
+						t.Errorf("the log contains the secret %s", secret)
 					}
 				}
 			}
@@ -407,10 +407,10 @@ func TestRestartKeepsSessions(t *testing.T) {
 	s.stop()
 	s = start(t, c, s.key)
 	if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusOK {
-		t.Errorf("refresh after a restart: %d %s", a.status, a.body)
+		t.Errorf("refresh after a restart: status %d, want 200: %s", a.status, a.body)
 	}
 	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
-		t.Errorf("login after a restart: %d %s", a.status, a.body)
+		t.Errorf("login after a restart: status %d, want 201: %s", a.status, a.body)
 	}
 }
 
@@ -419,29 +419,29 @@ func TestRefusals(t *testing.T) {
 	s.register("fred@pond.test")
 	wrong, unknown := s.login("fred@pond.test", "not the password"), s.login("nobody@pond.test", "not the password")
 	if wrong.status != http.StatusUnauthorized || unknown.status != wrong.status || !bytes.Equal(wrong.body, unknown.body) {
-		t.Errorf("a wrong password is answered with %d %s, an unknown user with %d %s; want the same", wrong.status, wrong.body, unknown.status, unknown.body)
+		t.Errorf("wrong password: %d %s; unknown user: %d %s; want the same 401 response", wrong.status, wrong.body, unknown.status, unknown.body)
 	}
 	taken := s.json("/v1/users", api.NewUser{Email: "FRED@pond.test ", Name: "x", Password: password, Presenter: presenter})
 	if taken.status != http.StatusConflict {
-		t.Errorf("taken: %d %s", taken.status, taken.body)
+		t.Errorf("taken e-mail address: status %d, want 409: %s", taken.status, taken.body)
 	}
 	invalid := s.json("/v1/users", api.NewUser{Email: "x", Name: " ", Password: "short", Presenter: presenter})
 	if p := decode[api.Problem](t, invalid.body); invalid.status != http.StatusUnprocessableEntity || p.Errors == nil || len(*p.Errors) != 3 {
-		t.Errorf("invalid: %d %s", invalid.status, invalid.body)
+		t.Errorf("invalid fields: status %d, want 422 with 3 field errors: %s", invalid.status, invalid.body)
 	}
 	for name, body := range map[string]string{
 		"not JSON": "x", "unknown field": `{"colour":1}`, "an array": `[]`, "two objects": `{}{}`, "wrong type": `{"email":1}`, "empty": "",
 	} {
 		if a := s.do(s.request(http.MethodPost, "/v1/sessions", s.assertion("app"), "application/json", body), true); a.status != http.StatusBadRequest {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+			t.Errorf("%s: status %d, want 400: %s", name, a.status, a.body)
 		}
 	}
 	if a := s.do(s.request(http.MethodPost, "/v1/sessions", s.assertion("app"), "application/json", `"`+strings.Repeat("x", 40<<10)+`"`), true); a.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("large: %d %s", a.status, a.body)
+		t.Errorf("large body: status %d, want 413: %s", a.status, a.body)
 	}
 	for name, authorization := range map[string]string{"no assertion": "", "bad assertion": "x"} {
 		if a := s.do(s.request(http.MethodPost, "/v1/users", authorization, "application/json", "{}"), true); a.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+			t.Errorf("%s: status %d, want 401: %s", name, a.status, a.body)
 		}
 	}
 	for name, c := range map[string]struct {
@@ -457,7 +457,7 @@ func TestRefusals(t *testing.T) {
 		"token too large": {url.Values{"grant_type": {"refresh_token"}, "refresh_token": {strings.Repeat("v", 4096)}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")}}, 400, "invalid_grant"},
 	} {
 		if a := s.form("/oauth2/token", c.values, true); a.status != c.status || oauthCode(t, a) != c.code {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+			t.Errorf("%s: status %d, want %d %s: %s", name, a.status, c.status, c.code, a.body)
 		}
 	}
 	for name, c := range map[string]struct {
@@ -471,19 +471,19 @@ func TestRefusals(t *testing.T) {
 	} {
 		for _, path := range []string{"/oauth2/token", "/oauth2/revoke"} {
 			if a := s.do(s.request(http.MethodPost, path, "", c.media, c.body), true); a.status != c.status {
-				t.Errorf("%s at %s: %d %s", name, path, a.status, a.body)
+				t.Errorf("%s at %s: status %d, want %d: %s", name, path, a.status, c.status, a.body)
 			}
 		}
 	}
 	if !strings.Contains(s.logs.String(), "client.refused") {
-		t.Error("a refused client is not audited")
+		t.Error("no audit event client.refused")
 	}
 	if a := s.do(s.request(http.MethodGet, "/v1/me", "", "", ""), false); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
-		t.Errorf("me without a token: %d %v", a.status, a.header)
+		t.Errorf("me without a token: status %d, header %v; want 401 with WWW-Authenticate", a.status, a.header)
 	}
 	for path, status := range map[string]int{"/nowhere": 404, "/oauth2/token": 405} {
 		if a := s.do(s.request(http.MethodGet, path, "", "", ""), true); a.status != status || a.header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s: %d %v", path, a.status, a.header)
+			t.Errorf("%s: status %d, header %v; want %d as a problem", path, a.status, a.header, status)
 		}
 	}
 }
@@ -499,10 +499,10 @@ func TestGuessingIsLimitedByAccount(t *testing.T) {
 		}
 	}
 	if last.status != http.StatusTooManyRequests || last.header.Get("Retry-After") == "" {
-		t.Errorf("after %d tries: %d %s", tries, last.status, last.body)
+		t.Errorf("after %d tries: status %d, want 429 with Retry-After: %s", tries, last.status, last.body)
 	}
 	if !strings.Contains(s.logs.String(), "limit.exceeded") {
-		t.Error("not audited")
+		t.Error("no audit event limit.exceeded")
 	}
 }
 
@@ -510,7 +510,7 @@ func TestMetadata(t *testing.T) {
 	s := embedded(t)
 	a := s.do(s.request(http.MethodGet, "/.well-known/oauth-authorization-server", "", "", ""), false)
 	if m := decode[api.Metadata](t, a.body); m.Issuer != "http://auth.test" || m.TokenEndpoint != m.Issuer+"/oauth2/token" || m.IntrospectionEndpoint != m.Issuer+"/oauth2/introspect" {
-		t.Errorf("%s", a.body)
+		t.Errorf("metadata is %s, want the endpoints under the issuer", a.body)
 	}
 	if a := s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), false); !strings.Contains(a.header.Get("Cache-Control"), "max-age=60") {
 		t.Errorf("header %v, want Cache-Control with max-age=60", a.header)
@@ -525,7 +525,7 @@ func TestBadSettingsAreReportedAtOnce(t *testing.T) {
 	err := c.Check()
 	for _, want := range []string{"LILYPAD_DATABASE_URL", "LILYPAD_REDIS_URL", "LILYPAD_ISSUER", "LILYPAD_ACCESS_TTL", "LILYPAD_CLIENT_SERVICE_ACCOUNTS"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+			t.Errorf("want %s in error: %v", want, err)
 		}
 	}
 }
@@ -545,7 +545,7 @@ func TestStoresAreVerifiedByTheirAuthorities(t *testing.T) {
 		}
 		for _, want := range faults {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: error %v, want %s", name, err, want)
+				t.Errorf("%s: error %v, want it to contain %q", name, err, want)
 			}
 		}
 	}
@@ -562,6 +562,6 @@ func TestStoresAreVerifiedByTheirAuthorities(t *testing.T) {
 	s := start(t, c, key)
 	begun := s.register("fred@pond.test")
 	if a := s.refresh("app", begun.Token.RefreshToken); a.status != http.StatusOK {
-		t.Errorf("refresh: %d %s, want 200", a.status, a.body)
+		t.Errorf("refresh: status %d, want 200: %s", a.status, a.body)
 	}
 }

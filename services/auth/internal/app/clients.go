@@ -9,10 +9,10 @@ import (
 	"lilypad.example/services/pkg/reload"
 )
 
-// clients are who may call.
+// clients authenticates the clients of the service.
 type clients struct {
 	auth *clientauth.Authenticator
-	// run keeps the keys of the clients' file fresh until its context ends.
+	// run reloads the file with the clients' keys until its context is canceled.
 	run func(context.Context)
 }
 

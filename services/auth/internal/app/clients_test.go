@@ -26,7 +26,7 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// refreshWith is a refresh with an assertion of the caller's choice.
+// refreshWith refreshes with the given client assertion.
 func (s *service) refreshWith(assertion, token string) answer {
 	s.t.Helper()
 	return s.form("/oauth2/token", url.Values{
@@ -42,21 +42,21 @@ func TestAnAssertionIsGoodOnceAtAllReplicas(t *testing.T) {
 	used := one.assertion("app")
 	a := one.refreshWith(used, token)
 	if a.status != http.StatusOK {
-		t.Fatalf("refresh: %d %s", a.status, a.body)
+		t.Fatalf("refresh: status %d, want 200: %s", a.status, a.body)
 	}
 	token = decode[api.Token](t, a.body).RefreshToken
 	for name, s := range map[string]*service{"at the same replica": one, "at another": two} {
 		if a := s.refreshWith(used, token); a.status != http.StatusUnauthorized || oauthCode(t, a) != "invalid_client" {
-			t.Errorf("a replay %s: %d %s", name, a.status, a.body)
+			t.Errorf("a replay %s: status %d, want 401 invalid_client: %s", name, a.status, a.body)
 		}
 		if a := s.do(s.request(http.MethodPost, "/v1/sessions/confirm", used, "application/json", `{"refresh_tokens":[]}`), false); a.status != http.StatusUnauthorized {
-			t.Errorf("a replay as a bearer token %s: %d %s", name, a.status, a.body)
+			t.Errorf("a replay as a bearer token %s: status %d, want 401: %s", name, a.status, a.body)
 		}
 		if !strings.Contains(s.logs.String(), "client.refused") {
-			t.Errorf("a replay %s is not audited", name)
+			t.Errorf("a replay %s: no audit event client.refused", name)
 		}
 	}
-	two.mustRefresh(token) // the session has taken no harm
+	two.mustRefresh(token) // the session is still active
 }
 
 func TestWithoutRedisAClientIsNotRefused(t *testing.T) {
@@ -72,20 +72,20 @@ func TestWithoutRedisAClientIsNotRefused(t *testing.T) {
 		"confirm":    s.json("/v1/sessions/confirm", api.Confirmation{RefreshTokens: []string{}}),
 	} {
 		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+			t.Errorf("%s: status %d, want 503 with Retry-After: %s", name, a.status, a.body)
 		}
 	}
-	// A logout reaches the records all the same, but not for whoever forges a client.
+	// A logout still reaches the records, unless the assertion is forged.
 	stranger := newClientKey(t)
 	if a := s.revokeWith(s.assertionBy(stranger, "app"), token.RefreshToken); a.status != http.StatusUnauthorized {
-		t.Errorf("revoke by a forger: %d %s", a.status, a.body)
+		t.Errorf("revoke with a forged assertion: status %d, want 401: %s", a.status, a.body)
 	}
 	if a := s.revoke(token.RefreshToken); a.status != http.StatusServiceUnavailable {
-		t.Errorf("revoke: %d %s", a.status, a.body)
+		t.Errorf("revoke: status %d, want 503: %s", a.status, a.body)
 	}
 	redis.Start(t)
-	eventually(t, "an answer about the session", func() bool { return s.refresh("app", token.RefreshToken).status != http.StatusServiceUnavailable })
-	s.mustBeOver(token.RefreshToken)
+	eventually(t, "a refresh is not answered with 503", func() bool { return s.refresh("app", token.RefreshToken).status != http.StatusServiceUnavailable })
+	s.mustBeEnded(token.RefreshToken)
 }
 
 func TestClientKeysAreReplacedWithoutARestart(t *testing.T) {
@@ -104,7 +104,7 @@ func TestClientKeysAreReplacedWithoutARestart(t *testing.T) {
 		}
 		replace(t, c.ClientKeysFile, content)
 	}
-	// status is of a token that is nobody's: 400 for a client, 401 for a stranger.
+	// status refreshes with an invalid token: 400 if key authenticates the client, else 401.
 	status := func(key *ecdsa.PrivateKey) int {
 		t.Helper()
 		return s.refreshWith(s.assertionBy(key, "app"), "x").status
@@ -118,13 +118,13 @@ func TestClientKeysAreReplacedWithoutARestart(t *testing.T) {
 	must(old, http.StatusBadRequest)
 	must(next, http.StatusUnauthorized)
 	write(old, next)
-	eventually(t, "the new key is good", func() bool { return status(next) == http.StatusBadRequest })
+	eventually(t, "the new key is accepted", func() bool { return status(next) == http.StatusBadRequest })
 	must(old, http.StatusBadRequest)
 	write(next)
-	eventually(t, "the old key is good no more", func() bool { return status(old) == http.StatusUnauthorized })
+	eventually(t, "the old key is refused", func() bool { return status(old) == http.StatusUnauthorized })
 	must(next, http.StatusBadRequest)
 	replace(t, c.ClientKeysFile, []byte(`{"app": "nonsense", "other": "nonsense"}`))
-	eventually(t, "a word of both faults", func() bool {
+	eventually(t, "both faults are logged", func() bool {
 		logs := s.logs.String()
 		return strings.Contains(logs, "keys not reloaded") && strings.Contains(logs, `\"app\": not in PEM form`) && strings.Contains(logs, `\"other\": not in PEM form`)
 	})
@@ -138,12 +138,13 @@ func TestFaultsOfClientKeysStopTheStart(t *testing.T) {
 	_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
 	for _, want := range []string{c.ClientKeysFile, `"app": not in PEM form`, `"other": not in PEM form`, "3 bytes, want 32"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+			t.Errorf("want %s in error: %v", want, err)
 		}
 	}
 }
 
-// RFC 7521 section 4.2: a client_id names the client of the assertion.
+// TestAClientIDMustBeTheAssertions checks that client_id, if present, must name the client of the
+// assertion (RFC 7521 section 4.2).
 func TestAClientIDMustBeTheAssertions(t *testing.T) {
 	s := embedded(t)
 	token := s.register("fred@pond.test").Token.RefreshToken
@@ -153,7 +154,7 @@ func TestAClientIDMustBeTheAssertions(t *testing.T) {
 			"client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")},
 		}, false)
 		if a.status != want {
-			t.Errorf("client_id %q: %d %s; want %d", id, a.status, a.body, want)
+			t.Errorf("client_id %q: status %d, want %d: %s", id, a.status, want, a.body)
 		}
 	}
 }
@@ -194,7 +195,7 @@ func TestTheMetadataNamesTheAlgorithmsOfTheClients(t *testing.T) {
 				"token": m.TokenEndpointAuthSigningAlgValuesSupported, "introspection": m.IntrospectionEndpointAuthSigningAlgValuesSupported,
 			} {
 				if got == nil || !slices.Equal(*got, tt.want) {
-					t.Errorf("%s endpoint: %v, want %v", kind, got, tt.want)
+					t.Errorf("algorithms of the %s endpoint are %v, want %v", kind, got, tt.want)
 				}
 			}
 			if c.Cluster == nil {
@@ -207,9 +208,9 @@ func TestTheMetadataNamesTheAlgorithmsOfTheClients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 2 { // it is good until it expires
+			for range 2 { // it may be used until it expires
 				if a := s.refreshWith(pod, "x"); a.status != http.StatusBadRequest || oauthCode(t, a) != "invalid_grant" {
-					t.Errorf("a ServiceAccount token: %d %s", a.status, a.body)
+					t.Errorf("a ServiceAccount token: status %d, want 400 invalid_grant: %s", a.status, a.body)
 				}
 			}
 		})

@@ -1,6 +1,5 @@
-// Package app wires the auth service: New opens everything that a configuration
-// names, Run serves until it is told to stop. It is used by main and by tests,
-// and is the only place that knows all parts.
+// Package app wires the auth service: New opens everything that the settings name, Run serves until
+// its context is canceled. It is the only package that imports all parts.
 package app
 
 import (
@@ -22,7 +21,7 @@ import (
 	"lilypad.example/services/pkg/storetls"
 )
 
-// Stores says where accounts and sessions are kept.
+// Stores holds the settings of the stores of accounts and sessions.
 type Stores struct {
 	Store       string        `default:"external" enum:"external,embedded" help:"Where to keep state: external (Postgres and Redis), or embedded (in this process, lost when it ends)."`
 	DatabaseURL config.Secret `placeholder:"URL" help:"Postgres URL: postgres://user:password@host/database, or host,host/database?target_session_attrs=read-write to find the primary among several. Uses verified TLS unless sslmode=disable."`
@@ -32,7 +31,7 @@ type Stores struct {
 	RedisCAFile    string `name:"redis-ca-file" placeholder:"FILE" help:"CA certificates (PEM) to verify Redis with. Default: the public CAs."`
 }
 
-// Config is everything that can be set for auth serve.
+// Config holds the settings of auth serve.
 type Config struct {
 	config.Common
 	Stores
@@ -60,8 +59,8 @@ type Config struct {
 	EmbeddedUsersFile     string   `placeholder:"FILE" help:"JSON file with initial accounts for the embedded store."`
 }
 
-// Check returns all faults of the settings, and of the files that they name,
-// that can be seen without connecting to anything.
+// Check returns all faults of the settings, and of the files that they name, that it can find
+// without connecting.
 func (c *Config) Check() error {
 	faults := []error{
 		c.Stores.Check(),
@@ -116,7 +115,7 @@ func (c *Config) Check() error {
 	return errors.Join(faults...)
 }
 
-// checkFile returns what is wrong with the file of a setting, if it names one.
+// checkFile checks that the file at path can be read and parsed. An empty path is valid.
 func checkFile[T any](setting, path string, parse func([]byte) (T, error)) error {
 	if path == "" {
 		return nil
@@ -125,7 +124,7 @@ func checkFile[T any](setting, path string, parse func([]byte) (T, error)) error
 	return named(setting, err)
 }
 
-// Check returns what is missing, too much or malformed.
+// Check returns all missing, superfluous and malformed settings.
 func (s *Stores) Check() error {
 	faults := []error{
 		config.CheckStore(s.Store, "LILYPAD_DATABASE_URL", s.DatabaseURL),
@@ -141,7 +140,7 @@ func (s *Stores) Check() error {
 }
 
 func (s *Stores) checkPostgres() error {
-	_, err := pgxpool.ParseConfig(s.DatabaseURL.Reveal()) // its errors hide the password
+	_, err := pgxpool.ParseConfig(s.DatabaseURL.Reveal()) // its errors redact the password
 	_, bad := storetls.Roots(s.DatabaseCAFile)
 	if err != nil || bad != nil {
 		return errors.Join(named("LILYPAD_DATABASE_URL", err), named("LILYPAD_DATABASE_CA_FILE", bad))
@@ -159,7 +158,7 @@ func (s *Stores) checkRedis() error {
 	return errors.Join(named("LILYPAD_REDIS_URL", err), named("LILYPAD_REDIS_CA_FILE", bad))
 }
 
-// named puts the name of a setting before what is wrong with it.
+// named prefixes err with the name of a setting.
 func named(setting string, err error) error {
 	if err == nil {
 		return nil

@@ -44,15 +44,15 @@ func TestFaultsThatNeedNoConnectionAreAllFoundBeforeOne(t *testing.T) {
 			c.change(settings)
 			err := settings.Check()
 			if err == nil {
-				t.Fatal("no error")
+				t.Fatal("Check returned nil, want an error")
 			}
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("no word of %q in:\n%v", want, err)
+					t.Errorf("want %q in error:\n%v", want, err)
 				}
 			}
 			if strings.Contains(err.Error(), "hush") {
-				t.Errorf("tells a password:\n%v", err)
+				t.Errorf("the error contains a password:\n%v", err)
 			}
 		})
 	}
@@ -63,7 +63,7 @@ func TestGoodSettingsOfStoresPassWithoutAConnection(t *testing.T) {
 		c, _ := settings(t, t.TempDir())
 		c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret("postgres://u:hush@a.invalid,b.invalid/db?pool_max_conns=3"), config.NewSecret(redis)
 		if err := c.Check(); err != nil {
-			t.Errorf("%s: %v", redis, err)
+			t.Errorf("%s: error %v, want nil", redis, err)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestTheRotationIntervalIsTheOverlapAtLeastOrNone(t *testing.T) {
 		c, _ := settings(t, t.TempDir())
 		c.MinRotationInterval = interval
 		if err := c.Check(); err != nil {
-			t.Errorf("%s with an overlap of %s: %v", interval, c.Overlap, err)
+			t.Errorf("interval %s with overlap %s: error %v, want nil", interval, c.Overlap, err)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// useEverywhere sends token to every endpoint that the contract opens to access
-// tokens, and returns how each was answered. sid is what paths name.
+// useEverywhere sends token to every endpoint that accepts access tokens according to the OpenAPI
+// document, and returns the responses by endpoint. sid is the session ID in paths.
 func (s *service) useEverywhere(token api.Token, sid string) map[string]answer {
 	s.t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
@@ -32,7 +32,7 @@ func (s *service) useEverywhere(token api.Token, sid string) map[string]answer {
 				continue
 			}
 			contentType, body := "", ""
-			if operation.RequestBody != nil { // a changed password is the only one
+			if operation.RequestBody != nil { // only the change of the password has a body
 				contentType, body = "application/json", `{"current_password":"`+password+`","new_password":"another pond full of newts"}`
 			}
 			target := strings.NewReplacer("{sid}", sid, "{claim}", "claim").Replace(path)
@@ -43,7 +43,7 @@ func (s *service) useEverywhere(token api.Token, sid string) map[string]answer {
 		}
 	}
 	if len(answers) < 7 {
-		s.t.Fatalf("the contract opens only %d endpoints to access tokens", len(answers))
+		s.t.Fatalf("%d endpoints accept access tokens, want at least 7", len(answers))
 	}
 	return answers
 }
@@ -52,14 +52,13 @@ func (s *service) mustRefuseEverywhere(token api.Token, sid string) {
 	s.t.Helper()
 	for endpoint, a := range s.useEverywhere(token, sid) {
 		if a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` {
-			s.t.Errorf("%s: got %d %s, want 401", endpoint, a.status, a.body)
+			s.t.Errorf("%s: status %d, want 401 invalid_token: %s", endpoint, a.status, a.body)
 		}
 	}
 }
 
-// TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce ends one of a user's two
-// sessions. Its access token must have no effect from then on, least of all on
-// the other session.
+// TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce ends one of a user's two sessions. From then on
+// its access token must have no effect, especially not on the other session.
 func TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce(t *testing.T) {
 	s, redis, c := stores(t, nil)
 	for name, end := range map[string]func(s *service, ended, other api.Token){
@@ -71,13 +70,13 @@ func TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce(t *testing.T) {
 		},
 		"reuse": func(s *service, ended, _ api.Token) {
 			s.mustRefresh(s.mustRefresh(ended.RefreshToken).RefreshToken)
-			s.mustBeOver(ended.RefreshToken)
+			s.mustBeEnded(ended.RefreshToken)
 		},
 		"only the stream tells": func(s *service, ended, _ api.Token) {
 			if err := redis.XAdd(s.t.Context(), &goredis.XAddArgs{Stream: "revocations", Values: []string{"sid", ended.Sid, "reason", "reuse"}}).Err(); err != nil {
 				s.t.Fatal(err)
 			}
-			eventually(s.t, "the feed tells the verifier", func() bool {
+			eventually(s.t, "the revocation has reached the verifier", func() bool {
 				return s.bearer(http.MethodGet, "/v1/me", ended).status == http.StatusUnauthorized
 			})
 		},
@@ -100,7 +99,8 @@ func TestTheAccessTokenOfAnEndedSessionIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway: no feed can tell.
+// TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway ends a session while the revocation
+// feed does not work.
 func TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	redis := redistest.Start(t)
@@ -111,6 +111,6 @@ func TestTheAccessTokenOfAnEndedSessionIsRefusedWhileRedisIsAway(t *testing.T) {
 	setDisabled(t, c, "fred@pond.test", true)
 	s.mustRefuseEverywhere(ended, ended.Sid)
 	if a := s.bearer(http.MethodGet, "/v1/me", alive); a.status != http.StatusOK {
-		t.Errorf("a session that lives: got %d %s, want 200", a.status, a.body)
+		t.Errorf("active session: status %d, want 200: %s", a.status, a.body)
 	}
 }

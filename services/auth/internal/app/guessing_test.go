@@ -21,7 +21,7 @@ import (
 
 const wrongPassword = "this is not the password"
 
-// clocked is a service that counts by a clock that the test turns.
+// clocked is a service whose rate limits use a clock that the test advances.
 type clocked struct {
 	*service
 
@@ -34,24 +34,24 @@ func newClocked(t *testing.T) *clocked {
 	c, key := settings(t, t.TempDir())
 	redis, _ := redistest.Mini(t)
 	redis.Server().SetPreHook(func(peer *server.Peer, command string, _ ...string) bool {
-		if command == "INFO" { // of which it knows neither memory nor replication
+		if command == "INFO" { // miniredis lacks the memory and replication sections
 			peer.WriteBulk("maxmemory_policy:noeviction\r\nmaster_replid:0123456789abcdef\r\n")
 		}
 		return command == "INFO"
 	})
 	c.Store, c.DatabaseURL, c.RedisURL = "external", config.NewSecret(pgtest.URL(t, nil)), config.NewSecret("redis://"+redis.Addr())
 	s := &clocked{start(t, c, key), redis, time.Now()}
-	s.turn(0)
+	s.advance(0)
 	return s
 }
 
-func (s *clocked) turn(d time.Duration) {
+func (s *clocked) advance(d time.Duration) {
 	s.now = s.now.Add(d)
 	s.redis.SetTime(s.now)
 	s.redis.FastForward(d)
 }
 
-// signIn signs in from an address, in a browser that had sessions.
+// signIn signs in from an address, in a browser with former sessions.
 func (s *service) signIn(client, email, password, from string, had ...string) answer {
 	s.t.Helper()
 	body := api.Credentials{Email: email, Password: password, Presenter: api.Presenter{UserAgent: "test", ClientAddress: from}}
@@ -62,50 +62,51 @@ func (s *service) signIn(client, email, password, from string, had ...string) an
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	tooMany := len(had) > 4 // which the contract forbids
+	tooMany := len(had) > 4 // the contract forbids that
 	return s.do(s.request(http.MethodPost, "/v1/sessions", s.assertion(client), "application/json", string(text)), tooMany)
 }
 
-// wait returns what an answer says in Retry-After.
-func (a answer) wait(t *testing.T) time.Duration {
+// retryAfter returns the Retry-After of a response.
+func (a answer) retryAfter(t *testing.T) time.Duration {
 	t.Helper()
 	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
 	if err != nil || seconds < 1 {
-		t.Fatalf("%d with Retry-After %q", a.status, a.header.Get("Retry-After"))
+		t.Fatalf("status %d with Retry-After %q, want at least 1 second", a.status, a.header.Get("Retry-After"))
 	}
 	return time.Duration(seconds) * time.Second
 }
 
-// TestAnAttackerDoesNotKeepTheOwnerOut: for seven minutes somebody guesses once a second, from the owner's own network too.
+// TestAnAttackerDoesNotKeepTheOwnerOut guesses a password every second for seven minutes, from the
+// network address of the owner. The owner must still get in from a known device.
 func TestAnAttackerDoesNotKeepTheOwnerOut(t *testing.T) {
 	const owner, other = "fred@pond.test", "mina@pond.test"
 	s := newClocked(t)
 	live := s.register(owner).Token.RefreshToken
 	signedOut := decode[api.Session](t, s.login(owner, password).body).Token.RefreshToken
 	if a := s.revoke(signedOut); a.status != http.StatusOK {
-		t.Fatalf("revoke: %d", a.status)
+		t.Fatalf("revoke: status %d, want 200", a.status)
 	}
 	others := s.register(other).Token.RefreshToken
 	forged := signedOut[:len(signedOut)-2] + "AA"
 	guesses := 0
 	for second := range 7 * 60 {
-		s.turn(time.Second)
+		s.advance(time.Second)
 		switch a := s.signIn("app", owner, wrongPassword, "192.0.2.7"); a.status {
 		case http.StatusUnauthorized:
 			guesses++
 		case http.StatusTooManyRequests:
-			a.wait(t)
+			a.retryAfter(t)
 		default:
-			t.Fatalf("a guess: %d %s", a.status, a.body)
+			t.Fatalf("a guess: status %d, want 401 or 429: %s", a.status, a.body)
 		}
 		if second < 60 || second%60 != 30 {
 			continue
 		}
 		for name, had := range map[string][]string{
-			"signed out": {signedOut}, "still signed in": {live}, "also known to another account": {others, signedOut}, "among tokens of nobody's": {forged, "", "v1", signedOut},
+			"signed out": {signedOut}, "still signed in": {live}, "also known to another account": {others, signedOut}, "among invalid tokens": {forged, "", "v1", signedOut},
 		} {
 			if a := s.signIn("app", owner, password, "192.0.2.7", had...); a.status != http.StatusCreated {
-				t.Errorf("after %d s the owner is kept out, %s: %d %s", second, name, a.status, a.body)
+				t.Errorf("after %d s, owner (%s): status %d, want 201: %s", second, name, a.status, a.body)
 			}
 		}
 		for name, c := range map[string]struct {
@@ -117,27 +118,28 @@ func TestAnAttackerDoesNotKeepTheOwnerOut(t *testing.T) {
 		} {
 			a := s.signIn(c.client, owner, password, c.address, c.had...)
 			if a.status != http.StatusTooManyRequests {
-				t.Errorf("after %d s %s gets in: %d", second, name, a.status)
+				t.Errorf("after %d s, %s: status %d, want 429", second, name, a.status)
 			}
-			a.wait(t)
+			a.retryAfter(t)
 		}
 	}
 	if guesses > 10+7 {
-		t.Errorf("%d guesses in 7 minutes", guesses)
+		t.Errorf("%d guesses in 7 minutes, want at most 17", guesses)
 	}
-	// The attacker is gone: who was refused comes back when told to, and not sooner.
+	// After the attack, a stranger gets in when Retry-After has passed, and not sooner.
 	a := s.signIn("app", owner, password, "203.0.113.1")
-	s.turn(a.wait(t) - time.Second - time.Millisecond)
+	s.advance(a.retryAfter(t) - time.Second - time.Millisecond)
 	if a := s.signIn("app", owner, password, "203.0.113.1"); a.status != http.StatusTooManyRequests {
-		t.Errorf("before its time: %d", a.status)
+		t.Errorf("before Retry-After has passed: status %d, want 429", a.status)
 	}
-	s.turn(time.Second + time.Millisecond)
+	s.advance(time.Second + time.Millisecond)
 	if a := s.signIn("app", owner, password, "203.0.113.1"); a.status != http.StatusCreated {
-		t.Errorf("when told to come back: %d %s", a.status, a.body)
+		t.Errorf("after Retry-After has passed: status %d, want 201: %s", a.status, a.body)
 	}
 }
 
-// TestANetworkAddressUsedUpKeepsNoKnownDeviceOut: behind one address may be an attacker and a whole office.
+// TestANetworkAddressUsedUpKeepsNoKnownDeviceOut exhausts the limit of a network address, which an
+// attacker may share with a whole office.
 func TestANetworkAddressUsedUpKeepsNoKnownDeviceOut(t *testing.T) {
 	s := newClocked(t)
 	token := s.register("fred@pond.test").Token.RefreshToken
@@ -145,10 +147,10 @@ func TestANetworkAddressUsedUpKeepsNoKnownDeviceOut(t *testing.T) {
 		s.signIn("app", "nobody@pond.test", wrongPassword, "192.0.2.7")
 	}
 	if a := s.signIn("app", "fred@pond.test", password, "192.0.2.7"); a.status != http.StatusTooManyRequests {
-		t.Errorf("a stranger: %d", a.status)
+		t.Errorf("a stranger: status %d, want 429", a.status)
 	}
 	if a := s.signIn("app", "fred@pond.test", password, "192.0.2.7", token); a.status != http.StatusCreated {
-		t.Errorf("a known device: %d %s", a.status, a.body)
+		t.Errorf("a known device: status %d, want 201: %s", a.status, a.body)
 	}
 }
 
@@ -157,42 +159,43 @@ func TestGuessingThroughAKnownDeviceIsBounded(t *testing.T) {
 	s := newClocked(t)
 	stolen := s.register(owner).Token
 	kept := stolen
-	for kept.Sid[0] == stolen.Sid[0] { // devices share a counter by chance, one pair in 64
+	for kept.Sid[0] == stolen.Sid[0] { // one pair of devices in 64 shares a counter
 		kept = decode[api.Session](t, s.login(owner, password).body).Token
 	}
 	guesses := 0
 	for range 3 * 60 {
-		s.turn(time.Second)
+		s.advance(time.Second)
 		if s.signIn("app", owner, wrongPassword, "203.0.113.9", stolen.RefreshToken).status == http.StatusUnauthorized {
 			guesses++
 		}
 	}
 	if guesses > 10+3 {
-		t.Errorf("%d guesses in 3 minutes", guesses)
+		t.Errorf("%d guesses in 3 minutes, want at most 13", guesses)
 	}
 	a := s.signIn("app", owner, password, "203.0.113.9", stolen.RefreshToken)
 	if a.status != http.StatusTooManyRequests {
-		t.Errorf("the right password through the stolen one: %d", a.status)
+		t.Errorf("the right password from the guessing device: status %d, want 429", a.status)
 	}
-	a.wait(t)
+	a.retryAfter(t)
 	if !strings.Contains(s.logs.String(), `"reason":"login_device"`) {
-		t.Error("not audited")
+		t.Error("no audit event with reason login_device")
 	}
 	for name, had := range map[string][]string{"a stranger": nil, "another device": {kept.RefreshToken}} {
 		if a := s.signIn("app", owner, password, "192.0.2.7", had...); a.status != http.StatusCreated {
-			t.Errorf("%s is kept out: %d", name, a.status)
+			t.Errorf("%s: status %d, want 201", name, a.status)
 		}
 	}
-	// A success of the device gives it everything back.
-	s.turn(a.wait(t))
+	// A successful login resets the limit of the device.
+	s.advance(a.retryAfter(t))
 	for range 3 {
 		if a := s.signIn("app", owner, password, "203.0.113.9", stolen.RefreshToken); a.status != http.StatusCreated {
-			t.Fatalf("when told to come back: %d %s", a.status, a.body)
+			t.Fatalf("after Retry-After has passed: status %d, want 201: %s", a.status, a.body)
 		}
 	}
 }
 
-// TestARefusalTellsNeitherAccountNorDevice compares what can be seen of a wrong password and of too many.
+// TestARefusalTellsNeitherAccountNorDevice checks that refusals of the same status are identical,
+// so that they reveal neither whether an account exists nor whether a device is known.
 func TestARefusalTellsNeitherAccountNorDevice(t *testing.T) {
 	s := newClocked(t)
 	token := s.register("fred@pond.test").Token.RefreshToken
@@ -210,7 +213,7 @@ func TestARefusalTellsNeitherAccountNorDevice(t *testing.T) {
 		} {
 			got := s.signIn("app", c.email, wrongPassword, "192.0.2.7", c.had...)
 			if got.status != http.StatusTooManyRequests && (got.status != http.StatusUnauthorized || i == 10) {
-				t.Errorf("attempt %d, %s: %d %s", i+1, c.who, got.status, got.body)
+				t.Errorf("attempt %d, %s: status %d, want 401 at first and 429 at the latest in attempt 11: %s", i+1, c.who, got.status, got.body)
 			}
 			want, ok := answers[got.status]
 			if answers[got.status] = got; ok && (!bytes.Equal(got.body, want.body) || len(got.header) != len(want.header)) {
@@ -225,18 +228,19 @@ func TestALoginHandsBackTheSessionsOfOtherAccounts(t *testing.T) {
 	mina, fred := s.register("mina@pond.test").Token.RefreshToken, s.register("fred@pond.test").Token.RefreshToken
 	a := s.signIn("app", "fred@pond.test", password, "192.0.2.7", "junk", fred, mina)
 	if got := decode[api.Session](t, a.body).OtherSessions; len(got) != 1 || got[0] != mina {
-		t.Errorf("%d %q, want mina's alone", a.status, got)
+		t.Errorf("login: status %d, other sessions %q; want only mina's", a.status, got)
 	}
 	a = s.json("/v1/users", api.NewUser{Email: "gus@pond.test", Name: "Gus", Password: password, Presenter: api.Presenter{Sessions: &[]string{mina, fred}}})
 	if got := decode[api.Session](t, a.body).OtherSessions; len(got) != 2 {
-		t.Errorf("%d %q, want both", a.status, got)
+		t.Errorf("registration: status %d, other sessions %q; want both", a.status, got)
 	}
 	if got := s.register("una@pond.test").OtherSessions; got == nil || len(got) != 0 {
-		t.Errorf("%q, want an empty list", got)
+		t.Errorf("other sessions are %q, want an empty list", got)
 	}
 }
 
-// TestAWrongCurrentPasswordIsAGuess: it is counted with the logins of the session's device, apart from strangers, and audited.
+// TestAWrongCurrentPasswordIsAGuess checks that a wrong current password is audited and counts
+// against the limit of the session's device, together with its logins.
 func TestAWrongCurrentPasswordIsAGuess(t *testing.T) {
 	const owner = "fred@pond.test"
 	change := func(s *service, token api.Token, current, replacement string) answer {
@@ -248,11 +252,11 @@ func TestAWrongCurrentPasswordIsAGuess(t *testing.T) {
 		s := embedded(t)
 		u := s.register(owner)
 		if a := change(s, u.Token, wrongPassword, next); a.status != http.StatusUnprocessableEntity {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("status %d, want 422: %s", a.status, a.body)
 		}
 		for _, want := range []string{`"event":"user.password_change_failed"`, `"result":"failure"`, `"reason":"wrong_password"`, `"sid_hash"`} {
 			if line := s.audited("user.password_change_failed"); !strings.Contains(line, want) || !strings.Contains(line, u.User.Sub) {
-				t.Errorf("no %s in %s", want, line)
+				t.Errorf("audit event is %s, want %s and the user ID in it", line, want)
 			}
 		}
 	})
@@ -260,20 +264,20 @@ func TestAWrongCurrentPasswordIsAGuess(t *testing.T) {
 		s := newClocked(t)
 		token := s.register(owner).Token
 		for range 5 {
-			// One person who holds the session and its cookie has one budget.
+			// Both attempts count against the limit of the same device.
 			change(s.service, token, wrongPassword, next)
 			s.signIn("app", owner, wrongPassword, "192.0.2.7", token.RefreshToken)
 		}
 		a := change(s.service, token, password, next)
 		if a.status != http.StatusTooManyRequests {
-			t.Fatalf("after ten guesses: %d %s", a.status, a.body)
+			t.Fatalf("after ten guesses: status %d, want 429: %s", a.status, a.body)
 		}
 		if a := s.signIn("app", owner, password, "192.0.2.7", token.RefreshToken); a.status != http.StatusTooManyRequests {
-			t.Errorf("a login: %d", a.status)
+			t.Errorf("login after ten guesses: status %d, want 429", a.status)
 		}
-		s.turn(a.wait(t))
+		s.advance(a.retryAfter(t))
 		if a := change(s.service, token, password, next); a.status != http.StatusNoContent {
-			t.Errorf("when told to come back: %d %s", a.status, a.body)
+			t.Errorf("after Retry-After has passed: status %d, want 204: %s", a.status, a.body)
 		}
 	})
 	t.Run("strangers do not stop it", func(t *testing.T) {
@@ -282,7 +286,7 @@ func TestAWrongCurrentPasswordIsAGuess(t *testing.T) {
 		for s.signIn("app", owner, wrongPassword, "203.0.113.9").status != http.StatusTooManyRequests {
 		}
 		if a := change(s, token, password, next); a.status != http.StatusNoContent {
-			t.Errorf("%d %s", a.status, a.body)
+			t.Errorf("change of the password: status %d, want 204: %s", a.status, a.body)
 		}
 	})
 	t.Run("the right one is no guess", func(t *testing.T) {
@@ -290,13 +294,13 @@ func TestAWrongCurrentPasswordIsAGuess(t *testing.T) {
 		token := s.register(owner).Token
 		for range 11 {
 			if a := change(s, token, password, "short"); a.status != http.StatusUnprocessableEntity {
-				t.Fatalf("%d %s", a.status, a.body)
+				t.Fatalf("status %d, want 422: %s", a.status, a.body)
 			}
 		}
 	})
 }
 
-// audited returns the first audit line of an event.
+// audited returns the first audit log line of an event.
 func (s *service) audited(event string) string {
 	for line := range strings.Lines(s.logs.String()) {
 		if strings.Contains(line, `"event":"`+event+`"`) {
@@ -306,7 +310,8 @@ func (s *service) audited(event string) string {
 	return ""
 }
 
-// TestLimitsSurviveAChangeOfTheRing: what strangers have used up does not come back with a new key.
+// TestLimitsSurviveAChangeOfTheRing checks that a new ring key does not reset the limits, whose
+// Redis keys derive from the ring.
 func TestLimitsSurviveAChangeOfTheRing(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	s := start(t, c, key)
@@ -315,19 +320,20 @@ func TestLimitsSurviveAChangeOfTheRing(t *testing.T) {
 	old, fresh := read(t, c.RingKeysFile), []byte(session.NewRingLine())
 	for i, ring := range [][]byte{append(bytes.Clone(old), fresh...), append(bytes.Clone(fresh), old...)} {
 		replace(t, c.RingKeysFile, ring)
-		eventually(t, "a reload", func() bool { return strings.Count(s.logs.String(), "keys reloaded") == i+1 })
+		eventually(t, "the keys are reloaded", func() bool { return strings.Count(s.logs.String(), "keys reloaded") == i+1 })
 		if a := s.login("fred@pond.test", wrongPassword); a.status != http.StatusTooManyRequests {
-			t.Errorf("after change %d: %d", i+1, a.status)
+			t.Errorf("after change %d: status %d, want 429", i+1, a.status)
 		}
 	}
 }
 
-// TestGuessingTakesABoundedPlaceInRedis: what unknown addresses leave behind is gone in minutes, or shared.
+// TestGuessingTakesABoundedPlaceInRedis checks that Redis keys for unknown e-mail and network
+// addresses expire within a minute or are shared by many addresses.
 func TestGuessingTakesABoundedPlaceInRedis(t *testing.T) {
 	s, redis, _ := stores(t, nil)
 	for i := range 12 {
 		if a := s.signIn("app", "nobody"+strconv.Itoa(i)+"@pond.test", wrongPassword, "2001:db8:"+strconv.Itoa(i)+"::1"); a.status != http.StatusUnauthorized {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("login: status %d, want 401: %s", a.status, a.body)
 		}
 	}
 	keys, err := redis.Keys(t.Context(), "rate:*").Result()
@@ -339,12 +345,13 @@ func TestGuessingTakesABoundedPlaceInRedis(t *testing.T) {
 		shared := len(tag) <= len("3ffff}")
 		left, err := redis.TTL(t.Context(), key).Result()
 		if err != nil || left > time.Minute && !shared {
-			t.Errorf("%s stays for %v, %v", key, left, err)
+			t.Errorf("%s: TTL %v, error %v; want at most a minute", key, left, err)
 		}
 	}
 }
 
-// TestAllFormsTogetherAreBounded: anybody may register, so a limit for each account bounds nothing.
+// TestAllFormsTogetherAreBounded stores forms of many accounts: since anyone may register, a limit
+// per account alone bounds nothing.
 func TestAllFormsTogetherAreBounded(t *testing.T) {
 	s := newClocked(t)
 	token := ""
@@ -354,14 +361,14 @@ func TestAllFormsTogetherAreBounded(t *testing.T) {
 		}
 		a := s.keepForm(token, []byte("sealed"))
 		if a.status == http.StatusTooManyRequests {
-			a.wait(t)
+			a.retryAfter(t)
 			break
 		}
 		if a.status != http.StatusNoContent || i == 250 {
-			t.Fatalf("form %d: %d %s", i+1, a.status, a.body)
+			t.Fatalf("form %d: status %d, want 204, and 429 for form 251 at the latest: %s", i+1, a.status, a.body)
 		}
 	}
 	if !strings.Contains(s.logs.String(), `"reason":"form_total"`) {
-		t.Error("not audited")
+		t.Error("no audit event with reason form_total")
 	}
 }

@@ -16,11 +16,12 @@ func (s *service) introspect(client, token string) answer {
 	}, false)
 }
 
-// mustBeInactive holds an answer to RFC 7662 section 2.2: nothing but that.
+// mustBeInactive checks that the response has active=false and no other member (RFC 7662 section
+// 2.2).
 func (s *service) mustBeInactive(name, client, token string) {
 	s.t.Helper()
 	if a := s.introspect(client, token); a.status != http.StatusOK || strings.TrimSpace(string(a.body)) != `{"active":false}` {
-		s.t.Errorf("%s: %d %s", name, a.status, a.body)
+		s.t.Errorf("%s: status %d, want 200 and only active=false: %s", name, a.status, a.body)
 	}
 }
 
@@ -32,13 +33,13 @@ func TestIntrospectionTellsTheClientsAboutLiveTokensOnly(t *testing.T) {
 		a := s.introspect(client, token)
 		got := decode[api.Introspection](t, a.body)
 		if a.status != http.StatusOK || !got.Active || *got.Sub != begun.User.Sub || *got.Sid != begun.Token.Sid || *got.ClientId != "app" || *got.Iss != s.issuer || *got.Exp == 0 {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+			t.Errorf("%s: status %d, want 200 and an active token of the session: %s", name, a.status, a.body)
 		}
 		if (got.TokenType != nil) != (kind == "access") || (got.Roles != nil) != (kind == "access") {
-			t.Errorf("%s: %s", name, a.body)
+			t.Errorf("%s: want token_type and roles for access tokens only: %s", name, a.body)
 		}
 		if a.header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: may be cached: %v", name, a.header)
+			t.Errorf("%s: header %v, want Cache-Control: no-store", name, a.header)
 		}
 	}
 	old := begun.Token
@@ -53,7 +54,7 @@ func TestIntrospectionTellsTheClientsAboutLiveTokensOnly(t *testing.T) {
 	next := s.mustRefresh(old.RefreshToken)
 	s.mustBeInactive("replaced refresh token", "app", old.RefreshToken)
 	mustBeActive("its successor", "app", next.RefreshToken, "refresh")
-	// It was no use of the token: the predecessor is still no reuse.
+	// Introspection does not use the token, so presenting its predecessor is not reuse.
 	s.mustRefresh(old.RefreshToken)
 
 	s.revoke(next.RefreshToken)
@@ -79,7 +80,7 @@ func TestIntrospectionIsForClients(t *testing.T) {
 		"two of it": {url.Values{"token": {token, token}, "client_assertion_type": {api.ClientAssertionType}, "client_assertion": {s.assertion("app")}}, http.StatusBadRequest, "invalid_request"},
 	} {
 		if a := s.form("/oauth2/introspect", tt.values, true); a.status != tt.status || oauthCode(t, a) != tt.code {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+			t.Errorf("%s: status %d, want %d %s: %s", name, a.status, tt.status, tt.code, a.body)
 		}
 	}
 }

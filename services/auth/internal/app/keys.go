@@ -23,18 +23,19 @@ import (
 	"lilypad.example/services/pkg/reload"
 )
 
-// leastPublishAhead is until our verifiers have a new key, even through a
-// cache. Those of others may need longer.
+// leastPublishAhead is how long it takes until every Lilypad verifier has a new key, even through
+// an HTTP cache. Other verifiers may need longer.
 const leastPublishAhead = authn.RefreshEvery + httpapi.JWKSMaxAge + rollover.Settle
 
-// KeysSecret is the Secret of a cluster in which the service keeps its keys.
+// KeysSecret configures the Kubernetes Secret in which the service stores its keys.
 type KeysSecret struct {
 	KeysSecret string `placeholder:"NAMESPACE/NAME" help:"Kubernetes Secret in which this service creates, stores and rotates its keys."`
-	// Cluster is the API server of this and of the clients; nil for the cluster around this process.
+	// Cluster is the API server for the Secret and for TokenReviews. Nil means the cluster that the
+	// process runs in.
 	Cluster *rest.Config `kong:"-"`
 }
 
-// Check returns what is wrong with the Secret's name.
+// Check checks the form of the Secret's name.
 func (s *KeysSecret) Check() error {
 	if namespace, name, ok := strings.Cut(s.KeysSecret, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 		return fmt.Errorf("LILYPAD_KEYS_SECRET: %q is not of the form namespace/name", s.KeysSecret)
@@ -42,17 +43,17 @@ func (s *KeysSecret) Check() error {
 	return nil
 }
 
-// Open returns the Secret. It asks nothing yet.
+// Open returns the Secret without connecting.
 func (s *KeysSecret) Open() (rollover.Store, error) {
 	cluster, err := s.cluster("LILYPAD_KEYS_SECRET")
 	if err != nil {
 		return nil, err
 	}
-	namespace, name, _ := strings.Cut(s.KeysSecret, "/") // Check has seen it
+	namespace, name, _ := strings.Cut(s.KeysSecret, "/") // Check has validated it
 	return kubernetes.NewSecret(cluster, namespace, name)
 }
 
-// cluster returns the API server, which setting needs.
+// cluster returns the API server. setting is the setting that needs it, for the error.
 func (s *KeysSecret) cluster(setting string) (*rest.Config, error) {
 	if s.Cluster != nil {
 		return s.Cluster, nil
@@ -64,13 +65,13 @@ func (s *KeysSecret) cluster(setting string) (*rest.Config, error) {
 	return cluster, nil
 }
 
-// KeyPolicy is when the signing keys in a KeysSecret change.
+// KeyPolicy configures the rotation of the signing keys in a KeysSecret.
 type KeyPolicy struct {
 	KeysRotateEvery  time.Duration `default:"720h" help:"With a keys secret: how long a key signs access tokens before the next one does."`
 	KeysPublishAhead time.Duration `default:"10m" help:"With a keys secret: how long a key is published before it signs. Must cover the longest JWKS cache of any verifier; at least 2m40s."`
 }
 
-// schedule is the policy for access tokens that live for access.
+// schedule returns the rotation schedule for access tokens with a lifetime of access.
 func (p KeyPolicy) schedule(access time.Duration) rollover.Schedule {
 	return rollover.Schedule{
 		Every: p.KeysRotateEvery,
@@ -79,7 +80,7 @@ func (p KeyPolicy) schedule(access time.Duration) rollover.Schedule {
 	}
 }
 
-// checkPolicy returns what is wrong with the policy for access tokens that live for access.
+// checkPolicy checks the policy for access tokens with a lifetime of access.
 func (p KeyPolicy) checkPolicy(access time.Duration) error {
 	s := p.schedule(access)
 	var faults []error
@@ -92,17 +93,17 @@ func (p KeyPolicy) checkPolicy(access time.Duration) error {
 	return errors.Join(faults...)
 }
 
-// keys are the keys in use, wherever they come from.
+// keys holds the current keys, from files or from a Secret.
 type keys struct {
 	signing  func() *signer.Keys
 	ring     func() *session.Ring
 	ringAsOf func() time.Time
-	// run keeps them fresh until its context ends.
+	// run reloads the keys until its context is canceled.
 	run func(context.Context)
 }
 
-// openKeys opens the keys that c names. Those of files must be there and good;
-// those of a Secret come when run can read it.
+// openKeys opens the keys that c names. Key files must exist and be valid; keys in a Secret become
+// available when run has read it.
 func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
 	changed := reported(log, "service")
 	if c.KeysSecret.KeysSecret != "" {
@@ -121,16 +122,16 @@ func openKeys(c *Config, trail *audit.Log, log *slog.Logger) (*keys, error) {
 	}}, nil
 }
 
-// kubeletDelay is how long the file of a mounted Secret may be behind the
-// Secret: the kubelet brings a change into a pod within two minutes or so.
+// kubeletDelay is how long the files of a mounted Secret may lag behind the Secret: the kubelet
+// needs about two minutes to update them.
 const kubeletDelay = 3 * time.Minute
 
-// before returns at less delay.
+// before returns a function that returns at() minus delay.
 func before(at func() time.Time, delay time.Duration) func() time.Time {
 	return func() time.Time { return at().Add(-delay) }
 }
 
-// reported returns a function that logs what came of a change of owner's keys.
+// reported returns a function that logs whether owner's keys were reloaded.
 func reported(log *slog.Logger, owner string) func(error) {
 	return func(err error) {
 		if err != nil {
@@ -153,7 +154,7 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 		Use: func(data map[string][]byte) {
 			for entry, take := range map[string]func([]byte) (bool, error){rollover.SigningEntry: signing.Take, rollover.RingEntry: ring.Take} {
 				if len(data[entry]) == 0 {
-					continue // it is made soon
+					continue // not created yet
 				}
 				if news, err := take(data[entry]); news {
 					changed(err)
@@ -169,8 +170,8 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 	}}, nil
 }
 
-// initialKeys is what the files hold that are named besides a Secret, so that
-// whoever had files goes on with their keys. They need not be there.
+// initialKeys returns the content of the key files, so that a service that moves to a Secret keeps
+// its keys. The files need not exist.
 func (c *Config) initialKeys() (map[string][]byte, error) {
 	data := make(map[string][]byte)
 	for entry, path := range map[string]string{rollover.SigningEntry: c.SigningKeysFile, rollover.RingEntry: c.RingKeysFile} {
@@ -186,7 +187,7 @@ func (c *Config) initialKeys() (map[string][]byte, error) {
 	return data, nil
 }
 
-// RecordKeyChange puts a change of the signing keys on record.
+// RecordKeyChange audits a change of the signing keys.
 func RecordKeyChange(ctx context.Context, trail *audit.Log, c rollover.Change) {
 	events := map[rollover.Event]audit.Event{
 		rollover.Published: audit.KeyPublished, rollover.Signing: audit.KeySigning,
@@ -197,7 +198,7 @@ func RecordKeyChange(ctx context.Context, trail *audit.Log, c rollover.Change) {
 
 var errNoKeys = errors.New("there are no keys yet")
 
-// ready returns nil when there are keys.
+// ready returns an error until keys are available.
 func (k *keys) ready() error {
 	if k.signing() == nil || k.ring() == nil {
 		return errNoKeys

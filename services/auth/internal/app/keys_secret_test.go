@@ -20,8 +20,8 @@ import (
 	"lilypad.example/services/auth/internal/rollover"
 )
 
-// cluster is an API server that knows one Secret, and answers for it as the
-// real one does: by its resourceVersion.
+// cluster is an API server with one Secret. Like a real one, it refuses patches with an outdated
+// resourceVersion.
 type cluster struct {
 	*httptest.Server
 
@@ -73,7 +73,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// create makes the Secret without data, as the chart does.
+// create creates the Secret without data, as the chart does.
 func (c *cluster) create() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *cluster) entry(name string) []byte {
 	return bytes.Clone(c.data[name])
 }
 
-// managed is a configuration with keys in the cluster's Secret. Its files are not there.
+// managed launches a service with its keys in k's Secret and without key files.
 func managed(t *testing.T, k *cluster) (*service, *app.Config) {
 	t.Helper()
 	c, key := settings(t, t.TempDir())
@@ -114,41 +114,41 @@ func TestReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
 		s, _ := managed(t, k)
 		replicas = append(replicas, s)
 	}
-	// Without the Secret they wait, say why, and do not crash.
+	// Without the Secret, the replicas log the reason and wait.
 	for _, s := range replicas {
-		eventually(t, "a word about the Secret", func() bool { return strings.Contains(s.logs.String(), "secret lilypad/keyring") })
+		eventually(t, "an error about the Secret is logged", func() bool { return strings.Contains(s.logs.String(), "secret lilypad/keyring") })
 		if a := s.jwks(); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
-			t.Errorf("without keys: %d %s", a.status, a.body)
+			t.Errorf("JWKS without keys: status %d, want 503 with Retry-After: %s", a.status, a.body)
 		}
 	}
 	k.create()
 	for _, s := range replicas {
-		eventually(t, "keys", func() bool { return s.jwks().status == http.StatusOK })
+		eventually(t, "the JWKS is published", func() bool { return s.jwks().status == http.StatusOK })
 	}
 	if keys, err := rollover.Parse(k.entry(rollover.SigningEntry)); err != nil || len(keys) != 1 {
-		t.Errorf("%d keys, %v", len(keys), err)
+		t.Errorf("the Secret has %d keys, error %v; want 1 key", len(keys), err)
 	}
 	published := 0
 	for _, s := range replicas {
 		if got, want := string(s.jwks().body), string(replicas[0].jwks().body); got != want {
-			t.Errorf("one publishes %s, another %s", want, got)
+			t.Errorf("replicas publish %s and %s, want the same", want, got)
 		}
 		published += strings.Count(s.logs.String(), `"key.published"`)
 	}
 	if published != 1 {
-		t.Errorf("%d audit events for one key", published)
+		t.Errorf("%d audit events key.published, want 1", published)
 	}
-	// One replica's tokens are good at another: refresh token and access token.
+	// A replica accepts its own access token. Each has its own store here, so another one does not
+	// know the session.
 	begun := replicas[0].register("fred@pond.test")
 	if a := replicas[0].do(replicas[0].request(http.MethodGet, "/v1/me", begun.Token.AccessToken, "", ""), false); a.status != http.StatusOK {
-		t.Errorf("me: %d %s", a.status, a.body)
+		t.Errorf("me: status %d, want 200: %s", a.status, a.body)
 	}
 	if a := replicas[1].refresh("app", begun.Token.RefreshToken); a.status != http.StatusBadRequest || oauthCode(t, a) != "invalid_grant" {
-		// Not invalid by its MAC, but unknown: each has a store of its own here.
-		t.Errorf("refresh: %d %s", a.status, a.body)
+		t.Errorf("refresh: status %d, want 400 invalid_grant: %s", a.status, a.body)
 	}
 	if strings.Contains(replicas[0].logs.String(), "PRIVATE KEY") {
-		t.Error("the log holds a key")
+		t.Error("the log contains a private key")
 	}
 }
 
@@ -161,26 +161,26 @@ func TestAnUpgradeGoesOnWithTheKeysOfFiles(t *testing.T) {
 	c.KeysSecret = app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: k.URL}}
 	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: 720 * time.Hour, KeysPublishAhead: 10 * time.Minute}
 	after := start(t, c, key)
-	eventually(t, "keys", func() bool { return after.jwks().status == http.StatusOK })
+	eventually(t, "the JWKS is published", func() bool { return after.jwks().status == http.StatusOK })
 	if got, want := string(after.jwks().body), string(before.jwks().body); got != want {
-		t.Errorf("publishes %s, before %s", got, want)
+		t.Errorf("JWKS is %s, want it unchanged: %s", got, want)
 	}
 	if string(k.entry(rollover.RingEntry)) != string(read(t, c.RingKeysFile)) {
-		t.Error("another ring")
+		t.Error("the Secret has another ring than the file, want the same")
 	}
 	session := decode[api.Session](t, after.json("/v1/users", api.NewUser{Email: "fred@pond.test", Name: "Fred", Password: password, Presenter: presenter}).body)
 	if header(session.Token.AccessToken) != header(begun.Token.AccessToken) {
-		t.Error("signs with another key")
+		t.Error("access token has another kid than before, want the same")
 	}
-	// From then on the files say nothing.
+	// From now on the files are not used.
 	if err := os.Remove(c.SigningKeysFile); err != nil {
 		t.Fatal(err)
 	}
 	after.stop()
 	again := start(t, c, key)
-	eventually(t, "keys again", func() bool { return again.jwks().status == http.StatusOK })
+	eventually(t, "the JWKS is published after a restart", func() bool { return again.jwks().status == http.StatusOK })
 	if got, want := string(again.jwks().body), string(before.jwks().body); got != want {
-		t.Errorf("publishes %s, before %s", got, want)
+		t.Errorf("JWKS is %s, want it unchanged: %s", got, want)
 	}
 }
 
@@ -191,12 +191,12 @@ func TestBadKeySettingsAreReportedAtOnce(t *testing.T) {
 	err := c.Check()
 	for _, want := range []string{"LILYPAD_KEYS_SECRET", "LILYPAD_KEYS_ROTATE_EVERY", "LILYPAD_KEYS_PUBLISH_AHEAD"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+			t.Errorf("want %s in error: %v", want, err)
 		}
 	}
-	// With files, the policy is nobody's concern.
+	// With key files, the policy is not checked.
 	c.KeysSecret.KeysSecret = ""
 	if err := c.Check(); err != nil {
-		t.Error(err)
+		t.Errorf("with key files: error %v, want nil", err)
 	}
 }

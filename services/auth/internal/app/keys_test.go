@@ -14,7 +14,7 @@ import (
 
 func replace(t *testing.T, path string, content []byte) {
 	t.Helper()
-	// Atomically, as the kubelet does it.
+	// Replace the file atomically, as the kubelet does.
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -40,18 +40,18 @@ func TestRingKeysAreReplacedWithoutRestartOrLogout(t *testing.T) {
 	replace(t, c.RingKeysFile, append([]byte(session.NewRingLine()), old...))
 	keyOf := func(refreshToken string) string { return strings.Split(refreshToken, ".")[1] }
 	first := keyOf(token.RefreshToken)
-	eventually(t, "a token of the new key", func() bool {
+	eventually(t, "a refresh token of the new key", func() bool {
 		token = s.mustRefresh(token.RefreshToken)
 		return keyOf(token.RefreshToken) != first
 	})
-	// The old key can go when nobody has a token of it any more.
+	// Remove the old key once no token uses it.
 	ring := strings.SplitN(string(read(t, c.RingKeysFile)), "\n", 2)
 	replace(t, c.RingKeysFile, []byte(ring[0]+"\n"))
-	eventually(t, "the second reload", func() bool { return strings.Count(s.logs.String(), "keys reloaded") == 2 })
+	eventually(t, "the keys are reloaded twice", func() bool { return strings.Count(s.logs.String(), "keys reloaded") == 2 })
 	token = s.mustRefresh(token.RefreshToken)
-	// A bad file changes nothing.
+	// An invalid file must not change the keys.
 	replace(t, c.RingKeysFile, []byte("nonsense"))
-	eventually(t, "a word in the log", func() bool { return strings.Contains(s.logs.String(), "keys not reloaded") })
+	eventually(t, "the fault is logged", func() bool { return strings.Contains(s.logs.String(), "keys not reloaded") })
 	s.mustRefresh(token.RefreshToken)
 }
 
@@ -59,13 +59,13 @@ func TestSigningKeysAreReplacedWithoutOne401(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	s := start(t, c, key)
 	token := s.register("fred@pond.test").Token
-	// A verifier that looks now: others look every minute, which is what an
-	// operator waits between publishing a key and signing with it.
+	// ask verifies token with a new verifier, which fetches the keys at once. Running verifiers
+	// refresh them every minute, so operators wait that long between publishing and signing.
 	ask := func(token api.Token) {
 		t.Helper()
 		v := authn.NewVerifier(t.Context(), authn.Config{JWKSURL: s.url + "/.well-known/jwks.json", Issuer: s.issuer, Audience: "frogs"})
 		if _, err := v.Verify(t.Context(), token.AccessToken); err != nil {
-			t.Error(err)
+			t.Errorf("verify access token: %v", err)
 		}
 	}
 	ask(token)
@@ -77,15 +77,15 @@ func TestSigningKeysAreReplacedWithoutOne401(t *testing.T) {
 	jwks := func() string {
 		return string(s.do(s.request(http.MethodGet, "/.well-known/jwks.json", "", "", ""), false).body)
 	}
-	// Publish, and only then sign.
+	// Publish the new key before it signs.
 	replace(t, c.SigningKeysFile, append(append([]byte{}, old...), next...))
 	eventually(t, "two keys are published", func() bool { return strings.Count(jwks(), `"kid"`) == 2 })
 	ask(s.mustRefresh(token.RefreshToken))
 	replace(t, c.SigningKeysFile, append(append([]byte{}, next...), old...))
-	eventually(t, "the second reload", func() bool { return strings.Count(s.logs.String(), "keys reloaded") == 2 })
+	eventually(t, "the keys are reloaded twice", func() bool { return strings.Count(s.logs.String(), "keys reloaded") == 2 })
 	token2 := decode[api.Session](t, s.login("fred@pond.test", password).body).Token
 	if header(token.AccessToken) == header(token2.AccessToken) {
-		t.Error("still signs with the old key")
+		t.Error("new access token has the old kid, want the new one")
 	}
 	ask(token)
 	ask(token2)

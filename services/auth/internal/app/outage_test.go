@@ -15,33 +15,33 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// isLater reports whether an answer asks its client to come back.
-func isLater(a answer) bool {
+// isUnavailable reports whether the response is 503 with Retry-After.
+func isUnavailable(a answer) bool {
 	return a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
 }
 
-// wantUp waits until the metric of a store has a value, and checks that the
-// service is ready all the same.
+// wantUp waits until dependency_up of a store has the value, and checks that the service is ready
+// in any case.
 func (s *service) wantUp(store, value string) {
 	s.t.Helper()
-	eventually(s.t, store+" is "+value, func() bool {
-		_, metrics := s.look("/metrics")
+	eventually(s.t, "dependency_up of "+store+" is "+value, func() bool {
+		_, metrics := s.opsGet("/metrics")
 		return strings.Contains(metrics, `dependency_up{dependency="`+store+`"} `+value+"\n")
 	})
-	if status := s.ask("/readyz"); status != http.StatusOK {
-		s.t.Errorf("dependency_up of %s is %s: /readyz answers %d, want 200", store, value, status)
+	if status := s.opsStatus("/readyz"); status != http.StatusOK {
+		s.t.Errorf("dependency_up of %s is %s: /readyz has status %d, want 200", store, value, status)
 	}
 }
 
-// wantLines checks how often the log says that a store went and came.
+// wantLines checks how often the log reports that a store became unreachable and reachable again.
 func (s *service) wantLines(store string, gone, back int) {
 	s.t.Helper()
 	log := s.logs.String()
 	if n := strings.Count(log, `"dependency unreachable, trying again","dependency":"`+store); n != gone {
-		s.t.Errorf("%d lines say that %s is unreachable, want %d", n, store, gone)
+		s.t.Errorf("%d log lines report %s as unreachable, want %d", n, store, gone)
 	}
 	if n := strings.Count(log, `"dependency reachable","dependency":"`+store); n != back {
-		s.t.Errorf("%d lines say that %s is back, want %d", n, store, back)
+		s.t.Errorf("%d log lines report %s as reachable, want %d", n, store, back)
 	}
 }
 
@@ -56,22 +56,22 @@ func TestWithoutPostgresTheServiceIsReadyAndSessionsGoOn(t *testing.T) {
 		postgres.Stop()
 		s.wantUp("postgres", "0")
 		s.wantUp("redis", "1")
-		if a := s.login("fred@pond.test", password); !isLater(a) {
-			t.Errorf("login: %d %s, want 503 with Retry-After", a.status, a.body)
+		if a := s.login("fred@pond.test", password); !isUnavailable(a) {
+			t.Errorf("login: status %d, want 503 with Retry-After: %s", a.status, a.body)
 		}
 		for range 2 {
 			next := s.mustRefresh(token).RefreshToken
 			if next == token {
-				t.Error("the token did not rotate")
+				t.Error("refresh returned the same token, want a new one")
 			}
 			token = next
 		}
 		if a := s.jwks(); a.status != http.StatusOK {
-			t.Errorf("jwks: %d %s, want 200", a.status, a.body)
+			t.Errorf("JWKS: status %d, want 200: %s", a.status, a.body)
 		}
 		postgres.Start(t)
 		s.wantUp("postgres", "1")
-		eventually(t, "a login after its return", func() bool { return s.login("fred@pond.test", password).status == http.StatusCreated })
+		eventually(t, "a login succeeds again", func() bool { return s.login("fred@pond.test", password).status == http.StatusCreated })
 	}
 	s.wantLines("postgres", 2, 2)
 	s.wantLines("redis", 0, 0)
@@ -85,20 +85,20 @@ func TestWithoutRedisTheServiceIsReadyAndAsksForPatience(t *testing.T) {
 	begun, stays := s.register("fred@pond.test"), s.register("mina@pond.test")
 	redis.Stop()
 	for name, a := range map[string]answer{"refresh": s.refresh("app", begun.Token.RefreshToken), "revoke": s.revoke(begun.Token.RefreshToken), "login": s.login("fred@pond.test", password)} {
-		if !isLater(a) {
-			t.Errorf("%s: %d %s, want 503 with Retry-After", name, a.status, a.body)
+		if !isUnavailable(a) {
+			t.Errorf("%s: status %d, want 503 with Retry-After: %s", name, a.status, a.body)
 		}
 	}
 	s.wantUp("redis", "0")
 	if a := s.jwks(); a.status != http.StatusOK {
-		t.Errorf("jwks: %d %s, want 200", a.status, a.body)
+		t.Errorf("JWKS: status %d, want 200: %s", a.status, a.body)
 	}
 	redis.Start(t)
 	s.wantUp("redis", "1")
-	eventually(t, "a login after its return", func() bool { return s.login("fred@pond.test", password).status == http.StatusCreated })
+	eventually(t, "a login succeeds again", func() bool { return s.login("fred@pond.test", password).status == http.StatusCreated })
 	s.mustRefresh(stays.Token.RefreshToken)
-	// The logout that could not be answered with success was noted all the same.
-	s.mustBeOver(begun.Token.RefreshToken)
+	// The logout failed with 503, but its tombstone was recorded.
+	s.mustBeEnded(begun.Token.RefreshToken)
 	s.wantLines("redis", 1, 1)
 }
 
@@ -117,21 +117,21 @@ func TestTheServiceWaitsForStoresThatAreNotThereYet(t *testing.T) {
 			}
 			s := launch(t, c, key)
 			for _, store := range missing {
-				eventually(t, "a line about "+store, func() bool {
+				eventually(t, store+" is logged as unreachable", func() bool {
 					return strings.Contains(s.logs.String(), `"dependency unreachable, trying again","dependency":"`+store+`","ready":false`)
 				})
 			}
-			if live, ready := s.ask("/livez"), s.ask("/readyz"); live != http.StatusOK || ready != http.StatusServiceUnavailable {
-				t.Errorf("/livez answers %d, want 200; /readyz answers %d, want 503", live, ready)
+			if live, ready := s.opsStatus("/livez"), s.opsStatus("/readyz"); live != http.StatusOK || ready != http.StatusServiceUnavailable {
+				t.Errorf("/livez has status %d, want 200; /readyz has status %d, want 503", live, ready)
 			}
-			if a := s.login("fred@pond.test", password); !isLater(a) {
-				t.Errorf("login: %d %s, want 503 with Retry-After", a.status, a.body)
+			if a := s.login("fred@pond.test", password); !isUnavailable(a) {
+				t.Errorf("login: status %d, want 503 with Retry-After: %s", a.status, a.body)
 			}
 			for _, store := range missing {
 				stores[store].Start(t)
 			}
-			eventually(t, "ready", func() bool { return s.ask("/readyz") == http.StatusOK })
-			s.mustRefresh(s.register(name + "@pond.test").Token.RefreshToken) // the schema is there
+			eventually(t, "the service is ready", func() bool { return s.opsStatus("/readyz") == http.StatusOK })
+			s.mustRefresh(s.register(name + "@pond.test").Token.RefreshToken) // the schema exists
 			for _, store := range missing {
 				s.wantLines(store, 1, 1)
 			}
@@ -153,15 +153,15 @@ func TestAServiceThatWaitsEndsWhenItIsTold(t *testing.T) {
 	defer a.Close()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	eventually(t, "it waits", func() bool { return strings.Contains(logs.String(), "dependency unreachable") })
+	eventually(t, "a dependency is logged as unreachable", func() bool { return strings.Contains(logs.String(), "dependency unreachable") })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v, want nil", err)
 	}
 }
 
-// wrong are settings of stores that can be reached and refuse the service.
-func wrong(t *testing.T, c *app.Config) {
+// refusingStores sets c to stores that are reachable but refuse the service.
+func refusingStores(t *testing.T, c *app.Config) {
 	t.Helper()
 	u, err := url.Parse(pgtest.URL(t, nil))
 	if err != nil {
@@ -174,7 +174,7 @@ func wrong(t *testing.T, c *app.Config) {
 
 func TestStoresThatRefuseTheServiceEndItWithAllTheirFaults(t *testing.T) {
 	c, _ := settings(t, t.TempDir())
-	wrong(t, c)
+	refusingStores(t, c)
 	a, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -183,11 +183,11 @@ func TestStoresThatRefuseTheServiceEndItWithAllTheirFaults(t *testing.T) {
 	err = a.Run(t.Context())
 	for _, want := range []string{"postgres: ", "nobody", "redis: ", "noeviction"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no word of %s in %v", want, err)
+			t.Errorf("want %s in error: %v", want, err)
 		}
 	}
 	if err != nil && strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("shows a password: %v", err)
+		t.Errorf("the error contains a password: %v", err)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestOtherFaultsAreReportedWithThoseOfTheStores(t *testing.T) {
 		stores func(*testing.T, *app.Config)
 		want   []string
 	}{
-		"refuse us": {wrong, []string{"nobody", "noeviction"}},
+		"refuse us": {refusingStores, []string{"nobody", "noeviction"}},
 		"away": {func(t *testing.T, c *app.Config) {
 			t.Helper()
 			postgres, redis := pgtest.StartServer(t), redistest.Start(t)
@@ -217,11 +217,11 @@ func TestOtherFaultsAreReportedWithThoseOfTheStores(t *testing.T) {
 			_, err := app.New(t.Context(), c, slog.New(slog.DiscardHandler))
 			for _, want := range append(tt.want, "3 bytes, want 32") {
 				if err == nil || !strings.Contains(err.Error(), want) {
-					t.Errorf("no word of %s in %v", want, err)
+					t.Errorf("want %s in error: %v", want, err)
 				}
 			}
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("shows a password: %v", err)
+				t.Errorf("the error contains a password: %v", err)
 			}
 		})
 	}

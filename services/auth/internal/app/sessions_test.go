@@ -21,7 +21,7 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// stores is a service whose Redis the test may harm.
+// stores starts a service with its own Redis, which the test may manipulate.
 func stores(t *testing.T, change func(*app.Config)) (*service, *goredis.Client, *app.Config) {
 	t.Helper()
 	c, key := settings(t, t.TempDir())
@@ -42,15 +42,15 @@ func (s *service) mustRefresh(token string) api.Token {
 	s.t.Helper()
 	a := s.refresh("app", token)
 	if a.status != http.StatusOK {
-		s.t.Fatalf("refresh: %d %s", a.status, a.body)
+		s.t.Fatalf("refresh: status %d, want 200: %s", a.status, a.body)
 	}
 	return decode[api.Token](s.t, a.body)
 }
 
-func (s *service) mustBeOver(token string) {
+func (s *service) mustBeEnded(token string) {
 	s.t.Helper()
 	if a := s.refresh("app", token); a.status != http.StatusBadRequest || oauthCode(s.t, a) != "invalid_grant" {
-		s.t.Errorf("not over: %d %s", a.status, a.body)
+		s.t.Errorf("refresh of an ended session: status %d, want 400 invalid_grant: %s", a.status, a.body)
 	}
 }
 
@@ -66,20 +66,20 @@ func TestFlushedRedisLogsNobodyOutAndBringsNobodyBack(t *testing.T) {
 	alive, gone := s.register("fred@pond.test").Token, s.register("mina@pond.test").Token
 	alive = s.mustRefresh(alive.RefreshToken)
 	if a := s.revoke(gone.RefreshToken); a.status != http.StatusOK {
-		t.Fatalf("revoke: %d", a.status)
+		t.Fatalf("revoke: status %d, want 200", a.status)
 	}
 	flush(t, redis)
-	s.mustBeOver(gone.RefreshToken)
+	s.mustBeEnded(gone.RefreshToken)
 	next := s.mustRefresh(alive.RefreshToken)
 	if next.Sid != alive.Sid || !next.ExpiresAt.Equal(alive.ExpiresAt) {
-		t.Errorf("%+v became %+v", alive, next)
+		t.Errorf("session after the flush is %+v, want the same sid and end as %+v", next, alive)
 	}
-	// The same request gets the same answer, also across the loss.
+	// A retry gets the same successor, even though Redis lost the session.
 	if again := s.mustRefresh(alive.RefreshToken); again.RefreshToken != next.RefreshToken {
-		t.Errorf("another successor")
+		t.Errorf("retry returned refresh token %s, want the same successor %s", again.RefreshToken, next.RefreshToken)
 	}
 	if a := s.refresh("other", next.RefreshToken); a.status != http.StatusUnauthorized {
-		t.Errorf("another client: %d %s", a.status, a.body)
+		t.Errorf("refresh by another client: status %d, want 401: %s", a.status, a.body)
 	}
 }
 
@@ -87,9 +87,9 @@ func TestRebuildingCanBeTurnedOff(t *testing.T) {
 	s, redis, _ := stores(t, func(c *app.Config) { c.RebuildSessions = false })
 	token := s.register("fred@pond.test").Token
 	flush(t, redis)
-	s.mustBeOver(token.RefreshToken)
+	s.mustBeEnded(token.RefreshToken)
 	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
-		t.Errorf("one clean login: %d %s", a.status, a.body)
+		t.Errorf("login: status %d, want 201: %s", a.status, a.body)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestAnOldCopyOfRedisBringsNobodyBack(t *testing.T) {
 		}
 	}
 	if a := s.revoke(gone.RefreshToken); a.status != http.StatusOK {
-		t.Fatalf("revoke: %d", a.status)
+		t.Fatalf("revoke: status %d, want 200", a.status)
 	}
 	alive = s.mustRefresh(s.mustRefresh(alive.RefreshToken).RefreshToken)
 	flush(t, redis)
@@ -117,15 +117,15 @@ func TestAnOldCopyOfRedisBringsNobodyBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The tombstone finds its way back into the family without anybody asking.
+	// The service restores the tombstone in Redis by itself.
 	eventually(t, "the tombstone is in Redis again", func() bool {
 		r, err := redis.HGet(t.Context(), "rf:{"+gone.Sid+"}", "r").Result()
 		return err == nil && r == "logout"
 	})
-	s.mustBeOver(gone.RefreshToken)
-	s.mustRefresh(alive.RefreshToken) // ahead of the store: healed
+	s.mustBeEnded(gone.RefreshToken)
+	s.mustRefresh(alive.RefreshToken) // newer than the state in Redis, which is healed
 	if !strings.Contains(s.logs.String(), "session.healed") {
-		t.Error("not audited")
+		t.Error("no audit event session.healed")
 	}
 }
 
@@ -138,7 +138,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
+			t.Fatalf("timed out, want: %s", what)
 		case <-tick.C:
 		}
 	}
@@ -158,36 +158,36 @@ func TestOwnSessions(t *testing.T) {
 			current++
 		}
 		if v.Current != (v.Sid == third.Sid) || v.Device != "test" {
-			t.Errorf("%+v", v)
+			t.Errorf("session is %+v, want device test, and current only for %s", v, third.Sid)
 		}
 	}
 	if len(list) != 3 || current != 1 {
-		t.Errorf("%+v", list)
+		t.Errorf("sessions are %+v, want 3 with one current", list)
 	}
-	// Another user's session is none of ours: nothing happens, and nothing is learnt.
+	// Deleting another user's session has no effect and does not reveal whether it exists.
 	if a := s.bearer(http.MethodDelete, "/v1/sessions/"+stranger.Sid, third); a.status != http.StatusNoContent {
-		t.Errorf("another user's: %d %s", a.status, a.body)
+		t.Errorf("another user's session: status %d, want 204: %s", a.status, a.body)
 	}
 	s.mustRefresh(stranger.RefreshToken)
 	if a := s.bearer(http.MethodDelete, "/v1/sessions/x*{}", third); a.status != http.StatusNotFound {
-		t.Errorf("no session id: %d %s", a.status, a.body)
+		t.Errorf("malformed session ID: status %d, want 404: %s", a.status, a.body)
 	}
 	if a := s.bearer(http.MethodDelete, "/v1/sessions/"+first.Sid, third); a.status != http.StatusNoContent {
-		t.Errorf("one: %d %s", a.status, a.body)
+		t.Errorf("end one session: status %d, want 204: %s", a.status, a.body)
 	}
-	s.mustBeOver(first.RefreshToken)
+	s.mustBeEnded(first.RefreshToken)
 	if a := s.bearer(http.MethodDelete, "/v1/sessions?others=true", third); a.status != http.StatusNoContent {
-		t.Errorf("others: %d %s", a.status, a.body)
+		t.Errorf("end all other sessions: status %d, want 204: %s", a.status, a.body)
 	}
-	s.mustBeOver(second.RefreshToken)
+	s.mustBeEnded(second.RefreshToken)
 	third = s.mustRefresh(third.RefreshToken)
 	if a := s.bearer(http.MethodDelete, "/v1/sessions", third); a.status != http.StatusNoContent {
-		t.Errorf("all: %d %s", a.status, a.body)
+		t.Errorf("end all sessions: status %d, want 204: %s", a.status, a.body)
 	}
-	s.mustBeOver(third.RefreshToken)
+	s.mustBeEnded(third.RefreshToken)
 	for _, sid := range []string{first.Sid, second.Sid, third.Sid, stranger.Sid} {
 		if strings.Contains(s.logs.String(), sid) {
-			t.Errorf("the log holds the session id %s", sid)
+			t.Errorf("the log contains the session ID %s", sid)
 		}
 	}
 }
@@ -203,23 +203,23 @@ func TestAChangedPasswordEndsTheOthers(t *testing.T) {
 	const replacement = "another pond full of newts"
 	for _, c := range [][2]string{{"wrong", replacement}, {password, "short"}} {
 		if a := change(c[0], c[1]); a.status != http.StatusUnprocessableEntity {
-			t.Errorf("%v: %d %s", c, a.status, a.body)
+			t.Errorf("current and new password %v: status %d, want 422: %s", c, a.status, a.body)
 		}
 	}
 	if a := change(password, replacement); a.status != http.StatusNoContent {
-		t.Fatalf("%d %s", a.status, a.body)
+		t.Fatalf("change of the password: status %d, want 204: %s", a.status, a.body)
 	}
-	s.mustBeOver(other.RefreshToken)
+	s.mustBeEnded(other.RefreshToken)
 	s.mustRefresh(mine.RefreshToken)
 	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
-		t.Errorf("the old password: %d", a.status)
+		t.Errorf("login with the old password: status %d, want 401", a.status)
 	}
 	if a := s.login("fred@pond.test", replacement); a.status != http.StatusCreated {
-		t.Errorf("the new password: %d", a.status)
+		t.Errorf("login with the new password: status %d, want 201", a.status)
 	}
 }
 
-// follow returns the lines of the revocation feed.
+// follow connects to the revocation feed and returns its lines.
 func (s *service) follow(lastEventID string) <-chan string {
 	s.t.Helper()
 	r := s.request(http.MethodGet, "/v1/revocations", "", "", "")
@@ -232,7 +232,7 @@ func (s *service) follow(lastEventID string) <-chan string {
 	}
 	s.t.Cleanup(func() { _ = res.Body.Close() })
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
-		s.t.Fatalf("%d %v", res.StatusCode, res.Header)
+		s.t.Fatalf("follow: status %d, header %v; want 200 and text/event-stream", res.StatusCode, res.Header)
 	}
 	lines := make(chan string)
 	go func() {
@@ -255,13 +255,13 @@ func await(t *testing.T, lines <-chan string, part string) string {
 		select {
 		case line, ok := <-lines:
 			if !ok {
-				t.Fatalf("the feed ended before %q", part)
+				t.Fatalf("the feed ended, want a line with %q", part)
 			}
 			if strings.Contains(line, part) {
 				return line
 			}
 		case <-timeout:
-			t.Fatalf("no %q", part)
+			t.Fatalf("timed out, want a line with %q in the feed", part)
 		}
 	}
 }
@@ -276,18 +276,18 @@ func TestTheFeedTellsEveryEndResumesAndBeats(t *testing.T) {
 	await(t, lines, `{"sid":"`+one.Sid+`","reason":"logout"}`)
 	s.bearer(http.MethodDelete, "/v1/sessions", two)
 	await(t, lines, `{"sid":"`+two.Sid+`","reason":"user_request"}`)
-	// Reuse ends a family like anything else.
+	// The feed also reports sessions that reuse ended.
 	s.mustRefresh(s.mustRefresh(three.RefreshToken).RefreshToken)
-	s.mustBeOver(three.RefreshToken)
+	s.mustBeEnded(three.RefreshToken)
 	await(t, lines, `{"sid":"`+three.Sid+`","reason":"reuse"}`)
-	// Who was away gets what it missed, and no more.
+	// A follower that reconnects gets only what it missed.
 	resumed := s.follow(id)
 	if line := await(t, resumed, "data: "); !strings.Contains(line, two.Sid) {
-		t.Errorf("resumed with %s", line)
+		t.Errorf("first event after resuming is %s, want sid %s", line, two.Sid)
 	}
-	// Who comes new gets all that is kept.
+	// A new follower gets all stored events.
 	if line := await(t, s.follow(""), "data: "); !strings.Contains(line, one.Sid) {
-		t.Errorf("began with %s", line)
+		t.Errorf("first event is %s, want sid %s", line, one.Sid)
 	}
 }
 
@@ -298,8 +298,8 @@ func TestAFeedWithoutRedisIsSilent(t *testing.T) {
 	s := start(t, c, key)
 	await(t, s.follow(""), ": beat")
 	redis.Stop()
-	// Beats end; a new follower is greeted and then hears nothing.
-	eventually(t, "silence", func() bool {
+	// Without Redis, a new follower gets the hello but no beats.
+	eventually(t, "no beats in the feed", func() bool {
 		lines := s.follow("")
 		await(t, lines, ": hello")
 		quiet := time.After(2500 * time.Millisecond)
@@ -323,37 +323,37 @@ func TestConfirmMakesThePredecessorStale(t *testing.T) {
 	first := s.register("fred@pond.test").Token
 	second := s.mustRefresh(first.RefreshToken)
 	if a := s.json("/v1/sessions/confirm", api.Confirmation{RefreshTokens: []string{second.RefreshToken, "nonsense"}}); a.status != http.StatusNoContent {
-		t.Fatalf("%d %s", a.status, a.body)
+		t.Fatalf("confirm: status %d, want 204: %s", a.status, a.body)
 	}
-	// From another network, the confirmed predecessor is reuse at once.
+	// Once the successor is confirmed, its predecessor from another network is reuse.
 	a := s.refreshFrom("app", first.RefreshToken, "Other", "198.51.100.1")
 	if a.status == http.StatusOK {
 		a = s.refreshFrom("app", first.RefreshToken, "Other", "198.51.100.1")
 	}
 	if a.status != http.StatusBadRequest {
-		t.Errorf("%d %s", a.status, a.body)
+		t.Errorf("refresh with the predecessor: status %d, want 400: %s", a.status, a.body)
 	}
-	s.mustBeOver(second.RefreshToken)
+	s.mustBeEnded(second.RefreshToken)
 }
 
 func TestSessionsOfADisabledUserEnd(t *testing.T) {
 	s, _, c := stores(t, nil)
 	token := s.register("fred@pond.test").Token
 	setDisabled(t, c, "fred@pond.test", true)
-	// The command knows Postgres only; the service takes it from there.
+	// The command writes to Postgres only; the service propagates it.
 	lines := s.follow("")
 	await(t, lines, `{"sid":"`+token.Sid+`","reason":"user_disabled"}`)
-	s.mustBeOver(token.RefreshToken)
+	s.mustBeEnded(token.RefreshToken)
 	if a := s.login("fred@pond.test", password); a.status != http.StatusUnauthorized {
-		t.Errorf("login: %d", a.status)
+		t.Errorf("login while disabled: status %d, want 401", a.status)
 	}
 	setDisabled(t, c, "fred@pond.test", false)
 	if a := s.login("fred@pond.test", password); a.status != http.StatusCreated {
-		t.Errorf("login after return: %d", a.status)
+		t.Errorf("login after enabling: status %d, want 201", a.status)
 	}
 }
 
-// setDisabled is what the command does, which knows Postgres only.
+// setDisabled does what the command does: it changes the account in Postgres only.
 func setDisabled(t *testing.T, c *app.Config, email string, disabled bool) {
 	t.Helper()
 	change(t, c, func(s *user.Service) (user.User, error) { return s.SetDisabled(t.Context(), email, disabled) })
@@ -366,9 +366,8 @@ func change(t *testing.T, c *app.Config, change func(*user.Service) (user.User, 
 	}
 }
 
-// TestEachEndSaysWhy ends sessions in every way there is. Whoever shows a
-// refresh token afterwards is told the reason, and the audit trail has each end
-// once, however often that is.
+// TestEachEndSaysWhy ends sessions in every possible way. Each refresh afterwards must return the
+// reason, and the audit log must have each end only once.
 func TestEachEndSaysWhy(t *testing.T) {
 	const maxSessions = 5
 	s, redis, c := stores(t, func(c *app.Config) { c.MaxSessions = maxSessions })
@@ -392,7 +391,7 @@ func TestEachEndSaysWhy(t *testing.T) {
 	mustBe := func(a answer, status int) {
 		t.Helper()
 		if a.status != status {
-			t.Fatalf("%d %s", a.status, a.body)
+			t.Fatalf("status %d, want %d: %s", a.status, status, a.body)
 		}
 	}
 	another := func(email string) api.Token {
@@ -411,11 +410,11 @@ func TestEachEndSaysWhy(t *testing.T) {
 		},
 		api.EndUserDisabled: func(email string, _ api.Token) {
 			setDisabled(t, c, email, true)
-			eventually(t, "the tombstone of the command is in the stream", func() bool { return ends(s, api.EndUserDisabled) == 1 })
+			eventually(t, "the service has propagated the end", func() bool { return ends(s, api.EndUserDisabled) == 1 })
 		},
 		api.EndUserDeleted: func(email string, _ api.Token) {
 			change(t, c, func(s *user.Service) (user.User, error) { return s.Delete(t.Context(), email) })
-			eventually(t, "the tombstone of the command is in the stream", func() bool { return ends(s, api.EndUserDeleted) == 1 })
+			eventually(t, "the service has propagated the end", func() bool { return ends(s, api.EndUserDeleted) == 1 })
 		},
 		api.EndSessionLimit: func(email string, _ api.Token) {
 			for range maxSessions {
@@ -450,21 +449,21 @@ func TestEachEndSaysWhy(t *testing.T) {
 			for range 2 {
 				a := s.refresh("app", token.RefreshToken)
 				if got := decode[api.OAuthError](t, a.body); a.status != http.StatusBadRequest || got.Reason == nil || *got.Reason != reason {
-					t.Errorf("%d %s", a.status, a.body)
+					t.Errorf("refresh: status %d, want 400 with reason %q: %s", a.status, reason, a.body)
 				}
 			}
 			want := 1
-			if reason == api.EndLost || reason == api.EndUnusable { // no session is known to have ended
+			if reason == api.EndLost || reason == api.EndUnusable { // no known session has ended
 				want = 0
 			}
 			if got := ends(s, reason); got != want {
-				t.Errorf("%d audit events, want %d", got, want)
+				t.Errorf("%d audit events session.ended, want %d", got, want)
 			}
 		})
 	}
 }
 
-// ends counts the sessions that the audit trail says were ended for a reason.
+// ends counts the audit events of sessions that ended for reason.
 func ends(s *service, reason api.EndReason) int {
 	n := 0
 	for line := range strings.Lines(s.logs.String()) {

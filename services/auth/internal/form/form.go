@@ -1,8 +1,7 @@
-// Package form is the contract of a store for forms that were posted after
-// their sender's session had ended, and that the sender may send once more
-// after signing in. A form comes sealed by the sidecar, with a key made from the
-// session's refresh token, which is kept in the sender's browser and nowhere
-// else: who reads the store reads no form. It knows no HTTP and no Redis.
+// Package form defines the store for forms that users submitted after their session had ended, and
+// may send again after signing in. The sidecar encrypts a form with a key derived from the
+// session's refresh token. Only the user's browser holds that token, so nobody can read a form in
+// the store.
 package form
 
 import (
@@ -13,46 +12,46 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// ErrNotFound says that nothing is kept under a Key: not any more, or never.
+// ErrNotFound reports that the store has no form under a Key.
 var ErrNotFound = errors.New("form: not found")
 
-// ErrClaimed says that somebody is sending the form at this moment.
+// ErrClaimed reports that the form is being sent under another claim.
 var ErrClaimed = errors.New("form: claimed")
 
-// ErrUnavailable says that the store could not answer.
+// ErrUnavailable reports that the store is unavailable.
 var ErrUnavailable = errors.New("form: store unavailable")
 
 const (
-	// MaxBytes bounds a sealed form: 64 KiB of content, and what seals it.
+	// MaxBytes is the maximum size of a sealed form: 64 KiB of content and the encryption overhead.
 	MaxBytes = 65 << 10
-	// Life is how long a form is kept.
+	// Life is how long the store keeps a form.
 	Life = 10 * time.Minute
-	// ClaimLife is how long a claim lasts that nobody settles: longer than an
-	// application may take to answer (LILYPAD_HEADER_TIMEOUT, 60 s).
+	// ClaimLife is how long a claim lasts that is not settled. It exceeds the time that an
+	// application has to respond (LILYPAD_HEADER_TIMEOUT, 60 s).
 	ClaimLife = 2 * time.Minute
 )
 
-// A Key is where a form is kept: one form a session that ended. Since the
-// account is part of it, nobody can ask for another account's form.
+// Key identifies a form: there is at most one for each ended session. It includes the account, so
+// that nobody can get a form of another account.
 type Key struct {
 	Subject string
 	Session session.FamilyID
 }
 
-// A Store keeps sealed forms for Life. Every method is one atomic step, and
-// fails with ErrUnavailable, wrapped, and with nothing else unless it says so.
+// Store keeps sealed forms for Life. Every method is atomic. Unless documented otherwise, the only
+// error is ErrUnavailable, wrapped.
 type Store interface {
-	// Keep keeps a form, in place of the one that was there and of its claim.
+	// Keep stores a form. It replaces an earlier form under k and its claim.
 	Keep(ctx context.Context, k Key, sealed []byte) error
-	// Get returns a form, and leaves it. ErrNotFound if there is none.
+	// Get returns a form and keeps it. It fails with ErrNotFound if there is none.
 	Get(ctx context.Context, k Key) ([]byte, error)
-	// Claim returns a form to one caller, under an id of the caller's choice:
-	// until Settle, or for ClaimLife, everybody else gets ErrClaimed.
-	// ErrNotFound if there is no form.
+	// Claim returns a form and claims it under an id that the caller chooses. Until Settle, or for
+	// ClaimLife, a claim under another id fails with ErrClaimed. It fails with ErrNotFound if there
+	// is no form.
 	Claim(ctx context.Context, k Key, id string) ([]byte, error)
-	// Settle ends the claim of that id, and removes the form if it was sent. It
-	// does nothing when that claim is over.
+	// Settle ends the claim id, and removes the form if it was sent. It does nothing if that claim
+	// has ended or expired.
 	Settle(ctx context.Context, k Key, id string, sent bool) error
-	// Discard removes a form, claimed or not.
+	// Discard removes a form, even a claimed one.
 	Discard(ctx context.Context, k Key) error
 }

@@ -1,6 +1,6 @@
-// Package httpapi is the HTTP interface of the auth service, services/auth/api.
-// Handlers decode, call a domain service and encode. Only errors.go maps domain
-// errors to answers.
+// Package httpapi implements the HTTP API of the auth service as specified in services/auth/api.
+// Handlers decode the request, call a domain service and encode the response. Only errors.go maps
+// domain errors to responses.
 package httpapi
 
 import (
@@ -35,20 +35,20 @@ import (
 )
 
 const (
-	// maxBody is far above any honest body: two passwords' length and an assertion.
+	// maxBody leaves ample room for two passwords and an assertion, in bytes.
 	maxBody = 32 << 10
-	// maxFormBody takes a sealed form as base64, and what goes with it.
+	// maxFormBody fits a sealed form in base64 and the rest of its request, in bytes.
 	maxFormBody = 4*form.MaxBytes/3 + 8<<10
 	formsPath   = "/v1/forms"
 )
 
-// ClientAuthenticator finds the client of an assertion; see package clientauth.
+// ClientAuthenticator authenticates the client of an assertion; see clientauth.Authenticator.
 type ClientAuthenticator interface {
 	Authenticate(ctx context.Context, assertion, source string) (client string, err error)
 	Algorithms() []string
 }
 
-// API holds what the endpoints call.
+// API holds the dependencies of the endpoints.
 type API struct {
 	Issuer   string
 	Users    *user.Service
@@ -66,10 +66,10 @@ type API struct {
 	Log      *slog.Logger
 }
 
-// Handler returns the endpoints with everything around them.
+// Handler returns the endpoints with their middleware.
 func (a *API) Handler() http.Handler {
-	// The router believes no forwarding headers: the address of a user comes in
-	// the body, from an authenticated sidecar.
+	// The router ignores forwarding headers: the user's address comes in the body, from an
+	// authenticated sidecar.
 	r := router.New()
 	r.POST("/v1/users", a.handle(a.createUser))
 	r.POST("/v1/sessions", a.handle(a.createSession))
@@ -105,7 +105,7 @@ func (a *API) Handler() http.Handler {
 	)
 }
 
-// limitBody bounds what is read of a request.
+// limitBody limits the size of request bodies.
 func limitBody(next http.Handler) http.Handler {
 	usual, forms := httpmw.LimitBody(maxBody)(next), httpmw.LimitBody(maxFormBody)(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,9 +117,9 @@ func limitBody(next http.Handler) http.Handler {
 	})
 }
 
-// signedIn lets only requests go on that carry a valid access token of a session
-// that lives. It asks the session's record: the revocation feed brings an end a
-// moment later, and not at all while Redis is away.
+// signedIn admits only requests with a valid access token of an active session. It looks up the
+// session's record because the revocation feed reports an ended session with a delay, and not at
+// all while Redis is unavailable.
 func (a *API) signedIn(c *gin.Context) {
 	passed := false
 	a.Verifier.Require(authn.JSON)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -157,9 +157,9 @@ func (a *API) client(c *gin.Context) (string, error) {
 	return a.authenticate(c, assertion)
 }
 
-// oauthRequest reads the parameters of an OAuth request, and authenticates the
-// sidecar that sends it by the assertion among them (RFC 7523 section 2.2). Like a.authenticate
-// it may return a client beside an error.
+// oauthRequest reads the parameters of an OAuth request and authenticates the calling sidecar by
+// the assertion in them (RFC 7523 section 2.2). Like authenticate, it may return a client with an
+// error.
 func (a *API) oauthRequest(c *gin.Context) (params url.Values, client string, err error) {
 	if params, err = readParams(c.Request); err != nil {
 		return nil, "", err
@@ -177,8 +177,9 @@ func (a *API) oauthRequest(c *gin.Context) (params url.Values, client string, er
 	return params, client, nil
 }
 
-// authenticate finds the client of an assertion, and records one that is nobody's.
-// Its source is the other end of the connection: no header is believed.
+// authenticate returns the client of an assertion and audits an assertion that it refuses. The
+// source of the assertion is the peer of the connection; forwarding headers are ignored. With
+// clientauth.ErrMaybeReplayed it returns the client as well.
 func (a *API) authenticate(c *gin.Context, assertion string) (string, error) {
 	client, err := a.Clients.Authenticate(c.Request.Context(), assertion, c.RemoteIP())
 	if isInvalidClient(err) {
@@ -187,7 +188,7 @@ func (a *API) authenticate(c *gin.Context, assertion string) (string, error) {
 	return client, err
 }
 
-// decode reads a JSON body, and nothing but one object of known fields.
+// decode decodes a JSON body. It refuses unknown fields and data after the first value.
 func decode(c *gin.Context, into any) error {
 	d := json.NewDecoder(c.Request.Body)
 	d.DisallowUnknownFields()
@@ -200,7 +201,7 @@ func decode(c *gin.Context, into any) error {
 	return nil
 }
 
-// address is the user's address as the sidecar saw it, or "" for nonsense.
+// address returns text, the user's IP address, in canonical form, or "" if it is malformed.
 func address(text string) string {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
@@ -209,8 +210,8 @@ func address(text string) string {
 	return a.Unmap().String()
 }
 
-// network is the part of an address that stays while a device does: /24 of
-// IPv4, /48 of IPv6.
+// network returns the network of an IP address, which usually stays the same while the address of a
+// device changes: /24 for IPv4, /48 for IPv6. It returns "" if the address is malformed.
 func network(text string) string {
 	ip := net.ParseIP(text)
 	switch v4 := ip.To4(); {

@@ -18,7 +18,7 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// Codes of this service's own problems.
+// Problem codes that only this service uses.
 const (
 	codeInvalidClient      problem.Code = "invalid_client"
 	codeInvalidCredentials problem.Code = "invalid_credentials" //nolint:gosec // a word of the API
@@ -29,20 +29,20 @@ var errNoAssertion = errors.New("httpapi: no client assertion")
 
 var errMalformed = problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes.")
 
-// an oauthError is an answer of RFC 6749 section 5.2.
+// oauthError is an OAuth error response (RFC 6749 section 5.2).
 type oauthError struct {
 	status int
 	code   api.OAuthErrorError
-	// reason goes with invalid_grant: why the session is over.
+	// reason is why the session ended; set with invalid_grant.
 	reason session.Reason
-	// challenge goes with use_challenge, in Unix milliseconds.
+	// challenge is a Unix time in milliseconds; set with use_challenge.
 	challenge int64
 }
 
 func (e *oauthError) Error() string { return "oauth: " + string(e.code) }
 
-// fail answers with what err looks like from outside, and logs what must not
-// be seen there. It is the only place that does either.
+// fail writes the response for err. It logs server errors, whose details the response does not
+// contain.
 func (a *API) fail(c *gin.Context, err error) {
 	if e, ok := errors.AsType[*oauthError](err); ok {
 		c.Header("Cache-Control", "no-store")
@@ -64,7 +64,7 @@ func (a *API) fail(c *gin.Context, err error) {
 	c.Abort()
 }
 
-// toProblem is the one table from domain errors to answers.
+// toProblem maps domain errors to problems (RFC 9457).
 func toProblem(err error) *problem.Problem {
 	if fields, ok := errors.AsType[user.FieldErrors](err); ok {
 		p := problem.New(http.StatusUnprocessableEntity, problem.InvalidFields, "Please correct the marked fields.")
@@ -105,7 +105,7 @@ func toProblem(err error) *problem.Problem {
 
 func isInvalidClient(err error) bool { return errors.Is(err, clientauth.ErrInvalid) }
 
-// fieldDetail words a field's fault for a person who calls the API by hand.
+// fieldDetail describes the fault of a field for people who call the API by hand.
 func fieldDetail(f user.FieldError) string {
 	switch f.Code {
 	case user.CodeRequired:

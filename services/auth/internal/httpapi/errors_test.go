@@ -24,15 +24,15 @@ func TestEach503SaysWhenToComeBack(t *testing.T) {
 	}{
 		"accounts": {user.ErrUnavailable, 5 * time.Second}, "sessions": {session.ErrUnavailable, 5 * time.Second}, "keys": {authn.ErrUnavailable, 5 * time.Second},
 		"limits": {ratelimit.ErrUnavailable, 5 * time.Second}, "forms": {form.ErrUnavailable, 5 * time.Second}, "clients": {clientauth.ErrUnavailable, 5 * time.Second},
-		"the queue of hashes":        {&password.BusyError{RetryAfter: 11500 * time.Millisecond}, 12 * time.Second},
-		"the queue, soon done":       {&password.BusyError{RetryAfter: time.Millisecond}, time.Second},
-		"the queue, of no known end": {password.ErrBusy, 5 * time.Second},
+		"hash queue":               {&password.BusyError{RetryAfter: 11500 * time.Millisecond}, 12 * time.Second},
+		"hash queue, short wait":   {&password.BusyError{RetryAfter: time.Millisecond}, time.Second},
+		"hash queue, unknown wait": {password.ErrBusy, 5 * time.Second},
 	} {
 		p := toProblem(fmt.Errorf("wrapped: %w", errors.Join(c.err)))
 		h := make(http.Header)
 		p.SetHeader(h)
 		if want := strconv.Itoa(int(c.want / time.Second)); p.Status != http.StatusServiceUnavailable || h.Get("Retry-After") != want {
-			t.Errorf("%s: %d with Retry-After %q, want 503 with %s", name, p.Status, h.Get("Retry-After"), want)
+			t.Errorf("%s: status %d with Retry-After %q, want 503 with %s", name, p.Status, h.Get("Retry-After"), want)
 		}
 	}
 }

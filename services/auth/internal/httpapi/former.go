@@ -9,11 +9,11 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// maxFormerSessions bounds what is looked up for one login.
+// maxFormerSessions is how many former sessions one login looks up.
 const maxFormerSessions = 4
 
-// formerSessions are sessions that a browser had, over or not. They make it a
-// known device of their accounts, and grant nothing else.
+// formerSessions are sessions, active or ended, that a browser had. They make it a known device of
+// their accounts and grant nothing else.
 type formerSessions []formerSession
 
 type formerSession struct {
@@ -22,9 +22,9 @@ type formerSession struct {
 	owner        user.User
 }
 
-// formerSessions looks up the sessions that by shows. What cannot be looked up
-// is none: the browser is a stranger then. The work depends on what is shown,
-// and not on who wants to sign in.
+// formerSessions looks up the sessions whose refresh tokens the presenter sent. It skips those that
+// it cannot look up; without any, the browser is not a known device. Its duration must not depend
+// on the account of the login, which would reveal whether the account exists.
 func (a *API) formerSessions(c *gin.Context, client string, by api.Presenter) formerSessions {
 	if by.Sessions == nil {
 		return nil
@@ -44,8 +44,8 @@ func (a *API) formerSessions(c *gin.Context, client string, by api.Presenter) fo
 	return found
 }
 
-// of returns the subject of ratelimit.LoginDevice, if the browser is a known
-// device of the account with an address.
+// of returns the subject for ratelimit.LoginDevice if the browser is a known device of the account
+// with this e-mail address.
 func (f formerSessions) of(email string) (subject string, known bool) {
 	for _, s := range f {
 		if s.owner.Email == email {
@@ -55,8 +55,8 @@ func (f formerSessions) of(email string) (subject string, known bool) {
 	return "", false
 }
 
-// ofOthers returns the refresh tokens of other accounts than this one: its own
-// are superseded by the session that begins.
+// ofOthers returns the refresh tokens of all other accounts. The new session replaces those of this
+// account.
 func (f formerSessions) ofOthers(account string) []string {
 	others := []string{}
 	for _, s := range f {

@@ -15,9 +15,9 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// keepForm is POST /v1/forms: keeps a sealed form for whose session the refresh
-// token was. The token may be stale or over, but it must be one that we signed:
-// strangers cannot fill the store, nor can all accounts together.
+// keepForm handles POST /v1/forms: it stores a sealed form for the owner of the refresh token. The
+// token may be stale and its session may have ended, but this service must have signed it. With the
+// limits per account and in total, this bounds how much anyone can store.
 func (a *API) keepForm(c *gin.Context) error {
 	client, err := a.client(c)
 	if err != nil {
@@ -48,7 +48,7 @@ func (a *API) keepForm(c *gin.Context) error {
 	return nil
 }
 
-// getForm is GET /v1/forms/{sid}: looks at a form of who asks.
+// getForm handles GET /v1/forms/{sid}: it returns a form of the caller and keeps it.
 func (a *API) getForm(c *gin.Context) error {
 	k, err := formKey(c)
 	if err != nil {
@@ -62,7 +62,7 @@ func (a *API) getForm(c *gin.Context) error {
 	return nil
 }
 
-// discardForm is DELETE /v1/forms/{sid}: removes a form of who asks.
+// discardForm handles DELETE /v1/forms/{sid}: it removes a form of the caller.
 func (a *API) discardForm(c *gin.Context) error {
 	k, err := formKey(c)
 	if err != nil {
@@ -75,8 +75,8 @@ func (a *API) discardForm(c *gin.Context) error {
 	return nil
 }
 
-// claimForm is PUT /v1/forms/{sid}/claims/{claim}: hands a form of who asks out
-// to whoever sends it now, and to nobody else meanwhile.
+// claimForm handles PUT /v1/forms/{sid}/claims/{claim}: it returns a form of the caller for
+// sending. Until the claim is settled or expires, other claims fail.
 func (a *API) claimForm(c *gin.Context) error {
 	k, claim, err := formClaim(c)
 	if err != nil {
@@ -90,8 +90,8 @@ func (a *API) claimForm(c *gin.Context) error {
 	return nil
 }
 
-// settleForm is DELETE /v1/forms/{sid}/claims/{claim}?sent=true: says what became
-// of a form that was claimed. One that was not sent waits for the next claim.
+// settleForm handles DELETE /v1/forms/{sid}/claims/{claim}?sent={true|false}: it ends a claim. A
+// form that was sent is removed; otherwise it can be claimed again.
 func (a *API) settleForm(c *gin.Context) error {
 	k, claim, err := formClaim(c)
 	if err != nil {
@@ -108,7 +108,7 @@ func (a *API) settleForm(c *gin.Context) error {
 	return nil
 }
 
-// maxClaim bounds the id of a claim, in bytes.
+// maxClaim is the maximum length of a claim ID, in bytes.
 const maxClaim = 64
 
 func formClaim(c *gin.Context) (k form.Key, claim string, err error) {
@@ -121,8 +121,8 @@ func formClaim(c *gin.Context) (k form.Key, claim string, err error) {
 	return k, claim, nil
 }
 
-// formKey is the form that a request names: of a session that is over, and of
-// the account that asks, whatever it names.
+// formKey returns the key of the form that a request names. The session ID comes from the path, the
+// account always from the access token, so that nobody reaches a form of another account.
 func formKey(c *gin.Context) (form.Key, error) {
 	p, _ := authn.FromContext(c.Request.Context())
 	family, err := session.ParseFamilyID(c.Param("sid"))

@@ -11,9 +11,9 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// introspect is POST /oauth2/introspect: RFC 7662. It knows more than a verifier
-// does, for it asks the records whether the session lives. Of a token that is
-// not good it says that and nothing else (section 2.2), whatever the reason.
+// introspect handles POST /oauth2/introspect (RFC 7662). Besides verifying the token, it looks up
+// whether the session is still active. An inactive token yields {"active":false} and nothing else,
+// whatever the reason (section 2.2).
 func (a *API) introspect(c *gin.Context) error {
 	params, client, err := a.oauthRequest(c)
 	if err != nil {
@@ -23,7 +23,7 @@ func (a *API) introspect(c *gin.Context) error {
 	if text == "" {
 		return &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	}
-	// Either kind is known by its syntax, so that token_type_hint says nothing new.
+	// The two kinds of token differ in syntax, so token_type_hint is not needed.
 	found, err := a.introspectRefresh(c, text, client)
 	if errors.Is(err, session.ErrMalformed) {
 		found, err = a.introspectAccess(c, text)
@@ -64,7 +64,7 @@ func (a *API) introspectAccess(c *gin.Context, text string) (api.Introspection, 
 	return found, nil
 }
 
-// introspection is what any token says of its session.
+// introspection returns the members that both kinds of token share.
 func (a *API) introspection(r session.Record) api.Introspection {
 	return api.Introspection{Active: true, Iss: &a.Issuer, Sub: &r.Subject, ClientId: &r.Client, Sid: new(string(r.Family))}
 }

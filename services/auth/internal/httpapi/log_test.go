@@ -19,7 +19,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// lines is a log.
+// lines is a log that is safe for concurrent use.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -37,7 +37,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// await returns the access log's line of a route and the whole log.
+// await waits for the access log line of route and returns its status and the whole log.
 func (l *lines) await(t *testing.T, route string) (status int, log string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -58,7 +58,7 @@ func (l *lines) await(t *testing.T, route string) (status int, log string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("no access log line of %s in %s", route, log)
+			t.Fatalf("no access log line for route %s in %s", route, log)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -84,12 +84,12 @@ func TestNoSessionIDOfAURLIsLogged(t *testing.T) {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
 		text := log.String()[before:]
 		if !strings.Contains(text, `"route":"`+want+`"`) || strings.Contains(text, sid) {
-			t.Errorf("%s: want route %q and no session's id in %s", target, want, text)
+			t.Errorf("%s: want route %q and no session ID in %s", target, want, text)
 		}
 	}
 }
 
-// patientClients authenticates nobody until the caller has left.
+// patientClients is a ClientAuthenticator that blocks until the caller disconnects.
 type patientClients struct{ entered chan struct{} }
 
 func (p patientClients) Authenticate(ctx context.Context, _, _ string) (string, error) {
@@ -115,10 +115,10 @@ func TestAClientThatLeavesIsNoError(t *testing.T) {
 		leave()
 	}()
 	if _, err := server.Client().Do(r); err == nil {
-		t.Fatal("an answer came, and the client had left")
+		t.Fatal("request succeeded, want an error because the client disconnected")
 	}
 	status, text := log.await(t, "/v1/sessions")
 	if status != 499 || strings.Contains(text, "ERROR") || strings.Contains(text, "WARN") {
-		t.Errorf("status %d, want 499 and nothing to worry about in %s", status, text)
+		t.Errorf("status %d, want 499 and no warning or error in the log: %s", status, text)
 	}
 }

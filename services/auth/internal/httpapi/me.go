@@ -14,7 +14,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// me is GET /v1/me: who the access token speaks for.
+// me handles GET /v1/me: it returns the account of the access token.
 func (a *API) me(c *gin.Context) error {
 	p, _ := authn.FromContext(c.Request.Context())
 	u, err := a.Users.ByID(c.Request.Context(), p.Subject)
@@ -25,15 +25,16 @@ func (a *API) me(c *gin.Context) error {
 	return nil
 }
 
-// changePassword is POST /v1/me/password. All other sessions end with it.
+// changePassword handles POST /v1/me/password. A changed password ends all other sessions of the
+// account.
 func (a *API) changePassword(c *gin.Context) error {
 	p, _ := authn.FromContext(c.Request.Context())
 	var in api.PasswordChange
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	// A session is a known device: strangers who use up the attempts at the
-	// account do not keep its owner from changing the password.
+	// A browser with a session is a known device, so this counts against the limit of the device:
+	// strangers who exhaust the limit of the account cannot block the owner.
 	device := ratelimit.DeviceSubject(p.Subject, p.SessionID)
 	who := []audit.Attr{audit.User(p.Subject), audit.Session(p.SessionID)}
 	if err := a.limit(c, ratelimit.LoginDevice, device, who...); err != nil {
@@ -44,8 +45,8 @@ func (a *API) changePassword(c *gin.Context) error {
 	case slices.Contains(faults, user.FieldError{Field: user.FieldCurrentPassword, Code: user.CodeWrong}):
 		a.Audit.Record(c.Request.Context(), audit.PasswordChangeFailed, append(who, audit.Reason(user.CauseWrongPassword))...)
 	case err == nil || refused:
-		// The current password was right, whatever is wrong with the new one. A
-		// count that stays is no reason to fail what may be done already.
+		// The current password was correct, even if the new one was refused. Ignore an error: the
+		// password may have been changed already.
 		_ = a.Limits.Reset(c.Request.Context(), ratelimit.LoginDevice, device)
 	}
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 // JWKSMaxAge is how long a cache may keep the JWKS.
 const JWKSMaxAge = time.Minute
 
-// jwks is GET /.well-known/jwks.json: RFC 7517.
+// jwks handles GET /.well-known/jwks.json (RFC 7517).
 func (a *API) jwks(c *gin.Context) error {
 	c.Header("Cache-Control", "public, max-age="+strconv.Itoa(int(JWKSMaxAge.Seconds())))
 	c.Data(http.StatusOK, "application/json", a.Keys().JWKS())
 	return nil
 }
 
-// metadata is GET /.well-known/oauth-authorization-server: RFC 8414.
+// metadata handles GET /.well-known/oauth-authorization-server (RFC 8414).
 func (a *API) metadata(c *gin.Context) error {
 	methods, algorithms := []string{"private_key_jwt"}, a.Clients.Algorithms()
 	c.JSON(http.StatusOK, api.Metadata{

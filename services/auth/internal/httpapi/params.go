@@ -11,9 +11,9 @@ import (
 	"lilypad.example/services/pkg/httpmw"
 )
 
-// readParams returns the parameters of an OAuth request's body, each of which is
-// there once at most (RFC 6749 section 3.2). LimitBody bounds the body. It is
-// read once and parsed once: net/http's ParseForm would keep two copies.
+// readParams returns the parameters in the body of an OAuth request. It refuses repeated parameters
+// (RFC 6749 section 3.2). limitBody bounds the body. ParseForm of net/http is not used because it
+// keeps two copies of the parameters.
 func readParams(r *http.Request) (url.Values, error) {
 	malformed := &oauthError{status: http.StatusBadRequest, code: api.InvalidRequest}
 	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")

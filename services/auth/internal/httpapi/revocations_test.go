@@ -17,7 +17,7 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// stream is a feed.Source that a test writes to.
+// stream is a feed.Source whose entries the test sends.
 type stream chan []session.Entry
 
 func (s stream) Read(ctx context.Context, _ string) ([]session.Entry, error) {
@@ -29,7 +29,7 @@ func (s stream) Read(ctx context.Context, _ string) ([]session.Entry, error) {
 	}
 }
 
-// slow is a connection that takes nothing until taking is closed.
+// slow is a ResponseWriter that blocks until taking is closed.
 type slow struct {
 	*httptest.ResponseRecorder
 
@@ -56,7 +56,7 @@ func TestASlowFollowerGetsEveryRevocationInFewWrites(t *testing.T) {
 			api := &httpapi.API{Feed: f, Log: slog.New(slog.DiscardHandler)}
 			api.Handler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/revocations", http.NoBody))
 		}()
-		synctest.Wait() // it follows
+		synctest.Wait() // until the follower is connected
 		for i := 0; i < n; i += 1000 {
 			var entries []session.Entry
 			for j := i; j < i+1000; j++ {
@@ -74,10 +74,10 @@ func TestASlowFollowerGetsEveryRevocationInFewWrites(t *testing.T) {
 			fmt.Fprintf(&want, "id: %d\ndata: {\"sid\":\"%022d\",\"reason\":\"logout\"}\n\n", i, i)
 		}
 		if !bytes.Contains(w.Body.Bytes(), want.Bytes()) {
-			t.Errorf("got %d events, want %d in their order", bytes.Count(w.Body.Bytes(), []byte("data:")), n)
+			t.Errorf("got %d events, want %d in order", bytes.Count(w.Body.Bytes(), []byte("data:")), n)
 		}
 		if w.flushes > n/100 {
-			t.Errorf("%d flushes for %d waiting events", w.flushes, n)
+			t.Errorf("%d flushes for %d events, want at most %d", w.flushes, n, n/100)
 		}
 	})
 }

@@ -10,12 +10,12 @@ import (
 	"lilypad.example/services/auth/internal/clientauth"
 )
 
-// revoke is POST /oauth2/revoke: RFC 7009. 200 says that the session is over,
-// whoever ended it and whenever.
+// revoke handles POST /oauth2/revoke (RFC 7009). It responds with 200 if the session has ended,
+// even if it had ended before.
 func (a *API) revoke(c *gin.Context) error {
 	params, client, err := a.oauthRequest(c)
-	// To end a session twice does nothing more, and while Redis is away a logout
-	// must reach the records all the same: a replay is let through.
+	// Accept an assertion that may be a replay: ending a session twice is harmless, and while Redis
+	// is unavailable a logout must still reach the records.
 	if err != nil && !errors.Is(err, clientauth.ErrMaybeReplayed) {
 		return err
 	}

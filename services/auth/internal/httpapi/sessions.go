@@ -13,11 +13,11 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// loginTries is how often credentials are checked, if each time the account has
-// changed by the time that its session is to begin.
+// loginTries is how often a login may check the credentials. A change of the account between the
+// check and the start of the session requires another check.
 const loginTries = 2
 
-// createSession is POST /v1/sessions: signs in.
+// createSession handles POST /v1/sessions: a login.
 func (a *API) createSession(c *gin.Context) error {
 	client, err := a.client(c)
 	if err != nil {
@@ -29,8 +29,8 @@ func (a *API) createSession(c *gin.Context) error {
 	}
 	from := address(in.Presenter.ClientAddress)
 	who := []audit.Attr{audit.Client(client), audit.Address(from)}
-	// The limits come before the hash: what is refused costs nothing. An address
-	// that is none counts under its own text: it must not be a way around.
+	// Check the limits before hashing, which is expensive. A malformed e-mail address is counted
+	// under its text, so that it does not bypass the limit.
 	account, err := user.ParseEmail(in.Email)
 	if err != nil {
 		account = in.Email
@@ -41,8 +41,8 @@ func (a *API) createSession(c *gin.Context) error {
 	if known {
 		limit, subject = ratelimit.LoginDevice, device
 	}
-	// Whoever shares the network address of an attacker gets in from a known
-	// device all the same: it is counted there, and not refused.
+	// The address limit does not refuse a known device, so that an attacker who shares the user's
+	// network address cannot lock the user out. The attempt still counts.
 	if err := a.limit(c, ratelimit.LoginAddress, from, who...); err != nil && !known {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// listSessions is GET /v1/sessions: the sessions of who asks.
+// listSessions handles GET /v1/sessions: it lists the sessions of the caller.
 func (a *API) listSessions(c *gin.Context) error {
 	p, _ := authn.FromContext(c.Request.Context())
 	records, err := a.Sessions.List(c.Request.Context(), p.Subject)
@@ -29,7 +29,7 @@ func (a *API) listSessions(c *gin.Context) error {
 	return nil
 }
 
-// endSession is DELETE /v1/sessions/{sid}: ends one session of who asks.
+// endSession handles DELETE /v1/sessions/{sid}: it ends one session of the caller.
 func (a *API) endSession(c *gin.Context) error {
 	p, _ := authn.FromContext(c.Request.Context())
 	family, err := session.ParseFamilyID(c.Param("sid"))
@@ -43,8 +43,8 @@ func (a *API) endSession(c *gin.Context) error {
 	return a.end(c, session.Which{Family: family, Subject: p.Subject}, reason)
 }
 
-// endSessions is DELETE /v1/sessions: ends all sessions of who asks, or with
-// ?others=true all but the one that asks.
+// endSessions handles DELETE /v1/sessions: it ends all sessions of the caller, or with ?others=true
+// all except the current one.
 func (a *API) endSessions(c *gin.Context) error {
 	p, _ := authn.FromContext(c.Request.Context())
 	which := session.Which{Subject: p.Subject}
@@ -54,7 +54,7 @@ func (a *API) endSessions(c *gin.Context) error {
 	return a.end(c, which, session.ReasonUserRequest)
 }
 
-// end ends sessions and answers 204: they are over for good, everywhere.
+// end ends sessions. A 204 response means that they have ended for good, on all replicas.
 func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) error {
 	if _, err := a.Sessions.End(c.Request.Context(), which, reason); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) er
 	return nil
 }
 
-// confirm is POST /v1/sessions/confirm: refresh tokens that browsers have shown.
+// confirm handles POST /v1/sessions/confirm: it notes refresh tokens that browsers have presented.
 func (a *API) confirm(c *gin.Context) error {
 	client, err := a.client(c)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// bounded runs the API on a server with bounds as httpserver sets them, but
-// short, and returns a connection to it on which text was sent.
+// bounded runs the API on a server with short timeouts, sends text on a connection to it and
+// returns the connection.
 func bounded(t *testing.T, api *httpapi.API, text string) net.Conn {
 	t.Helper()
 	api.Log = slog.New(slog.DiscardHandler)
@@ -55,12 +55,12 @@ func TestASlowBodyIs408(t *testing.T) {
 			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\n{", path, media))
 		answer, err := io.ReadAll(conn)
 		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), `"code":"too_slow"`) {
-			t.Errorf("%s: %v, %s; want 408 and the end of the connection", path, err, answer)
+			t.Errorf("%s: error %v, response %s; want 408 and a closed connection", path, err, answer)
 		}
 	}
 }
 
-// quiet is a revocation stream that can be read and has nothing.
+// quiet is a feed.Source that works and has no entries.
 type quiet struct{}
 
 func (quiet) Read(ctx context.Context, _ string) ([]session.Entry, error) {
@@ -78,7 +78,7 @@ func TestTheRevocationFeedLivesLongerThanARequestMayTake(t *testing.T) {
 	beats := 0
 	for lines := bufio.NewScanner(conn); beats < 4; {
 		if !lines.Scan() {
-			t.Fatalf("the feed ended after %d beats: %v", beats, lines.Err())
+			t.Fatalf("the feed ended after %d beats, want 4: %v", beats, lines.Err())
 		}
 		if lines.Text() == ": beat" {
 			beats++

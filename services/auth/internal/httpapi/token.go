@@ -14,7 +14,7 @@ import (
 	"lilypad.example/services/auth/internal/token"
 )
 
-// token is POST /oauth2/token: RFC 6749 section 6.
+// token handles POST /oauth2/token (RFC 6749 section 6).
 func (a *API) token(c *gin.Context) error {
 	params, client, err := a.oauthRequest(c)
 	if err != nil {
@@ -53,7 +53,7 @@ func (a *API) token(c *gin.Context) error {
 	return nil
 }
 
-// tokens is a session as the contract has it.
+// tokens returns the token response for s, with a new access token.
 func (a *API) tokens(s session.Session) (api.Token, error) {
 	access, life, err := a.Tokens.Access(s.Grant)
 	if err != nil {
@@ -65,7 +65,7 @@ func (a *API) tokens(s session.Session) (api.Token, error) {
 	}, nil
 }
 
-// auditRefresh records the outcomes that a person should know of.
+// auditRefresh records the outcomes that may point to a stolen token or to data loss in Redis.
 func (a *API) auditRefresh(c *gin.Context, client, from string, g session.Grant) {
 	var event audit.Event
 	switch g.Outcome {
@@ -81,8 +81,9 @@ func (a *API) auditRefresh(c *gin.Context, client, from string, g session.Grant)
 	a.Audit.Record(c.Request.Context(), event, audit.Session(string(g.Family)), audit.User(g.Subject), audit.Client(client), audit.Address(address(from)))
 }
 
-// oauth turns a domain error into what RFC 6749 section 5.2 has for it. An
-// outage is none of these: it stays a problem, and the client keeps its token.
+// oauth maps a client authentication error to invalid_client (RFC 6749 section 5.2). It returns
+// other errors unchanged: the RFC has no code for an outage, so that one becomes a problem with
+// status 503, and the client keeps its token.
 func oauth(err error) error {
 	if errors.Is(err, session.ErrInvalidClient) || errors.Is(err, errNoAssertion) || isInvalidClient(err) {
 		return &oauthError{status: http.StatusUnauthorized, code: api.InvalidClient}

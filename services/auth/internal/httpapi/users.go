@@ -16,7 +16,7 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// createUser is POST /v1/users: registers, and signs in at once.
+// createUser handles POST /v1/users: it registers an account and begins a session.
 func (a *API) createUser(c *gin.Context) error {
 	client, err := a.client(c)
 	if err != nil {
@@ -38,7 +38,8 @@ func (a *API) createUser(c *gin.Context) error {
 	return a.begin(c, u, client, in.Presenter, a.formerSessions(c, client, in.Presenter))
 }
 
-// begin starts a session for u in a browser that had others, and answers with it.
+// begin begins a session for u and responds with it. had are the sessions that the browser had
+// before.
 func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter, had formerSessions) error {
 	s, err := a.Sessions.Begin(c.Request.Context(), session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version}, client, device(by.UserAgent))
 	if err != nil {
@@ -53,7 +54,8 @@ func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter
 	return nil
 }
 
-// device is a user agent as it is kept and shown to its owner: bounded, and text.
+// device returns the description of a session's device that is stored and shown to the user: the
+// first 300 bytes of the user agent, as valid UTF-8 without control characters.
 func device(userAgent string) string {
 	const most = 300
 	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
@@ -72,8 +74,8 @@ func person(u user.User) api.User {
 	return api.User{Sub: u.ID, Email: u.Email, Name: u.Name, Roles: roles}
 }
 
-// limit takes one from what a limit leaves to subject. An address that nobody
-// knows is one subject of its own: fewer attempts, never none counted.
+// limit counts one attempt of subject and fails if that exceeds the limit. All requests with an
+// unknown address share the subject "".
 func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who ...audit.Attr) error {
 	d, err := a.Limits.Allow(c.Request.Context(), limit, subject)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package kubernetes keeps what the service itself has to keep in a cluster:
-// one Secret, by the API server. TokenReview is in package clientauth.
+// Package kubernetes stores the service's keys in a Secret through the Kubernetes API. TokenReview
+// is in package clientauth.
 package kubernetes
 
 import (
@@ -18,17 +18,17 @@ import (
 	"lilypad.example/services/auth/internal/rollover"
 )
 
-// Secret is one Secret, a rollover.Store. It needs the rights to get and to
-// patch that one, and no other.
+// Secret is a rollover.Store in one Kubernetes Secret. It needs the verbs get and patch on that
+// Secret only.
 type Secret struct {
 	client          rest.Interface
 	namespace, name string
 }
 
-// NewSecret returns the Secret called name. It asks nothing yet: the Secret
-// need not be there.
+// NewSecret returns the Secret namespace/name. It does not connect, and the Secret need not exist
+// yet.
 func NewSecret(config *rest.Config, namespace, name string) (*Secret, error) {
-	// A scheme that knows errors only: the types of core/v1 would add 4 MB.
+	// This scheme knows only metav1.Status: the types of core/v1 would add 4 MB to the binary.
 	scheme, core := runtime.NewScheme(), schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(scheme, core)
 	c := rest.CopyConfig(config)
@@ -42,8 +42,8 @@ func NewSecret(config *rest.Config, namespace, name string) (*Secret, error) {
 	return &Secret{client, namespace, name}, nil
 }
 
-// Read implements rollover.Store. Without a resourceVersion the API server
-// answers with the newest state, never from a cache that lags.
+// Read implements rollover.Store. Without a resourceVersion the API server returns the latest
+// state, not a cached one.
 func (s *Secret) Read(ctx context.Context) (rollover.Secret, error) {
 	answer := s.client.Get().Namespace(s.namespace).Resource("secrets").Name(s.name).Do(ctx)
 	if err := answer.Error(); err != nil {
@@ -63,9 +63,9 @@ func (s *Secret) Read(ctx context.Context) (rollover.Secret, error) {
 	return rollover.Secret{Data: held.Data, Version: held.Metadata.ResourceVersion}, nil
 }
 
-// Write implements rollover.Store. It touches the entries of Data and nothing
-// else, so that labels and annotations stay whose they are; the resourceVersion
-// in the patch makes the API server refuse it if anybody has written meanwhile.
+// Write implements rollover.Store. It patches only the entries in Data, so that others may manage
+// labels and annotations. Because of the resourceVersion in the patch, the API server refuses it
+// with a conflict if the Secret has changed since it was read.
 func (s *Secret) Write(ctx context.Context, want rollover.Secret) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]string{"resourceVersion": want.Version}, "data": want.Data})
 	if err != nil {
