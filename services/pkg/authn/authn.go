@@ -1,9 +1,8 @@
-// Package authn verifies bearer access tokens (RFC 6750, RFC 9068) and puts
-// the Principal they name into the request's context. It is the only source of
-// identity in a service: no other header is read for it.
+// Package authn verifies bearer access tokens (RFC 6750, RFC 9068) and puts the Principal of a
+// token into the request's context. It is a service's only source of identity: no other header is
+// used.
 //
-// It owns verification and the key cache. It knows
-// neither cookies nor refresh tokens, nor what a role may do.
+// Cookies, refresh tokens and the permissions of roles are not its concern.
 package authn
 
 import (
@@ -17,15 +16,15 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// ErrInvalid says that a token is not one of ours, not for this audience, or
-// not valid now. The error's text says which, for the log.
+// ErrInvalid means that a token is not from the issuer, not for this audience, or not valid now.
+// The error's text says which, for the log.
 var ErrInvalid = errors.New("authn: invalid token")
 
-// ErrUnavailable says that no token can be verified now, because the issuer's
-// keys have never been reached.
+// ErrUnavailable means that no token can be verified, because the issuer's keys have never been
+// fetched.
 var ErrUnavailable = errors.New("authn: verification keys unavailable")
 
-// A Principal is who a verified access token speaks for.
+// A Principal is the user and session of a verified access token.
 type Principal struct {
 	Subject   string
 	SessionID string
@@ -44,16 +43,16 @@ type identity struct {
 	token     string
 }
 
-// FromContext returns the principal of the request that ctx belongs to; false
-// for a stranger.
+// FromContext returns the principal of the request that ctx belongs to, or false if the request is
+// anonymous.
 func FromContext(ctx context.Context) (Principal, bool) {
 	id, ok := ctx.Value(contextKey{}).(identity)
 	return id.principal, ok
 }
 
-// Authorization returns the Authorization header for calling another service as
-// the same principal, or "" for a stranger. The token is not part of Principal,
-// so that printing a Principal never prints a token.
+// Authorization returns the Authorization header for calling another service as the same principal,
+// or "" if the request is anonymous. The token is not part of Principal, so that printing a
+// Principal never prints a token.
 func Authorization(ctx context.Context) string {
 	id, ok := ctx.Value(contextKey{}).(identity)
 	if !ok {
@@ -62,16 +61,15 @@ func Authorization(ctx context.Context) string {
 	return "Bearer " + id.token
 }
 
-// Refuse answers a request with a bad token or none. A page may answer with HTML
-// where problem.Write answers with JSON.
+// Refuse answers with p a request whose token is missing or invalid. A page may answer with HTML;
+// for an API, see JSON.
 type Refuse func(w http.ResponseWriter, r *http.Request, p *problem.Problem)
 
 // JSON is the Refuse of an API.
 func JSON(w http.ResponseWriter, _ *http.Request, p *problem.Problem) { problem.Write(w, p) }
 
-// Optional returns middleware that lets strangers pass. It refuses a token that
-// does not verify: treating its holder as a stranger would hide the fault from
-// the client that could refresh it.
+// Optional returns middleware that lets anonymous requests pass. It refuses an invalid token: if it
+// treated the request as anonymous, the client would not know that it has to refresh the token.
 func (v *Verifier) Optional(refuse Refuse) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +87,7 @@ func (v *Verifier) Optional(refuse Refuse) func(http.Handler) http.Handler {
 	}
 }
 
-// Require returns middleware that refuses strangers.
+// Require returns middleware that refuses anonymous requests and invalid tokens.
 func (v *Verifier) Require(refuse Refuse) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return v.Optional(refuse)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -120,16 +118,16 @@ func (v *Verifier) authenticate(r *http.Request) (context.Context, *problem.Prob
 	return context.WithValue(r.Context(), contextKey{}, identity{principal, token}), nil
 }
 
-// missing is the challenge for a request without credentials. It carries no
-// error code (RFC 6750 section 3.1).
+// missing returns the challenge for a request without credentials. It has no error code (RFC 6750
+// section 3.1).
 func missing() *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "Sign in to go on.")
 	p.Challenge = "Bearer"
 	return p
 }
 
-// InvalidToken returns the answer to a token that is refused. It is the same for
-// every reason, so that probing reveals nothing.
+// InvalidToken returns the problem for a token that is refused. It is the same for every reason, so
+// that probing reveals nothing.
 func InvalidToken() *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, problem.Unauthorized, "The access token is not valid. Sign in again.")
 	p.Challenge = `Bearer error="invalid_token"`

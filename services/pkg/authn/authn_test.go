@@ -31,8 +31,8 @@ import (
 
 const issuer, audience = "http://auth", "frogs"
 
-// source is an issuer's JWKS whose answer a test may change; it is a
-// RoundTripper, so that it also works inside a synctest bubble.
+// source is an issuer's JWKS endpoint whose response a test sets. It is a RoundTripper, so that it
+// also works inside a synctest bubble.
 type source struct {
 	answer  atomic.Pointer[answer]
 	fetches atomic.Int64
@@ -86,7 +86,7 @@ func newKey(t testing.TB, kid string) *signingKey {
 	return &signingKey{kid, k}
 }
 
-// claims returns a payload that verifies, for tests to spoil.
+// claims returns a valid payload, which tests modify.
 func claims() map[string]any {
 	now := time.Now().Unix()
 	return map[string]any{
@@ -99,13 +99,13 @@ func header(kid string) map[string]any {
 	return map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": kid}
 }
 
-// sign builds a token out of any header and payload, by hand, as an attacker would.
+// sign signs any header and payload, including those that no JWT library would create.
 func (k *signingKey) sign(t testing.TB, header, payload map[string]any) string {
 	t.Helper()
 	return k.signText(t, text(t, header), text(t, payload))
 }
 
-// signText is sign for JSON that no map can hold.
+// signText is sign for text that is not the JSON of a map, such as an object with duplicate names.
 func (k *signingKey) signText(t testing.TB, header, payload string) string {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString
@@ -148,7 +148,7 @@ func TestAGoodTokenSpeaksForItsPrincipal(t *testing.T) {
 	s.publish(t, k)
 	p, err := verifier(t.Context(), s).Verify(t.Context(), k.sign(t, header("k1"), claims()))
 	if err != nil || p.Subject != "u1" || p.SessionID != "s1" || !p.HasRole("keeper") || p.HasRole("admin") {
-		t.Errorf("%+v, %v", p, err)
+		t.Errorf("principal %+v, error %v, want u1 in session s1 with the role keeper alone", p, err)
 	}
 }
 
@@ -211,16 +211,16 @@ func TestBadTokensAreRefused(t *testing.T) {
 		"a line break inside":       strings.Replace(good, ".", "\r\n.", 1),
 	} {
 		if _, err := v.Verify(t.Context(), token); !errors.Is(err, authn.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want ErrInvalid", name, err)
 		}
 	}
 	if _, err := v.Verify(t.Context(), good); err != nil {
-		t.Errorf("control: %v", err)
+		t.Errorf("the valid token: error %v, want none", err)
 	}
 }
 
-// TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused signs tokens that
-// lenient decoders accept.
+// TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused signs tokens that lenient parsers
+// accept.
 func TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused(t *testing.T) {
 	s, k := &source{}, newKey(t, "k1")
 	s.publish(t, k)
@@ -262,7 +262,7 @@ func TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused(t *testing.T) {
 		value := string(member(t, text(t, with(claims(), "nbf", now)), name))
 		whole := set(name, value)
 		if _, err := v.Verify(t.Context(), k.signText(t, head, whole)); err != nil {
-			t.Errorf("control, %s: %v", name, err)
+			t.Errorf("the valid token, %s first: error %v, want none", name, err)
 		}
 		refused[name+" twice"] = token{head, add(whole, strconv.Quote(name)+":"+value)}
 		refused[name+" twice, once with an escape"] = token{head, add(whole, escaped(name)+":"+value)}
@@ -275,7 +275,7 @@ func TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused(t *testing.T) {
 			refused[name+" is "+wrong] = token{head, set(name, wrong)}
 		}
 	}
-	// encoding/json takes the long s for an s.
+	// encoding/json ignores case, and takes the long s for an s.
 	refused["sub with a long s"] = token{head, add(payload, "\"\u017fub\":\"u2\"")}
 	for _, name := range []string{"exp", "iat", "nbf", "auth_time"} {
 		for _, wrong := range []string{
@@ -306,7 +306,7 @@ func TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused(t *testing.T) {
 
 	for name, c := range refused {
 		if p, err := v.Verify(t.Context(), k.signText(t, c.header, c.payload)); !errors.Is(err, authn.ErrInvalid) {
-			t.Errorf("%s: got %+v and %v, want ErrInvalid", name, p, err)
+			t.Errorf("%s: principal %+v, error %v, want ErrInvalid", name, p, err)
 		}
 	}
 	for name, c := range map[string]token{
@@ -318,7 +318,7 @@ func TestTokensThatTwoReadersMayUnderstandDifferentlyAreRefused(t *testing.T) {
 		"a long name":              {head, set("sub", `"`+strings.Repeat("a", 255)+`"`)},
 	} {
 		if _, err := v.Verify(t.Context(), k.signText(t, c.header, c.payload)); err != nil {
-			t.Errorf("%s: %v, want no error", name, err)
+			t.Errorf("%s: error %v, want none", name, err)
 		}
 	}
 }
@@ -333,15 +333,15 @@ func member(t testing.TB, object, name string) json.RawMessage {
 	return members[name]
 }
 
-// escaped returns name in JSON, its first letter as an escape.
+// escaped returns name as a JSON string whose first letter is escaped.
 func escaped(name string) string { return fmt.Sprintf(`"\u%04x%s"`, name[0], name[1:]) }
 
-// names returns the names of an object's members, with duplicates.
+// names returns the names of an object's members in lower case, with duplicates.
 func names(t *testing.T, object string) (all []string) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(object))
 	if _, err := d.Token(); err != nil {
-		t.Fatalf("%q: %v", object, err)
+		t.Fatalf("%q is not a JSON object: %v", object, err)
 	}
 	for d.More() {
 		name, err := d.Token()
@@ -349,15 +349,15 @@ func names(t *testing.T, object string) (all []string) {
 			err = d.Decode(new(any))
 		}
 		if err != nil {
-			t.Fatalf("%q: %v", object, err)
+			t.Fatalf("%q is not a JSON object: %v", object, err)
 		}
 		all = append(all, strings.ToLower(name.(string)))
 	}
 	return all
 }
 
-// FuzzVerify signs anything. Another decoder must find each name once in what
-// verifies, and plain dates.
+// FuzzVerify signs any header and payload. If they verify, another decoder must find each name
+// once, and dates in whole seconds.
 func FuzzVerify(f *testing.F) {
 	s, k := &source{}, newKey(f, "k1")
 	s.publish(f, k)
@@ -374,16 +374,16 @@ func FuzzVerify(f *testing.F) {
 			all := names(t, object)
 			slices.Sort(all)
 			if !utf8.ValidString(object) || len(slices.CompactFunc(all, strings.EqualFold)) < len(all) {
-				t.Errorf("accepted %q", object)
+				t.Errorf("accepted %q, want unique names in valid UTF-8 only", object)
 			}
 		}
 		for _, name := range []string{"exp", "iat", "auth_time"} {
 			if value := string(member(t, payload, name)); !regexp.MustCompile(`^[0-9]{1,12}$`).MatchString(value) {
-				t.Errorf("accepted %s of %s", name, value)
+				t.Errorf("accepted %s of %s, want whole seconds only", name, value)
 			}
 		}
 		if !p.Expires.Before(time.Now().Add(authn.MaxLife + 2*authn.Leeway)) {
-			t.Errorf("accepted until %v", p.Expires)
+			t.Errorf("accepted until %v, want at most MaxLife and twice the leeway from now", p.Expires)
 		}
 	})
 }
@@ -409,7 +409,7 @@ func TestClockSkewWithinTheLeewayIsAccepted(t *testing.T) {
 		"issued 20 s ahead":   {with(claims(), "iat", now+20), true},
 	} {
 		if _, err := v.Verify(t.Context(), k.sign(t, header("k1"), c.claims)); (err == nil) != c.ok {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want it accepted: %t", name, err, c.ok)
 		}
 	}
 }
@@ -426,7 +426,7 @@ func TestUnknownKidFloodFetchesOncePerCooldown(t *testing.T) {
 		bad := k.sign(t, header("k2"), claims())
 		for range 1000 {
 			if _, err := v.Verify(ctx, bad); !errors.Is(err, authn.ErrInvalid) {
-				t.Fatal(err)
+				t.Fatalf("error %v, want ErrInvalid", err)
 			}
 			time.Sleep(29 * time.Millisecond) // the bubble's clock: 29 s in all
 		}
@@ -448,10 +448,10 @@ func TestWithdrawnKeyIsRefusedWithinAMinute(t *testing.T) {
 		time.Sleep(61 * time.Second) // the bubble's clock
 		synctest.Wait()
 		if _, err := v.Verify(ctx, old.sign(t, header("k1"), claims())); !errors.Is(err, authn.ErrInvalid) {
-			t.Errorf("withdrawn key: %v", err)
+			t.Errorf("withdrawn key: error %v, want ErrInvalid", err)
 		}
 		if _, err := v.Verify(ctx, next.sign(t, header("k2"), claims())); err != nil {
-			t.Errorf("new key: %v", err)
+			t.Errorf("new key: error %v, want none", err)
 		}
 	})
 }
@@ -471,7 +471,7 @@ func TestBadJWKSAnswersChangeNothing(t *testing.T) {
 			time.Sleep(30 * time.Minute) // the bubble's clock
 			synctest.Wait()
 			if _, err := v.Verify(ctx, k.sign(t, header("k1"), claims())); err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("after the response %s: error %v, want none", name, err)
 			}
 		}
 	})
@@ -485,12 +485,12 @@ func TestIssuerAwayAtStartIsAnOutageThatHeals(t *testing.T) {
 		v := verifier(ctx, s)
 		synctest.Wait()
 		if _, err := v.Verify(ctx, k.sign(t, header("k1"), claims())); !errors.Is(err, authn.ErrUnavailable) {
-			t.Errorf("no keys yet: %v", err)
+			t.Errorf("without keys: error %v, want ErrUnavailable", err)
 		}
 		s.publish(t, k)
 		time.Sleep(2 * time.Second) // the bubble's clock
 		if _, err := v.Verify(ctx, k.sign(t, header("k1"), claims())); err != nil {
-			t.Errorf("keys are there: %v", err)
+			t.Errorf("with keys: error %v, want none", err)
 		}
 	})
 }
@@ -529,10 +529,10 @@ func TestMiddleware(t *testing.T) {
 		rec := httptest.NewRecorder()
 		mw(who).ServeHTTP(rec, r)
 		if rec.Code != c.status || rec.Header().Get("WWW-Authenticate") != c.challenge || c.status == 200 && rec.Body.String() != c.body {
-			t.Errorf("%s: %d %q %s", name, rec.Code, rec.Header().Get("WWW-Authenticate"), rec.Body)
+			t.Errorf("%s: status %d, WWW-Authenticate %q, body %s, want %d, %q and %q", name, rec.Code, rec.Header().Get("WWW-Authenticate"), rec.Body, c.status, c.challenge, c.body)
 		}
 		if c.status == 401 && rec.Header().Get("Content-Type") != problem.ContentType {
-			t.Errorf("%s: %s", name, rec.Header().Get("Content-Type"))
+			t.Errorf("%s: Content-Type %q, want %q", name, rec.Header().Get("Content-Type"), problem.ContentType)
 		}
 	}
 }

@@ -15,16 +15,13 @@ import (
 )
 
 const (
-	// maxName bounds sub and sid. OpenID Connect Core section 2 limits sub to 255
-	// ASCII characters.
+	// maxName limits sub and sid. OpenID Connect Core section 2 limits sub to 255 ASCII characters.
 	maxName = 255
-	// maxDate is the last second of the year 9999, far from where arithmetic with
-	// times overflows.
+	// maxDate is the last second of the year 9999, far below the overflow of time arithmetic.
 	maxDate = 253402300799
 )
 
-// claims is the payload of an access token. It implements jwt.Claims and
-// jwt.ClaimsValidator.
+// claims is the payload of an access token. It implements jwt.Claims and jwt.ClaimsValidator.
 type claims struct {
 	Issuer    string           `json:"iss"`
 	Subject   string           `json:"sub"`
@@ -60,14 +57,14 @@ func (c *claims) Validate() error {
 	return nil
 }
 
-// isName reports whether s can be a subject or a session id.
+// isName reports whether s can be a subject or a session ID.
 func isName(s string) bool {
 	invisible := func(r rune) bool { return r <= ' ' || r > '~' }
 	return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, invisible)
 }
 
-// A date is a NumericDate (RFC 7519 section 2). The issuer writes whole seconds
-// since 1970, so nothing else is accepted.
+// A date is a NumericDate (RFC 7519 section 2). The issuer writes whole seconds since 1970, so
+// nothing else is accepted.
 type date struct{ *jwt.NumericDate }
 
 func (d *date) UnmarshalJSON(text []byte) error {
@@ -79,8 +76,8 @@ func (d *date) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// roles is a list of strings, none of which is empty: encoding/json turns null
-// into an empty one.
+// roles is a list of strings. Empty ones are refused, because encoding/json decodes null to an
+// empty string.
 type roles []string
 
 func (r *roles) UnmarshalJSON(text []byte) error {
@@ -90,10 +87,10 @@ func (r *roles) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// checkNames refuses a JSON object that two readers may understand differently:
-// in invalid UTF-8, or with member names that are not unique. Names are lower
-// case letters, digits and underscores, as the issuer writes them, so they
-// cannot differ in case or in escapes only. text is valid JSON.
+// checkNames refuses a JSON object that two parsers may read differently: with invalid UTF-8, or
+// with member names that are not unique. It allows only names of lower case letters, digits and
+// underscores, as the issuer writes them, so that none differ only in case or escapes. text must be
+// valid JSON.
 func checkNames(text []byte) error {
 	if !utf8.Valid(text) {
 		return errors.New("invalid UTF-8")

@@ -15,27 +15,26 @@ import (
 )
 
 const (
-	// RefreshEvery bounds how long a key that left the JWKS is still accepted. An
-	// issuer waits at least as long before it signs with a new key.
+	// RefreshEvery limits how long a key that was removed from the JWKS is still accepted. An
+	// issuer publishes a new key at least this long before it signs with it.
 	RefreshEvery = time.Minute
-	// cooldown is the least time between fetches that unknown key ids cause.
+	// cooldown is the minimum time between fetches that unknown key IDs cause.
 	cooldown = 30 * time.Second
-	// cooldownEmpty replaces cooldown and RefreshEvery while there are no keys, so
-	// that a service that starts before its issuer works soon after it is up.
+	// cooldownEmpty replaces cooldown and RefreshEvery while there are no keys, so that a service
+	// that starts before its issuer works soon after the issuer is up.
 	cooldownEmpty = 200 * time.Millisecond
 	maxJWKS       = 256 << 10
 	maxKeys       = 64
 )
 
-// A PublicKey is a key of a JWKS and the one algorithm (RFC 7518) that it is for.
+// A PublicKey is a key of a JWKS with its one algorithm (RFC 7518).
 type PublicKey struct {
 	Algorithm string
 	Key       any
 }
 
-// keySet is the issuer's published keys as last seen. A fetch replaces the
-// whole set, which drops withdrawn keys. A fetch that fails or brings no usable
-// key changes nothing.
+// keySet caches the issuer's published keys. A fetch replaces the whole set, which drops withdrawn
+// keys. A fetch that fails or returns no usable key changes nothing.
 type keySet struct {
 	url     string
 	client  *http.Client
@@ -66,7 +65,7 @@ func (s *keySet) refreshLoop(ctx context.Context) {
 	}
 }
 
-// get returns the key named kid for algorithm alg.
+// get returns the key with ID kid for algorithm alg.
 func (s *keySet) get(ctx context.Context, kid, alg string) (any, error) {
 	key, known, loaded := s.lookup(kid)
 	if !known {
@@ -83,7 +82,7 @@ func (s *keySet) get(ctx context.Context, kid, alg string) (any, error) {
 	case !known:
 		return nil, fmt.Errorf("%w: unknown kid", ErrInvalid)
 	case key.Algorithm != alg:
-		// The algorithm belongs to the key, not to the token (RFC 8725, 3.1).
+		// The key determines the algorithm, not the token (RFC 8725 section 3.1).
 		return nil, fmt.Errorf("%w: algorithm is not the key's", ErrInvalid)
 	}
 	return key.Key, nil
@@ -98,15 +97,15 @@ func (s *keySet) lookup(kid string) (key PublicKey, known, loaded bool) {
 	return key, known, true
 }
 
-// refresh fetches the keys unless the last fetch is less than wait ago. Callers
-// that waited for another one's fetch do not repeat it.
+// refresh fetches the keys unless the last fetch was less than wait ago. Callers that waited for a
+// concurrent fetch do not repeat it.
 func (s *keySet) refresh(ctx context.Context, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if wait > 0 && time.Since(s.fetched) < wait {
 		return
 	}
-	// All callers share the fetch: it must not end with the request that began it.
+	// All callers share the fetch, so it must not end with the request that started it.
 	keys, err := s.fetch(context.WithoutCancel(ctx))
 	s.fetched = time.Now()
 	if err == nil {
@@ -136,8 +135,8 @@ func (s *keySet) fetch(ctx context.Context) (map[string]PublicKey, error) {
 
 var errNoKeys = errors.New("authn: no usable key in the JWKS")
 
-// ParseKeys returns the signature keys of a JWKS (RFC 7517) by their ids. It
-// skips keys that it cannot use (section 5), and fails when none is left.
+// ParseKeys returns the signature keys of a JWKS (RFC 7517) by key ID. It skips keys that it cannot
+// use (section 5), and fails if none is left.
 func ParseKeys(body []byte) (map[string]PublicKey, error) {
 	var set jwkset.JWKSMarshal
 	if err := json.Unmarshal(body, &set); err != nil {

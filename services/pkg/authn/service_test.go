@@ -32,13 +32,13 @@ func TestATokenOfAnEndedSessionIsRefused(t *testing.T) {
 	v, feed := authn.ForService(t.Context(), auth.URL+"/", "", audience)
 	token := k.sign(t, header("k1"), with(claims(), "iss", auth.URL+"/"))
 	if _, err := v.Verify(t.Context(), token); err != nil {
-		t.Fatalf("%v, want the token accepted while its session lives", err)
+		t.Fatalf("error %v, want none before the session has ended", err)
 	}
 	ended <- "s1"
 	for known := false; !known; _, known = feed.Revoked("s1") {
 		time.Sleep(time.Millisecond)
 	}
 	if _, err := v.Verify(t.Context(), token); !errors.Is(err, authn.ErrInvalid) {
-		t.Errorf("%v, want ErrInvalid once the session has ended", err)
+		t.Errorf("error %v, want ErrInvalid after the session has ended", err)
 	}
 }

@@ -14,36 +14,35 @@ import (
 )
 
 const (
-	// Leeway is how far the clocks of issuer and verifier may be apart.
+	// Leeway is how far the clocks of issuer and verifier may differ.
 	Leeway = 30 * time.Second
-	// MaxLife bounds the life of an access token, from iat to exp.
+	// MaxLife limits the lifetime of an access token, from iat to exp.
 	MaxLife = 10 * time.Minute
-	// maxToken is far above any token of ours, and low enough that refusing a
-	// longer one costs next to nothing.
+	// maxToken limits a token to 4096 bytes, so that refusing a longer one is cheap. The issuer's
+	// tokens are far shorter.
 	maxToken = 4096
-	// TokenType is the typ header of an access token (RFC 9068 section 2.1): it
-	// keeps other tokens of the same issuer from being taken for one.
+	// TokenType is the typ header of an access token (RFC 9068 section 2.1). It keeps other tokens
+	// of the issuer from being accepted as access tokens.
 	TokenType = "at+jwt"
 )
 
-// Config says whose tokens a Verifier accepts.
+// Config defines which tokens a Verifier accepts.
 type Config struct {
-	// JWKSURL is where the issuer publishes its keys. It is the only source of
-	// keys: jku, jwk and x5u headers of a token are never followed.
+	// JWKSURL is where the issuer publishes its keys. It is the only source of keys: the headers
+	// jku, jwk and x5u of a token are ignored.
 	JWKSURL  string
 	Issuer   string
 	Audience string
-	// Client fetches the keys; nil for one with a timeout of 5 s.
+	// Client fetches the keys. If nil, a client with a timeout of 5 s is used.
 	Client *http.Client
-	// Revocations knows ended sessions, whose tokens are refused. With nil, a
-	// token is good until it expires.
+	// Revocations knows the ended sessions, whose tokens are refused. If nil, a token is valid
+	// until it expires.
 	Revocations Revocations
 }
 
-// Revocations knows which sessions ended lately; see revocation.Follower.
+// Revocations knows which sessions ended recently; see revocation.Follower.
 type Revocations interface {
-	// Revoked reports whether the session has ended, and why. It answers from
-	// memory.
+	// Revoked reports whether the session has ended, and why. It answers from memory.
 	Revoked(sessionID string) (reason string, ok bool)
 }
 
@@ -54,8 +53,8 @@ type Verifier struct {
 	revocations Revocations
 }
 
-// NewVerifier returns a Verifier whose keys stay fresh while ctx lives. It
-// does not wait for the first keys: a service starts while its issuer is away.
+// NewVerifier returns a Verifier that refreshes its keys until ctx ends. It does not wait for the
+// first keys, so that a service can start while its issuer is down.
 func NewVerifier(ctx context.Context, c Config) *Verifier {
 	v := &Verifier{
 		keys:        newKeySet(c.JWKSURL, c.Client),
@@ -74,12 +73,12 @@ func NewVerifier(ctx context.Context, c Config) *Verifier {
 	return v
 }
 
-// A revocation is known for longer than any access token is accepted.
+// This compiles only if revocations are kept for longer than any access token is accepted.
 const _ = uint(revocation.Remember - MaxLife - 2*Leeway)
 
-// ForService returns a Verifier of the access tokens that the auth service at
-// authURL issues for audience, and the Follower from which it knows ended
-// sessions. Both work while ctx lives. An empty issuer means authURL.
+// ForService returns a Verifier of the access tokens that the auth service at authURL issues for
+// audience, and the Follower that tells it which sessions have ended. Both run until ctx ends. An
+// empty issuer means authURL.
 func ForService(ctx context.Context, authURL, issuer, audience string) (*Verifier, *revocation.Follower) {
 	base := strings.TrimRight(authURL, "/")
 	feed := revocation.NewFollower(ctx, base+"/v1/revocations", nil, nil)
@@ -88,10 +87,9 @@ func ForService(ctx context.Context, authURL, issuer, audience string) (*Verifie
 	}), feed
 }
 
-// Verify returns whom token speaks for. It fails with ErrInvalid or, when no
-// keys have ever been fetched, with ErrUnavailable. It costs no network call
-// unless the token names a key that is not known yet, and then at most one for
-// all callers in 30 s.
+// Verify returns the principal of token. It fails with ErrInvalid or, if no keys have ever been
+// fetched, with ErrUnavailable. It makes no network call unless the key ID of the token is unknown,
+// and then at most one in 30 s for all callers.
 func (v *Verifier) Verify(ctx context.Context, token string) (Principal, error) {
 	if len(token) > maxToken {
 		return Principal{}, fmt.Errorf("%w: longer than %d bytes", ErrInvalid, maxToken)
@@ -127,8 +125,7 @@ func (v *Verifier) revoked(sessionID string) bool {
 }
 
 func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
-	// The library decodes with encoding/json, which keeps the last of two members
-	// of one name.
+	// The library decodes with encoding/json, which keeps the last of two members of one name.
 	for part := range strings.SplitSeq(t.Raw[:strings.LastIndexByte(t.Raw, '.')], ".") {
 		text, err := v.parser.DecodeSegment(part)
 		if err == nil {

@@ -20,11 +20,11 @@ type Common struct {
 	Drain     time.Duration `default:"15s" help:"Grace period for in-flight requests after SIGTERM."`
 }
 
-// Logger returns the logger that the settings ask for, writing to w.
+// Logger returns a logger with the configured level and format that writes to w.
 func (c Common) Logger(w io.Writer) (*slog.Logger, error) { return log.New(w, c.LogLevel, c.LogFormat) }
 
-// CheckURL returns an error that names the setting unless value is an
-// absolute http or https URL without user, query or fragment.
+// CheckURL returns an error that names the setting unless value is an absolute http or https URL
+// without user, query and fragment.
 func CheckURL(setting, value string) error {
 	if value == "" {
 		return fmt.Errorf("%s is required", setting)
@@ -36,7 +36,7 @@ func CheckURL(setting, value string) error {
 	return nil
 }
 
-// CheckPositive returns an error that names the setting unless d is above 0.
+// CheckPositive returns an error that names the setting unless d is positive.
 func CheckPositive(setting string, d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("%s: %s is not above zero", setting, d)
@@ -44,12 +44,12 @@ func CheckPositive(setting string, d time.Duration) error {
 	return nil
 }
 
-// CheckListen returns an error that names the setting unless address is
-// host:port or :port, as a server listens on.
+// CheckListen returns an error that names the setting unless address is host:port or :port with a
+// valid port.
 func CheckListen(setting, address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
-		_, err = new(net.Resolver).LookupPort(context.Background(), "tcp", port) // asks no server
+		_, err = new(net.Resolver).LookupPort(context.Background(), "tcp", port) // without a DNS query
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %q is not an address such as :8080 or 127.0.0.1:8080", setting, address)
@@ -57,9 +57,8 @@ func CheckListen(setting, address string) error {
 	return nil
 }
 
-// CheckStore returns an error unless url, the setting of a store's address,
-// goes with the kind of store: external needs one, embedded keeps everything in
-// this process and takes none.
+// CheckStore returns an error unless url, the setting of a store's address, fits the kind of store:
+// external requires a URL, embedded keeps everything in this process and allows none.
 func CheckStore(store, setting string, url Secret) error {
 	switch {
 	case store == "external" && url.IsZero():

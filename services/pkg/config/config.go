@@ -1,11 +1,10 @@
-// Package config turns a program's flags and environment into its one
-// configuration struct, with kong.
+// Package config parses a program's flags and environment into its one configuration struct, with
+// kong. Nothing else reads the environment.
 //
-// Every flag --some-name is also the environment variable LILYPAD_SOME_NAME
-// (unless it has the tag env:"-"), and a Secret also the file named by LILYPAD_SOME_NAME_FILE. All faults are
-// reported at once: values that do not parse, variables that no flag knows,
-// and what the command's own Check finds. It reads the environment; nothing
-// else does.
+// Every flag --some-name is also the environment variable LILYPAD_SOME_NAME (unless it has the tag
+// env:"-"). A Secret may also be in the file that LILYPAD_SOME_NAME_FILE names. All errors are
+// reported at once: values that do not parse, variables without a flag, and what the command's own
+// Check finds.
 package config
 
 import (
@@ -29,15 +28,15 @@ import (
 
 const prefix = "LILYPAD_"
 
-// serviceLink matches what Kubernetes itself puts into a container's
-// environment for a Service named lilypad-…: no setting of ours ends so.
+// serviceLink matches the variables that Kubernetes sets in a container for a Service named
+// lilypad-…. No setting has such a suffix.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$`)
 
-// A Checker is a command whose settings can be wrong together. Check returns
-// all faults, joined with errors.Join, each a sentence that names the setting.
+// A Checker is a command that validates its settings after they are parsed. Check returns all
+// errors, joined with errors.Join. Each is a sentence that names the setting.
 type Checker interface{ Check() error }
 
-// Program is what a run depends on besides its struct.
+// A Program holds what Run needs besides the configuration struct.
 type Program struct {
 	Name, Description string
 	Args              []string
@@ -46,18 +45,17 @@ type Program struct {
 	Stdout, Stderr    io.Writer
 }
 
-// Main runs the command that the process was called with, until it ends or
-// SIGINT or SIGTERM arrives, and returns the exit code.
+// Main runs the command that the process's arguments select, until it ends or SIGINT or SIGTERM
+// arrives, and returns the exit code.
 func Main(cli any, name, description string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return Run(ctx, cli, Program{name, description, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr})
 }
 
-// Run parses p's arguments and environment into cli, a struct of kong
-// commands, checks them and runs the chosen command: its method
-// Run(context.Context, config.Program) error. It returns the exit code, and
-// has written every error to p.Stderr.
+// Run parses p's arguments and environment into cli, a struct of kong commands, checks them, and
+// calls the method Run(context.Context, config.Program) error of the selected command. It writes
+// all errors to p.Stderr and returns the exit code.
 func Run(ctx context.Context, cli any, p Program) int {
 	err := run(ctx, cli, p)
 	if err == nil {
@@ -78,7 +76,7 @@ func Run(ctx context.Context, cli any, p Program) int {
 	return 1
 }
 
-// helpShown carries kong's wish to exit out of Parse.
+// helpShown is kong's exit code after it has printed the help. A panic carries it out of Parse.
 type helpShown int
 
 func (helpShown) Error() string { return "help was shown" }
@@ -122,8 +120,8 @@ func run(ctx context.Context, cli any, p Program) (err error) {
 	return chosen.Run()
 }
 
-// commandError is err, worded for a command that is missing or unknown: kong
-// names the first few commands only.
+// commandError rewords err if a command is missing or unknown, because kong lists only the first
+// few commands.
 func commandError(err error) error {
 	parse, ok := errors.AsType[*kong.ParseError](err)
 	if !ok || len(parse.Context.Path) == 0 {
@@ -148,10 +146,10 @@ func commandError(err error) error {
 	return fmt.Errorf("%s: use one of %s (see --help)", fault, strings.Join(names, ", "))
 }
 
-// flatten returns the sentences of a joined error; what was wrapped around it
-// stands before each.
+// flatten returns the messages of a joined error, each with the prefix of the errors that wrap it.
 func flatten(err error) []string {
-	// One sentence may wrap several errors, too: a list is what reads as errors.Join writes it.
+	// A single message may wrap several errors too. Only a message in the format of errors.Join is
+	// a list.
 	if joined, ok := err.(interface{ Unwrap() []error }); ok && err.Error() == errors.Join(joined.Unwrap()...).Error() {
 		parts := joined.Unwrap()
 		all := make([]string, 0, len(parts))
@@ -172,8 +170,8 @@ func flatten(err error) []string {
 	return []string{err.Error()}
 }
 
-// environment resolves flags from LILYPAD_* variables and collects what is
-// wrong with them instead of stopping at the first.
+// environment resolves flags from LILYPAD_* variables. It collects their errors instead of stopping
+// at the first.
 type environment struct {
 	values map[string]string
 	known  map[string]bool
@@ -190,8 +188,7 @@ func lookup(environ []string) map[string]string {
 	return values
 }
 
-// variable returns the name of the flag's variable, or "" for a flag with the
-// tag env:"-", which has none.
+// variable returns the name of the flag's variable, or "" for a flag with the tag env:"-".
 func variable(flag *kong.Flag) string {
 	if slices.Contains(flag.Envs, "-") {
 		return ""
@@ -201,7 +198,7 @@ func variable(flag *kong.Flag) string {
 
 func isSecret(flag *kong.Flag) bool { return flag.Target.Type() == reflect.TypeFor[Secret]() }
 
-// describe is a flag's help with its variable.
+// describe returns a flag's help text with the name of its variable.
 func describe(value *kong.Value) string {
 	if value.Flag == nil || value.Name == "help" {
 		return value.Help
@@ -216,7 +213,7 @@ func describe(value *kong.Value) string {
 	return value.Help + " ($" + name + ")"
 }
 
-// nameFlags remembers the variable of every flag of every command.
+// nameFlags records the variables of all flags of all commands.
 func (e *environment) nameFlags(k *kong.Kong) error {
 	e.known = make(map[string]bool)
 	return kong.Visit(k.Model, func(node kong.Visitable, next kong.Next) error {
@@ -231,10 +228,10 @@ func (e *environment) nameFlags(k *kong.Kong) error {
 	})
 }
 
-// Validate is part of kong.Resolver.
+// Validate implements kong.Resolver.
 func (e *environment) Validate(*kong.Application) error { return nil }
 
-// Resolve is part of kong.Resolver: the flag's value in the environment.
+// Resolve implements kong.Resolver. It returns the flag's value in the environment.
 func (e *environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	name := variable(flag)
 	value, set := e.values[name]
@@ -242,11 +239,11 @@ func (e *environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (a
 		var err error
 		if value, set, err = e.secret(name); err != nil {
 			e.wrong = append(e.wrong, err)
-			return nil, nil //nolint:nilnil // kong's way to say "no value"
+			return nil, nil //nolint:nilnil // to kong, no value
 		}
 	}
 	if !set || value == "" {
-		return nil, nil //nolint:nilnil // kong's way to say "no value"
+		return nil, nil //nolint:nilnil // to kong, no value
 	}
 	if err := check(flag, value); err != nil {
 		e.wrong = append(e.wrong, fmt.Errorf("%s: %w", name, err))
@@ -255,7 +252,7 @@ func (e *environment) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (a
 	return value, nil
 }
 
-// secret reads NAME or the file that NAME_FILE names.
+// secret returns the value of NAME or the content of the file that NAME_FILE names.
 func (e *environment) secret(name string) (value string, set bool, err error) {
 	value, direct := e.values[name]
 	path, byFile := e.values[name+"_FILE"]
@@ -281,10 +278,10 @@ func check(flag *kong.Flag, value string) error {
 	return flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, scratch)
 }
 
-// number reads a whole number.
+// number decodes integers.
 type number struct{}
 
-// Decode is part of kong.Mapper.
+// Decode implements kong.Mapper.
 func (number) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("number", &text); err != nil {
@@ -303,10 +300,10 @@ func (number) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// duration reads a time.Duration.
+// duration decodes a time.Duration.
 type duration struct{}
 
-// Decode is part of kong.Mapper.
+// Decode implements kong.Mapper.
 func (duration) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {

@@ -48,11 +48,11 @@ func TestFlagBeatsVariableBeatsDefault(t *testing.T) {
 		time.Second:     {"LILYPAD_TTL=1s"},
 	} {
 		if c, code, out := run(t, []string{"serve"}, environ...); code != 0 || c.Serve.TTL != want {
-			t.Errorf("%v: TTL %s, exit %d, %s", environ, c.Serve.TTL, code, out)
+			t.Errorf("%v: TTL %s, exit %d, want %s and 0: %s", environ, c.Serve.TTL, code, want, out)
 		}
 	}
 	if c, _, _ := run(t, []string{"serve", "--ttl=2s"}, "LILYPAD_TTL=1s"); c.Serve.TTL != 2*time.Second {
-		t.Errorf("flag did not win: %s", c.Serve.TTL)
+		t.Errorf("TTL %s, want the 2s of the flag", c.Serve.TTL)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 	for _, want := range []string{"LILYPAD_TTL", "LILYPAD_LOG_LEVEL", "LILYPAD_DRAIN", "LILYPAD_COLOUR", "LILYPAD_PASSWORD_FILE", "5 errors"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("no word of %s in:\n%s", want, out)
+			t.Errorf("want %s in:\n%s", want, out)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func TestEachOfJoinedFaultsIsALineThatSaysWhere(t *testing.T) {
 	}), config.Program{Name: "demo", Args: []string{"faulty"}, Stderr: &errs})
 	const want = "demo: 3 errors:\n  - routes.yaml: one\n  - routes.yaml: two\n  - routes.yaml: three: EOF\n"
 	if code != 1 || errs.String() != want {
-		t.Errorf("%d %s", code, errs.String())
+		t.Errorf("exit %d, want 1; output %q, want %q", code, errs.String(), want)
 	}
 }
 
@@ -90,7 +90,7 @@ func TestServiceLinksAreNotSettings(t *testing.T) {
 	_, code, out := run(t, []string{"serve"},
 		"LILYPAD_AUTH_SERVICE_HOST=10.0.0.1", "LILYPAD_AUTH_SERVICE_PORT=80", "LILYPAD_AUTH_PORT=tcp://10.0.0.1:80", "LILYPAD_AUTH_PORT_80_TCP_ADDR=10.0.0.1")
 	if code != 0 {
-		t.Errorf("exit %d: %s", code, out)
+		t.Errorf("exit %d, want 0: %s", code, out)
 	}
 }
 
@@ -101,11 +101,11 @@ func TestSecretFromFile(t *testing.T) {
 	}
 	c, code, out := run(t, []string{"serve"}, "LILYPAD_PASSWORD_FILE="+path)
 	if code != 0 || c.Serve.Password.Reveal() != "tadpole" {
-		t.Errorf("exit %d, %s", code, out)
+		t.Errorf("exit %d, want 0 and the secret of the file: %s", code, out)
 	}
 	_, code, out = run(t, []string{"serve"}, "LILYPAD_PASSWORD_FILE="+path, "LILYPAD_PASSWORD=frog")
 	if code != 1 || !strings.Contains(out, "keep one") || strings.Contains(out, "frog") {
-		t.Errorf("both: exit %d, %s", code, out)
+		t.Errorf("variable and file: exit %d, want 1 and an error without the secret: %s", code, out)
 	}
 }
 
@@ -120,14 +120,14 @@ func TestSecretNeverPrintsItself(t *testing.T) {
 	}
 	all := b.String() + string(j) + fmt.Sprintf("%v %+v %#v %s %q %x %d", s, s, s, s.S, s.S, s.S, s.S)
 	if strings.Contains(all, "tadpole") || strings.Contains(all, "746164") {
-		t.Errorf("printed: %s", all)
+		t.Errorf("the secret is in: %s", all)
 	}
 }
 
 func TestHelpShowsVariables(t *testing.T) {
 	_, code, out := run(t, []string{"serve", "--help"})
 	if code != 0 || !strings.Contains(out, "LILYPAD_TTL") {
-		t.Errorf("exit %d:\n%s", code, out)
+		t.Errorf("exit %d, want 0 and LILYPAD_TTL in:\n%s", code, out)
 	}
 }
 
@@ -169,17 +169,17 @@ func TestACommandThatIsMissingOrUnknownIsAnsweredWithAllCommands(t *testing.T) {
 		"one more":     "demo: unexpected argument more\n",
 	} {
 		if code, said := runMany(t, strings.Fields(args)); code != 1 || said != want {
-			t.Errorf("%q: %d %s", args, code, said)
+			t.Errorf("%q: exit %d, want 1; output %q, want %q", args, code, said, want)
 		}
 	}
 }
 
 func TestAFlagMayHaveNoVariable(t *testing.T) {
 	if code, said := runMany(t, []string{"one"}, "LILYPAD_WHERE=here"); code != 1 || !strings.Contains(said, "LILYPAD_WHERE is no setting") {
-		t.Errorf("%d %s", code, said)
+		t.Errorf("exit %d, want 1 and LILYPAD_WHERE refused: %s", code, said)
 	}
 	if _, said := runMany(t, []string{"one", "--help"}); strings.Contains(said, "LILYPAD_WHERE") || !strings.Contains(said, "LILYPAD_COUNT") {
-		t.Error(said)
+		t.Errorf("want LILYPAD_COUNT and not LILYPAD_WHERE in:\n%s", said)
 	}
 }
 
@@ -188,14 +188,14 @@ func TestAValueThatIsNoNumberIsSaidToBeNone(t *testing.T) {
 		"two": `"two" is not a number`, "0x10": `"0x10" is not a number`, "1.5": `"1.5" is not a whole number`, "99999999999999999999": "99999999999999999999 is out of range",
 	} {
 		if code, said := runMany(t, []string{"one"}, "LILYPAD_COUNT="+value); code != 1 || said != "demo: LILYPAD_COUNT: "+want+"\n" {
-			t.Errorf("LILYPAD_COUNT=%s: %d %s", value, code, said)
+			t.Errorf("LILYPAD_COUNT=%s: exit %d, want 1; output %q, want the error %s", value, code, said, want)
 		}
 		if code, said := runMany(t, []string{"one", "--count=" + value}); code != 1 || said != "demo: --count: "+want+"\n" {
-			t.Errorf("--count=%s: %d %s", value, code, said)
+			t.Errorf("--count=%s: exit %d, want 1; output %q, want the error %s", value, code, said, want)
 		}
 	}
 	if _, code, said := run(t, []string{"serve"}, "LILYPAD_TTL=soon"); code != 1 || !strings.Contains(said, `LILYPAD_TTL: "soon" is not a duration, for example 10s or 5m`) {
-		t.Errorf("%d %s", code, said)
+		t.Errorf("exit %d, want 1 and an error that names a valid duration: %s", code, said)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestAnAddressToListenOnHasAPort(t *testing.T) {
 		":8080": true, "127.0.0.1:0": true, "[::1]:65535": true, "8080": false, "localhost": false, ":http": true, ":65536": false, ":-1": false, "::1": false,
 	} {
 		if err := config.CheckListen("LILYPAD_LISTEN", address); (err == nil) != good {
-			t.Errorf("%q: %v", address, err)
+			t.Errorf("%q: error %v, want it accepted: %t", address, err, good)
 		}
 	}
 }

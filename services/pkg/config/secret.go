@@ -8,14 +8,14 @@ import (
 
 const redacted = "[redacted]"
 
-// A Secret is a setting that never prints itself: not through fmt, not
-// through slog, not as JSON. Reveal is the only way to its value.
+// A Secret is a setting that fmt, slog and encoding/json print redacted. Only Reveal returns its
+// value.
 type Secret struct{ value string }
 
-// NewSecret wraps a value.
+// NewSecret returns a Secret with the given value.
 func NewSecret(value string) Secret { return Secret{value} }
 
-// Reveal returns the value, for handing it to what needs it.
+// Reveal returns the value.
 func (s Secret) Reveal() string { return s.value }
 
 // IsZero reports whether no value was given.

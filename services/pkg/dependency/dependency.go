@@ -1,8 +1,7 @@
-// Package dependency knows whether what a program needs from outside, such as
-// a store, can be reached. At its start a program waits until all of it can
-// (Await). From then on it watches (Watch): the log has a line when one goes or
-// comes back, and the metric dependency_up shows the state. Readiness follows
-// the start only; see httpserver.Ops.
+// Package dependency tracks whether a program can reach what it depends on, such as a store. At its
+// start a program waits until it reaches all dependencies (Await). From then on, Watch logs when
+// one becomes unreachable or reachable, and the metric dependency_up shows the state. Readiness
+// depends on the start only; see httpserver.Ops.
 package dependency
 
 import (
@@ -21,34 +20,33 @@ import (
 )
 
 const (
-	// Await pauses this long after its first attempt, and twice as long after
-	// each further one.
+	// Await pauses for firstPause after its first attempt. It doubles the pause after each further
+	// one, up to lastPause.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 	// watchEvery is the pause between two checks of Watch.
 	watchEvery = 2 * time.Second
-	// repeatEvery is how often the log repeats that something is unreachable.
+	// repeatEvery is how often the log repeats that a dependency is unreachable.
 	repeatEvery = time.Minute
 )
 
 // A Dependency is something outside the process.
 type Dependency struct {
-	// Name is the metric's label and stands in the log.
+	// Name is the metric's label and appears in the log.
 	Name string
-	// Check returns nil if it can be used now. It bounds its own time.
+	// Check returns nil if the dependency can be used now. It limits its own time.
 	Check func(context.Context) error
-	// Away is what Check's error is (errors.Is) if trying again may help. Any
-	// other error is a fault of the configuration, and ends Await; so is a
-	// certificate that does not verify. Nil for what the program starts without:
-	// Await does not wait for it.
+	// Away is the error that Check's error wraps if a retry may help. Any other error, and a
+	// certificate that does not verify, is a configuration error and ends Await. If Away is nil,
+	// Await does not wait for the dependency.
 	Away error
 }
 
-// feedPatience is how long the revocation feed, which beats every second, may be quiet.
+// feedPatience is how long the revocation feed, which sends a line every second, may be silent.
 const feedPatience = 5 * time.Second
 
-// Auth is the auth service, for who follows its revocation feed: it is there
-// while the feed is heard. It costs no request, and Await does not wait for it.
+// Auth returns the auth service as a dependency of a program that follows its revocation feed. It
+// is up while the feed sends lines. The check makes no request, and Await does not wait for it.
 func Auth(feed *revocation.Follower) Dependency {
 	return Dependency{Name: "auth", Check: func(context.Context) error {
 		if quiet := feed.Silence(); quiet > feedPatience {
@@ -58,8 +56,8 @@ func Auth(feed *revocation.Follower) Dependency {
 	}}
 }
 
-// A Set is all dependencies of a program. One goroutine at a time may call
-// Check, Await or Watch; anybody may call Reached.
+// A Set holds all dependencies of a program. Check, Await and Watch must not run concurrently;
+// Reached may be called at any time.
 type Set struct {
 	log     *slog.Logger
 	up      *prometheus.GaugeVec
@@ -74,7 +72,7 @@ type member struct {
 	logged time.Time
 }
 
-// New returns the set of all, and registers its metric.
+// New returns a Set of all, and registers its metric.
 func New(log *slog.Logger, metrics prometheus.Registerer, all ...Dependency) *Set {
 	s := &Set{log: log, up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "dependency_up", Help: "Whether what this program depends on can be reached (1) or not (0).",
@@ -87,10 +85,10 @@ func New(log *slog.Logger, metrics prometheus.Registerer, all ...Dependency) *Se
 	return s
 }
 
-// errWaiting is the answer of Reached before Await has succeeded.
+// errWaiting is returned by Reached before Await has succeeded.
 var errWaiting = errors.New("dependency: not everything was reached yet")
 
-// Reached returns nil once Await has reached everything, whatever became of it since.
+// Reached returns nil once Await has reached everything, whatever happens later.
 func (s *Set) Reached() error {
 	if !s.reached.Load() {
 		return errWaiting
@@ -98,19 +96,19 @@ func (s *Set) Reached() error {
 	return nil
 }
 
-// Check checks all that Await waits for, and returns all that is wrong.
+// Check checks the dependencies that Await waits for, and returns all their errors.
 func (s *Set) Check(ctx context.Context) error {
 	_, err := s.missing(s.check(ctx))
 	return err
 }
 
-// Await returns nil when everything it waits for is reached or ctx ends, and an
-// error with all that is wrong when something fails in a way that waiting does not mend.
+// Await returns nil when all dependencies it waits for are reached, or when ctx ends. It returns
+// all their errors as soon as waiting cannot help one of them.
 func (s *Set) Await(ctx context.Context) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		errs := s.check(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the program stops: what was not reached is no fault
+			return nil //nolint:nilerr // the program is stopping, which is no error
 		}
 		hopeless, err := s.missing(errs)
 		switch {
@@ -137,7 +135,7 @@ func (s *Set) Watch(ctx context.Context) {
 	for {
 		errs := s.check(ctx)
 		if ctx.Err() != nil {
-			return // the errors are about the end
+			return // the errors come from the cancellation
 		}
 		s.note(errs)
 		select {
@@ -148,7 +146,7 @@ func (s *Set) Watch(ctx context.Context) {
 	}
 }
 
-// check returns what each member's check says, in their order.
+// check returns the result of each member's check, in the order of the members.
 func (s *Set) check(ctx context.Context) []error {
 	errs := make([]error, len(s.members))
 	var all sync.WaitGroup
@@ -159,7 +157,8 @@ func (s *Set) check(ctx context.Context) []error {
 	return errs
 }
 
-// missing is what keeps Await waiting, if anything does, and whether that is in vain.
+// missing returns the errors of the dependencies that Await waits for, and whether waiting is
+// hopeless.
 func (s *Set) missing(errs []error) (hopeless bool, err error) {
 	for i, m := range s.members {
 		if m.Away != nil && errs[i] != nil {
@@ -171,7 +170,7 @@ func (s *Set) missing(errs []error) (hopeless bool, err error) {
 	return hopeless, err
 }
 
-// note puts the state of each member into the metric, and its changes into the log.
+// note updates the metric of each member and logs the changes.
 func (s *Set) note(errs []error) {
 	for i, m := range s.members {
 		switch err := errs[i]; {

@@ -24,7 +24,7 @@ import (
 
 var errAway = errors.New("away")
 
-// A fake is a dependency whose state a test changes.
+// fake is a dependency whose state a test changes.
 type fake struct {
 	mu     sync.Mutex
 	err    error
@@ -44,7 +44,7 @@ func (f *fake) check(context.Context) error {
 	return f.err
 }
 
-// lines is a log.
+// lines collects the log.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -99,7 +99,7 @@ func TestAwaitReturnsWhenEverythingIsReached(t *testing.T) {
 		}
 		wantUp(t, metrics, map[string]int{"one": 0, "two": 1})
 		if text := log.take(); strings.Count(text, "dependency unreachable") != 10 || strings.Contains(text, "dependency=two") {
-			t.Errorf("want a line a minute about one in these 10 minutes, and none about two:\n%s", text)
+			t.Errorf("want 10 lines about one, one for each minute, and none about two:\n%s", text)
 		}
 		if n := one.checks; n < 120 || n > 140 {
 			t.Errorf("%d attempts in 10 minutes, want one every 5 s and a few more at first", n)
@@ -129,7 +129,7 @@ func TestAwaitEndsWithAllFaultsAtOnce(t *testing.T) {
 					t.Errorf("Await: %v, want what is wrong with one and two", err)
 				}
 				if !time.Now().Equal(began) || s.Reached() == nil {
-					t.Errorf("Await waited for %v, Reached: %v", time.Since(began), s.Reached())
+					t.Errorf("Await waited for %v, Reached: %v, want no wait and an error", time.Since(began), s.Reached())
 				}
 			})
 		})
@@ -155,7 +155,7 @@ func TestTheAuthServiceIsUpWhileItsFeedIsHeard(t *testing.T) {
 		nobody := &http.Client{Transport: silent{}}
 		auth := dependency.Auth(revocation.NewFollower(ctx, "http://auth.test/v1/revocations", nobody, nil))
 		if err := auth.Check(ctx); err != nil {
-			t.Errorf("at the start: %v, want the feed to be given time", err)
+			t.Errorf("at the start: %v, want nil until the feed is silent for long", err)
 		}
 		time.Sleep(6 * time.Second)
 		if err := auth.Check(ctx); err == nil || auth.Away != nil {
@@ -164,7 +164,7 @@ func TestTheAuthServiceIsUpWhileItsFeedIsHeard(t *testing.T) {
 	})
 }
 
-// silent is a network on which nobody answers.
+// silent is a transport that never gets a response.
 type silent struct{}
 
 func (silent) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -203,7 +203,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 				t.Errorf("Await: %v, want nil; Reached: %v, want an error", err, s.Reached())
 			}
 		default:
-			t.Error("Await goes on after the end of its context")
+			t.Error("Await is still running after its context ended")
 		}
 	})
 }
@@ -231,7 +231,7 @@ func TestWatchTellsWhatGoesAndComes(t *testing.T) {
 				t.Errorf("want one line for each change:\n%s", text)
 			}
 			if s.Reached() != nil {
-				t.Errorf("Reached: %v, want nil whatever goes later", s.Reached())
+				t.Errorf("Reached: %v, want nil whatever becomes unreachable later", s.Reached())
 			}
 		}
 	})

@@ -1,7 +1,6 @@
-// Package httpmw holds the net/http middleware that every service puts around
-// its router: request id, access log, recovery, security headers, body bound.
-// The order is one readable list at the place that calls Chain. It is plain
-// net/http, so that it does not matter which router is inside.
+// Package httpmw holds the net/http middleware that every service puts around its router: request
+// ID, access log, panic recovery, security headers, body limit. The caller of Chain sets the order.
+// It works with any router, because it needs net/http alone.
 package httpmw
 
 import (
@@ -21,7 +20,7 @@ import (
 // Middleware wraps a handler.
 type Middleware func(http.Handler) http.Handler
 
-// Chain wraps h in mw; the first is the outermost.
+// Chain wraps h in mw. The first is the outermost.
 func Chain(h http.Handler, mw ...Middleware) http.Handler {
 	for _, wrap := range slices.Backward(mw) {
 		h = wrap(h)
@@ -29,13 +28,13 @@ func Chain(h http.Handler, mw ...Middleware) http.Handler {
 	return h
 }
 
-// RequestIDHeader carries the id that ties the log lines of one request.
+// RequestIDHeader carries the ID that the log lines of one request have in common.
 const RequestIDHeader = "X-Request-Id"
 
 type requestIDKey struct{}
 
-// RequestID takes the request's id from its header, or makes one, and puts it
-// into the context and the answer.
+// RequestID takes the request's ID from its header, or generates one, and puts it into the context
+// and the response.
 func RequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(RequestIDHeader)
@@ -47,13 +46,13 @@ func RequestID(next http.Handler) http.Handler {
 	})
 }
 
-// GetRequestID returns the id of the request that ctx belongs to, or "".
+// GetRequestID returns the ID of the request that ctx belongs to, or "".
 func GetRequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
-// validID keeps ids short and free of anything that a log would have to quote.
+// validID reports whether id is short and needs no quotes in a log.
 func validID(id string) bool {
 	if len(id) < 8 || len(id) > 64 {
 		return false
@@ -68,15 +67,15 @@ func validID(id string) bool {
 
 type routeKey struct{}
 
-// SetRoute tells AccessLog the pattern that a router found for the request that
-// ctx belongs to, such as "/v1/sessions/:sid".
+// SetRoute sets the pattern that a router matched for the request that ctx belongs to, such as
+// "/v1/sessions/:sid". AccessLog logs it.
 func SetRoute(ctx context.Context, pattern string) {
 	if route, ok := ctx.Value(routeKey{}).(*string); ok {
 		*route = pattern
 	}
 }
 
-// GetRoute returns the pattern that SetRoute was told, or "".
+// GetRoute returns the pattern of SetRoute, or "".
 func GetRoute(ctx context.Context) string {
 	if route, ok := ctx.Value(routeKey{}).(*string); ok {
 		return *route
@@ -84,10 +83,9 @@ func GetRoute(ctx context.Context) string {
 	return ""
 }
 
-// AccessLog writes a line a request: never a path, a query, a header or a body,
-// for those may hold secrets and the ids of sessions. Instead of the path it
-// has the route of SetRoute, which is empty for a request that no route takes
-// or that was refused before it came to the router.
+// AccessLog writes one line for each request. It never logs a path, a query, a header or a body,
+// which may hold secrets and session IDs. Instead of the path it logs the route of SetRoute, which
+// is empty if no route matches or the request is refused before it reaches the router.
 func AccessLog(log *slog.Logger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -104,12 +102,12 @@ func AccessLog(log *slog.Logger) Middleware {
 	}
 }
 
-// statusClientClosed is what nginx logs for a client that left before the answer.
+// statusClientClosed is nginx's status for a client that closed its connection before the response.
 const statusClientClosed = 499
 
-// ClientLeft reports whether err came of the client's closing its connection:
-// nobody reads an answer then, and nothing is wrong with us. It sets status 499
-// for the access log.
+// ClientLeft reports whether the cause of err is that the client closed its connection. Then nobody
+// reads the response, and it is no error of the server. ClientLeft sets status 499 for the access
+// log.
 func ClientLeft(w http.ResponseWriter, r *http.Request, err error) bool {
 	if r.Context().Err() == nil && !errors.Is(err, context.Canceled) {
 		return false
@@ -118,8 +116,8 @@ func ClientLeft(w http.ResponseWriter, r *http.Request, err error) bool {
 	return true
 }
 
-// LogError logs the error of a request that is to be answered with a 5xx status.
-// It reports false if there is nobody to answer; see ClientLeft.
+// LogError logs the error of a request that will be answered with a 5xx status. It returns false,
+// and logs nothing, if the client has left; see ClientLeft.
 func LogError(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) bool {
 	if ClientLeft(w, r, err) {
 		return false
@@ -129,10 +127,10 @@ func LogError(log *slog.Logger, w http.ResponseWriter, r *http.Request, err erro
 	return true
 }
 
-// gateRetryAfter is what a client is told to wait that comes too early.
+// gateRetryAfter is the Retry-After of the response of Gate.
 const gateRetryAfter = 5 * time.Second
 
-// Gate answers 503 while ready returns an error: what follows cannot do yet.
+// Gate answers 503 while ready returns an error: the handlers behind it do not work yet.
 func Gate(ready func() error) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,8 +145,8 @@ func Gate(ready func() error) Middleware {
 	}
 }
 
-// Recover turns a panic into a logged 500. http.ErrAbortHandler passes: it is
-// the way to end a connection.
+// Recover logs a panic and answers 500. It lets http.ErrAbortHandler pass, with which a handler
+// closes its connection.
 func Recover(log *slog.Logger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -172,8 +170,8 @@ func Recover(log *slog.Logger) Middleware {
 	}
 }
 
-// LimitBody refuses request bodies above limit bytes: a declared length at
-// once with 413, another by an error to whoever reads past it.
+// LimitBody refuses request bodies above limit bytes. If Content-Length is above limit, it answers
+// 413 at once; otherwise reading beyond limit fails. See Unread.
 func LimitBody(limit int64) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -191,8 +189,8 @@ func tooLarge() *problem.Problem {
 	return problem.New(http.StatusRequestEntityTooLarge, problem.TooLarge, "The request body is too large.")
 }
 
-// Unread returns the problem of a body whose reading failed with err: 413 above
-// the limit, 408 when it took too long. Nil if err is another error.
+// Unread returns the problem for an error of reading a body: 413 above the limit, 408 after the
+// read timeout, nil for any other error.
 func Unread(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge()
@@ -203,7 +201,7 @@ func Unread(err error) error {
 	return nil
 }
 
-// recorder notes what was answered.
+// recorder records the status and size of a response.
 type recorder struct {
 	http.ResponseWriter
 
@@ -215,7 +213,7 @@ type recorder struct {
 func (r *recorder) WriteHeader(status int) {
 	if !r.wrote {
 		r.status = status
-		r.wrote = status >= http.StatusOK // 1xx answers come before the real one
+		r.wrote = status >= http.StatusOK // 1xx responses precede the final one
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -227,9 +225,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Flush sends what was written so far, for routers that look for a Flusher and
-// pass over everything else.
+// Flush implements http.Flusher, for routers that do not use Unwrap.
 func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
 
-// Unwrap lets http.ResponseController reach Flush and the deadlines.
+// Unwrap gives http.ResponseController access to Flush and the deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

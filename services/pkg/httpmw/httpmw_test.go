@@ -18,13 +18,13 @@ import (
 	"lilypad.example/services/pkg/problem"
 )
 
-// line is what the access log says of a request.
+// line is a line of the access log.
 type line struct {
 	Level, Msg, Method, Route string
 	Status                    int
 }
 
-// logged returns the line of a request that h answers, and all of its text.
+// logged returns the access log line of a request to h, parsed and as text.
 func logged(t *testing.T, r *http.Request, h http.HandlerFunc) (line, string) {
 	t.Helper()
 	var log bytes.Buffer
@@ -32,7 +32,7 @@ func logged(t *testing.T, r *http.Request, h http.HandlerFunc) (line, string) {
 	mw.ServeHTTP(httptest.NewRecorder(), r)
 	var l line
 	if err := json.Unmarshal(log.Bytes(), &l); err != nil {
-		t.Fatalf("want one line, got %s: %v", &log, err)
+		t.Fatalf("log %s, want one line of JSON: %v", &log, err)
 	}
 	return l, log.String()
 }
@@ -45,7 +45,7 @@ func TestTheAccessLogHasTheRouteAndNothingOfTheURL(t *testing.T) {
 	routed := func(w http.ResponseWriter, r *http.Request) {
 		httpmw.SetRoute(r.Context(), "/v1/sessions/:sid")
 		if got := httpmw.GetRoute(r.Context()); got != "/v1/sessions/:sid" {
-			t.Errorf("GetRoute: %q, want what SetRoute was told", got)
+			t.Errorf("GetRoute: %q, want the pattern of SetRoute", got)
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}
@@ -65,7 +65,7 @@ func TestTheAccessLogHasTheRouteAndNothingOfTheURL(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
 		}
 		if strings.Contains(text, secret) {
-			t.Errorf("%s: the log holds what the client put into the URL: %s", name, text)
+			t.Errorf("%s: the log contains a part of the URL: %s", name, text)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func TestAClientThatLeftIsStatus499(t *testing.T) {
 	cancel()
 	fault := errors.New("the store is away")
 	for name, tt := range map[string]struct {
-		ctx  context.Context //nolint:containedctx // of the request
+		ctx  context.Context //nolint:containedctx // the request's
 		err  error
 		left bool
 	}{
@@ -112,11 +112,11 @@ func TestTheGateAnswers503UntilReady(t *testing.T) {
 		return rec
 	}
 	if rec := ask(); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" || strings.Contains(rec.Body.String(), "keys") {
-		t.Errorf("before: %d, Retry-After %q, %s; want 503 and no word about why", rec.Code, rec.Header().Get("Retry-After"), rec.Body)
+		t.Errorf("not ready: status %d, Retry-After %q, body %s, want 503, a Retry-After and no reason", rec.Code, rec.Header().Get("Retry-After"), rec.Body)
 	}
 	ready = nil
 	if rec := ask(); rec.Code != http.StatusNoContent {
-		t.Errorf("ready: %d, want 204", rec.Code)
+		t.Errorf("ready: status %d, want 204", rec.Code)
 	}
 }
 

@@ -5,13 +5,13 @@ import (
 	"net/http"
 )
 
-// PageCSP is the Content-Security-Policy of our own pages: nothing from
-// anywhere else, no script at all, no frames around or inside.
+// PageCSP is the Content-Security-Policy of our own pages: nothing from other origins, no scripts,
+// no framing.
 const PageCSP = "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'; " +
 	"base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 
-// SecurityHeaders sets what every answer carries. Handlers may replace
-// single headers, as Cache-Control for a static file.
+// SecurityHeaders sets the headers of every response. Handlers may replace single ones, such as
+// Cache-Control for a static file.
 func SecurityHeaders(csp string) Middleware {
 	fixed := http.Header{}
 	for name, value := range map[string]string{
@@ -30,7 +30,7 @@ func SecurityHeaders(csp string) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()
-			maps.Copy(h, fixed) // no answer changes the values, which all share
+			maps.Copy(h, fixed) // all responses share the values, which nothing modifies
 			next.ServeHTTP(w, r)
 		})
 	}

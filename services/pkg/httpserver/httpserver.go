@@ -1,6 +1,5 @@
-// Package httpserver runs a program's net/http servers: the listener first,
-// so that an address in use is an error of the start; bounded times and
-// sizes; and a drain when the program is told to stop.
+// Package httpserver runs a program's net/http servers. It opens the listeners first, so that an
+// address in use fails the start, limits times and sizes, and drains connections on shutdown.
 package httpserver
 
 import (
@@ -20,23 +19,23 @@ type Server struct {
 	http     *http.Server
 }
 
-// timeouts bound how long one request may hold its connection, so that a slow
-// client costs a connection for seconds and not for minutes.
+// timeouts limit how long one request may occupy its connection, so that a slow client holds it for
+// seconds and not for minutes.
 type timeouts struct {
-	// read is for a request with its body. Its end does not touch the answer:
-	// net/http lifts the deadline when the body has been read.
+	// read limits the time to receive a request with its body. It does not limit the response:
+	// net/http removes the deadline when the body has been read.
 	read time.Duration
-	// write is from the end of the request's head to the end of its answer. A
-	// handler that streams sets write deadlines of its own.
+	// write limits the time from the end of the request's header to the end of the response. A
+	// handler that streams sets its own write deadlines.
 	write time.Duration
 }
 
-// Listen opens addr, so that an error here is a fault of the configuration,
-// and returns a server that Run serves. name appears in the log.
+// Listen opens addr and returns a server for Run. An error means that the configuration is wrong.
+// name appears in the log.
 //
-// A request must arrive within 30 s, its body included, and be answered within
-// a minute; otherwise its connection is closed. A handler whose answer takes
-// longer sets its own write deadlines with http.ResponseController.
+// A request must arrive within 30 s, its body included, and be answered within a minute; otherwise
+// its connection is closed. A handler whose response takes longer sets its own write deadlines with
+// http.ResponseController.
 func Listen(name, addr string, handler http.Handler, log *slog.Logger) (*Server, error) {
 	return listen(name, addr, handler, log, timeouts{read: 30 * time.Second, write: time.Minute})
 }
@@ -60,8 +59,8 @@ func listen(name, addr string, handler http.Handler, log *slog.Logger, t timeout
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves all servers until ctx ends or one of them fails. It then lets
-// requests finish for at most drain, and closes what is left.
+// Run runs all servers until ctx ends or one of them fails. It then waits at most drain for
+// requests to finish, and closes the connections that are left.
 func Run(ctx context.Context, log *slog.Logger, drain time.Duration, servers ...*Server) error {
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
@@ -81,8 +80,7 @@ func shutdown(ctx context.Context, drain time.Duration, servers []*Server) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	var faults []error
-	// In order: the first server's requests may still be watched through the
-	// ops port, which therefore comes last.
+	// In order: the ops server comes last, so that it still serves metrics while the others drain.
 	for _, s := range servers {
 		if err := s.http.Shutdown(ctx); err != nil {
 			faults = append(faults, fmt.Errorf("drain %s: %w", s.name, errors.Join(err, s.http.Close())))

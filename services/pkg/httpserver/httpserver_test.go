@@ -17,10 +17,10 @@ import (
 	"lilypad.example/services/pkg/httpmw"
 )
 
-// bound is the time that a request has in these tests; its answer has three times as long.
+// bound is the read timeout in these tests. The write timeout is three times as long.
 const bound = 300 * time.Millisecond
 
-// patience ends a test that waits in vain.
+// patience is how long a test waits before it fails.
 const patience = time.Minute
 
 // serve runs a server of h until the test ends, and returns its address.
@@ -43,7 +43,7 @@ func serve(t *testing.T, h http.Handler) string {
 	return s.Addr().String()
 }
 
-// dial opens a connection and sends what a slow client begins with.
+// dial opens a connection and sends text.
 func dial(t *testing.T, addr, text string) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
@@ -60,8 +60,8 @@ func dial(t *testing.T, addr, text string) net.Conn {
 	return conn
 }
 
-// echo reads its request's body, as most handlers do.
-func echo(w http.ResponseWriter, r *http.Request) {
+// readBody reads the request's body, as most handlers do.
+func readBody(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.ReadAll(r.Body); err != nil {
 		if p := httpmw.Unread(err); p != nil {
 			http.Error(w, p.Error(), http.StatusRequestTimeout)
@@ -71,46 +71,46 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ignore answers without reading the body, as to who may not ask at all.
-func ignore(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
+// ignoreBody refuses the request without reading its body.
+func ignoreBody(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
 
 func TestASlowRequestIsCut(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
 		text    string
-		want    string // how the answer begins
+		want    string // how the response begins
 	}{
-		"half a head":                   {echo, "POST / HTTP/1.1\r\nHost: a\r\n", ""},
-		"no body":                       {echo, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 408 "},
-		"half a body":                   {echo, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345", "HTTP/1.1 408 "},
-		"a chunk and no end":            {echo, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", "HTTP/1.1 408 "},
-		"a body that was asked for":     {echo, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 100 "},
-		"half a body that nobody reads": {ignore, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345", "HTTP/1.1 401 "},
-		"a second request":              {echo, "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345", "HTTP/1.1 200 "},
+		"half a head":                   {readBody, "POST / HTTP/1.1\r\nHost: a\r\n", ""},
+		"no body":                       {readBody, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 408 "},
+		"half a body":                   {readBody, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345", "HTTP/1.1 408 "},
+		"a chunk and no end":            {readBody, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", "HTTP/1.1 408 "},
+		"a body that was asked for":     {readBody, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n", "HTTP/1.1 100 "},
+		"half a body that nobody reads": {ignoreBody, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345", "HTTP/1.1 401 "},
+		"a second request":              {readBody, "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345", "HTTP/1.1 200 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := dial(t, serve(t, tt.handler), tt.text)
-			answer, err := io.ReadAll(conn) // returns when the server has closed
+			answer, err := io.ReadAll(conn) // returns when the server closes the connection
 			if err != nil {
-				t.Fatalf("the connection is open after %v: %v", patience, err)
+				t.Fatalf("the connection is still open after %v: %v", patience, err)
 			}
 			if !strings.HasPrefix(string(answer), tt.want) {
-				t.Errorf("answer %q, want %q", answer, tt.want)
+				t.Errorf("response %q, want one that begins with %q", answer, tt.want)
 			}
 		})
 	}
 }
 
 func TestABodyThatDripsIsCut(t *testing.T) {
-	conn := dial(t, serve(t, http.HandlerFunc(echo)), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+	conn := dial(t, serve(t, http.HandlerFunc(readBody)), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
 	drip := time.NewTicker(bound / 10)
 	defer drip.Stop()
 	for range drip.C {
 		_, err := io.WriteString(conn, "x")
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("the connection takes bytes after %v", patience)
+			t.Errorf("the connection still accepts bytes after %v", patience)
 		}
 		if err != nil {
 			return
@@ -132,11 +132,12 @@ func TestWhoDoesNotReadTheAnswerIsCut(t *testing.T) {
 	select {
 	case <-cut:
 	case <-time.After(patience):
-		t.Errorf("the answer is written after %v", patience)
+		t.Errorf("the response is still being written after %v", patience)
 	}
 }
 
-// A stream sets its own write deadlines, as server-sent events do.
+// TestAStreamLivesLongerThanTheBounds has a handler that sets its own write deadlines, as those of
+// server-sent events do.
 func TestAStreamLivesLongerThanTheBounds(t *testing.T) {
 	const pieces = 12
 	left := make(chan error, 1)
@@ -163,7 +164,7 @@ func TestAStreamLivesLongerThanTheBounds(t *testing.T) {
 			}
 		}
 		left <- nil
-		<-r.Context().Done() // until the client leaves, which must be noticed
+		<-r.Context().Done() // the handler must notice that the client leaves
 	}))
 	for name, request := range map[string]string{
 		"without a body": "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -191,6 +192,6 @@ func TestAProfileTakesLongerThanTheBounds(t *testing.T) {
 	conn := dial(t, addr, "GET /debug/pprof/trace?seconds=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	answer, err := io.ReadAll(conn)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") || !strings.HasSuffix(string(answer), "\r\n0\r\n\r\n") {
-		t.Errorf("%d bytes, %v: want a whole trace", len(answer), err)
+		t.Errorf("response of %d bytes, error %v, want a complete trace", len(answer), err)
 	}
 }

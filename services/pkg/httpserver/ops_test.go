@@ -15,6 +15,6 @@ func TestWhoIsNotReadySaysWhenToAskAgain(t *testing.T) {
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", http.NoBody)
 	httpserver.Ops(t.Context(), ready, httpserver.NewRegistry()).ServeHTTP(rec, r)
 	if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") != "1" {
-		t.Errorf("%d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
+		t.Errorf("status %d, Retry-After %q, want 503 and 1", rec.Code, rec.Header().Get("Retry-After"))
 	}
 }

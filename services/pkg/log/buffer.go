@@ -9,14 +9,13 @@ import (
 const (
 	// flushAfter is how long a line waits in a Buffer.
 	flushAfter = 100 * time.Millisecond
-	// flushAt is how many bytes a Buffer collects at most.
+	// flushAt is how many bytes a Buffer collects before it writes them.
 	flushAt = 32 << 10
 )
 
-// A Buffer writes many lines with one system call. It is for access logs, where
-// a write for each request costs more than the line itself. A line is written
-// within 100 ms; a process that is killed loses the lines of that time. Errors of
-// the output are dropped: there is nowhere to report them.
+// A Buffer writes many lines with one system call. It is for access logs, where a write for each
+// request costs more than the line itself. A line is written within 100 ms; a killed process loses
+// the lines of that time. Write errors are dropped: there is nowhere to report them.
 type Buffer struct {
 	out io.Writer
 
@@ -47,7 +46,7 @@ func (b *Buffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Flush writes what has been collected.
+// Flush writes the collected lines.
 func (b *Buffer) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,8 +62,8 @@ func (b *Buffer) flush() {
 	b.lines = b.lines[:0]
 }
 
-// Unbuffered returns a writer to the same output which does not wait. It writes
-// what the Buffer has collected first, so that lines keep their order.
+// Unbuffered returns a writer to the same output that does not buffer. It writes the collected
+// lines first, so that lines keep their order.
 func (b *Buffer) Unbuffered() io.Writer { return unbuffered{b} }
 
 type unbuffered struct{ b *Buffer }

@@ -13,7 +13,7 @@ import (
 	"lilypad.example/services/pkg/log"
 )
 
-// writes records each write by itself.
+// writes records each call of Write.
 type writes struct {
 	mu  sync.Mutex
 	all []string

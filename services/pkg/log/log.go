@@ -1,8 +1,7 @@
 // Package log builds the one structured logger of a program.
 //
-// Lines are JSON for machines or text for people. Times are UTC. Whatever is
-// secret has a type that redacts itself (config.Secret); this package does not
-// search for secrets in messages.
+// Lines are JSON or text. Times are UTC. Secrets have a type that redacts itself (config.Secret);
+// this package does not search for secrets in messages.
 package log
 
 import (
@@ -12,8 +11,8 @@ import (
 	"log/slog"
 )
 
-// New returns a logger that writes to w. level is one of debug, info, warn
-// and error; format is json or text. Anything else is an error that names it.
+// New returns a logger that writes to w. level is debug, info, warn or error; format is json or
+// text. For any other value New returns an error that names it.
 func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	var lowest slog.Level
 	if err := lowest.UnmarshalText([]byte(level)); err != nil {
@@ -29,8 +28,8 @@ func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log format %q is neither json nor text", format)
 }
 
-// utc writes a line's own time in UTC, so that lines of several nodes sort.
-// HandlerOptions.ReplaceAttr would be asked for every attribute of every line.
+// utc writes the time of each record in UTC, so that lines of several nodes can be sorted.
+// HandlerOptions.ReplaceAttr would be called for every attribute of every line.
 type utc struct{ slog.Handler }
 
 // Handle implements slog.Handler.

@@ -28,14 +28,14 @@ func TestTimesAreUTC(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(line.Time, "Z") || line.A != 1 || line.G.B != 2 {
-		t.Errorf("%s", out.String())
+		t.Errorf("line %s, want a time in UTC, a=1 and g.b=2", out.String())
 	}
 }
 
 func TestUnknownSettingsAreNamed(t *testing.T) {
 	for _, c := range []struct{ level, format string }{{"loud", "json"}, {"info", "xml"}} {
 		if _, err := log.New(nil, c.level, c.format); err == nil || !strings.Contains(err.Error(), "none of") && !strings.Contains(err.Error(), "neither") {
-			t.Errorf("%+v: %v", c, err)
+			t.Errorf("%+v: error %v, want one that lists the valid values", c, err)
 		}
 	}
 }

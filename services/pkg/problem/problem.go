@@ -1,9 +1,9 @@
-// Package problem is the one shape in which every program answers an error to
-// a machine: RFC 9457 problem details with a stable, typed code.
+// Package problem defines the error response of all APIs: RFC 9457 problem details with a stable,
+// typed code.
 //
-// A service maps its domain errors to a Problem in one table (its httpapi or
-// app package); this package only knows how a Problem looks on the wire. The
-// text of a Problem is constant: details of a fault go to the log, never here.
+// A service maps its domain errors to Problems in one table (in its httpapi or app package); this
+// package defines their format only. The text of a Problem is constant: details of an error go to
+// the log, never to the client.
 package problem
 
 import (
@@ -17,7 +17,7 @@ import (
 // ContentType is the media type of RFC 9457.
 const ContentType = "application/problem+json"
 
-// A Code names a kind of failure for programs. Codes are API: they never change.
+// A Code identifies a kind of error for programs. Codes are part of the API and never change.
 type Code string
 
 // The codes that more than one program uses.
@@ -42,26 +42,25 @@ type FieldError struct {
 	Detail string `json:"detail"`
 }
 
-// A Problem is an error that is fit to be shown. It is an error itself, so
-// that handlers return it.
+// A Problem is an error that may be shown to the client. It implements error, so that handlers can
+// return it.
 type Problem struct {
 	// Status is the HTTP status code.
 	Status int
 	Code   Code
-	// Detail is a sentence that says what to do; constant text.
+	// Detail is a constant sentence that says what to do.
 	Detail string
-	// Errors has one entry a field for InvalidFields.
+	// Errors has one entry for each invalid field, with InvalidFields.
 	Errors []FieldError
-	// RetryAfter, if not zero, becomes Retry-After in whole seconds, rounded up.
-	// A 503 always has one: RetryAfterDefault, unless more or less is known.
+	// RetryAfter, if positive, becomes Retry-After in whole seconds, rounded up. Without it, a 503
+	// has RetryAfterDefault.
 	RetryAfter time.Duration
 	// Challenge, if not empty, becomes WWW-Authenticate (RFC 6750 section 3).
 	Challenge string
 }
 
-// RetryAfterDefault is what a caller waits for a service that is away, when
-// nothing better is known: long enough to let it come back, short enough for a
-// person. Whatever was away is tried again by the next request.
+// RetryAfterDefault is the Retry-After of a 503 when nothing better is known: long enough for a
+// service to recover, short enough for a person to wait. The next request tries the service again.
 const RetryAfterDefault = 5 * time.Second
 
 // New returns a Problem with a status, a code and a sentence.
@@ -71,7 +70,7 @@ func New(status int, code Code, detail string) *Problem {
 
 func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
 
-// From returns err's Problem, or a bare 500 when it has none.
+// From returns the Problem that err wraps, or else a generic 500.
 func From(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -88,15 +87,15 @@ type document struct {
 	Errors []FieldError `json:"errors,omitempty"`
 }
 
-// JSON returns the document of RFC 9457. The type is about:blank, whose title
-// is the status text (section 4.2.1); programs look at the code.
+// JSON returns the document of RFC 9457. The type is about:blank, whose title is the status text
+// (section 4.2.1); programs use the code.
 func (p *Problem) JSON() []byte {
 	// The document holds only strings and an int: encoding cannot fail.
 	b, _ := json.Marshal(document{"about:blank", http.StatusText(p.Status), p.Status, p.Code, p.Detail, p.Errors})
 	return b
 }
 
-// SetHeader sets the headers that go with p, whatever form the body has.
+// SetHeader sets the headers of a response with p, whatever the body's format.
 func (p *Problem) SetHeader(h http.Header) {
 	after := p.RetryAfter
 	if after <= 0 && p.Status == http.StatusServiceUnavailable {
@@ -112,11 +111,11 @@ func (p *Problem) SetHeader(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// Write answers with p as problem+json.
+// Write responds with p as application/problem+json.
 func Write(w http.ResponseWriter, p *Problem) {
 	p.SetHeader(w.Header())
 	w.Header().Set("Content-Type", ContentType)
 	w.WriteHeader(p.Status)
-	// A client that has gone is no concern of the answer's.
+	// An error means that the client has left.
 	_, _ = w.Write(p.JSON())
 }

@@ -26,7 +26,7 @@ func TestRetryAfter(t *testing.T) {
 		h := make(http.Header)
 		p.SetHeader(h)
 		if got := h.Get("Retry-After"); got != c.want {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
+			t.Errorf("%s: Retry-After %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package reload keeps what a file says while the file changes: keys of a
-// mounted Secret, a policy of a mounted ConfigMap. A file that has become bad
-// changes nothing; whoever watches is told so.
+// Package reload holds the content of a file that changes while the program runs: keys of a mounted
+// Secret, a policy of a mounted ConfigMap. If the new content is invalid, the old content stays and
+// Watch reports the error.
 package reload
 
 import (
@@ -14,32 +14,31 @@ import (
 )
 
 const (
-	// lookEvery is how often a file is looked at. The kubelet brings a changed
-	// Secret or ConfigMap into a pod within about a minute; this adds little to that.
+	// lookEvery is how often a file is read. The kubelet updates a mounted Secret or ConfigMap
+	// within about a minute; this adds little to that.
 	lookEvery = 2 * time.Second
-	// settled is in how many looks a file that is written in place must be the
-	// same before it counts. Until then it may be half written, and the half may
-	// be good by itself.
+	// settled is how many times in a row a file that is written in place must be read with the same
+	// content before that is used. It might be half written, and the half might be valid.
 	settled = 5
 )
 
-// A Text is the last good content of a text, wherever it comes from.
+// A Text holds the last valid content of a text from any source.
 type Text[T any] struct {
-	name    string // for messages
+	name    string // for errors
 	parse   func([]byte) (T, error)
-	text    []byte // as it came last, good or bad; nil when it did not
-	good    bool   // text is
+	text    []byte // the last input, valid or not; nil if it could not be read
+	good    bool   // text is valid
 	current atomic.Pointer[T]
 	read    atomic.Int64 // Unix nanoseconds
 }
 
-// NewText returns a Text without content. name is what its faults are of.
+// NewText returns a Text without content. name is the prefix of its errors.
 func NewText[T any](name string, parse func([]byte) (T, error)) *Text[T] {
 	return &Text[T]{name: name, parse: parse}
 }
 
-// Current returns the last good content, and T's zero value before there was
-// one. Several goroutines may ask at once.
+// Current returns the last valid content, or T's zero value before there is any. It is safe for
+// concurrent use.
 func (t *Text[T]) Current() (content T) {
 	if current := t.current.Load(); current != nil {
 		content = *current
@@ -47,8 +46,8 @@ func (t *Text[T]) Current() (content T) {
 	return content
 }
 
-// Read returns when good content was last read, whether or not it had changed;
-// the zero time before there was any.
+// Read returns when valid content was last read, whether or not it had changed, or the zero time
+// before there is any. It is safe for concurrent use.
 func (t *Text[T]) Read() time.Time {
 	if read := t.read.Load(); read != 0 {
 		return time.Unix(0, read)
@@ -56,8 +55,8 @@ func (t *Text[T]) Read() time.Time {
 	return time.Time{}
 }
 
-// Take makes text the current content. It reports whether it differs from the
-// last one that came, and if so what is wrong with it: then the old content stays.
+// Take makes text the current content. It reports whether text differs from the last input. If it
+// does and is invalid, Take returns the error and the old content stays.
 func (t *Text[T]) Take(text []byte) (news bool, err error) {
 	if t.text != nil && bytes.Equal(text, t.text) {
 		if t.good {
@@ -75,15 +74,15 @@ func (t *Text[T]) Take(text []byte) (news bool, err error) {
 	return true, nil
 }
 
-// A File is the last good content of a file.
+// A File holds the last valid content of a file.
 type File[T any] struct {
 	Text[T]
-	at   string // where its symbolic links led to at the last look
-	next []byte // what is there and does not count yet, and
-	seen int    // in how many looks in a row it was
+	at   string // where its symbolic links led to when it was last read
+	next []byte // the content that has not settled yet
+	seen int    // how many times in a row next was read
 }
 
-// Open reads the file at path for the first time; then it must be good.
+// Open reads the file at path for the first time. It fails if the content is invalid.
 func Open[T any](path string, parse func([]byte) (T, error)) (*File[T], error) {
 	f := &File[T]{Text: Text[T]{name: path, parse: parse}}
 	text, at, err := f.read()
@@ -97,10 +96,9 @@ func Open[T any](path string, parse func([]byte) (T, error)) (*File[T], error) {
 	return f, nil
 }
 
-// Watch looks at the file until ctx ends, and calls changed once for each
-// change: with nil when the new content is the current one from now on, with
-// what is wrong when the old one stays. It polls: a mounted volume is changed by
-// swapping a link, which file notifications report differently everywhere.
+// Watch polls the file until ctx ends, and calls changed once for each change: with nil if the new
+// content is now current, with an error if the old content stays. It polls because a mounted volume
+// changes by swapping a link, which file notifications report differently on each platform.
 func (f *File[T]) Watch(ctx context.Context, changed func(error)) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -116,8 +114,8 @@ func (f *File[T]) Watch(ctx context.Context, changed func(error)) {
 	}
 }
 
-// look takes the file if it differs from the last look. A mounted volume is
-// changed as a whole, by swapping a link; any other file must have settled.
+// look reads the file and takes new content. The swap of a mounted volume's link is atomic, so its
+// content is taken at once; any other file must have settled.
 func (f *File[T]) look() (news bool, err error) {
 	text, at, err := f.read()
 	switch {
@@ -126,7 +124,7 @@ func (f *File[T]) look() (news bool, err error) {
 		return news, err
 	case f.text != nil && bytes.Equal(text, f.text):
 		f.at, f.next = at, nil
-		return f.Take(text) // it was read again
+		return f.Take(text) // updates the time that Read returns
 	case at != f.at:
 		f.at, f.seen = at, settled
 	case f.next == nil || !bytes.Equal(text, f.next):
@@ -141,8 +139,8 @@ func (f *File[T]) look() (news bool, err error) {
 	return f.Take(text)
 }
 
-// read returns what the file says, and where it is. A link that is swapped in
-// between makes the old text look new, which is no harm.
+// read returns the file's content, and where its links lead. If a link is swapped in between, the
+// old content looks new, which does no harm.
 func (f *File[T]) read() (text []byte, at string, err error) {
 	if text, err = os.ReadFile(f.name); err != nil {
 		return nil, "", err //nolint:wrapcheck // it names the file already

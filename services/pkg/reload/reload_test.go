@@ -29,11 +29,11 @@ func write(t *testing.T, path, content string) {
 func TestAFileMustBeGoodAtFirst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if _, err := reload.Open(path, parse); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("missing: %v", err)
+		t.Errorf("missing file: error %v, want os.ErrNotExist", err)
 	}
 	write(t, path, "bad")
 	if _, err := reload.Open(path, parse); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "it is bad") {
-		t.Errorf("bad: %v", err)
+		t.Errorf("invalid file: error %v, want one with the path and the reason", err)
 	}
 }
 
@@ -68,18 +68,19 @@ func TestEachChangeIsToldOnceAndABadOneChangesNothing(t *testing.T) {
 			time.Sleep(time.Minute) // the bubble's clock
 			synctest.Wait()
 			if f.Current() != step.current || len(changes) != step.told {
-				t.Errorf("%s: current %q, told %d times", step.name, f.Current(), len(changes))
+				t.Errorf("%s: current %q, %d calls of changed, want %q and %d", step.name, f.Current(), len(changes), step.current, step.told)
 			}
 			for range len(changes) {
 				if err := <-changes; (err != nil) != step.bad {
-					t.Errorf("%s: told %v", step.name, err)
+					t.Errorf("%s: changed was called with %v, want an error: %t", step.name, err, step.bad)
 				}
 			}
 		}
 	})
 }
 
-// The kubelet puts a new directory beside the old one and swaps a link.
+// TestAMountedVolumeIsFollowedThroughItsLink updates a volume as the kubelet does: it creates a new
+// directory next to the old one and swaps a link.
 func TestAMountedVolumeIsFollowedThroughItsLink(t *testing.T) {
 	dir := t.TempDir()
 	for _, version := range []string{"one", "two"} {
@@ -111,12 +112,12 @@ func TestAMountedVolumeIsFollowedThroughItsLink(t *testing.T) {
 		time.Sleep(time.Minute) // the bubble's clock
 		synctest.Wait()
 		if f.Current() != "two" {
-			t.Errorf("still %q", f.Current())
+			t.Errorf("current %q, want two", f.Current())
 		}
 	})
 }
 
-// A file that is written in place is seen half written, and the half may be good by itself.
+// TestAHalfWrittenFileNeverCounts writes a file in place and in parts, each of which may be valid.
 func TestAHalfWrittenFileNeverCounts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "all of the old")
@@ -129,21 +130,22 @@ func TestAHalfWrittenFileNeverCounts(t *testing.T) {
 		go f.Watch(t.Context(), func(error) { changes <- f.Current() })
 		for step, content := range []string{"", "all", "all of", "all of the", "bad", "all of the new"} {
 			write(t, path, content)
-			time.Sleep(7 * time.Second) // the bubble's clock: several looks, and the writer has stopped for them
+			time.Sleep(7 * time.Second) // the bubble's clock: the file is read several times, but has not settled
 			synctest.Wait()
 			if f.Current() != "all of the old" || len(changes) != 0 {
-				t.Fatalf("step %d: current is %q, told %d times", step, f.Current(), len(changes))
+				t.Fatalf("step %d: current %q, %d calls of changed, want the old file and none", step, f.Current(), len(changes))
 			}
 		}
 		time.Sleep(10 * time.Second) // the bubble's clock
 		synctest.Wait()
 		if len(changes) != 1 || <-changes != "all of the new" {
-			t.Errorf("current is %q, told %d times; want the whole file, once", f.Current(), len(changes))
+			t.Errorf("current %q, %d unread calls of changed, want one call with the complete file", f.Current(), len(changes))
 		}
 	})
 }
 
-// Who needs to know whether a change may have been missed asks when the file was read.
+// TestAnUnchangedFileIsReadAgain checks Read, which tells a caller whether it may have missed a
+// change.
 func TestAnUnchangedFileIsReadAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "one")
@@ -153,11 +155,11 @@ func TestAnUnchangedFileIsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		opened := f.Read()
-		go f.Watch(t.Context(), func(err error) { t.Error("changed", err) })
+		go f.Watch(t.Context(), func(err error) { t.Errorf("changed was called with %v, want no call", err) })
 		time.Sleep(10 * time.Second) // the bubble's clock
 		synctest.Wait()
 		if read := f.Read(); read.Sub(opened) < 5*time.Second {
-			t.Errorf("read %s after it was opened, want some ten seconds", read.Sub(opened))
+			t.Errorf("read %s after it was opened, want about ten seconds", read.Sub(opened))
 		}
 	})
 }

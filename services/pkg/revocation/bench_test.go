@@ -14,7 +14,8 @@ import (
 	"lilypad.example/services/pkg/revocation"
 )
 
-// replay is a RoundTripper that answers with a feed of n revocations, and then says nothing more.
+// replay is a RoundTripper that returns a feed with n revocations, which then stays open and
+// silent.
 type replay int
 
 func (n replay) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -28,15 +29,15 @@ func (n replay) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// silent is a connection that stays open.
+// silent is a body without data that stays open until the request is canceled.
 type silent struct{ ctx context.Context }
 
 func (s silent) Read([]byte) (int, error) { <-s.ctx.Done(); return 0, s.ctx.Err() }
 
-// sessionID is as long as a real one.
+// sessionID returns an ID of the length of real ones.
 func sessionID(i int) string { return fmt.Sprintf("session-%014d", i) }
 
-// replayed returns a Follower that knows n revocations.
+// replayed returns a Follower that has read n revocations.
 func replayed(tb testing.TB, n int) *revocation.Follower {
 	tb.Helper()
 	all, known := make(chan struct{}), 0

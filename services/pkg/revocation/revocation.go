@@ -1,5 +1,5 @@
-// Package revocation follows the revocation feed of the auth service, so that a
-// program knows which sessions ended lately.
+// Package revocation follows the revocation feed of the auth service, so that a program knows which
+// sessions ended recently.
 package revocation
 
 import (
@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// Remember is how long a revocation is kept at least.
+// Remember is the minimum time for which a revocation is kept.
 const Remember = 15 * time.Minute
 
 const (
-	// patience is how long the feed may be quiet before the follower reconnects.
-	// The feed sends a line every second.
+	// patience is how long the feed may be silent before the follower reconnects. The feed sends a
+	// line every second.
 	patience   = 3 * time.Second
 	retryAfter = 200 * time.Millisecond
 )
@@ -31,13 +31,12 @@ const (
 type Event struct {
 	SessionID string
 	Reason    string
-	// At is when the feed got it, by the feed's clock.
+	// At is when the feed received the event, by the feed's clock.
 	At time.Time
 }
 
-// A Follower knows which sessions ended lately. It follows the revocation feed
-// of the auth service, resumes after the last event that it read, and
-// reconnects when the feed goes quiet.
+// A Follower knows which sessions ended recently. It follows the revocation feed of the auth
+// service, resumes after the last event that it read, and reconnects when the feed goes silent.
 type Follower struct {
 	url    string
 	client *http.Client
@@ -47,17 +46,15 @@ type Follower struct {
 	lastID string
 
 	mu sync.RWMutex
-	// Reasons by session, in two generations: when the newer one is as old as
-	// Remember, the older one is dropped whole. So adding and forgetting cost the
-	// same however many are known, and a burst of revocations leaves no map of
-	// its size behind.
+	// Reasons by session, in two maps: when newer is as old as Remember, it becomes older and the
+	// previous older is dropped. So the cost of a revocation does not depend on how many are known,
+	// and a burst of revocations leaves no map of its size behind.
 	newer, older map[string]string
 	since        time.Time // when newer began
 }
 
-// NewFollower follows the feed at url until ctx ends. notify, which may be nil,
-// is called for each revocation, once Revoked knows it. A nil client means one
-// that suits streams.
+// NewFollower follows the feed at url until ctx ends. It calls notify, unless that is nil, for each
+// revocation, after Revoked reports it. If client is nil, it uses one that suits streams.
 func NewFollower(ctx context.Context, url string, client *http.Client, notify func(Event)) *Follower {
 	if client == nil {
 		client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: patience, MaxResponseHeaderBytes: 16 << 10}}
@@ -71,7 +68,7 @@ func NewFollower(ctx context.Context, url string, client *http.Client, notify fu
 	return f
 }
 
-// Revoked implements authn.Revocations, as far as the feed has told.
+// Revoked implements authn.Revocations, with the events read so far.
 func (f *Follower) Revoked(sessionID string) (reason string, ok bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -81,7 +78,7 @@ func (f *Follower) Revoked(sessionID string) (reason string, ok bool) {
 	return reason, ok
 }
 
-// Silence is how long ago the feed was heard. After more than a few seconds,
+// Silence returns how long ago the feed sent its last line. After more than a few seconds,
 // revocations may be missing.
 func (f *Follower) Silence() time.Duration {
 	return time.Since(time.Unix(0, f.heard.Load()))
@@ -89,8 +86,7 @@ func (f *Follower) Silence() time.Duration {
 
 func (f *Follower) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		// Whatever ended the connection, the answer is a new one. Silence reports
-		// how long that has not helped.
+		// Reconnect after any error. Silence shows for how long that has failed.
 		_ = f.follow(ctx)
 		select {
 		case <-ctx.Done():
@@ -99,7 +95,7 @@ func (f *Follower) run(ctx context.Context) {
 	}
 }
 
-// follow reads one connection to its end.
+// follow reads the feed until its connection ends.
 func (f *Follower) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -137,7 +133,7 @@ func (f *Follower) follow(ctx context.Context) error {
 	return nil
 }
 
-// take keeps the revocation in an event's data. Malformed events are skipped.
+// take stores the revocation of an event and calls notify. Malformed events are skipped.
 func (f *Follower) take(id string, data []byte, now time.Time) {
 	var event struct {
 		SessionID string `json:"sid"`
@@ -160,8 +156,8 @@ func (f *Follower) keep(sessionID, reason string, now time.Time) {
 	f.newer[sessionID] = reason
 }
 
-// timeOf reads the time in an event's id: Unix milliseconds, a dash, a sequence
-// number. It returns the zero time for any other id.
+// timeOf returns the time in an event's ID, which is Unix milliseconds, a dash and a sequence
+// number, or the zero time for any other ID.
 func timeOf(id string) time.Time {
 	ms, _, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseInt(ms, 10, 64)

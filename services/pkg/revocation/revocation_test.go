@@ -17,7 +17,7 @@ import (
 	"lilypad.example/services/pkg/revocation"
 )
 
-// feed is a revocation feed that a test speaks through.
+// feed is a revocation feed that sends the lines of a test. An empty line closes the connection.
 type feed struct {
 	lines chan string
 	mu    sync.Mutex
@@ -62,7 +62,7 @@ func next(t *testing.T, told <-chan revocation.Event) revocation.Event {
 	case r := <-told:
 		return r
 	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was told")
+		t.Fatal("no event arrived within 20 s")
 	}
 	return revocation.Event{}
 }
@@ -70,20 +70,20 @@ func next(t *testing.T, told <-chan revocation.Event) revocation.Event {
 func TestAFollowerKnowsEndedSessionsAndResumes(t *testing.T) {
 	follower, feed, told := follow(t)
 	if _, known := follower.Revoked("s1"); known {
-		t.Error("revoked before it was told")
+		t.Error("s1 is revoked before its event was sent")
 	}
 	feed.lines <- "id: 1700000000000-0\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
 	if r := next(t, told); r.SessionID != "s1" || r.Reason != "logout" || r.At.UnixMilli() != 1700000000000 || why(follower, "s1") != "logout" || why(follower, "s2") != "" {
-		t.Errorf("%+v", r)
+		t.Errorf("event %+v, want the logout of s1 known and nothing of s2", r)
 	}
 	feed.lines <- "" // the connection ends
 	feed.lines <- "id: 1700000000001-0\ndata: {\"sid\":\"s2\",\"reason\":\"reuse\"}\n\n"
 	next(t, told)
 	if c := feed.connections(); len(c) != 2 || c[0] != "" || c[1] != "1700000000000-0" {
-		t.Errorf("connections with %q", c)
+		t.Errorf("Last-Event-ID of the connections %q, want none and then 1700000000000-0", c)
 	}
 	if why(follower, "s1") != "logout" || why(follower, "s2") != "reuse" {
-		t.Error("forgotten")
+		t.Errorf("reasons %q of s1 and %q of s2, want logout and reuse", why(follower, "s1"), why(follower, "s2"))
 	}
 }
 
@@ -94,15 +94,15 @@ func TestAFollowerSurvivesNonsense(t *testing.T) {
 	}
 	feed.lines <- "id: x\ndata: {\"sid\":\"s1\",\"reason\":\"logout\"}\n\n"
 	if r := next(t, told); r.SessionID != "s1" || !r.At.IsZero() {
-		t.Errorf("%+v", r)
+		t.Errorf("event %+v, want the logout of s1 without a time", r)
 	}
 	if follower.Silence() > time.Minute {
-		t.Error("silent")
+		t.Errorf("Silence is %v, want a minute at most", follower.Silence())
 	}
 }
 
-// TestRevocationsCostTheSameHoweverManyAreKnown: a copy of the list for each
-// would be a megabyte at this number.
+// TestRevocationsCostTheSameHoweverManyAreKnown checks that adding a revocation does not copy the
+// known ones, which would take a megabyte at this number.
 func TestRevocationsCostTheSameHoweverManyAreKnown(t *testing.T) {
 	const n, most = 20_000, 8 << 10
 	var before, after runtime.MemStats
@@ -119,7 +119,7 @@ func TestRevocationsCostTheSameHoweverManyAreKnown(t *testing.T) {
 	}
 }
 
-// queue is a feed that tells what is in it, once.
+// queue is a feed that sends each event of the channel once.
 type queue chan string
 
 func (q queue) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -162,13 +162,13 @@ func TestAFollowerForgetsWhatNoTokenCanSurvive(t *testing.T) {
 				}
 			}
 			if !slices.Equal(known, want) {
-				t.Errorf("after revocation %d: knows %v, want %v", i, known, want)
+				t.Errorf("after revocation %d the follower knows %v, want %v", i, known, want)
 			}
 		}
 	})
 }
 
-// why is the reason of a session's end that the follower knows, or "".
+// why returns the reason of a revocation that f knows, or "".
 func why(f *revocation.Follower, sessionID string) string {
 	reason, _ := f.Revoked(sessionID)
 	return reason

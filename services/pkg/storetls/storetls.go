@@ -1,6 +1,6 @@
-// Package storetls decides which PostgreSQL and Redis servers a program trusts: those whose certificate descends from an
-// authority that a file names, or else from a public one. A connection is plain because its URL says so, or it is verified for
-// the server's name; there is nothing in between.
+// Package storetls decides which PostgreSQL and Redis servers a program trusts: those with a
+// certificate of the authority in a file or, without a file, of a public one. A connection is
+// either plain, because its URL says so, or TLS that is verified for the server's name (ADR 19).
 package storetls
 
 import (
@@ -13,13 +13,14 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "golang.org/x/crypto/x509roots/fallback" // the public authorities, for images that hold none
+	_ "golang.org/x/crypto/x509roots/fallback" // the public authorities, for images without any
 )
 
-// ErrPlain says that an authority was named for a connection that verifies nothing.
+// ErrPlain means that an authority is set for a connection without TLS.
 var ErrPlain = errors.New("a certificate authority is set, but the URL asks for no TLS")
 
-// Roots reads the certificates (PEM) of an authority. Without a file it returns nil, which means the public authorities.
+// Roots reads the certificates of an authority from a PEM file. If file is empty it returns nil,
+// which means the public authorities.
 func Roots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // as in tls.Config
@@ -35,8 +36,8 @@ func Roots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// PostgresURL returns connection, a URL or keyword=value string of libpq, with the file of an authority as its sslrootcert.
-// Without a file it returns connection itself.
+// PostgresURL returns connection, a URL or keyword=value string of libpq, with file, which holds an
+// authority, as its sslrootcert. If file is empty it returns connection unchanged.
 func PostgresURL(connection, file string) (string, error) {
 	if file == "" {
 		return connection, nil
@@ -44,7 +45,7 @@ func PostgresURL(connection, file string) (string, error) {
 	if _, err := Roots(file); err != nil {
 		return "", err
 	}
-	escaped := strings.ReplaceAll(url.QueryEscape(file), "+", "%20") // libpq knows no plus
+	escaped := strings.ReplaceAll(url.QueryEscape(file), "+", "%20") // libpq does not decode + to a space
 	switch {
 	case !strings.Contains(connection, "://"):
 		connection += " sslrootcert='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(file) + "'"
@@ -63,8 +64,8 @@ func PostgresURL(connection, file string) (string, error) {
 	return connection, nil
 }
 
-// Postgres makes every sslmode but disable verify-full. The others, prefer among them, which is libpq's default, either go on
-// without TLS or do not ask whose certificate it is.
+// Postgres turns every sslmode except disable into verify-full. All others, including libpq's
+// default prefer, fall back to a plain connection or do not verify the server's name.
 func Postgres(c *pgconn.Config) {
 	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
 	var kept []*pgconn.FallbackConfig
@@ -81,7 +82,8 @@ func Postgres(c *pgconn.Config) {
 	c.Host, c.Port, c.TLSConfig, c.Fallbacks = kept[0].Host, kept[0].Port, kept[0].TLSConfig, kept[1:]
 }
 
-// encrypted reports whether TLS is asked for with a host: it never is with sslmode=disable or a Unix socket.
+// encrypted reports whether one of ways uses TLS with host. None does with sslmode=disable or a
+// Unix socket.
 func encrypted(ways []*pgconn.FallbackConfig, host string) bool {
 	for _, way := range ways {
 		if way.Host == host && way.TLSConfig != nil {
@@ -91,8 +93,9 @@ func encrypted(ways []*pgconn.FallbackConfig, host string) bool {
 	return false
 }
 
-// Explain makes an error of a connection whose certificate does not verify one of the settings: it wraps nothing, so that nobody
-// takes it for an outage that passes, and says which setting names the authority if that is what is wrong.
+// Explain turns the error of a certificate that does not verify into a configuration error. The
+// result wraps nothing, so that it is not taken for an outage. If the authority is unknown, it
+// names the setting of the authority's file. Explain returns other errors unchanged.
 func Explain(err error, setting string) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Errorf("%s (%s names the file with the certificates of its authority)", err.Error(), setting)

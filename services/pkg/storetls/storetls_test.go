@@ -29,7 +29,7 @@ func parse(t *testing.T, connection string) *pgconn.Config {
 	return c
 }
 
-// ways are the TLS settings of all ways that c connects by.
+// ways returns the TLS settings of all attempts with which c connects.
 func ways(c *pgconn.Config) []*tls.Config {
 	all := []*tls.Config{c.TLSConfig}
 	for _, f := range c.Fallbacks {
@@ -59,9 +59,9 @@ func TestPostgresIsPlainOrVerifiedForItsName(t *testing.T) {
 			}
 		}
 	}
-	// A socket beside a server: neither changes the other.
+	// A socket and a host in one list do not affect each other.
 	if got := ways(parse(t, "host=/run/postgresql,one.example sslmode=prefer")); len(got) != 2 || got[0] != nil || got[1] == nil {
-		t.Errorf("a socket and a host: %v", got)
+		t.Errorf("a socket and a host: %v, want one without TLS and one with TLS", got)
 	}
 }
 
@@ -79,15 +79,15 @@ func TestTheFileOfTheAuthorityBecomesPartOfTheURL(t *testing.T) {
 		for _, file := range []string{ca.File, odd} {
 			with, err := storetls.PostgresURL(connection, file)
 			if err != nil {
-				t.Errorf("%s with %s: %v", connection, file, err)
+				t.Errorf("%s with %s: error %v, want none", connection, file, err)
 				continue
 			}
 			if c := parse(t, with); c.TLSConfig.RootCAs == nil {
-				t.Errorf("%s: no authority", with)
+				t.Errorf("%s: no RootCAs, want those of the file", with)
 			}
 		}
 		if same, err := storetls.PostgresURL(connection, ""); same != connection || err != nil {
-			t.Errorf("without a file: %s, %v", same, err)
+			t.Errorf("without a file: %s, error %v, want %s unchanged", same, err, connection)
 		}
 	}
 	if _, err := storetls.PostgresURL("postgres://u:tadpole@h/d?sslmode=disable", ca.File); !errors.Is(err, storetls.ErrPlain) {
@@ -113,7 +113,7 @@ func TestAFileWithoutCertificatesIsRefused(t *testing.T) {
 	}
 }
 
-// childEnv makes this test binary the child of the next test.
+// childEnv is set in the child process of the next test.
 const childEnv = "STORETLS_CHILD"
 
 func TestPublicAuthoritiesAreKnownWhereTheSystemHasNone(t *testing.T) {
@@ -121,7 +121,7 @@ func TestPublicAuthoritiesAreKnownWhereTheSystemHasNone(t *testing.T) {
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPublicAuthoritiesAreKnownWhereTheSystemHasNone$")
 		child.Env = append(os.Environ(), childEnv+"=1", "SSL_CERT_FILE=/nowhere", "SSL_CERT_DIR=/nowhere")
 		if out, err := child.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("child process: %v\n%s", err, out)
 		}
 		return
 	}
@@ -132,12 +132,12 @@ func TestPublicAuthoritiesAreKnownWhereTheSystemHasNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := certificate.Verify(x509.VerifyOptions{}); err != nil {
-			t.Errorf("%s: %v", certificate.Subject, err)
+			t.Errorf("%s does not verify: %v", certificate.Subject, err)
 		}
 		n++
 	}
 	if n < 100 {
-		t.Errorf("%d public authorities, want more", n)
+		t.Errorf("%d public authorities, want at least 100", n)
 	}
 }
 
@@ -162,31 +162,31 @@ func TestARealPostgresIsVerified(t *testing.T) {
 		defer conn.Close(t.Context())
 		var encrypted bool
 		if err := conn.QueryRow(t.Context(), "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").Scan(&encrypted); err != nil || !encrypted {
-			t.Errorf("%s: encrypted %v, error %v", connection, encrypted, err)
+			t.Errorf("%s: encrypted %v, error %v, want an encrypted connection", connection, encrypted, err)
 		}
 		return nil
 	}
 	for _, mode := range []string{"", "?sslmode=prefer", "?sslmode=require", "?sslmode=verify-ca", "?sslmode=verify-full"} {
 		at := "postgres://postgres@" + server.Addr() + "/postgres" + mode
 		if err := connect(at, ca.File); err != nil {
-			t.Errorf("%s with its authority: %v", at, err)
+			t.Errorf("%s with its authority: error %v, want none", at, err)
 		}
 		if err := connect(at, tlstest.NewCA(t).File); err == nil || !strings.Contains(err.Error(), "unknown authority") {
 			t.Errorf("%s with another authority: error %v, want unknown authority", at, err)
 		}
 		if err := connect(at, ""); err == nil || !strings.Contains(err.Error(), "unknown authority (CA_FILE names the file") {
-			t.Errorf("%s without its authority: error %v, want one that says what is missing", at, err)
+			t.Errorf("%s without its authority: error %v, want unknown authority and the setting CA_FILE", at, err)
 		}
 	}
 	elsewhere := pgtest.StartServerTLS(t, ca, "192.0.2.1")
 	for _, mode := range []string{"", "?sslmode=require", "?sslmode=verify-ca"} {
 		at := "postgres://postgres@" + elsewhere.Addr() + "/postgres" + mode
 		if err := connect(at, ca.File); err == nil || !strings.Contains(err.Error(), "certificate is valid for 192.0.2.1") {
-			t.Errorf("%s with the certificate of another address: error %v", at, err)
+			t.Errorf("%s with the certificate of another address: error %v, want one that names 192.0.2.1", at, err)
 		}
 	}
 	plain := pgtest.StartServer(t)
 	if err := connect("postgres://postgres@"+plain.Addr()+"/postgres", ca.File); err == nil || !strings.Contains(err.Error(), "refused TLS") {
-		t.Errorf("a server without TLS: error %v, want no connection", err)
+		t.Errorf("a server without TLS: error %v, want refused TLS", err)
 	}
 }

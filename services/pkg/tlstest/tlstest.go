@@ -1,6 +1,6 @@
-// Package tlstest makes a private certificate authority for a test, and certificates of servers.
+// Package tlstest creates a private certificate authority and server certificates for tests.
 //
-// It is imported from _test.go files, and by the other packages that tests alone import.
+// Only _test.go files and packages for tests import it.
 package tlstest
 
 import (
@@ -18,16 +18,16 @@ import (
 	"time"
 )
 
-// A CA is a certificate authority that nobody knows.
+// A CA is a private certificate authority.
 type CA struct {
-	// File holds its certificate, as PEM.
+	// File is the path of its certificate in PEM.
 	File string
 
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// NewCA makes a certificate authority. Its file is gone with the test.
+// NewCA creates a certificate authority. Its file is deleted when the test ends.
 func NewCA(t testing.TB) *CA {
 	t.Helper()
 	ca := &CA{File: filepath.Join(t.TempDir(), "ca.pem"), key: newKey(t)}
@@ -49,7 +49,8 @@ func NewCA(t testing.TB) *CA {
 	return ca
 }
 
-// Issue writes cert.pem and key.pem for a server at an IP address into dir, and returns their paths.
+// Issue writes cert.pem and key.pem for a server at an IP address into dir, and returns their
+// paths.
 func (ca *CA) Issue(t testing.TB, dir, ip string) (cert, key string) {
 	t.Helper()
 	private := newKey(t)

@@ -10,10 +10,10 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// Sessions is a session.Records. The zero value is empty, ready, and of accounts
-// that never change; see New for others.
+// Sessions is a session.Records. The zero value is ready to use and takes accounts to never change;
+// see New for accounts that do.
 type Sessions struct {
-	accounts *Users // nil for accounts that never change
+	accounts *Users // nil if accounts never change
 
 	mu   sync.Mutex
 	byID map[session.FamilyID]*kept
@@ -22,7 +22,7 @@ type Sessions struct {
 type kept struct {
 	session.Record
 
-	due time.Time // of what is pending; zero if nothing is
+	due time.Time // when the pending change is due; zero if nothing is pending
 }
 
 var _ session.Records = (*Sessions)(nil)
@@ -30,7 +30,7 @@ var _ session.Records = (*Sessions)(nil)
 // Add implements session.Records.
 func (s *Sessions) Add(_ context.Context, r session.Record, version int64, limit int) error {
 	if s.accounts != nil {
-		// Held until the session is there: whoever changes the account finds it.
+		// Held until the session is stored, so that a change of the account finds it.
 		s.accounts.mu.RLock()
 		defer s.accounts.mu.RUnlock()
 		if u, ok := s.accounts.byID[r.Subject]; !ok || u.Disabled || u.Version != version {
@@ -71,7 +71,7 @@ func (s *Sessions) Live(_ context.Context, subject string, now time.Time) ([]ses
 	return s.live(subject, now), nil
 }
 
-// live is Live for who holds mu.
+// live is Live. The caller holds mu.
 func (s *Sessions) live(subject string, now time.Time) []session.Record {
 	var all []session.Record
 	for _, k := range s.byID {
@@ -110,14 +110,13 @@ func (s *Sessions) PendingOf(_ context.Context, family session.FamilyID, subject
 	return all, nil
 }
 
-// of reports whether k is the family or, without one, belongs to the subject;
-// with both it must do both.
+// of reports whether k matches both family and subject. An empty one matches everything.
 func (k *kept) of(family session.FamilyID, subject string) bool {
 	return (family == "" || k.Family == family) && (subject == "" || k.Subject == subject)
 }
 
-// accountChanged ends what is left of an account's sessions, or, without a
-// reason, gives them new roles.
+// accountChanged ends the subject's sessions, except one, for reason. An empty reason gives them
+// new roles instead.
 func (s *Sessions) accountChanged(subject string, reason session.Reason, except session.FamilyID, roles []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package memory keeps accounts (Users) and the records of sessions (Sessions) in
-// the memory of one process, for `make run` and tests. It passes the same
-// conformance suites as package postgres.
+// Package memory stores accounts (Users) and session records (Sessions) in the memory of one
+// process, for `make run` and tests. It passes the same conformance tests as package postgres.
 package memory
 
 import (
@@ -14,17 +13,17 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// New returns accounts, and the sessions that end with them.
+// New returns accounts, and sessions that follow their changes.
 func New() (*Users, *Sessions) {
 	users, sessions := new(Users), new(Sessions)
 	users.sessions, sessions.accounts = sessions, users
 	return users, sessions
 }
 
-// Users is a user.Store. The zero value is empty, ready, and of accounts without
-// sessions; see New for others.
+// Users is a user.Store. The zero value is ready to use, for accounts without sessions; see New for
+// accounts with sessions.
 type Users struct {
-	sessions *Sessions // nil for accounts without sessions
+	sessions *Sessions // nil if accounts have no sessions
 
 	mu      sync.RWMutex
 	byID    map[string]user.User
@@ -133,7 +132,8 @@ func (s *Users) Delete(ctx context.Context, email string) error {
 	})
 }
 
-// change changes the user with an address, who is gone if the address is.
+// change applies change to the user with an address. If change deletes the address, the user is
+// deleted too.
 func (s *Users) change(ctx context.Context, email string, change func(*user.User)) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (s *Users) get(id string) (user.User, error) {
 	return clone(u), nil
 }
 
-// clone keeps callers from sharing a slice with the store.
+// clone copies u, so that callers share no slice with the store.
 func clone(u user.User) user.User {
 	u.Roles = slices.Clone(u.Roles)
 	return u

@@ -13,14 +13,14 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// The SQLSTATEs that mean something to the domain (PostgreSQL documentation, appendix A).
+// SQLSTATE codes that have a meaning in the domain (PostgreSQL documentation, appendix A).
 const (
 	sqlstateUniqueViolation = "23505"
 	sqlstateClassRollback   = "40" // serialization failure, deadlock
 	emailConstraint         = "users_email_key"
 )
 
-// do runs one operation within the Store's timeout and translates its error into those of user.Store.
+// do runs an operation within the Store's timeout and maps its error to those of user.Store.
 func (s *Store) do(ctx context.Context, name string, operation func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -29,15 +29,16 @@ func (s *Store) do(ctx context.Context, name string, operation func(context.Cont
 		return nil
 	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == sqlstateReadOnly {
-		s.pool.Reset() // the others go to the same server
+		s.pool.Reset() // the other connections lead to the same server
 	}
 	return fmt.Errorf("%s: %w", name, translate(ctx, err))
 }
 
-// maxTries bounds how often a transaction is run again that PostgreSQL has rolled back because of others (a deadlock).
+// maxTries limits the attempts at a transaction that PostgreSQL rolls back because of a concurrent
+// one (a deadlock).
 const maxTries = 3
 
-// inTx is do with a transaction around the operation.
+// inTx is do with the operation in a transaction.
 func (s *Store) inTx(ctx context.Context, name string, operation func(context.Context, *queries.Queries) error) error {
 	return s.do(ctx, name, func(ctx context.Context) (err error) {
 		for range maxTries {
@@ -50,8 +51,9 @@ func (s *Store) inTx(ctx context.Context, name string, operation func(context.Co
 	})
 }
 
-// translate maps an error of pgx to the domain's. What is neither an answer of the server nor the caller's own doing is trouble on
-// the way to it, in one of many shapes; so that is the default.
+// translate maps an error of pgx to one of the domain. Connection errors have many types, so
+// user.ErrUnavailable is the default: for every error that is neither an answer of the server nor
+// the caller's cancellation.
 func translate(ctx context.Context, err error) error {
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)
 	switch {
@@ -64,15 +66,16 @@ func translate(ctx context.Context, err error) error {
 	case answered && pgErr.Code == sqlstateUniqueViolation && pgErr.ConstraintName == emailConstraint:
 		return user.ErrEmailTaken
 	case answered && !passing(pgErr.Code):
-		return err // ours: a wrong statement, a missing table, a violated check
+		return err // a bug: a wrong statement, a missing table, a violated check
 	}
 	return fmt.Errorf("%w: %w", user.ErrUnavailable, err)
 }
 
-// passing says whether an error of the server is about its state and not about the statement, so that trying later can help.
+// passing reports whether an error is about the state of the server and not about the statement, so
+// that a retry may help.
 func passing(sqlstate string) bool {
 	switch sqlstate {
-	case sqlstateReadOnly, "55P03": // and lock_not_available
+	case sqlstateReadOnly, "55P03": // 55P03 is lock_not_available
 		return true
 	}
 	switch sqlstate[:min(2, len(sqlstate))] {

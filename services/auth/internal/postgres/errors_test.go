@@ -41,10 +41,10 @@ func TestTranslate(t *testing.T) {
 		"too slow":                   {context.DeadlineExceeded, user.ErrUnavailable},
 	} {
 		got := translate(t.Context(), tt.err)
-		if tt.want == unforeseen { //nolint:errorlint // a mark of this table
+		if tt.want == unforeseen { //nolint:errorlint // a sentinel of this table
 			for _, known := range []error{user.ErrNotFound, user.ErrEmailTaken, user.ErrHashChanged, user.ErrUnavailable} {
 				if errors.Is(got, known) {
-					t.Errorf("%s: %v", name, got)
+					t.Errorf("%s: got %v, want no error of user.Store", name, got)
 				}
 			}
 			continue

@@ -15,10 +15,10 @@ import (
 	"lilypad.example/services/pkg/pgtest"
 )
 
-// recovery is how soon writes must work again after a failover.
+// recovery is how long writes may fail after a failover.
 const recovery = 30 * time.Second
 
-// pair is a primary, on which the schema is, and a standby that follows it.
+// pair returns a primary with the schema, and its standby.
 func pair(t *testing.T) (primary, standby *pgtest.Server) {
 	t.Helper()
 	primary = pgtest.StartServer(t)
@@ -29,34 +29,33 @@ func pair(t *testing.T) (primary, standby *pgtest.Server) {
 	return primary, standby
 }
 
-// TestAStandbyTakesOverBehindOneAddress: the address of the service leads to
-// the promoted standby, while all open connections still go to the old primary,
-// which is there and refuses writes.
+// TestAStandbyTakesOverBehindOneAddress redirects the one address to the promoted standby. Open
+// connections still lead to the old primary, which is up and refuses writes.
 func TestAStandbyTakesOverBehindOneAddress(t *testing.T) {
 	primary, standby := pair(t)
-	cable, address := newCable(t, primary.URL())
+	p, address := newProxy(t, primary.URL())
 	s := openURL(t, address)
 	fill(t, s)
 	before := write(t, s, "before")
 	standby.AwaitCaughtUp(t, primary)
 
 	standby.Promote(t)
-	cable.lead(standby.Addr())
+	p.redirect(standby.Addr())
 	primary.Demote(t)
 	awaitWrites(t, s)
 	if _, err := openURL(t, standby.URL()).ByEmail(t.Context(), before.Email); err != nil {
-		t.Errorf("what was written before: %v", err)
+		t.Errorf("read what was written before the failover: %v", err)
 	}
 }
 
-// TestSeveralHostsInTheURL: no address moves; the URL names both servers.
+// TestSeveralHostsInTheURL fails over from one host of the URL to another.
 func TestSeveralHostsInTheURL(t *testing.T) {
 	primary, standby := pair(t)
 	u, err := url.Parse(primary.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Host = standby.Addr() + "," + primary.Addr() // the standby is asked first, and passed over
+	u.Host = standby.Addr() + "," + primary.Addr() // the standby comes first and is skipped
 	u.RawQuery += "&target_session_attrs=read-write"
 	s := openURL(t, u.String())
 	fill(t, s)
@@ -67,15 +66,15 @@ func TestSeveralHostsInTheURL(t *testing.T) {
 	standby.Promote(t)
 	awaitWrites(t, s)
 	if _, err := s.ByEmail(t.Context(), before.Email); err != nil {
-		t.Errorf("what was written before: %v", err)
+		t.Errorf("read what was written before the failover: %v", err)
 	}
 	if err := Migrate(t.Context(), u.String()); err != nil {
-		t.Errorf("migrate: %v", err)
+		t.Errorf("migrate after the failover: %v", err)
 	}
 }
 
-// lead has new connections go to another server. Those that are open stay.
-func (c *cable) lead(server string) {
+// redirect sends new connections to another server. Open ones stay.
+func (c *proxy) redirect(server string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.server = server
@@ -106,7 +105,7 @@ func write(t *testing.T, s *Store, name string) user.User {
 	return u
 }
 
-// awaitWrites writes until that works, and then from everywhere at once.
+// awaitWrites retries a write until it succeeds, and then writes on all connections at once.
 func awaitWrites(t *testing.T, s *Store) {
 	t.Helper()
 	start := time.Now()
@@ -116,10 +115,10 @@ func awaitWrites(t *testing.T, s *Store) {
 			break
 		}
 		if !errors.Is(err, user.ErrUnavailable) {
-			t.Fatalf("not an outage: %v", err)
+			t.Fatalf("error %v, want user.ErrUnavailable until writes work", err)
 		}
 		if time.Since(start) > recovery {
-			t.Fatalf("no writes after %v: %v", recovery, err)
+			t.Fatalf("writes still fail after %v: %v", recovery, err)
 		}
 	}
 	t.Logf("writes work again after %v", time.Since(start))
@@ -127,7 +126,7 @@ func awaitWrites(t *testing.T, s *Store) {
 	for n := range 2 * maxConns {
 		all.Go(func() {
 			if err := s.Create(t.Context(), storetest.NewUser(t, fmt.Sprintf("all%d@pond.example", n))); err != nil {
-				t.Errorf("write %d after it healed: %v", n, err)
+				t.Errorf("write %d after the recovery: %v", n, err)
 			}
 		})
 	}

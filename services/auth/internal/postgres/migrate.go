@@ -17,17 +17,19 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// A replica that finds another one migrating asks every second whether it is done, for five minutes.
+// While one replica migrates, the others check every second, for up to five minutes, whether it is
+// done.
 const (
 	lockPeriodSeconds = 1
 	lockAttempts      = 300
 )
 
-// Migrate brings the schema at url up to date. Any number of replicas may call it at once: one migrates, under an advisory lock that
-// its connection holds, so that a killed one leaves no lock behind, and the others wait. A schema that is newer than this program is
-// left alone, so that a rollback works. Its error is user.ErrUnavailable if trying again may help.
+// Migrate brings the schema at url up to date. Any number of replicas may call it at once: one
+// migrates, the others wait. It holds an advisory lock of its connection, so that a killed replica
+// leaves no lock behind. A schema that is newer than this program is left alone, so that a rollback
+// works. The error is user.ErrUnavailable if a retry may help.
 func Migrate(ctx context.Context, url string) error {
-	cfg, err := pgxpool.ParseConfig(url) // not pgx's: the URL may have parameters of the pool
+	cfg, err := pgxpool.ParseConfig(url) // unlike pgx.ParseConfig it accepts the pool's parameters
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

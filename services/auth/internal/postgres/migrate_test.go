@@ -25,7 +25,7 @@ func TestReplicasMigrateAtOnce(t *testing.T) {
 	var applied int
 	err := s.pool.QueryRow(t.Context(), "SELECT count(*) FROM goose_db_version WHERE version_id = 1").Scan(&applied)
 	if err != nil || applied != 1 {
-		t.Fatalf("the first migration was applied %d times, %v", applied, err)
+		t.Fatalf("the first migration was applied %d times (error %v), want once", applied, err)
 	}
 }
 
@@ -44,7 +44,8 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// A rolled back program meets the schema of its successor.
+// TestANewerSchemaIsLeftAlone starts a program that was rolled back, after a newer one has
+// migrated.
 func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	url := pgtest.URL(t, Migrate)
 	s := openURL(t, url)
@@ -74,7 +75,7 @@ func TestTheSchemaRefusesWhatTheDomainNeverStores(t *testing.T) {
 			"INSERT INTO users (id, email, name, password_hash, created_at, password_changed_at) VALUES ($1, $2, $3, $4, now(), now())",
 			storetest.NewUser(t, "").ID, tt.email, tt.userName, tt.hash)
 		if err == nil || !strings.Contains(err.Error(), tt.constraint) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want a violation of %s", name, err, tt.constraint)
 		}
 		if err != nil && strings.Contains(err.Error(), "walnut") {
 			t.Errorf("%s: the error quotes the value: %v", name, err)

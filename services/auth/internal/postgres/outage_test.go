@@ -21,8 +21,8 @@ import (
 	"lilypad.example/services/pkg/pgtest"
 )
 
-// cable lies between a Store and its server, and a test can pull it out.
-type cable struct {
+// proxy is a TCP proxy between a Store and its server, which a test can stop.
+type proxy struct {
 	t    *testing.T
 	addr string
 
@@ -32,21 +32,22 @@ type cable struct {
 	conns    map[net.Conn]struct{}
 }
 
-// newCable returns a cable to the server of databaseURL, plugged in, and the URL of its near end.
-func newCable(t *testing.T, databaseURL string) (*cable, string) {
+// newProxy starts a proxy to the server of databaseURL, and returns it with the URL of its
+// listener.
+func newProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{t: t, server: u.Host, addr: "127.0.0.1:0", conns: map[net.Conn]struct{}{}}
-	c.plug()
-	t.Cleanup(c.pull)
+	c := &proxy{t: t, server: u.Host, addr: "127.0.0.1:0", conns: map[net.Conn]struct{}{}}
+	c.start()
+	t.Cleanup(c.stop)
 	u.Host = c.addr
 	return c, u.String()
 }
 
-func (c *cable) plug() {
+func (c *proxy) start() {
 	c.t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", c.addr)
 	if err != nil {
@@ -61,12 +62,12 @@ func (c *cable) plug() {
 			if err != nil {
 				return
 			}
-			go c.carry(near)
+			go c.forward(near)
 		}
 	}()
 }
 
-func (c *cable) carry(near net.Conn) {
+func (c *proxy) forward(near net.Conn) {
 	c.mu.Lock()
 	server := c.server
 	c.mu.Unlock()
@@ -86,8 +87,8 @@ func (c *cable) carry(near net.Conn) {
 	_ = near.Close()
 }
 
-// pull breaks all connections and refuses new ones.
-func (c *cable) pull() {
+// stop closes all connections and refuses new ones.
+func (c *proxy) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.listener.Close()
@@ -97,7 +98,7 @@ func (c *cable) pull() {
 	clear(c.conns)
 }
 
-// await tries until it succeeds; the test's own time limit ends it otherwise.
+// await retries until try succeeds; only the test's time limit ends it otherwise.
 func await(t *testing.T, try func() error) {
 	t.Helper()
 	for try() != nil {
@@ -109,15 +110,15 @@ func await(t *testing.T, try func() error) {
 }
 
 func TestAnOutageIsUnavailableAndThePoolHealsAlone(t *testing.T) {
-	c, url := newCable(t, pgtest.URL(t, Migrate))
+	c, url := newProxy(t, pgtest.URL(t, Migrate))
 	s := openURL(t, url)
 	u := storetest.NewUser(t, "mina@pond.example")
 	if err := s.Create(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
 
-	c.pull()
-	for range 3 { // the first finds a broken connection, the others find none
+	c.stop()
+	for range 3 { // the first uses a broken connection, the others must connect
 		_, byEmail := s.ByEmail(t.Context(), u.Email)
 		_, byID := s.ByID(t.Context(), u.ID)
 		for name, err := range map[string]error{
@@ -126,20 +127,20 @@ func TestAnOutageIsUnavailableAndThePoolHealsAlone(t *testing.T) {
 			"UpdatePasswordHash": s.UpdatePasswordHash(t.Context(), u.ID, u.PasswordHash, u.PasswordHash),
 		} {
 			if !errors.Is(err, user.ErrUnavailable) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: error %v, want user.ErrUnavailable", name, err)
 			}
 		}
 	}
 
-	c.plug()
+	c.start()
 	await(t, func() error { return s.Ping(t.Context()) })
 	if got, err := s.ByEmail(t.Context(), u.Email); err != nil || got.ID != u.ID {
-		t.Fatalf("got %+v, %v", got, err)
+		t.Fatalf("ByEmail after the outage: %+v, error %v, want user %s", got, err, u.ID)
 	}
 }
 
-// demote makes all connections of the pool read-only, as a failover does to those that stay open to the old node, while new ones
-// reach the new node.
+// demote makes all connections of the pool read-only, but not new ones: after a failover, open
+// connections lead to the old primary and new ones to the new primary.
 func demote(t *testing.T, s *Store) {
 	t.Helper()
 	conns := make([]*pgxpool.Conn, 0, maxConns)
@@ -172,11 +173,11 @@ func TestReadOnlyConnectionsAreDropped(t *testing.T) {
 			s := openURL(t, pgtest.URL(t, Migrate))
 			demote(t, s)
 			if err := tt.notice(t, s); !errors.Is(err, user.ErrUnavailable) {
-				t.Fatalf("got %v", err)
+				t.Fatalf("error %v, want user.ErrUnavailable", err)
 			}
-			for i := range maxConns { // one notices for all
+			for i := range maxConns { // one error drops all connections
 				if err := s.Create(t.Context(), storetest.NewUser(t, fmt.Sprint(i)+"@pond.example")); err != nil {
-					t.Fatalf("write %d after it was noticed: %v", i, err)
+					t.Fatalf("write %d after the connections were dropped: %v", i, err)
 				}
 			}
 		})
@@ -195,7 +196,7 @@ func TestNoConnectionToAReadOnlyServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), base); !errors.Is(err, user.ErrUnavailable) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("error %v, want user.ErrUnavailable", err)
 	}
 }
 
@@ -214,16 +215,16 @@ func TestAHeldLockDelaysNobodyForLong(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE users"); err != nil {
 		t.Fatal(err)
 	}
-	s.timeout = 50 * time.Millisecond // three seconds are for users, not for tests
+	s.timeout = 50 * time.Millisecond // shorter than in production, to keep the test fast
 	if _, err := s.ByEmail(t.Context(), u.Email); !errors.Is(err, user.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("error %v, want user.ErrUnavailable and context.DeadlineExceeded", err)
 	}
 }
 
 func TestMigrateTellsAWrongSettingFromAServerThatIsAway(t *testing.T) {
 	base := pgtest.URL(t, nil)
-	c, near := newCable(t, base)
-	c.pull()
+	c, near := newProxy(t, base)
+	c.stop()
 	u, err := url.Parse(base)
 	if err != nil {
 		t.Fatal(err)
@@ -241,22 +242,22 @@ func TestMigrateTellsAWrongSettingFromAServerThatIsAway(t *testing.T) {
 		"no URL":                         {"postgres://%zz/", false},
 	} {
 		if err := Migrate(t.Context(), tt.url); err == nil || errors.Is(err, user.ErrUnavailable) != tt.away {
-			t.Errorf("%s: %v, want user.ErrUnavailable to be said: %t", name, err, tt.away)
+			t.Errorf("%s: error %v, want one that is user.ErrUnavailable: %t", name, err, tt.away)
 		}
 	}
 }
 
 func TestOpenSaysThatTheServerIsUnreachableAndHidesThePassword(t *testing.T) {
-	c, base := newCable(t, pgtest.URL(t, Migrate))
-	c.pull()
+	c, base := newProxy(t, pgtest.URL(t, Migrate))
+	c.stop()
 	withPassword := strings.Replace(base, "postgres@", "postgres:hunter2@", 1)
 	for _, url := range []string{withPassword, withPassword + "&pool_max_conns=none", "postgres://lilypad:hunter2@%zz/"} {
 		_, err := Open(t.Context(), url)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("Open: %v", err)
+			t.Errorf("Open: error %v, want one without the password", err)
 		}
 		if err := Migrate(t.Context(), url); err == nil || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("Migrate: %v", err)
+			t.Errorf("Migrate: error %v, want one without the password", err)
 		}
 	}
 }

@@ -13,9 +13,8 @@ import (
 //go:embed queries/sessions.sql
 var sessionStatements string
 
-// TestNoStatementReadsTheWholeTable asks PostgreSQL how it would run each of the
-// statements on sessions, of which most have ended. `make bench` has the times
-// for ten million.
+// TestNoStatementReadsTheWholeTable checks the plan of each statement on a table of sessions, most
+// of which have ended. `make bench` measures the times for ten million.
 func TestNoStatementReadsTheWholeTable(t *testing.T) {
 	s := openURL(t, pgtest.URL(t, Migrate))
 	u := storetest.NewUser(t, "mina@pond.example")
@@ -41,13 +40,13 @@ func TestNoStatementReadsTheWholeTable(t *testing.T) {
 	)
 	blocks := regexp.MustCompile(`(?s)-- name: (\w+) :\w+\n(.*?);`).FindAllStringSubmatch(sessionStatements, -1)
 	if len(blocks) < 10 {
-		t.Fatalf("%d statements", len(blocks))
+		t.Fatalf("found %d statements, want at least 10", len(blocks))
 	}
 	for _, b := range blocks {
 		name, statement := b[1], values.Replace(b[2])
 		rows, err := s.pool.Query(t.Context(), "EXPLAIN "+statement)
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("explain %s: %v", name, err)
 		}
 		var plan strings.Builder
 		for rows.Next() {
@@ -58,7 +57,7 @@ func TestNoStatementReadsTheWholeTable(t *testing.T) {
 			plan.WriteString(line + "\n")
 		}
 		if err := rows.Err(); err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, statement)
+			t.Fatalf("explain %s: %v\n%s", name, err, statement)
 		}
 		if strings.Contains(plan.String(), "Seq Scan on sessions") {
 			t.Errorf("%s reads the whole table:\n%s", name, &plan)
@@ -66,8 +65,8 @@ func TestNoStatementReadsTheWholeTable(t *testing.T) {
 	}
 }
 
-// TestSightingsAreHeapOnlyUpdates: how far sessions have come is written all the
-// time, and must not write to any index.
+// TestSightingsAreHeapOnlyUpdates checks that recording the last generation of sessions, which
+// happens all the time, writes to no index.
 func TestSightingsAreHeapOnlyUpdates(t *testing.T) {
 	s := openURL(t, pgtest.URL(t, Migrate))
 	u := storetest.NewUser(t, "mina@pond.example")
@@ -84,7 +83,7 @@ func TestSightingsAreHeapOnlyUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(t.Context()) }()
-	// Some of each page, as in life.
+	// A few rows of each page, as in production.
 	if _, err := tx.Exec(t.Context(), "UPDATE sessions SET floor = 2, seen_at = now() WHERE right(family, 1) = '0'"); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +92,6 @@ func TestSightingsAreHeapOnlyUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	if updated != 500 || hot < updated*9/10 {
-		t.Errorf("%d updates, %d of them heap-only", updated, hot)
+		t.Errorf("%d updates, %d of them heap-only, want 500 and at least 90 %%", updated, hot)
 	}
 }

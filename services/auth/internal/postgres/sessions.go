@@ -15,15 +15,15 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// Sessions is a session.Records on the Store's connections.
+// Sessions is a session.Records that uses the connections of a Store.
 type Sessions struct{ store *Store }
 
 var _ session.Records = Sessions{}
 
-// Sessions returns the durable half of sessions.
+// Sessions returns the session records in the same database.
 func (s *Store) Sessions() Sessions { return Sessions{s} }
 
-// do is Store.do in the words of package session.
+// do is Store.do with the errors of package session.
 func (s Sessions) do(ctx context.Context, name string, operation func(context.Context, *queries.Queries) error) error {
 	return inSessionTerms(s.store.do(ctx, name, func(ctx context.Context) error { return operation(ctx, s.store.queries) }))
 }
@@ -35,11 +35,12 @@ func inSessionTerms(err error) error {
 	case errors.Is(err, user.ErrNotFound):
 		return fmt.Errorf("%w: %w", session.ErrNotFound, err)
 	}
-	// Also what the Store calls unforeseen: no fault of ours may end a session.
+	// Unexpected errors too: a bug or a broken schema must not end a session.
 	return fmt.Errorf("%w: %w", session.ErrUnavailable, err)
 }
 
-// Add implements session.Records. The account is locked, so that whoever changes it waits and then finds the session, or was first.
+// Add implements session.Records. It locks the account: a concurrent change of the account either
+// comes first and fails Add, or waits and then finds the new session.
 func (s Sessions) Add(ctx context.Context, r session.Record, version int64, limit int) error {
 	return inSessionTerms(s.store.inTx(ctx, "add session", func(ctx context.Context, q *queries.Queries) error {
 		id, err := uuid.Parse(r.Subject)
@@ -137,7 +138,7 @@ func (s Sessions) PendingOf(ctx context.Context, family session.FamilyID, subjec
 // Pending implements session.Records.
 func (s Sessions) Pending(ctx context.Context, within time.Duration, limit int) (p session.Pending, err error) {
 	err = s.do(ctx, "pending sessions", func(ctx context.Context, q *queries.Queries) error {
-		rows, err := q.PendingSessions(ctx, queries.PendingSessionsParams{WithinSeconds: within.Seconds(), Most: int32(limit)}) //nolint:gosec // a constant of the caller
+		rows, err := q.PendingSessions(ctx, queries.PendingSessionsParams{WithinSeconds: within.Seconds(), Most: int32(limit)}) //nolint:gosec // the caller passes a constant
 		for _, row := range rows {
 			p.AsOf = row.DueAt
 			if row.Ended {
@@ -175,7 +176,7 @@ func (s Sessions) Settle(ctx context.Context, p session.Pending) (ended []sessio
 	return ended, err
 }
 
-// page is how many rows a statement returns or deletes that has to go through many.
+// page is how many rows one statement of RevokedSince or Prune handles.
 const page = 1000
 
 // RevokedSince implements session.Records.

@@ -1,11 +1,10 @@
-// Package postgres keeps accounts (Store) and the records of sessions (Sessions) in
-// PostgreSQL. It holds the schema and its migrations, the statements
-// (queries/*.sql, from which sqlc generates package queries), and a pool that
-// recovers without a restart.
+// Package postgres stores accounts (Store) and session records (Sessions) in PostgreSQL. It holds
+// the schema and its migrations, the statements (queries/*.sql, from which sqlc generates package
+// queries), and the connection pool.
 //
-// The invariant of the pool: no operation lasts longer than a few seconds, and no
-// outage or failover leaves a connection in it that cannot write. Packages user
-// and session state the contracts.
+// No operation takes longer than a few seconds. After an outage or failover the pool recovers
+// without a restart and keeps no connection that cannot write. Packages user and session define the
+// contracts.
 package postgres
 
 import (
@@ -23,8 +22,9 @@ import (
 	"lilypad.example/services/pkg/storetls"
 )
 
-// Bounds of the pool. The size is a default (pool_max_conns in the URL changes it); the times are not, because they hold each
-// other up: connecting ends before an operation does, and the server gives up on a statement after the client has.
+// Limits of the pool. pool_max_conns in the URL replaces maxConns. The times are fixed because they
+// depend on each other: connecting ends before the operation does, and the server cancels a
+// statement only after the client has given up.
 const (
 	maxConns         = 10
 	connectTimeout   = 2 * time.Second
@@ -35,7 +35,7 @@ const (
 	healthCheck      = 5 * time.Second
 )
 
-// sqlstateReadOnly is read_only_sql_transaction: a write on a server that is a standby, or has become one.
+// sqlstateReadOnly is read_only_sql_transaction: the server is a standby and refuses a write.
 const sqlstateReadOnly = "25006"
 
 // Store is a user.Store in PostgreSQL.
@@ -45,8 +45,9 @@ type Store struct {
 	timeout time.Duration // of one operation
 }
 
-// New returns a Store in the database at url (postgres://… with the parameters of libpq and pgxpool; see storetls.Postgres for its
-// sslmode). It does not connect; its error is about the URL.
+// New returns a Store in the database at url: postgres://… with the parameters of libpq and
+// pgxpool. storetls.Postgres defines what sslmode means. New does not connect; it fails only if the
+// URL is invalid.
 func New(ctx context.Context, url string) (*Store, error) {
 	cfg, err := poolConfig(url)
 	if err != nil {
@@ -59,7 +60,7 @@ func New(ctx context.Context, url string) (*Store, error) {
 	return &Store{pool: pool, queries: queries.New(pool), timeout: operationTimeout}, nil
 }
 
-// Open is New and says so if the database cannot be reached. It does not migrate.
+// Open is New, but fails if the database cannot be reached. It does not migrate.
 func Open(ctx context.Context, url string) (*Store, error) {
 	s, err := New(ctx, url)
 	if err != nil {
@@ -93,8 +94,8 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 		"statement_timeout":                   milliseconds(statementTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(statementTimeout),
 	})
-	// After a failover the old node may come back, read-only, under an address we know: no connection to it is made, and one that
-	// is open is dropped by the first write it refuses.
+	// After a failover the old primary may come back, read-only, at an address in the URL. Do not
+	// connect to it, and drop an open connection at the first write that it refuses.
 	if conn.ValidateConnect == nil {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
@@ -107,9 +108,10 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
-// Ping says whether the database answers and takes writes. If it answers but is read-only, all connections are replaced, so that
-// calling Ping now and then (as package dependency does) ends stale reads too after a failover.
-// Errors: user.ErrUnavailable, the context's own.
+// Ping returns nil if the database answers and accepts writes. If it is read-only, Ping replaces
+// all connections. Package dependency calls it regularly, which also ends stale reads after a
+// failover.
+// Errors: user.ErrUnavailable, or the context's own.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.do(ctx, "ping", func(ctx context.Context) error {
 		var readOnly bool
@@ -121,7 +123,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// Close ends all connections; it waits for those that are in use.
+// Close closes all connections. It waits until those in use are released.
 func (s *Store) Close() { s.pool.Close() }
 
 var _ user.Store = (*Store)(nil)

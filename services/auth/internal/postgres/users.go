@@ -84,7 +84,8 @@ func (s *Store) ChangePassword(ctx context.Context, id string, old, replacement 
 	})
 }
 
-// hashReplaced says what an update did not find that looked for a user by id and old hash.
+// hashReplaced returns the error of an update by ID and old hash. If it matched no row, the user
+// does not exist or has another hash (user.ErrHashChanged).
 func hashReplaced(ctx context.Context, q *queries.Queries, key uuid.UUID, replaced int64, err error) error {
 	if err != nil || replaced == 1 {
 		return err
@@ -105,7 +106,7 @@ func (s *Store) SetDisabled(ctx context.Context, email string, disabled bool, no
 	})
 }
 
-// SetRoles implements user.Store. A trigger changes the sessions.
+// SetRoles implements user.Store. A trigger updates the sessions.
 func (s *Store) SetRoles(ctx context.Context, email string, roles []string) error {
 	return s.change(ctx, "set roles", func(ctx context.Context) (int64, error) {
 		return s.queries.SetUserRoles(ctx, queries.SetUserRolesParams{Roles: append([]string{}, roles...), Email: email})
@@ -117,7 +118,7 @@ func (s *Store) Delete(ctx context.Context, email string) error {
 	return s.change(ctx, "delete user", func(ctx context.Context) (int64, error) { return s.queries.DeleteUser(ctx, email) })
 }
 
-// change runs a statement that changes one user, and says when there is none.
+// change runs a statement that changes one user. It returns user.ErrNotFound if there is none.
 func (s *Store) change(ctx context.Context, name string, statement func(context.Context) (int64, error)) error {
 	return s.do(ctx, name, func(ctx context.Context) error {
 		changed, err := statement(ctx)
@@ -128,7 +129,8 @@ func (s *Store) change(ctx context.Context, name string, statement func(context.
 	})
 }
 
-// parseID accepts the one form that user.Service gives out; the library also takes others, and then one user had many IDs.
+// parseID accepts only the canonical form, which user.Service issues. uuid.Parse accepts others
+// too, so one user would have several IDs.
 func parseID(id string) (uuid.UUID, error) {
 	key, err := uuid.Parse(id)
 	if err != nil || key.String() != id {

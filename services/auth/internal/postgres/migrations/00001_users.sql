@@ -1,7 +1,8 @@
 -- +goose Up
 CREATE TABLE users (
     id                  uuid        CONSTRAINT users_pkey PRIMARY KEY,
-    -- Stored as user.ParseEmail returns it, so that equality is the comparison and no collation or extension is needed.
+    -- Normalized by user.ParseEmail, so that addresses compare with = and need no collation or
+    -- extension.
     email               text        NOT NULL CONSTRAINT users_email_key UNIQUE,
     name                text        NOT NULL,
     password_hash       text        NOT NULL,
@@ -9,9 +10,9 @@ CREATE TABLE users (
     created_at          timestamptz NOT NULL,
     password_changed_at timestamptz NOT NULL,
     disabled_at         timestamptz,
-    -- Grows with every change that a login which is under way must not miss: see the trigger.
+    -- The trigger below increments it with every change that a login in progress must notice.
     version             bigint      NOT NULL DEFAULT 1,
-    -- The domain checks the same and more; this is for whoever writes to the table by hand.
+    -- The domain checks this and more. The constraints catch changes that are made by hand.
     CONSTRAINT users_email_normal CHECK (email <> '' AND email = lower(email) AND length(email) <= 254),
     CONSTRAINT users_name_length CHECK (length(name) BETWEEN 1 AND 100),
     CONSTRAINT users_password_hash_phc CHECK (password_hash LIKE '$argon2id$%')

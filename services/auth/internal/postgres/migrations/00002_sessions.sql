@@ -1,7 +1,7 @@
 -- +goose Up
 CREATE TABLE sessions (
     family        text        CONSTRAINT sessions_pkey PRIMARY KEY,
-    -- No foreign key: a tombstone outlives its account. The trigger below writes it.
+    -- No foreign key: the tombstone, which the trigger below writes, outlives the account.
     user_id       uuid        NOT NULL,
     roles         text[]      NOT NULL,
     client        text        NOT NULL,
@@ -9,27 +9,29 @@ CREATE TABLE sessions (
     begun_at      timestamptz NOT NULL,
     seen_at       timestamptz NOT NULL,
     ends_at       timestamptz NOT NULL,
-    -- Every refresh token of a generation below is stale.
+    -- Refresh tokens of a lower generation are stale.
     floor         bigint      NOT NULL DEFAULT 1,
-    -- The tombstone. It is committed before anything else happens.
+    -- The tombstone, committed before Redis and the revocation stream are updated.
     revoked_at    timestamptz,
     reason        text        NOT NULL DEFAULT '',
-    -- What changed here and Redis lacks is pending; from then on, by this server's clock, the leader takes it there. NULL if nothing is.
+    -- A change that Redis lacks is pending. From due_at on, by this server's clock, the leader
+    -- copies it to Redis. NULL if nothing is pending.
     due_at        timestamptz,
     CONSTRAINT sessions_family_form CHECK (family ~ '^[A-Za-z0-9_-]{22}$'),
     CONSTRAINT sessions_floor_positive CHECK (floor > 0)
 ) WITH (
-    -- Room for heap-only updates: floor and seen_at, which no index holds, change all the time.
+    -- Room for heap-only updates: floor and seen_at change often and are in no index.
     fillfactor = 80
 );
 CREATE INDEX sessions_of_user ON sessions (user_id, begun_at DESC) WHERE revoked_at IS NULL;
--- The outbox: short, and asked for twice a second.
+-- The outbox: it has few rows and is queried twice a second.
 CREATE INDEX sessions_pending ON sessions (due_at) WHERE due_at IS NOT NULL;
--- What a stream that may have lost entries gets again.
+-- To publish revocations again to a stream that may have lost entries.
 CREATE INDEX sessions_revoked ON sessions (revoked_at, family) WHERE revoked_at IS NOT NULL;
 CREATE INDEX sessions_past ON sessions (ends_at);
 
--- A session outlives neither its account nor that the account is enabled, and has its account's roles, whoever changes the account.
+-- However an account is changed, its sessions end when it is disabled or deleted, and get its new
+-- roles.
 -- +goose StatementBegin
 CREATE FUNCTION sessions_follow_account() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,3 +1,2 @@
-// Package queries holds the statements of package postgres, as sqlc generates them
-// from the *.sql files.
+// Package queries holds the statements of package postgres. sqlc generates it from the *.sql files.
 package queries
