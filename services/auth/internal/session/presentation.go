@@ -68,8 +68,8 @@ type Presentation struct {
 	// Roles are the roles of that record, with Settled. They replace those of the family.
 	Roles []string
 	// Challenge is Grant.At of a Stale answer to this request, which proves that its sender is
-	// still waiting. A client that supports challenges first sends some other time. A client that
-	// does not sends none, and its tokens are judged at once.
+	// still waiting. A client that supports challenges sends an arbitrary old time in its first
+	// request. The zero time means that it supports none; then its tokens are judged at once.
 	Challenge time.Time
 	// Now and Epoch are set by the Store, which ignores the caller's values.
 	Now   time.Time

@@ -79,7 +79,7 @@ func (r *Ring) Parse(text string) (Token, error) {
 
 // PresenterDigest returns a short keyed digest of the user agent and network that present t. Its
 // key is the ring key of t, so the digest of a token and its presenter survives a change of the
-// signing key, and whoever can read the store cannot learn user agents or networks.
+// signing key, and a reader of the store cannot learn user agents or networks from it.
 func (r *Ring) PresenterDigest(t Token, userAgent, network string) string {
 	key, _ := r.key(t.KeyID) // present for a verified token; otherwise the digest has an empty key
 	sum := mac(key, []byte("presenter\x00"+userAgent+"\x00"+network))

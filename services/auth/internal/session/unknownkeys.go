@@ -28,7 +28,8 @@ type unknownKeys struct {
 }
 
 // settled reports whether a ring that was read as of asOf is new enough to say that the key does
-// not exist. It returns false for further keys while maxUnknownKeys are held.
+// not exist. At first it records the key and returns false. While maxUnknownKeys are recorded, it
+// returns false for all others.
 func (u *unknownKeys) settled(id string, now, asOf time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
