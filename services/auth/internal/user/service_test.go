@@ -83,7 +83,7 @@ func newFixture() fixture {
 	return f
 }
 
-func (f fixture) forget() { f.store.calls, f.hasher.calls = nil, nil }
+func (f fixture) resetCalls() { f.store.calls, f.hasher.calls = nil, nil }
 
 func TestRegister(t *testing.T) {
 	f := newFixture()
@@ -148,7 +148,7 @@ func TestRegisterTakenAddressCostsWhatAFreeOneDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	free := slices.Concat(f.hasher.calls, f.store.calls)
-	f.forget()
+	f.resetCalls()
 	if _, err := f.Register(t.Context(), "Mina@pond.example", "Someone", goodPassword); !errors.Is(err, user.ErrEmailTaken) {
 		t.Fatalf("got %v, want %v", err, user.ErrEmailTaken)
 	}
@@ -184,7 +184,7 @@ func TestNoEnumeration(t *testing.T) {
 		{"disabled, wrong password", "gone@pond.example", "wrong", user.Refusal{Cause: user.CauseWrongPassword, UserID: disabled.ID}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f.forget()
+			f.resetCalls()
 			got, err := f.Authenticate(t.Context(), tt.email, tt.password)
 			refusal, ok := errors.AsType[*user.Refusal](err)
 			if !ok || !errors.Is(err, user.ErrInvalidCredentials) || err.Error() != user.ErrInvalidCredentials.Error() || got.ID != "" {
