@@ -1,7 +1,6 @@
-// Package api is the contract of the auth service: openapi.yaml, the types and
-// the client that oapi-codegen generates from it (make generate), and the form of
-// refresh tokens. It is a module of its own, so that a client inherits none of
-// the service's dependencies.
+// Package api is the contract of the auth service: openapi.yaml, the types and the client that
+// oapi-codegen generates from it (make generate), and the format of refresh tokens. It is a
+// separate module, so that clients do not inherit the dependencies of the service.
 package api
 
 import _ "embed"
@@ -11,7 +10,7 @@ import _ "embed"
 //go:embed openapi.yaml
 var Spec []byte
 
-// The values of RFC 7523 section 2.2 and RFC 6749 section 6 in a token request.
+// Parameter values of a token request, from RFC 6749 section 6 and RFC 7523 section 2.2.
 const (
 	GrantRefreshToken   = "refresh_token"
 	ClientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

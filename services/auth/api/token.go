@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// MaxKeyIDLen bounds the id of a key that signs refresh tokens, in bytes.
+// MaxKeyIDLen is the maximum length of the ID of a ring key, in bytes.
 const MaxKeyIDLen = 12
 
 const (
@@ -14,24 +14,22 @@ const (
 	sessionIDBytes      = 16
 	sessionIDLen        = 22 // base64url of sessionIDBytes without padding
 	macLen              = 43 // base64url of SHA-256 without padding
-	// maxGeneration keeps generations exact in Lua, whose numbers are doubles.
+	// maxGeneration is the limit of exact integers in Lua, whose numbers are doubles.
 	maxGeneration      = 1 << 53
 	maxGenerationLen   = 16
 	maxRefreshTokenLen = len(refreshTokenVersion) + MaxKeyIDLen + sessionIDLen + maxGenerationLen + macLen + 4
 )
 
-// A RefreshToken holds the parts of a refresh token,
-// v1.<key id>.<session id>.<generation>.<mac>. They are not verified: only the
-// auth service has the keys.
+// A RefreshToken holds the parts of a refresh token, v1.<key id>.<session id>.<generation>.<mac>.
+// The MAC is not verified: only the auth service has the keys.
 type RefreshToken struct {
 	KeyID, SessionID string
 	Generation       uint64
-	// Signed is the text that MAC covers, and MAC is in base64url.
+	// Signed is the text that MAC covers. MAC is base64url.
 	Signed, MAC string
 }
 
-// NewRefreshToken returns a token without its MAC, which is to be computed from
-// Signed.
+// NewRefreshToken returns a token without a MAC. The caller computes it over Signed.
 func NewRefreshToken(keyID, sessionID string, generation uint64) RefreshToken {
 	signed := refreshTokenVersion + "." + keyID + "." + sessionID + "." + strconv.FormatUint(generation, 10)
 	return RefreshToken{KeyID: keyID, SessionID: sessionID, Generation: generation, Signed: signed}
@@ -40,9 +38,8 @@ func NewRefreshToken(keyID, sessionID string, generation uint64) RefreshToken {
 // String returns the token's text.
 func (t RefreshToken) String() string { return t.Signed + "." + t.MAC }
 
-// ParseRefreshToken splits a refresh token into its parts. It reports false for
-// a text that cannot be one: each part must have its length and alphabet. It
-// does not allocate.
+// ParseRefreshToken splits a refresh token into its parts. It returns false if a part has the wrong
+// length or alphabet. It does not allocate.
 func ParseRefreshToken(text string) (RefreshToken, bool) {
 	if len(text) > maxRefreshTokenLen {
 		return RefreshToken{}, false
@@ -63,8 +60,8 @@ func ParseRefreshToken(text string) (RefreshToken, bool) {
 	return RefreshToken{keyID, sessionID, n, text[:len(text)-macLen-1], mac}, true
 }
 
-// SessionIDOf returns the id of the session that text, a refresh token, names. It
-// does not check the other parts. For text of another form it returns the text.
+// SessionIDOf returns the session ID in a refresh token, without checking it or the other parts. If
+// text has another format, it returns text.
 func SessionIDOf(text string) string {
 	_, rest, _ := strings.Cut(text, ".")
 	_, rest, _ = strings.Cut(rest, ".")
@@ -74,16 +71,16 @@ func SessionIDOf(text string) string {
 	return text
 }
 
-// ValidKeyID reports whether id can be the id of a key that signs refresh
-// tokens: 1 to MaxKeyIDLen lower-case letters and digits.
+// ValidKeyID reports whether id has the form of a ring key's ID: 1 to MaxKeyIDLen lower-case
+// letters and digits.
 func ValidKeyID(id string) bool {
 	return id != "" && len(id) <= MaxKeyIDLen && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
-// ValidSessionID reports whether s can be the id of a session (sid): 128 bits in
-// base64url without padding, canonically encoded (RFC 4648 section 3.5).
+// ValidSessionID reports whether s has the form of a session ID (claim sid): 128 bits in base64url
+// without padding, canonically encoded (RFC 4648 section 3.5).
 func ValidSessionID(s string) bool {
-	// The decoder skips line breaks: only both lengths together leave no room for one.
+	// The decoder skips line breaks. Checking both lengths excludes them.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return err == nil && len(s) == sessionIDLen && len(b) == sessionIDBytes
 }

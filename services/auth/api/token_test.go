@@ -13,7 +13,7 @@ func TestARefreshTokenIsParsedIntoWhatItWasMadeOf(t *testing.T) {
 	want := api.NewRefreshToken("k1", sid, 1<<53-1)
 	want.MAC = strings.Repeat("m", 43)
 	if got, ok := api.ParseRefreshToken(want.String()); !ok || got != want {
-		t.Errorf("ParseRefreshToken: %+v, %t; want %+v", got, ok, want)
+		t.Errorf("ParseRefreshToken: %+v, %t; want %+v, true", got, ok, want)
 	}
 }
 
@@ -47,6 +47,6 @@ func TestSessionIDsAreCanonical(t *testing.T) {
 func TestParsingARefreshTokenDoesNotAllocate(t *testing.T) {
 	text := "v1.k1." + sid + ".12." + strings.Repeat("m", 43)
 	if n := testing.AllocsPerRun(100, func() { _, _ = api.ParseRefreshToken(text) }); n != 0 {
-		t.Errorf("%g allocations, want none", n)
+		t.Errorf("ParseRefreshToken made %g allocations, want none", n)
 	}
 }

@@ -1,14 +1,12 @@
-// Package audit writes what happened to accounts, sessions and keys, as evidence
-// for an investigation: time in UTC, event, result, who, and from where.
+// Package audit writes the audit log of accounts, sessions and keys. Each record has the time in
+// UTC, the event, its result, who did it, and from where.
 //
-// By construction nothing secret can be written. Events are a closed list, and
-// reasons are those of the domain's types. Attributes are made by this package
-// alone: its constructors take identifiers, check their form, and hash those of
-// sessions. Control characters cannot forge a line, because the slog handlers
-// encode them. Audit records are written whatever the log level.
+// By construction a record contains no secret. Events are a closed list, and reasons are values of
+// domain types. Only this package makes attributes: its constructors take identifiers, check their
+// form, and hash session IDs. Control characters cannot forge a line, because the slog handlers
+// encode them. Records are written at every log level.
 //
-// The names of events and attributes are an interface: alerts and reports are
-// built on them.
+// The names of events and attributes are a stable interface for alerts and reports.
 package audit
 
 import (
@@ -27,19 +25,19 @@ import (
 	"lilypad.example/services/auth/internal/user"
 )
 
-// Event is what is recorded.
+// Event is a kind of audit record.
 type Event uint8
 
 // The events.
 const (
 	// Accounts.
-	UserRegistered Event = iota + 1 // by its owner
+	UserRegistered Event = iota + 1 // by the user
 	UserCreated                     // by an operator
 	UserLogin
-	UserLoginFailed // Reason says why
+	UserLoginFailed // with Reason
 
-	PasswordChanged      // by its owner
-	PasswordChangeFailed // the current one was wrong
+	PasswordChanged      // by the user
+	PasswordChangeFailed // the current password was wrong
 	UserDisabled         // by an operator
 	UserEnabled          // by an operator
 	UserDeleted          // by an operator
@@ -47,19 +45,19 @@ const (
 	// Sessions.
 	SessionBegun
 	SessionPardoned      // a stale token was accepted once: a lost response or a crashed browser
-	SessionHealed        // the store had lost writes, which a token of ours proved
-	SessionReuseDetected // a stale token was presented: it was copied, and its family is over
-	SessionEnded         // once for each session; Reason says why
+	SessionHealed        // Redis had lost writes, as an authentic token proved
+	SessionReuseDetected // a stale token was presented, so the family was revoked
+	SessionEnded         // once per session, with Reason
 
-	// The keys that sign access tokens.
+	// Signing keys of access tokens.
 	KeyPublished
 	KeySigning // it signs from now on
 	KeyRetired // the last token that it signed has expired
 	KeyRevoked // by an operator, with all tokens that it signed
 
-	// Defence.
-	LimitExceeded // Reason says which limit
-	ClientRefused // the caller is no configured sidecar
+	// Refused requests.
+	LimitExceeded // with Reason, which names the limit
+	ClientRefused // the caller is not a configured sidecar
 )
 
 // String returns the event's name in the log, or "unknown".
@@ -68,7 +66,7 @@ func (e Event) String() string {
 	return name
 }
 
-// describe returns an event's name and result.
+// describe returns the name and the result of the event.
 func (e Event) describe() (name string, success bool) {
 	switch e {
 	case UserRegistered:
@@ -117,17 +115,17 @@ func (e Event) describe() (name string, success bool) {
 	return "unknown", false
 }
 
-// Attr is one attribute of a record. Only this package makes them; the zero Attr is left out.
+// Attr is an attribute of a record. Only this package makes them. Record omits the zero Attr.
 type Attr struct{ key, value string }
 
-// invalid replaces a value that does not have its attribute's form, and so does not belong in a log.
+// invalid replaces a malformed value, which could be a secret.
 const invalid = "invalid"
 
-// User names the account by its ID, a UUID. An empty ID, that of an unknown user, is left out.
+// User names the account by its ID, a UUID. An empty ID, for an unknown user, is omitted.
 func User(id string) Attr { return attr("user_id", id, isUUID) }
 
-// Session names the session by a digest of its family: the lines of one session
-// can be matched with each other, but not with a store or a cookie.
+// Session names the session by a digest of its ID, so that the records of a session can be
+// correlated with each other, but not with a store or a cookie.
 func Session(family string) Attr {
 	if family == "" {
 		return Attr{}
@@ -147,7 +145,7 @@ func Key(id string) Attr {
 	})
 }
 
-// Address is the network address of the user, as the sidecar saw it.
+// Address names the network address of the user, as the sidecar saw it.
 func Address(ip string) Attr {
 	return attr("address", ip, func(s string) bool {
 		a, err := netip.ParseAddr(s)
@@ -155,10 +153,10 @@ func Address(ip string) Attr {
 	})
 }
 
-// Reason says why the event happened.
+// Reason names why the event happened.
 func Reason[T session.Reason | ratelimit.Limit | user.Cause](reason T) Attr {
 	switch r := any(reason).(type) {
-	case session.Reason: // it may come from a store
+	case session.Reason: // may come from a store
 		return attr("reason", string(r), func(string) bool { return r.Valid() })
 	case fmt.Stringer:
 		return Attr{"reason", r.String()}
@@ -192,10 +190,10 @@ func isUUID(s string) bool {
 	return true
 }
 
-// maxClientID has room for an ordinary Kubernetes namespace and service account name.
+// maxClientID is long enough for a usual Kubernetes namespace and service account name, in bytes.
 const maxClientID = 128
 
-// isClientID recognizes a configured client's name or "namespace/serviceaccount".
+// isClientID reports whether s has the form of a client's name or of "namespace/serviceaccount".
 func isClientID(s string) bool {
 	return len(s) <= maxClientID && !strings.ContainsFunc(s, func(r rune) bool {
 		return ('a' > r || r > 'z') && ('A' > r || r > 'Z') && ('0' > r || r > '9') && !strings.ContainsRune("-_./:", r)
@@ -208,10 +206,11 @@ type Log struct {
 	now     func() time.Time
 }
 
-// New returns a Log that writes to the same place as log; now is the clock (time.Now outside tests).
+// New returns a Log that writes to the handler of log. now is the clock (time.Now outside tests).
 func New(log *slog.Logger, now func() time.Time) *Log { return &Log{log.Handler(), now} }
 
-// Record writes one event. It returns no error: the request has succeeded, whether or not the log can be written.
+// Record writes an event. It ignores errors: a log that cannot be written must not fail the
+// request.
 func (l *Log) Record(ctx context.Context, event Event, attrs ...Attr) {
 	name, success := event.describe()
 	result := "failure"
@@ -225,5 +224,5 @@ func (l *Log) Record(ctx context.Context, event Event, attrs ...Attr) {
 			r.AddAttrs(slog.String(a.key, a.value))
 		}
 	}
-	_ = l.handler.Handle(ctx, r) // not Logger.Log: that asks for the level first
+	_ = l.handler.Handle(ctx, r) // Logger.Log would check the level
 }

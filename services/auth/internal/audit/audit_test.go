@@ -17,12 +17,12 @@ import (
 
 const userID = "0192f5a0-7c3e-7b1d-9e9a-3f6d2a1b4c5d"
 
-// now is in a zone that is not UTC.
+// now returns a time that is not in UTC.
 func now() time.Time {
 	return time.Date(2026, 11, 23, 13, 30, 0, 0, time.FixedZone("east", 3600))
 }
 
-// record writes one event and returns the line as text and as what it says.
+// record writes an event and returns the line and its decoded fields.
 func record(t *testing.T, event audit.Event, attrs ...audit.Attr) (string, map[string]any) {
 	t.Helper()
 	var b bytes.Buffer
@@ -30,7 +30,7 @@ func record(t *testing.T, event audit.Event, attrs ...audit.Attr) (string, map[s
 	audit.New(log, now).Record(t.Context(), event, attrs...)
 	var fields map[string]any
 	if err := json.Unmarshal(b.Bytes(), &fields); err != nil {
-		t.Fatalf("%q: %v", b.String(), err)
+		t.Fatalf("line %q is not JSON: %v", b.String(), err)
 	}
 	if strings.Count(b.String(), "\n") != 1 {
 		t.Fatalf("want one line, got %q", b.String())
@@ -50,7 +50,7 @@ func TestARecordSaysWhenWhoWhatAndTheResult(t *testing.T) {
 	}
 	for key, value := range want {
 		if got[key] != value {
-			t.Errorf("%s: got %v, want %v", key, got[key], value)
+			t.Errorf("%s %v, want %v", key, got[key], value)
 		}
 	}
 	if hash, _ := got["sid_hash"].(string); len(hash) != 16 || strings.Contains(hash, "family") {
@@ -88,7 +88,7 @@ func TestNothingSecretCanBeWritten(t *testing.T) {
 	} {
 		line, _ := record(t, audit.UserLogin, audit.User(secret), audit.Session(secret), audit.Address(secret), audit.Reason(session.Reason(secret)))
 		if strings.Contains(line, secret) || strings.Contains(line, "walnut") || strings.Contains(line, `\n`) {
-			t.Errorf("%s was written: %s", name, line)
+			t.Errorf("%s was written: %s; want it omitted or invalid", name, line)
 		}
 	}
 	for _, secret := range []string{"walnut quay zephyr", "mina@pond.example", "x\r\ny", strings.Repeat("a", 129)} {
@@ -107,10 +107,10 @@ func TestEventsHaveDifferentNames(t *testing.T) {
 		names = append(names, e.String())
 	}
 	if last := audit.ClientRefused; len(names) != int(last) {
-		t.Fatalf("%d names for %d events", len(names), last)
+		t.Fatalf("%d events have a name, want %d", len(names), last)
 	}
 	if audit.Event(0).String() != "unknown" {
-		t.Fatal("the zero event has a name")
+		t.Fatal("the zero event has a name, want unknown")
 	}
 }
 

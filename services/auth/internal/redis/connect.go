@@ -14,10 +14,10 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// errEvicts is a fault of the configuration that loses sessions silently.
+// errEvicts means that Redis is configured to evict keys, which loses sessions silently.
 var errEvicts = errors.New("redis evicts keys when memory is short, which logs users out: set maxmemory-policy noeviction")
 
-// Connect is Open and Check.
+// Connect calls Open and then Check.
 func Connect(ctx context.Context, url string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	client, err := Open(url, roots)
 	if err != nil {
@@ -33,19 +33,18 @@ const (
 	dialTimeout = 2 * time.Second
 	ioTimeout   = time.Second
 	poolTimeout = 2 * time.Second
-	// slotsEvery is how long a Cluster's client goes on asking a primary that
-	// died: one that answers names its successor, a dead one does not.
+	// slotsEvery is how often the client of a Cluster reloads the slots. A dead primary does not
+	// redirect to its successor, so the client only learns of it by a reload.
 	slotsEvery = time.Second
-	// dialTries with several servers: to try one that does not answer again and
-	// again keeps from finding the one that has taken over. Commands are
-	// retried anyway.
+	// dialTries is 1 with several servers, because dialing a dead server again delays finding the
+	// one that has taken over. Commands are retried anyway.
 	dialTries = 1
 )
 
-// Open returns a client of the Redis at url, alone, behind Sentinel or a
-// Cluster (see parseURL). With TLS all its servers are verified by roots, or by
-// the public authorities if that is nil. It does not connect; its error is about
-// the URL. Replicas are never asked: what they say may be over.
+// Open returns a client of the Redis at url: a single server, Sentinel or a Cluster (see parseURL).
+// With TLS it verifies the servers with roots, or with the public authorities if roots is nil. It
+// does not connect; its errors are about the URL. The client never reads from replicas, which may
+// be stale.
 func Open(url string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	place, err := parseURL(url)
 	if err != nil {
@@ -71,9 +70,9 @@ func Open(url string, roots *x509.CertPool) (redis.UniversalClient, error) {
 	return redis.NewFailoverClient(o.Failover()), nil
 }
 
-// Check checks that Redis answers and that no primary of it ever evicts. Its
-// error is session.ErrUnavailable if trying again may help; otherwise it is
-// about the settings, ours or those of Redis.
+// Check checks that Redis answers and that no primary evicts keys. It fails with
+// session.ErrUnavailable if a retry may help. Any other error is about the settings of Redis or
+// ours.
 func Check(ctx context.Context, client redis.UniversalClient) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -94,9 +93,8 @@ func Check(ctx context.Context, client redis.UniversalClient) error {
 	return fmt.Errorf("redis is not reachable: %w: %w", session.ErrUnavailable, err)
 }
 
-// misconfigured reports whether err is an answer that stays the same until
-// somebody changes a setting: a wrong password, or a URL for another kind of
-// server. Other answers are about a state, such as LOADING.
+// misconfigured reports whether err is permanent until somebody changes a setting: a wrong
+// password, or a URL for another kind of server. Other answers, such as LOADING, are temporary.
 func misconfigured(err error) bool {
 	if redis.IsAuthError(err) || redis.IsPermissionError(err) {
 		return true
@@ -105,9 +103,9 @@ func misconfigured(err error) bool {
 	return ok && strings.HasPrefix(answer.Error(), "ERR ") && !redis.IsMaxClientsError(err)
 }
 
-// keepsAll returns errEvicts unless this server keeps all that it is given.
+// keepsAll returns errEvicts if the maxmemory-policy of the server is not noeviction.
 func keepsAll(ctx context.Context, client redis.Cmdable) error {
-	// INFO and not CONFIG GET: managed Redis refuses the latter.
+	// INFO, because managed Redis refuses CONFIG GET.
 	info, err := client.Info(ctx, "memory").Result()
 	if err != nil {
 		return err
@@ -121,17 +119,17 @@ func keepsAll(ctx context.Context, client redis.Cmdable) error {
 	return nil
 }
 
-// EmbeddedEpoch is the epoch of an Embedded Redis, which never fails over.
+// EmbeddedEpoch returns the epoch of an Embedded Redis, which never fails over.
 func EmbeddedEpoch() session.Epoch { return "embedded" }
 
-// Embedded starts a miniredis in this process and returns its client and what
-// ends both. What it holds is gone with the process.
+// Embedded starts a miniredis in this process. It returns a client, and a function that stops both.
+// The data is lost when the process exits.
 func Embedded() (client redis.UniversalClient, stop func(), err error) {
 	server := miniredis.NewMiniRedis()
 	if err := server.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, nil, fmt.Errorf("start embedded redis: %w", err)
 	}
-	server.ClockTTL(true) // keys expire by the clock, as in Redis
+	server.ClockTTL(true) // expire keys by the real clock, as Redis does
 	c := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	return c, func() { _ = c.Close(); server.Close() }, nil
 }

@@ -14,7 +14,7 @@ func TestCheckTellsAWrongSettingFromARedisThatIsAway(t *testing.T) {
 	guarded, open, stopped := redistest.StartTCP(t, "--requirepass", "tadpole"), redistest.StartTCP(t), redistest.StartTCP(t)
 	stopped.Stop()
 	full := redistest.StartTCP(t, "--maxclients", "1")
-	for only := full.Client(t); only.Ping(t.Context()).Err() != nil; { // until it has the one connection
+	for only := full.Client(t); only.Ping(t.Context()).Err() != nil; { // until it holds the only connection
 		if t.Context().Err() != nil {
 			t.Fatal(t.Context().Err())
 		}
@@ -44,10 +44,10 @@ func TestCheckTellsAWrongSettingFromARedisThatIsAway(t *testing.T) {
 			defer client.Close()
 			err = redis.Check(t.Context(), client)
 			if err == nil || errors.Is(err, session.ErrUnavailable) != tt.away {
-				t.Errorf("%v, want session.ErrUnavailable to be said: %t", err, tt.away)
+				t.Errorf("error %v, want an error that is session.ErrUnavailable: %t", err, tt.away)
 			}
 			if err != nil && (strings.Contains(err.Error(), "newt") || strings.Contains(err.Error(), "tadpole")) {
-				t.Errorf("shows a password: %v", err)
+				t.Errorf("error shows a password: %v", err)
 			}
 		})
 	}

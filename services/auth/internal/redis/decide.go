@@ -2,10 +2,10 @@ package redis
 
 import "lilypad.example/services/auth/internal/session"
 
-// Decide returns the outcome of presenting p, and the family's state after it.
-// It is the executable specification of use.lua, which does the same atomically:
-// the table in docs/sessions.md, one case for each line. Only tests call it, and
-// the conformance suite in storetest compares the two.
+// Decide returns the outcome of presenting p to the family f, and the state of the family after it.
+// It is the executable specification of use.lua, which does the same atomically, and implements the
+// table in docs/sessions.md. Only tests call it; the conformance suite in storetest compares the
+// two.
 func Decide(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
 	switch {
 	case f.Revoked:
@@ -15,8 +15,8 @@ func Decide(f session.Family, p session.Presentation, policy session.Policy) (se
 	case p.Client != f.Client:
 		return session.Foreign, f
 	case p.Settled != doubt(f, p.Epoch) && (f.Verified != p.Epoch || p.Generation > f.Generation):
-		// The store may have lost a revocation or a rotation: only the record
-		// tells. Nothing is changed before it has been asked.
+		// The store may have lost a revocation or a rotation. Change nothing until the caller has
+		// read the record.
 		return session.Unverified, f
 	}
 	f.Verified = p.Epoch
@@ -29,7 +29,7 @@ func Decide(f session.Family, p session.Presentation, policy session.Policy) (se
 	if p.Generation < f.Generation {
 		return reuse(f, p)
 	}
-	// Only we can have signed p, and its record agrees: the store went back in time.
+	// p is authentic and its record permits it, so the store has lost rotations.
 	f.Generation, f.KeyID = p.Generation, p.KeyID
 	_, f = present(f, p, policy)
 	return session.Healed, f
@@ -39,7 +39,7 @@ func doubt(f session.Family, here session.Epoch) session.Doubt {
 	return session.Doubt(here + "." + f.Verified)
 }
 
-// present is for the current generation.
+// present decides for the current generation.
 func present(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
 	if p.Now.Sub(f.Rotated) < policy.MinInterval {
 		f.Confirmed = true
@@ -55,7 +55,7 @@ func present(f session.Family, p session.Presentation, policy session.Policy) (s
 	return session.Rotated, f
 }
 
-// presentPredecessor is for the generation before the current one.
+// presentPredecessor decides for the generation before the current one.
 func presentPredecessor(f session.Family, p session.Presentation, policy session.Policy) (session.Outcome, session.Family) {
 	same := p.Presenter == f.RotatedBy
 	switch {
@@ -70,9 +70,8 @@ func presentPredecessor(f session.Family, p session.Presentation, policy session
 	return reuse(f, p)
 }
 
-// reuse ends the family, if the request is known to be a recent one: a request
-// that was held up in the network must not make an honest browser look like a
-// thief.
+// reuse revokes the family if p was challenged or its client supports no challenges. Otherwise a
+// request that was delayed in the network could make an honest browser look like a thief.
 func reuse(f session.Family, p session.Presentation) (session.Outcome, session.Family) {
 	if !p.Challenged(p.Now) {
 		return session.Stale, f

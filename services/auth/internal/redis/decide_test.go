@@ -12,7 +12,7 @@ import (
 
 var decidePolicy = session.Policy{Overlap: 10 * time.Second, MinInterval: 5 * time.Second, Idle: time.Hour}
 
-// TestDecide is the table in docs/sessions.md, a row a case.
+// TestDecide tests the rows of the table in docs/sessions.md.
 func TestDecide(t *testing.T) {
 	t0 := time.Unix(1_000_000, 0)
 	base := session.Family{
@@ -37,7 +37,7 @@ func TestDecide(t *testing.T) {
 	}
 	ahead := func(at time.Time) session.Presentation {
 		p := show(9, "alice", at)
-		p.Settled = "." // no epoch, verified in none
+		p.Settled = "." // the Doubt with empty epochs
 		return p
 	}
 	before := with(func(f *session.Family) { f.Verified = "before" })
@@ -108,15 +108,15 @@ func TestOneSuccessorForEver(t *testing.T) {
 			outcome, next := redis.Decide(f, p, decidePolicy)
 			if outcome.Granted() && next.Generation != p.Generation {
 				if s, ok := successor[p.Generation]; ok && s != next.Generation {
-					t.Fatalf("generation %d got successors %d and %d", p.Generation, s, next.Generation)
+					t.Fatalf("generation %d got successors %d and %d, want only one", p.Generation, s, next.Generation)
 				}
 				if next.Generation != p.Generation+1 {
-					t.Fatalf("generation %d was succeeded by %d", p.Generation, next.Generation)
+					t.Fatalf("generation %d got successor %d, want %d", p.Generation, next.Generation, p.Generation+1)
 				}
 				successor[p.Generation] = next.Generation
 			}
 			if f.Revoked && outcome.Granted() {
-				t.Fatal("a revoked family granted")
+				t.Fatalf("outcome %s for a revoked family, want %s", outcome, session.Revoked)
 			}
 			f = next
 		}

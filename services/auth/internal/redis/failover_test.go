@@ -17,8 +17,8 @@ import (
 	"lilypad.example/services/pkg/redistest"
 )
 
-// TestAPromotedReplicaThatMissedTheLastWrites: the primary has
-// acknowledged them and is killed. Nobody is logged out, nobody revoked comes back.
+// TestAPromotedReplicaThatMissedTheLastWrites kills a primary whose last acknowledged writes did
+// not reach the replica. Live sessions must continue, and ended ones must stay ended.
 func TestAPromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 	t.Parallel()
 	primary, replica := redistest.StartTCP(t), redistest.StartTCP(t)
@@ -34,7 +34,7 @@ func TestAPromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 	replica.AwaitCaughtUp(t, primary)
 	replica.Promote(t)
 
-	// Acknowledged by the primary, and unknown to the replica.
+	// The primary acknowledges these writes, but the replica never gets them.
 	for range 3 {
 		busy.mustRefresh(t)
 	}
@@ -49,24 +49,23 @@ func TestAPromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	stolen.mustRefresh(t)
-	first.mustBeOut(t) // two behind: reuse
+	first.mustBeEnded(t) // two generations behind: reuse
 	primary.Stop()
 
 	after := s.on(connect(t, replica.URL()))
 	for _, b := range []*browser{idle, busy, tabs, &otherTab, stolen, &first, out, outLater, disabled, young} {
 		b.service = after
 	}
-	// A token ahead of the store is one whose record is looked at: nothing
-	// depends on when the outbox comes.
-	disabled.mustBeOut(t)
-	stolen.mustBeOut(t)
-	// The new stream grows before the outbox looks at it.
+	// For a token that is ahead of the store the record is read, so these need no Reconcile.
+	disabled.mustBeEnded(t)
+	stolen.mustBeEnded(t)
+	// The new stream gets an entry before Reconcile completes it.
 	outLater.signOut(t)
 	if err := after.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range []*browser{out, outLater, disabled, stolen, &first} {
-		b.mustBeOut(t)
+		b.mustBeEnded(t)
 	}
 	for _, c := range []struct {
 		name    string
@@ -79,26 +78,26 @@ func TestAPromotedReplicaThatMissedTheLastWrites(t *testing.T) {
 		{"as the replica knows it", idle, session.Rotated},
 	} {
 		if got := c.browser.mustRefresh(t); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+			t.Errorf("%s: outcome %s, want %s", c.name, got, c.want)
 		}
 		if c.browser == &otherTab {
 			continue
 		}
 		if got := c.browser.mustRefresh(t); got != session.Rotated {
-			t.Errorf("%s, and then: %s", c.name, got)
+			t.Errorf("%s: outcome of the second refresh %s, want %s", c.name, got, session.Rotated)
 		}
 	}
-	// One token has one successor, for ever: the one that the dead primary gave to the first tab.
+	// A token has one successor only, also across the failover.
 	if otherTab.RefreshToken != tabs.RefreshToken {
-		t.Error("the replica gave another successor than the primary had given")
+		t.Error("the replica issued another successor than the primary, want the same")
 	}
 	if got := tabs.mustRefresh(t); got != session.Rotated {
-		t.Errorf("the tab that was ahead: %s", got)
+		t.Errorf("the tab that was ahead: outcome %s, want %s", got, session.Rotated)
 	}
 }
 
-// TestSentinelFailover: the primary dies under go-redis's failover
-// client. Until another one is chosen there is an outage, and then all goes on.
+// TestSentinelFailover kills the primary behind Sentinel. Refreshes must fail as an outage until
+// the replica is promoted, and succeed then.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	servers := redistest.StartSentinels(t, 3)
@@ -111,22 +110,22 @@ func TestSentinelFailover(t *testing.T) {
 	servers.Primary.Stop()
 
 	for range 3 {
-		lives.mustBeTold(t)
+		lives.mustBeUnavailable(t)
 	}
 	servers.LetThemFailOver(t)
-	lives.comesBack(t, func() {})
+	lives.recovers(t, func() {})
 	if err := service.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	out.mustBeOut(t)
-	outMissed.mustBeOut(t)
+	out.mustBeEnded(t)
+	outMissed.mustBeEnded(t)
 	if got := lives.mustRefresh(t); got != session.Rotated {
-		t.Errorf("after the failover: %s", got)
+		t.Errorf("after the failover: outcome %s, want %s", got, session.Rotated)
 	}
 	signIn(t, service).mustRefresh(t)
 }
 
-// TestAClusterLosesAPrimary that holds the stream, too.
+// TestAClusterLosesAPrimary kills the primary that holds the stream and some of the families.
 func TestAClusterLosesAPrimary(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t)
@@ -154,42 +153,41 @@ func TestAClusterLosesAPrimary(t *testing.T) {
 	others := func() {
 		for _, b := range elsewhere {
 			if got := b.mustRefresh(t); got != session.Rotated {
-				t.Fatalf("of another primary: %s", got)
+				t.Fatalf("family on another primary: outcome %s, want %s", got, session.Rotated)
 			}
 		}
 	}
 	others()
 	for _, b := range there {
-		b.mustBeTold(t)
+		b.mustBeUnavailable(t)
 	}
 	others()
-	// A logout that cannot reach every verifier is no success yet, and durable all the same.
+	// A logout that is not published yet returns an error, but it is durable.
 	if err := service.Revoke(t.Context(), there[0].RefreshToken, "app"); !errors.Is(err, session.ErrUnavailable) {
-		t.Errorf("a logout without the stream: %v", err)
+		t.Errorf("logout without the stream: error %v, want %v", err, session.ErrUnavailable)
 	}
 	out, there = append(out, there[0]), there[1:]
 
 	cluster.LetItFailOver(t)
 	for _, b := range there {
-		b.comesBack(t, others)
+		b.recovers(t, others)
 	}
 	others()
 	if err := service.Reconcile(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range out {
-		b.mustBeOut(t)
+		b.mustBeEnded(t)
 	}
 	for _, b := range there {
 		if got := b.mustRefresh(t); got != session.Rotated {
-			t.Errorf("after the takeover: %s", got)
+			t.Errorf("after the failover: outcome %s, want %s", got, session.Rotated)
 		}
 	}
 }
 
-// TestALogoutThatAFamilysShardLostStaysDone: the shard of a family, not that of
-// the stream, is taken over by a replica that missed the logout and a rotation.
-// Nobody reconciles anything.
+// TestALogoutThatAFamilysShardLostStaysDone promotes a replica that missed a logout and a rotation,
+// in a shard of families without the stream. Nothing calls Reconcile.
 func TestALogoutThatAFamilysShardLostStaysDone(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t)
@@ -212,36 +210,36 @@ func TestALogoutThatAFamilysShardLostStaysDone(t *testing.T) {
 	cluster.Primary(dies).Stop()
 	cluster.LetItFailOver(t)
 
-	lives.comesBack(t, func() {})
+	lives.recovers(t, func() {})
 	for range 3 {
-		out.mustBeOut(t)
+		out.mustBeEnded(t)
 	}
 	for _, b := range []*browser{lives, rotates} {
 		b.mustRefresh(t)
 		if got := b.mustRefresh(t); got != session.Rotated {
-			t.Errorf("after the takeover: %s", got)
+			t.Errorf("after the failover: outcome %s, want %s", got, session.Rotated)
 		}
 	}
 }
 
-// TestOnACluster: families, stream and check are as on one server.
+// TestOnACluster checks that families, stream, rate limits and Check work as on a single server.
 func TestOnACluster(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	client := connect(t, cluster.URL())
 	t.Run("families", func(t *testing.T) { conformance(t, client) })
-	t.Run("stream", func(t *testing.T) { aStream(t, client) })
-	t.Run("rate limits", func(t *testing.T) { limits(t, client) })
+	t.Run("stream", func(t *testing.T) { testStream(t, client) })
+	t.Run("rate limits", func(t *testing.T) { testRateLimits(t, client) })
 	t.Run("one primary evicts", func(t *testing.T) {
 		if err := cluster.Primary(2).Client(t).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := redis.Connect(t.Context(), cluster.URL(), nil); err == nil || !strings.Contains(err.Error(), "noeviction") {
-			t.Errorf("a Cluster of which one primary evicts: %v", err)
+			t.Errorf("Cluster with one primary that evicts: error %v, want it to name noeviction", err)
 		}
 	})
 }
 
-func aStream(t *testing.T, client goredis.UniversalClient) {
+func testStream(t *testing.T, client goredis.UniversalClient) {
 	stream := redis.NewStream(client, time.Hour)
 	want := []session.Revocation{
 		{Family: session.NewFamilyID(), Reason: session.ReasonLogout}, {Family: session.NewFamilyID(), Reason: session.ReasonReuse},
@@ -253,17 +251,17 @@ func aStream(t *testing.T, client goredis.UniversalClient) {
 	}
 	got, err := stream.Read(t.Context(), "0")
 	if err != nil || len(got) != 2 || got[0].Revocation != want[0] || got[1].Revocation != want[1] {
-		t.Fatalf("read %+v, %v", got, err)
+		t.Fatalf("read %+v, %v; want %+v", got, err, want)
 	}
 	if got, err = stream.Read(t.Context(), got[1].ID); err != nil || len(got) != 0 {
-		t.Errorf("behind the last: %+v, %v", got, err)
+		t.Errorf("read after the last entry: %+v, %v; want nothing", got, err)
 	}
-	oneLeads(t, stream)
+	testLead(t, stream)
 }
 
-// oneLeads: one replica at a time is the leader, and hears that the stream may be
-// incomplete until it has completed it.
-func oneLeads(t *testing.T, stream *redis.Stream) {
+// testLead checks that one replica at a time is the leader, and that Incomplete is set until it has
+// completed the stream.
+func testLead(t *testing.T, stream *redis.Stream) {
 	t.Helper()
 	lead := func(replica string, life time.Duration) session.Lead {
 		t.Helper()
@@ -275,25 +273,25 @@ func oneLeads(t *testing.T, stream *redis.Stream) {
 	}
 	first := lead("a", time.Hour)
 	if !first.Leader || first.Incomplete == "" {
-		t.Errorf("the first: %+v", first)
+		t.Errorf("first call: %+v, want the leader of an incomplete stream", first)
 	}
 	if l := lead("b", time.Hour); l.Leader {
-		t.Errorf("a second leader: %+v", l)
+		t.Errorf("another replica: %+v, want it not to be the leader", l)
 	}
 	if err := stream.Complete(t.Context(), first.Incomplete); err != nil {
 		t.Fatal(err)
 	}
 	if l := lead("a", time.Millisecond); !l.Leader || l.Incomplete != "" {
-		t.Errorf("the leader, again: %+v", l)
+		t.Errorf("the leader after Complete: %+v, want the leader of a complete stream", l)
 	}
-	eventually(t, "another one leads when the first is gone", func() bool { return lead("b", time.Hour).Leader })
+	eventually(t, "another replica leads after the lease", func() bool { return lead("b", time.Hour).Leader })
 	other := stream.WithEpoch(func() session.Epoch { return "after a failover" })
 	if l, err := other.Lead(t.Context(), "b", time.Hour); err != nil || l.Incomplete != "after a failover" {
-		t.Errorf("after a failover: %+v, %v", l, err)
+		t.Errorf("after a failover: %+v, %v; want Incomplete to be the new epoch", l, err)
 	}
 }
 
-// eventually fails unless ok becomes true.
+// eventually waits until ok returns true, and fails the test after patience.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -303,14 +301,14 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("not in time: " + what)
+			t.Fatal("timed out, want: " + what)
 		case <-again.C:
 		}
 	}
 }
 
-// limits are of many subjects, so that every primary has some.
-func limits(t *testing.T, client goredis.UniversalClient) {
+// testRateLimits uses many subjects, so that every primary holds some.
+func testRateLimits(t *testing.T, client goredis.UniversalClient) {
 	limiter, err := gcra.New(client, func() [][]byte { return [][]byte{[]byte("secret")} }, ratelimit.DefaultRates())
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +316,7 @@ func limits(t *testing.T, client goredis.UniversalClient) {
 	for i := range 20 {
 		subject := fmt.Sprintf("frog%d@example.com", i)
 		if d, err := limiter.Allow(t.Context(), ratelimit.LoginAccount, subject); err != nil || !d.Allowed {
-			t.Errorf("%+v, %v", d, err)
+			t.Errorf("Allow: %+v, %v; want allowed", d, err)
 		}
 		if err := limiter.Reset(t.Context(), ratelimit.LoginAccount, subject); err != nil {
 			t.Error(err)

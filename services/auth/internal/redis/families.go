@@ -1,10 +1,8 @@
-// Package redis keeps in Redis what may be lost: refresh-token families
-// (Families), the stream of revocations (Stream), kept forms (Forms) and used
-// client assertions (Replays). It opens connections to a single server, Sentinel
-// or Cluster, and for a local run an embedded miniredis.
+// Package redis keeps data in Redis that may be lost: refresh-token families (Families), the
+// revocation stream (Stream), kept forms (Forms) and used client assertions (Replays). It connects
+// to a single server, Sentinel or a Cluster, or starts an embedded miniredis for local use.
 //
-// A family is one hash, and each operation on it is one Lua script and so one
-// atomic step.
+// A family is one hash. Each operation that changes it is one Lua script, and so atomic.
 package redis
 
 import (
@@ -39,9 +37,8 @@ var (
 	unverifyLua string
 )
 
-// endedMemory is how long an ended family is remembered once its record says
-// the same: far longer than a replica that is putting it back takes between
-// its looks at the record.
+// endedMemory is how long Redis keeps a revoked family whose record is revoked too. It is far
+// longer than a replica takes between reading the record and rebuilding the family from it.
 const endedMemory = time.Hour
 
 // Families is a session.Store.
@@ -55,7 +52,7 @@ type Families struct {
 
 var _ session.Store = (*Families)(nil)
 
-// NewFamilies returns the families in client under policy. Time and epoch are Redis's own.
+// NewFamilies returns Families that are kept in client. Time and epoch are those of the server.
 func NewFamilies(client redis.UniversalClient, policy session.Policy) *Families {
 	return &Families{
 		client: client, policy: policy,
@@ -64,15 +61,15 @@ func NewFamilies(client redis.UniversalClient, policy session.Policy) *Families 
 	}
 }
 
-// WithClock returns families whose time is now's, for tests of long histories.
+// WithClock returns Families that take the time from now, for tests.
 func (f *Families) WithClock(now func() time.Time) *Families {
 	c := *f
 	c.now = now
 	return &c
 }
 
-// WithEpoch returns families whose epoch is what epoch returns: for a Redis that
-// has none, and for tests.
+// WithEpoch returns Families that take the epoch from epoch, for tests and for the embedded Redis,
+// which has none.
 func (f *Families) WithEpoch(epoch func() session.Epoch) *Families {
 	c := *f
 	c.epoch = epoch
@@ -131,7 +128,7 @@ func (f *Families) Confirm(ctx context.Context, family session.FamilyID, generat
 	return nil
 }
 
-// Revoke implements session.Store. It is one round trip to each server.
+// Revoke implements session.Store. It needs one round trip per server.
 func (f *Families) Revoke(ctx context.Context, all []session.Revocation) error {
 	return f.pipelined(ctx, "revoke", len(all), func(pipe redis.Pipeliner, i int) {
 		pipe.Eval(ctx, revokeLua, []string{key(all[i].Family)}, "", string(all[i].Reason), endedMemory.Milliseconds())
@@ -154,8 +151,8 @@ func (f *Families) Unverify(ctx context.Context, families []session.FamilyID) er
 	})
 }
 
-// pipelined sends n commands. Scripts go with their text: a pipeline cannot send
-// one again that the server does not know.
+// pipelined sends n commands in a pipeline. They use EVAL, because after EVALSHA a pipeline cannot
+// retry a script that the server does not know.
 func (f *Families) pipelined(ctx context.Context, step string, n int, add func(redis.Pipeliner, int)) error {
 	if n == 0 {
 		return nil
@@ -172,13 +169,12 @@ func (f *Families) pipelined(ctx context.Context, step string, n int, add func(r
 	return nil
 }
 
-// key is the family's hash. The braces make the family its slot in a Cluster.
+// key returns the key of a family's hash. In a Cluster the family ID in braces determines the slot.
 func key(family session.FamilyID) string { return "rf:{" + string(family) + "}" }
 
-// digest stands for a client's name in a family: a cluster's names are long,
-// and a family only asks whether it is the same client. It is no secret: whoever
-// finds another name of the same digest must still be a configured client of
-// that name. No client has no digest.
+// digest returns a short digest of a client ID, which can be long in Kubernetes. A family only
+// needs to recognize its client, and collisions are harmless, because only configured clients can
+// authenticate. The digest of "" is "".
 func digest(client string) string {
 	if client == "" {
 		return ""
@@ -187,8 +183,8 @@ func digest(client string) string {
 	return string(sum[:8])
 }
 
-// packSubject shortens the id of an account, a UUID, to its 16 bytes behind a
-// NUL, which no other text begins with. Any other text stays as it is.
+// packSubject shortens an account ID, a UUID, to a NUL and its 16 bytes. No other subject begins
+// with NUL. It returns other texts unchanged.
 func packSubject(subject string) string {
 	id, err := uuid.Parse(subject)
 	if err != nil || id.String() != subject {
@@ -197,7 +193,7 @@ func packSubject(subject string) string {
 	return "\x00" + string(id[:])
 }
 
-// unpackSubject undoes packSubject.
+// unpackSubject reverses packSubject.
 func unpackSubject(packed string) string {
 	bytes, ok := strings.CutPrefix(packed, "\x00")
 	id, err := uuid.FromBytes([]byte(bytes))
@@ -214,7 +210,7 @@ func (f *Families) clock() string {
 	return millis(f.now())
 }
 
-// given is the epoch as an argument of a script, "" for the server's own.
+// given returns the epoch as an argument for a script, "" for that of the server.
 func given(epoch func() session.Epoch) string {
 	if epoch == nil {
 		return ""
@@ -222,7 +218,7 @@ func given(epoch func() session.Epoch) string {
 	return string(epoch())
 }
 
-// challenge is t in Unix milliseconds, "" for the zero time.
+// challenge returns t in Unix milliseconds, or "" for the zero time.
 func challenge(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -230,7 +226,7 @@ func challenge(t time.Time) string {
 	return millis(t)
 }
 
-// millis is t in Unix milliseconds, 0 for the zero time.
+// millis returns t in Unix milliseconds, or "0" for the zero time.
 func millis(t time.Time) string {
 	if t.IsZero() {
 		return "0"
@@ -238,15 +234,16 @@ func millis(t time.Time) string {
 	return strconv.FormatInt(t.UnixMilli(), 10)
 }
 
-// unavailable keeps the kind of fault, and never arguments, which hold tokens' parts.
+// unavailable wraps err in session.ErrUnavailable. It adds no arguments, which contain parts of
+// tokens.
 func unavailable(step string, err error) error {
 	return fmt.Errorf("%w: %s: %w", session.ErrUnavailable, step, err)
 }
 
 var errNonsense = errors.New("the answer is not a script's")
 
-// parseGrant reads what use.lua answers. Anything else is an outage, never the
-// end of a session.
+// parseGrant parses an answer of use.lua. It fails with session.ErrUnavailable for any other
+// answer, so that a malformed answer never ends a session.
 func parseGrant(family session.FamilyID, answer []string) (session.Grant, error) {
 	if len(answer) == 0 {
 		return session.Grant{}, unavailable("use", errNonsense)
@@ -265,7 +262,7 @@ func parseGrant(family session.FamilyID, answer []string) (session.Grant, error)
 	case (g.Outcome == session.Missing || g.Outcome == session.Stale) && len(said) == 1:
 		return at(g, said[0])
 	case len(said) == 0:
-		switch g.Outcome { //nolint:exhaustive // these come without anything
+		switch g.Outcome { //nolint:exhaustive // these have no further values
 		case session.Reused, session.Ended, session.Foreign:
 			return g, nil
 		}
@@ -289,7 +286,7 @@ func at(g session.Grant, text string) (session.Grant, error) {
 	return g, nonsense(err)
 }
 
-// nonsense is the outage that err, of an answer that does not parse, amounts to.
+// nonsense returns an outage if err, a parse error, is not nil.
 func nonsense(err error) error {
 	if err == nil {
 		return nil

@@ -38,7 +38,7 @@ func TestTimeIsTheServers(t *testing.T) {
 	}
 	g, err := store.Use(t.Context(), b.Family, session.Presentation{Generation: 1, Client: "app", KeyID: "k", SuccessorKeyID: "k"})
 	if err != nil || g.Outcome != session.Rotated {
-		t.Errorf("%+v, %v", g, err)
+		t.Errorf("use: %+v, %v; want %s", g, err, session.Rotated)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestIdleAndAbsoluteEnd(t *testing.T) {
 	}
 }
 
-// TestRedisHoldsNoCredential: who reads all of Redis cannot act as a user.
+// TestRedisHoldsNoCredential checks that a reader of Redis cannot act as a user.
 func TestRedisHoldsNoCredential(t *testing.T) {
 	client := redistest.New(t)
 	ring, err := session.ParseRing([]byte(session.NewRingLine()))
@@ -82,12 +82,12 @@ func TestRedisHoldsNoCredential(t *testing.T) {
 	}
 	all, err := client.HGetAll(t.Context(), "rf:{"+string(s.Family)+"}").Result()
 	if err != nil || len(all) == 0 {
-		t.Fatalf("%v, %v", all, err)
+		t.Fatalf("hash of the family: %v, %v; want fields", all, err)
 	}
 	mac := s.RefreshToken[strings.LastIndexByte(s.RefreshToken, '.')+1:]
 	for field, value := range all {
 		if strings.Contains(value, mac) || strings.Contains(value, s.RefreshToken) {
-			t.Errorf("%s holds a refresh token's MAC", field)
+			t.Errorf("field %s contains the MAC of a refresh token", field)
 		}
 	}
 }
@@ -99,14 +99,14 @@ func TestOutageIsNoLogout(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := store.Use(ctx, session.NewFamilyID(), session.Presentation{Generation: 1}); !errors.Is(err, session.ErrUnavailable) {
-		t.Errorf("use: %v", err)
+		t.Errorf("use: error %v, want %v", err, session.ErrUnavailable)
 	}
 	if err := store.Revoke(ctx, []session.Revocation{{Family: session.NewFamilyID(), Reason: session.ReasonLogout}}); !errors.Is(err, session.ErrUnavailable) {
-		t.Errorf("revoke: %v", err)
+		t.Errorf("revoke: error %v, want %v", err, session.ErrUnavailable)
 	}
 }
 
-// TestNonsenseIsAnOutage speaks to a server that answers every command with a word.
+// TestNonsenseIsAnOutage uses a server that answers every command with the same word.
 func TestNonsenseIsAnOutage(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +137,7 @@ func TestNonsenseIsAnOutage(t *testing.T) {
 	defer func() { _ = client.Close() }()
 	store := redis.NewFamilies(client, session.Policy{Idle: time.Hour})
 	if g, err := store.Use(t.Context(), session.NewFamilyID(), session.Presentation{Generation: 1}); !errors.Is(err, session.ErrUnavailable) {
-		t.Errorf("%+v, %v", g, err)
+		t.Errorf("use: %+v, error %v; want %v", g, err, session.ErrUnavailable)
 	}
 }
 
@@ -145,11 +145,11 @@ func TestEvictingRedisIsRefused(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
 	_, err := redis.Connect(t.Context(), server.URL(), nil)
 	if err == nil || !strings.Contains(err.Error(), "noeviction") {
-		t.Errorf("%v", err)
+		t.Errorf("Redis that evicts: error %v, want it to name noeviction", err)
 	}
 	client, err := redis.Connect(t.Context(), redistest.Start(t).URL(), nil)
 	if err != nil {
-		t.Fatalf("default policy: %v", err)
+		t.Fatalf("Redis with the default policy: error %v, want none", err)
 	}
 	_ = client.Close()
 }

@@ -18,7 +18,7 @@ var (
 	settleSource string
 )
 
-// Forms is a form.Store: a string a form and one a claim, which expire by themselves.
+// Forms is a form.Store with one expiring string per form and one per claim.
 type Forms struct {
 	client        redis.UniversalClient
 	claim, settle *redis.Script
@@ -26,7 +26,7 @@ type Forms struct {
 
 var _ form.Store = (*Forms)(nil)
 
-// NewForms returns the forms in client.
+// NewForms returns Forms that are kept in client.
 func NewForms(client redis.UniversalClient) *Forms {
 	return &Forms{client, redis.NewScript(claimSource), redis.NewScript(settleSource)}
 }
@@ -70,7 +70,7 @@ func (f *Forms) Discard(ctx context.Context, k form.Key) error {
 	return formError("discard", f.client.Del(ctx, formKey(k), claimKey(k)).Err())
 }
 
-// formError returns what an error of Redis means for forms; nil for none.
+// formError converts an error of Redis to an error of form.Store, and nil to nil.
 func formError(step string, err error) error {
 	switch {
 	case err == nil:

@@ -28,11 +28,11 @@ func TestAFormIsKeptForTenMinutes(t *testing.T) {
 	}
 	server.FastForward(form.Life - time.Second)
 	if _, err := store.Get(t.Context(), k); err != nil {
-		t.Errorf("before its time: %v", err)
+		t.Errorf("get a second before form.Life is over: error %v, want none", err)
 	}
 	server.FastForward(time.Second)
 	if _, err := store.Claim(t.Context(), k, "id"); !errors.Is(err, form.ErrNotFound) {
-		t.Errorf("after its time: %v", err)
+		t.Errorf("claim after form.Life: error %v, want %v", err, form.ErrNotFound)
 	}
 }
 
@@ -45,11 +45,11 @@ func TestAClaimThatNobodySettlesEnds(t *testing.T) {
 	}
 	for _, id := range []string{"first", "second"} {
 		if _, err := store.Claim(t.Context(), k, id); err != nil {
-			t.Fatalf("%s: %v", id, err)
+			t.Fatalf("%s claim: error %v, want none", id, err)
 		}
 		server.FastForward(form.ClaimLife - time.Second)
 		if _, err := store.Claim(t.Context(), k, "too early"); !errors.Is(err, form.ErrClaimed) {
-			t.Errorf("%v", err)
+			t.Errorf("claim of a claimed form: error %v, want %v", err, form.ErrClaimed)
 		}
 		server.FastForward(time.Second)
 	}
@@ -66,7 +66,7 @@ func TestAStoreThatIsAwayIsNoMissingForm(t *testing.T) {
 		store.Keep(t.Context(), k, nil), err1, err2, store.Settle(t.Context(), k, "id", true), store.Discard(t.Context(), k),
 	} {
 		if !errors.Is(err, form.ErrUnavailable) || errors.Is(err, form.ErrNotFound) {
-			t.Errorf("%v", err)
+			t.Errorf("without Redis: error %v, want %v", err, form.ErrUnavailable)
 		}
 	}
 }

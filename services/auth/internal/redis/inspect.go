@@ -10,20 +10,20 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// A Holding is what Redis has of a family, for a person to look at.
+// A Holding is what Redis holds of a family, for operators.
 type Holding struct {
-	// Family without what is kept as a digest only: its client and who rotated it.
+	// Family lacks Client and RotatedBy, of which Redis holds only digests, and Verified.
+	// Generation is 0 if Redis knows only that the family was revoked.
 	session.Family
 
-	// Reason is why it was ended. Of one that was ended while it was not here
-	// nothing else is known: Generation is 0.
+	// Reason is why the family was revoked, or "" if it was not.
 	Reason session.Reason
-	// Expires is when Redis forgets it unless it is used.
+	// Expires is when Redis deletes the family if it is not used before.
 	Expires time.Time
 }
 
-// Inspect returns what Redis holds of a family, and changes nothing. It fails
-// with session.ErrNotFound or session.ErrUnavailable.
+// Inspect returns what Redis holds of a family. It changes nothing. It fails with
+// session.ErrNotFound or session.ErrUnavailable.
 func (f *Families) Inspect(ctx context.Context, family session.FamilyID) (Holding, error) {
 	pipe := f.client.Pipeline()
 	held, left := pipe.HGetAll(ctx, key(family)), pipe.PTTL(ctx, key(family))
@@ -46,7 +46,7 @@ func (f *Families) Inspect(ctx context.Context, family session.FamilyID) (Holdin
 		return Holding{}, unavailable("inspect", errNonsense)
 	}
 	h.Generation, h.KeyID, h.End = generation, v["K"], time.UnixMilli(end)
-	if rotated > 0 { // 0 is a family that was brought back from its record
+	if rotated > 0 { // 0 for a family that was rebuilt from its record
 		h.Rotated = time.UnixMilli(rotated)
 	}
 	h.Confirmed, h.PardonedBefore, h.Pardoned = strings.Contains(v["F"], "c"), strings.Contains(v["F"], "l"), strings.Contains(v["F"], "n")

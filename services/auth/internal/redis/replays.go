@@ -12,11 +12,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Replays is a clientauth.Replays: a key an assertion, which expires by itself.
-// A failover that loses the newest writes forgets the assertions in them.
+// Replays is a clientauth.Replays with one expiring key per assertion. A failover that loses writes
+// forgets the assertions in them.
 type Replays struct{ client redis.UniversalClient }
 
-// NewReplays returns the used assertions in client.
+// NewReplays returns Replays that are kept in client.
 func NewReplays(client redis.UniversalClient) *Replays { return &Replays{client} }
 
 // First implements clientauth.Replays.
@@ -26,16 +26,15 @@ func (r *Replays) First(ctx context.Context, client, jti string, remember time.D
 	if err != nil || set {
 		return set, err
 	}
-	// Its answer may have been lost, and the command sent again: then it is there
-	// by this very call.
+	// The key exists. If the client library lost the answer and sent SETNX again, this call set it.
 	by, err := r.client.Get(ctx, key).Result()
-	if errors.Is(err, redis.Nil) { // it has just expired
+	if errors.Is(err, redis.Nil) { // expired since SETNX
 		return false, nil
 	}
 	return by == call, err
 }
 
-// replayKey has the same length for every client and jti, which clients choose.
+// replayKey returns the key of an assertion. Its length is fixed, because clients choose the jti.
 func replayKey(client, jti string) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(len(client)) + ":" + client + jti))
 	return "assertion:" + base64.RawURLEncoding.EncodeToString(sum[:16])

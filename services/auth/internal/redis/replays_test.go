@@ -39,11 +39,11 @@ func TestAnAssertionIsUsedForTheFirstTimeOnce(t *testing.T) {
 			}
 			all.Wait()
 			if n := firsts.Load(); n != 1 {
-				t.Errorf("%d of 16 were the first, want 1", n)
+				t.Errorf("%d of 16 concurrent uses were the first, want 1", n)
 			}
 			for _, other := range [][2]string{{"app", "b"}, {"other", "a"}, {"appa", ""}, {"ap", "pa"}} {
 				if !use(other[0], other[1]) {
-					t.Errorf("%v is taken for another", other)
+					t.Errorf("first use of %v is a replay, want it to be the first", other)
 				}
 			}
 		})
@@ -60,12 +60,12 @@ func TestAUsedAssertionTakesLittleRoomAndNotForLong(t *testing.T) {
 	}
 	for _, key := range server.Keys() {
 		if len(key) > 40 || server.TTL(key) != time.Minute {
-			t.Errorf("%s stays for %s", key, server.TTL(key))
+			t.Errorf("key %s expires in %s, want at most 40 bytes and 1m", key, server.TTL(key))
 		}
 	}
 	server.FastForward(time.Minute)
 	if keys := server.Keys(); len(keys) > 0 {
-		t.Errorf("%v are there after their time", keys)
+		t.Errorf("keys %v still exist after a minute, want none", keys)
 	}
 }
 
@@ -79,12 +79,12 @@ func TestAnAnswerThatWasLostMakesNoReplay(t *testing.T) {
 		if err := mini.Set(args[0], args[1]); err != nil {
 			t.Error(err)
 		}
-		c.Close() // instead of the answer; go-redis sends the command again
+		c.Close() // no answer, so go-redis sends the command again
 		return true
 	})
 	first, err := redis.NewReplays(client).First(t.Context(), "app", "a", time.Minute)
 	if err != nil || !first || !lost.Load() {
-		t.Errorf("first %t, %v; an answer was lost: %t", first, err, lost.Load())
+		t.Errorf("first %t, %v, answer lost %t; want true, no error, true", first, err, lost.Load())
 	}
 }
 
@@ -94,6 +94,6 @@ func TestARedisThatIsAwayIsNoReplay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if first, err := redis.NewReplays(client).First(ctx, "app", "a", time.Minute); err == nil || first {
-		t.Errorf("first %t, %v; want an error", first, err)
+		t.Errorf("without Redis: first %t, error %v; want false and an error", first, err)
 	}
 }

@@ -1,4 +1,7 @@
--- Ends the claim (KEYS[2]) on a form (KEYS[1]) if it is still ARGV[1], and removes the form if ARGV[2] is 1.
+-- Ends a claim on a form.
+-- KEYS     1 the form, 2 its claim
+-- ARGV     1 ID of the claim, 2 "1" to delete the form
+-- Returns  1, or 0 if the claim has another ID or has expired
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 if ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end

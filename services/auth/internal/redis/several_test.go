@@ -13,12 +13,12 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// patience bounds what several servers have to agree on, on a busy machine.
+// patience bounds how long a failover may take on a busy machine.
 const patience = 60 * time.Second
 
 var home = session.Evidence{UserAgent: "Firefox", Network: "192.0.2.0/24"}
 
-// sessions is what does not go with Redis: a ring and the records.
+// sessions holds what a failover of Redis cannot lose.
 type sessions struct {
 	ring    *session.Ring
 	records *memory.Sessions
@@ -33,21 +33,20 @@ func newSessions(t *testing.T) *sessions {
 	return &sessions{ring, new(memory.Sessions)}
 }
 
-// on is an auth service whose families are in client. It rotates whenever it is asked to.
+// on returns a Service whose families are in client. It has no minimum interval between rotations.
 func (s *sessions) on(client goredis.UniversalClient) *session.Service {
 	return session.NewService(session.Config{
 		Store:   redis.NewFamilies(client, session.Policy{Overlap: 10 * time.Second, Idle: time.Hour}),
 		Records: s.records, Stream: redis.NewStream(client, time.Hour),
-		Ring: func() *session.Ring { return s.ring }, Absolute: 24 * time.Hour, Rebuild: true, Now: time.Now, Observer: deaf{},
+		Ring: func() *session.Ring { return s.ring }, Absolute: 24 * time.Hour, Rebuild: true, Now: time.Now, Observer: noObserver{},
 	})
 }
 
-type deaf struct{}
+type noObserver struct{}
 
-func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Record)      {}
+func (noObserver) Refreshed(session.Outcome) {}
+func (noObserver) Ended(session.Record)      {}
 
-// connect is Connect as the auth service does it.
 func connect(t *testing.T, url string) goredis.UniversalClient {
 	t.Helper()
 	client, err := redis.Connect(t.Context(), url, nil)
@@ -58,7 +57,7 @@ func connect(t *testing.T, url string) goredis.UniversalClient {
 	return client
 }
 
-// A browser holds the newest refresh token that it was given.
+// A browser holds the newest refresh token that it received.
 type browser struct {
 	session.Session
 
@@ -74,7 +73,7 @@ func signIn(t *testing.T, service *session.Service) *browser {
 	return &browser{s, service}
 }
 
-// refresh is one request, whose caller has this long.
+// refresh sends one refresh request with a timeout.
 func (b *browser) refresh(t *testing.T, limit time.Duration) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -89,7 +88,7 @@ func (b *browser) refresh(t *testing.T, limit time.Duration) error {
 func (b *browser) mustRefresh(t *testing.T) session.Outcome {
 	t.Helper()
 	if err := b.refresh(t, patience); err != nil {
-		t.Fatalf("generation %d: %v", b.Generation, err)
+		t.Fatalf("refresh of generation %d: error %v, want none", b.Generation, err)
 	}
 	return b.Outcome
 }
@@ -101,29 +100,29 @@ func (b *browser) signOut(t *testing.T) {
 	}
 }
 
-// mustBeOut fails unless the session is over for good.
-func (b *browser) mustBeOut(t *testing.T) {
+// mustBeEnded fails unless a refresh is refused with ErrInvalidGrant.
+func (b *browser) mustBeEnded(t *testing.T) {
 	t.Helper()
 	if err := b.refresh(t, patience); !errors.Is(err, session.ErrInvalidGrant) {
-		t.Errorf("who was signed out is back: %s, %v", b.Outcome, err)
+		t.Errorf("refresh of an ended session: %s, error %v; want %v", b.Outcome, err, session.ErrInvalidGrant)
 	}
 }
 
-// mustBeTold fails unless an outage is what it looks like, and nothing worse.
-func (b *browser) mustBeTold(t *testing.T) {
+// mustBeUnavailable fails unless a refresh fails with ErrUnavailable only.
+func (b *browser) mustBeUnavailable(t *testing.T) {
 	t.Helper()
 	err := b.refresh(t, 300*time.Millisecond)
 	if !errors.Is(err, session.ErrUnavailable) || errors.Is(err, session.ErrInvalidGrant) {
-		t.Errorf("while there is no primary: %s, %v, want %v", b.Outcome, err, session.ErrUnavailable)
+		t.Errorf("refresh without a primary: %s, error %v; want %v", b.Outcome, err, session.ErrUnavailable)
 	}
 }
 
-// comesBack refreshes until it works, and fails if it ever looks like a logout.
-func (b *browser) comesBack(t *testing.T, meanwhile func()) {
+// recovers refreshes until it succeeds. It fails on any error but ErrUnavailable.
+func (b *browser) recovers(t *testing.T, meanwhile func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// A request a moment: what answers at once must not be asked in a tight loop.
+	// A server that fails at once must not be asked in a tight loop.
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
@@ -132,12 +131,12 @@ func (b *browser) comesBack(t *testing.T, meanwhile func()) {
 			return
 		}
 		if !errors.Is(err, session.ErrUnavailable) || errors.Is(err, session.ErrInvalidGrant) {
-			t.Fatalf("generation %d: %v", b.Generation, err)
+			t.Fatalf("refresh of generation %d: error %v, want %v", b.Generation, err, session.ErrUnavailable)
 		}
 		meanwhile()
 		select {
 		case <-ctx.Done():
-			t.Fatalf("nobody took over: %v", err)
+			t.Fatalf("refresh still fails after %s, want a failover: %v", patience, err)
 		case <-again.C:
 		}
 	}

@@ -13,12 +13,11 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// The stream is one key, apart from the families' slots. What goes with it is in the
-// same slot, so that it is lost together with it.
+// Keys of the stream. They share a slot, so that a failover cannot lose one of them alone.
 const (
 	streamKey = "revocations"
 	leaseKey  = "lease:{revocations}"
-	// completeKey holds the epoch in which the stream was completed last.
+	// completeKey holds the epoch in which the stream was last completed.
 	completeKey = "complete:{revocations}"
 )
 
@@ -29,11 +28,10 @@ var (
 	leadLua string
 )
 
-// readBlock is how long a read waits for an entry; that it comes back empty
-// says that Redis is there.
+// readBlock is how long a read waits for an entry. An empty answer shows that Redis is available.
 const readBlock = time.Second
 
-// Stream is a session.Stream in a Redis stream, and the reading end of it.
+// Stream is a session.Stream in a Redis stream. It also reads that stream.
 type Stream struct {
 	client        redis.UniversalClient
 	keep          time.Duration
@@ -43,8 +41,8 @@ type Stream struct {
 
 var _ session.Stream = (*Stream)(nil)
 
-// NewStream returns the revocation stream in client. Entries are kept for keep,
-// the life of an access token and some: later there is nothing left to refuse.
+// NewStream returns the revocation stream in client. It keeps entries for keep, which must exceed
+// the life of an access token: after that all tokens of an ended session have expired.
 func NewStream(client redis.UniversalClient, keep time.Duration) *Stream {
 	return &Stream{
 		client: client, keep: keep,
@@ -52,7 +50,7 @@ func NewStream(client redis.UniversalClient, keep time.Duration) *Stream {
 	}
 }
 
-// WithEpoch is Families.WithEpoch.
+// WithEpoch returns a Stream that takes the epoch from epoch: see Families.WithEpoch.
 func (s *Stream) WithEpoch(epoch func() session.Epoch) *Stream {
 	c := *s
 	c.epoch = epoch
@@ -98,7 +96,7 @@ func (s *Stream) Complete(ctx context.Context, epoch session.Epoch) error {
 	return nil
 }
 
-// last is the newest mark that there ever was, 0 for none.
+// last returns the mark of the newest entry that was ever added, or 0 if there was none.
 func (s *Stream) last(ctx context.Context) (mark, error) {
 	info, err := s.client.XInfoStream(ctx, streamKey).Result()
 	if err != nil {
@@ -110,17 +108,15 @@ func (s *Stream) last(ctx context.Context) (mark, error) {
 	return parseMark(info.LastGeneratedID)
 }
 
-// errWentBack says that the stream has never come as far as its reader has: it
-// is another one.
+// errWentBack means that the stream ends before what its reader has read: a failover lost entries.
 var errWentBack = errors.New("the stream went back: it ends before what was read of it")
 
-// Read returns the entries behind after ("0" for all that are kept), waiting a
-// second for the first. No entries and no error say that there are none yet.
+// Read returns the entries after the ID after ("0" for all that are kept). It waits up to a second
+// for the first one and returns none if there is none.
 //
-// A stream that ends before after is an error: a primary has taken over that
-// lacks its end, perhaps with a slower clock, and whatever it adds would stay
-// below after unseen. The client library connects anew by itself, so that
-// nothing else tells of such a change.
+// If the stream ends before after, Read fails: after a failover the new primary lacks the last
+// entries, and if its clock is slower, the IDs of new ones may be smaller than after, so that they
+// would be missed. The client library reconnects by itself, so nothing else reports the failover.
 func (s *Stream) Read(ctx context.Context, after string) ([]session.Entry, error) {
 	if after != "0" {
 		read, err1 := parseMark(after)
@@ -154,13 +150,13 @@ func (s *Stream) Read(ctx context.Context, after string) ([]session.Entry, error
 	return all, nil
 }
 
-// A mark is a place in the stream. Marks grow with time.
+// A mark is a stream ID as one number. Marks increase with IDs.
 type mark int64
 
-// perMilli is how many marks a millisecond has room for.
+// perMilli is the number of marks per millisecond.
 const perMilli = 1_000_000
 
-// parseMark makes one number of a stream id: milliseconds and sequence.
+// parseMark converts a stream ID, <milliseconds>-<sequence>, to a mark.
 func parseMark(id string) (mark, error) {
 	ms, seq, _ := strings.Cut(id, "-")
 	m, err1 := strconv.ParseInt(ms, 10, 64)

@@ -15,8 +15,7 @@ import (
 	"lilypad.example/services/pkg/storetls"
 )
 
-// The faults of a URL. None quotes it: it holds a password, and what was meant
-// as which part of a malformed one is not to be told.
+// Errors of parseURL. None quotes the URL: any part of a malformed one may be the password.
 var (
 	errURL         = errors.New("redis URL: want redis://[user:password@]host:port[/db], redis+sentinel://[user:password@]host:port,…/name-of-primary[/db] or redis+cluster://[user:password@]host:port,…, each also with rediss for TLS")
 	errURLAlone    = errors.New("redis URL: want redis://[user:password@]host:port[/db] or rediss://…")
@@ -29,14 +28,14 @@ var (
 	errURLVerify   = errors.New("redis URL: skip_verify is not taken: a server is always verified, by the authority that is set or by a public one")
 )
 
-// A place is where Redis is: one server, or several that are one.
+// A place holds the options of a single server (alone), or of Sentinel or a Cluster (several).
 type place struct {
 	alone   *redis.Options
 	several *redis.UniversalOptions
 }
 
-// trust has the servers' certificates verified by roots, or by the public
-// authorities if there are none. It fails if roots would be of no use.
+// trust verifies the servers' certificates with roots, or with the public authorities if roots is
+// nil. It fails with storetls.ErrPlain if there are roots but the URL is not TLS.
 func (p place) trust(roots *x509.CertPool) error {
 	var verified *tls.Config
 	if p.alone != nil {
@@ -53,14 +52,14 @@ func (p place) trust(roots *x509.CertPool) error {
 	return nil
 }
 
-// parseURL reads one of
+// parseURL parses one of
 //
 //	redis://[user:password@]host:port[/db]                    and all that go-redis takes
-//	redis+sentinel://[user:password@]host:port,…/name[/db]    ?sentinel_password=… if the Sentinels want one too
+//	redis+sentinel://[user:password@]host:port,…/name[/db][?sentinel_password=…]
 //	redis+cluster://[user:password@]host:port,…
 //
-// and the same with rediss, which is TLS. It does not use net/url for the
-// whole, which takes one host only.
+// each also with rediss for TLS. It does not use url.Parse for several servers, because that
+// accepts one host only.
 func parseURL(text string) (place, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	base, kind, several := strings.Cut(scheme, "+")
@@ -81,13 +80,14 @@ func parseURL(text string) (place, error) {
 	authority, path, _ := strings.Cut(rest, "/")
 	o := &redis.UniversalOptions{IsClusterMode: kind == "cluster"}
 	if base == "rediss" {
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // each connection is verified for the host it goes to
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // crypto/tls verifies the host that it dials
 	}
 	err := errors.Join(setServers(o, authority), setPath(o, path), setQuery(o, query))
 	return place{several: o}, err
 }
 
-// alone is what to say of a URL of one server, or of nothing that is known.
+// alone returns the error for a malformed URL with this scheme, which is not that of several
+// servers.
 func alone(scheme string) error {
 	if scheme == "redis" || scheme == "rediss" {
 		return errURLAlone
@@ -95,7 +95,7 @@ func alone(scheme string) error {
 	return errURL
 }
 
-// setServers reads [user:password@]host:port,host:port.
+// setServers parses [user:password@]host:port,host:port.
 func setServers(o *redis.UniversalOptions, authority string) error {
 	hosts := authority
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
@@ -119,7 +119,7 @@ func setServers(o *redis.UniversalOptions, authority string) error {
 	return nil
 }
 
-// setPath reads name[/db] of Sentinel.
+// setPath parses name[/db] of Sentinel. A Cluster has no path.
 func setPath(o *redis.UniversalOptions, path string) error {
 	if o.IsClusterMode {
 		if path != "" {

@@ -21,21 +21,21 @@ func TestURLsOfSeveralServers(t *testing.T) {
 	} {
 		got, err := parseURL(text)
 		if err != nil || got.several == nil {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: error %v, want options for several servers", text, err)
 			continue
 		}
 		o := got.several
 		if !slices.Equal(o.Addrs, want.addrs) || o.Username != want.user || o.Password != want.password || o.MasterName != want.name ||
 			o.SentinelPassword != want.toSentinels || o.DB != want.db || o.IsClusterMode != want.cluster || (o.TLSConfig != nil) != want.encrypted {
-			t.Errorf("%s: %+v", text, o)
+			t.Errorf("%s: %+v, want %+v", text, o, want)
 		}
 		if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
-			t.Errorf("%s: replicas are read", text)
+			t.Errorf("%s: options allow reads from replicas, want primaries only", text)
 		}
 	}
 	for _, text := range []string{"redis://a:1/3", "rediss://:p@a:1", "unix:///tmp/s"} {
 		if got, err := parseURL(text); err != nil || got.alone == nil {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: error %v, want options for a single server", text, err)
 		}
 	}
 }
@@ -75,11 +75,11 @@ func TestConnectNamesTheFaultAndNotThePassword(t *testing.T) {
 		_, err := Connect(t.Context(), text, nil)
 		switch {
 		case err == nil:
-			t.Errorf("%s is taken", text)
+			t.Errorf("%s is accepted, want an error", text)
 		case strings.Contains(err.Error(), "tadpole"):
-			t.Errorf("%s: the password shows: %v", text, err)
+			t.Errorf("%s: error shows the password: %v", text, err)
 		case !strings.Contains(err.Error(), want):
-			t.Errorf("%s: %v, want %q", text, err, want)
+			t.Errorf("%s: error %v, want %q in it", text, err, want)
 		}
 	}
 }

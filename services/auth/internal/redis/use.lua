@@ -1,15 +1,16 @@
 -- Presents a refresh token. decide.go is the executable specification.
--- KEYS[1]  the family's hash
--- ARGV     1 generation, 2 client's digest, 3 key id of the presented token, 4 presenter,
---          5 key id for a successor, 6 overlap, 7 minimum interval, 8 idle life (all ms),
---          9 now in ms, 10 epoch ("" for the server's own, see server.lua),
+-- KEYS[1]  hash of the family
+-- ARGV     1 generation, 2 client digest, 3 key ID of the presented token, 4 presenter digest,
+--          5 key ID of a successor, 6 overlap (ms), 7 minimum interval (ms), 8 idle time (ms),
+--          9 now (ms) and 10 epoch ("" for those of the server, see server.lua),
 --          11 doubt that the caller has settled, 12 roles of the record (with 11),
---          13 challenge (ms; "" for a client that answers none), 14 life of a challenge (ms)
--- Fields   G generation, T time of last rotation (ms), F flags (c confirmed, l pardon
---          used in the generation before, n in this one), D who rotated, V epoch in which it
---          was verified, or a mark of unverify.lua, S subject, O roles, C client's digest, K key id of generation G,
---          A time of authentication (ms), E absolute end (ms), r reason of revocation
--- Answers  {outcome}, {'revoked', r}, {'missing', now}, {'unverified', doubt, now}, {'stale', now}
+--          13 challenge (ms; "" if the client supports none), 14 life of a challenge (ms)
+-- Fields   G generation, T time of the last rotation (ms), F flags (c confirmed, l pardon used in
+--          the previous generation, n pardon used in this one), D presenter digest of the last
+--          rotation, V epoch of the last verification or mark of unverify.lua, S subject, O roles,
+--          C client digest, K key ID of generation G, A authentication time (ms),
+--          E absolute end (ms), r reason of revocation
+-- Returns  {outcome}, {'revoked', r}, {'missing', now}, {'unverified', doubt, now}, {'stale', now}
 --          or {outcome, G, K, S, O, A, E}
 local key = KEYS[1]
 local p, client, kid, presenter, next_kid = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]

@@ -1,12 +1,9 @@
-// Package session owns refresh-token families: what a refresh token is, and
-// what happens to its family when it is presented.
+// Package session implements sessions as families of rotating refresh tokens.
 //
-// A Store decides that atomically: redis.Decide is the rule as an executable
-// specification, and redis/use.lua is its implementation. This package looks up
-// in the Records what the Store cannot know. It knows nothing of HTTP, Redis,
-// users or access tokens.
+// A Store decides atomically what happens to a family when one of its tokens is presented:
+// redis.Decide is the executable specification, and redis/use.lua the implementation. This package
+// adds what only the Records know. It does not depend on HTTP, Redis, users or access tokens.
 //
-// The invariant: one refresh token has at most one successor, for ever
-// (RFC 9700 section 4.14.2). A successor is recomputed from (family,
-// generation, key id) and never stored.
+// Invariant: a refresh token never has more than one successor (RFC 9700 section 4.14.2). The
+// successor is computed from family, generation and key ID, and never stored.
 package session

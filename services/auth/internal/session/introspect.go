@@ -5,11 +5,10 @@ import (
 	"errors"
 )
 
-// Introspect returns the record of a refresh token's session if the token is
-// good: it was issued to client, its session lives, and it is the newest one
-// (RFC 7662 section 2.2). It changes nothing, so it is no use of the token.
-// It fails with ErrMalformed if the text is no refresh token of ours, with
-// ErrInvalidGrant if it is a bad one, or with ErrUnavailable.
+// Introspect returns the session record of an active refresh token (RFC 7662 section 2.2): one that
+// was issued to client and is the newest of a live session. It changes nothing and does not count
+// as a use of the token. It fails with ErrMalformed if the text is not one of our refresh tokens,
+// with ErrInvalidGrant if the token is not active, or with ErrUnavailable.
 func (s *Service) Introspect(ctx context.Context, refreshToken, client string) (Record, error) {
 	t, err := s.parse(refreshToken)
 	switch {
@@ -35,8 +34,8 @@ func (s *Service) Introspect(ctx context.Context, refreshToken, client string) (
 	return r, nil
 }
 
-// Alive returns the record of a session that is not over. It fails with
-// ErrInvalidGrant if it does not, or with ErrUnavailable.
+// Alive returns the record of a live session. It fails with ErrInvalidGrant if the session is over
+// or unknown, or with ErrUnavailable.
 func (s *Service) Alive(ctx context.Context, family FamilyID) (Record, error) {
 	r, err := s.Records.Get(ctx, family)
 	switch {

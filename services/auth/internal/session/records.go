@@ -8,68 +8,68 @@ import (
 	"lilypad.example/services/auth/api"
 )
 
-// ErrNotFound says that there is no record of a session.
+// ErrNotFound means that a session has no record.
 var ErrNotFound = errors.New("session: not found")
 
-// ErrAccountChanged says that an account was disabled or deleted, or got another
-// password or other roles, after its user's credentials were checked.
+// ErrAccountChanged means that the account was disabled or deleted, or that its password or roles
+// changed, after the credentials were checked.
 var ErrAccountChanged = errors.New("session: account changed since its credentials were checked")
 
-// An Account is whom a session is begun for, as its credentials were checked.
+// An Account is the owner of a new session, as of the check of the credentials.
 type Account struct {
 	ID    string
 	Roles []string
-	// Version grows whenever the account changes in a way that matters here.
+	// Version increases whenever the password, the roles or the disabled state changes.
 	Version int64
 }
 
-// A Record is what must not be lost of a session, whatever becomes of the
-// Store: who it belongs to, how far it had come, and whether it was ended.
+// A Record is the durable part of a session. It outlives the Store's data and decides when the two
+// disagree.
 type Record struct {
 	Family  FamilyID
 	Subject string
 	Roles   []string
 	Client  string
-	// Device is the user agent that began it, for its owner to know it by.
+	// Device is the user agent that began the session, shown to the user.
 	Device string
 	Begun  time.Time
-	// Seen and Floor lag behind: they are written now and then. Every token of
-	// a generation below Floor is stale for certain.
+	// Seen and Floor are written in batches and lag behind: Seen is the last known use, and every
+	// token of a generation below Floor is stale.
 	Seen  time.Time
 	Floor uint64
 	End   time.Time
-	// Revoked is when it was ended; the zero time while it lives.
+	// Revoked is when the session was ended; the zero time if it was not.
 	Revoked time.Time
 	Reason  Reason
 }
 
-// A Reason is why a session is over: an api.EndReason, which it also is in audit
-// events, metrics and the revocation feed.
+// A Reason is why a session ended: an api.EndReason. Audit events, metrics and the revocation feed
+// use the same values.
 type Reason string
 
 // The reasons.
 const (
-	// A session is ended on purpose or by a rule, with a tombstone:
-	ReasonLogout          = Reason(api.EndLogout)          // its user signed out
-	ReasonUserRequest     = Reason(api.EndUserRequest)     // its user ended it from another one
-	ReasonPasswordChanged = Reason(api.EndPasswordChanged) // ended with all others of the user
+	// Reasons that are written with a tombstone:
+	ReasonLogout          = Reason(api.EndLogout)          // the user signed out
+	ReasonUserRequest     = Reason(api.EndUserRequest)     // the user ended it from another session
+	ReasonPasswordChanged = Reason(api.EndPasswordChanged) // the user changed the password elsewhere
 	ReasonUserDisabled    = Reason(api.EndUserDisabled)
 	ReasonAdmin           = Reason(api.EndAdmin)
 	ReasonUserDeleted     = Reason(api.EndUserDeleted)
-	ReasonSessionLimit    = Reason(api.EndSessionLimit) // the user began more than Config.MaxSessions
+	ReasonSessionLimit    = Reason(api.EndSessionLimit) // the user has more than Config.MaxSessions
 	ReasonReuse           = Reason(api.EndReuse)        // a stale refresh token was presented
-	ReasonIdle            = Reason(api.EndIdle)         // nobody used it for Config.Idle
-	ReasonExpired         = Reason(api.EndExpired)      // its absolute end
-	// The refresh token is unusable, and no session is known to end with it:
+	ReasonIdle            = Reason(api.EndIdle)         // it was not used for Config.Idle
+	ReasonExpired         = Reason(api.EndExpired)      // it reached its absolute end
+	// Reasons to refuse a refresh token without ending a known session:
 	ReasonLost     = Reason(api.EndLost)     // its session is unknown, or rebuilding is off
-	ReasonUnusable = Reason(api.EndUnusable) // damaged, forged, or of a key that has left the ring
+	ReasonUnusable = Reason(api.EndUnusable) // damaged, forged, or signed by a key that left the ring
 )
 
-// Valid reports whether r is one of the reasons.
+// Valid reports whether r is one of the reasons above.
 func (r Reason) Valid() bool { return api.EndReason(r).Valid() }
 
-// Which selects sessions to end: the Family, or all of Subject but Except.
-// Where several are given all must match; Client "" matches any.
+// Which selects sessions to end: the session Family, or all sessions of Subject but Except. All
+// fields that are set must match.
 type Which struct {
 	Family  FamilyID
 	Subject string
@@ -77,41 +77,39 @@ type Which struct {
 	Except  FamilyID
 }
 
-// A Revocation is a session that was ended.
+// A Revocation is an ended session.
 type Revocation struct {
 	Family FamilyID
 	Reason Reason
 }
 
-// An Entry is a revocation at its place in the stream, by the stream's own name
-// for that.
+// An Entry is a revocation in the stream, with the ID that the stream gave it.
 type Entry struct {
 	ID string
 	Revocation
 }
 
-// A Sighting is how far a session has come.
+// A Sighting records that a browser presented this generation of a session at this time.
 type Sighting struct {
 	Family     FamilyID
 	Generation uint64
 	At         time.Time
 }
 
-// Pending is what the Store and the stream have not got yet.
+// Pending lists the changes that have not been propagated to the Store and the stream.
 type Pending struct {
 	Ended []Revocation
-	// Changed are sessions that live and whose roles are others now, as of AsOf by
-	// the records' own clock.
+	// Changed are live sessions whose roles have changed, as of AsOf by the clock of the records.
 	Changed []FamilyID
 	AsOf    time.Time
 }
 
-// Grace is how long a revocation is left to the replica that was asked for it,
-// before the leader finishes what that did not.
+// Grace is how long the replica that revoked a session has to propagate the revocation, before the
+// leader takes over.
 const Grace = 3 * time.Second
 
-// Grace is how long a revocation for that reason is left to the replica that
-// was asked for it. An operator asks none: the leader sees to it at once.
+// Grace returns how long the leader waits before it propagates a revocation with this reason. A
+// revocation by an operator goes through no replica, so the leader does not wait.
 func (r Reason) Grace() time.Duration {
 	if r == ReasonAdmin {
 		return 0
@@ -119,62 +117,60 @@ func (r Reason) Grace() time.Duration {
 	return Grace
 }
 
-// Records keeps sessions durably. Every method fails with ErrUnavailable,
-// wrapped, and with nothing else unless it says so.
+// Records keeps session records durably. Methods fail with ErrUnavailable, wrapped, and with the
+// errors that they name.
 //
-// A record ends with its account: when that is disabled or deleted, all its
-// sessions get their tombstones in the same transaction.
+// When an account is disabled or deleted, all its sessions are revoked in the same transaction.
 type Records interface {
-	// Add keeps a new session, if its account is enabled and of this version at
-	// the commit; otherwise it fails with ErrAccountChanged. Of the account's
-	// sessions at most limit live afterwards: the oldest are ended, and pending.
+	// Add stores a new session. It fails with ErrAccountChanged if at commit the account is
+	// disabled or deleted or has another version. It ends the oldest sessions of the account beyond
+	// limit (0 means no limit); those are pending then.
 	Add(ctx context.Context, r Record, version int64, limit int) error
-	// Get returns a session. ErrNotFound if there is none.
+	// Get returns the record of a session. It fails with ErrNotFound if there is none.
 	Get(ctx context.Context, family FamilyID) (Record, error)
-	// Live returns the sessions of a user that have not ended, newest first.
+	// Live returns the live sessions of a user, newest first.
 	Live(ctx context.Context, subject string, now time.Time) ([]Record, error)
-	// Revoke ends the sessions that w selects and that live. When it returns
-	// nil, that is durable: it survives crash and failover. They are due after reason.Grace.
+	// Revoke ends the live sessions that w selects. When it returns nil, the tombstones survive a
+	// crash and a failover. The revocations are pending, and due after reason.Grace.
 	Revoke(ctx context.Context, w Which, reason Reason, now time.Time) error
-	// PendingOf returns the pending revocations of a family or, without one, of a
-	// subject, whenever they were made.
+	// PendingOf returns all pending revocations of a family or, if family is empty, of a subject,
+	// due or not.
 	PendingOf(ctx context.Context, family FamilyID, subject string) ([]Revocation, error)
-	// Pending returns at most limit pending sessions that are due within a time,
-	// by the records' own clock, the first first. What was ended or changed with
-	// its account, or because of a limit, is due at once.
+	// Pending returns up to limit pending sessions that are due within the given time by the clock
+	// of the records, the earliest first. Sessions that ended or changed with their account, or
+	// ended because of the limit, are due at once.
 	Pending(ctx context.Context, within time.Duration, limit int) (Pending, error)
-	// Settle notes that p is pending no more, but for what has changed again since
-	// AsOf. It returns the records of those that were pending and have ended: of
-	// all replicas, one is told of each.
+	// Settle marks p as done, except sessions that have changed again since AsOf. It returns the
+	// records of ended sessions that were still pending, so that exactly one replica reports each.
 	Settle(ctx context.Context, p Pending) ([]Record, error)
-	// RevokedSince calls each with all sessions that were ended after since, some
-	// at a time, until it fails.
+	// RevokedSince calls each with batches of all sessions that ended after since. It stops at the
+	// first error and returns it.
 	RevokedSince(ctx context.Context, since time.Time, each func([]Revocation) error) error
-	// See notes how far sessions have come; it never takes anything back.
+	// See raises Seen and Floor to the sightings. It never lowers them.
 	See(ctx context.Context, sightings []Sighting) error
-	// Prune forgets sessions that ended by themselves before a time.
+	// Prune deletes the records of sessions whose End was before the given time.
 	Prune(ctx context.Context, before time.Time) error
 }
 
-// A Lead is a replica's part in looking after the stream.
+// A Lead is the answer to Stream.Lead.
 type Lead struct {
-	// Leader is one replica at a time.
+	// Leader is set if the replica is the leader. There is one at a time.
 	Leader bool
-	// Incomplete is set if the stream may have lost entries: since this epoch of
-	// its Redis began, nobody has completed it.
+	// Incomplete is the current epoch of the stream's Redis if no leader has completed the stream
+	// in it, so that entries may be missing. It is empty otherwise.
 	Incomplete Epoch
-	// Since is from when on it has to be complete.
+	// Since is the time from which on the stream has to be complete.
 	Since time.Time
 }
 
-// A Stream carries revocations to whoever verifies access tokens. It fails
-// with ErrUnavailable only.
+// A Stream carries revocations to everything that verifies access tokens. Its methods fail with
+// ErrUnavailable only.
 type Stream interface {
 	// Publish appends revocations.
 	Publish(ctx context.Context, all []Revocation) error
-	// Lead makes replica the leader for life, or prolongs that, unless another
-	// one is.
+	// Lead makes replica the leader for the given time, or extends its lease, unless another
+	// replica is the leader.
 	Lead(ctx context.Context, replica string, life time.Duration) (Lead, error)
-	// Complete notes that the stream lacks nothing in this epoch.
+	// Complete records that the stream is complete in this epoch.
 	Complete(ctx context.Context, epoch Epoch) error
 }

@@ -11,26 +11,27 @@ import (
 )
 
 const (
-	// A revocation whose replica crashed between its tombstone and the stream is
-	// late by Grace, reconcileEvery and, if that was the leader, leaderLife.
+	// If a replica crashes between the tombstone and the stream, the revocation is late by up to
+	// Grace + reconcileEvery, plus leaderLife if that replica was the leader.
 	reconcileEvery = 500 * time.Millisecond
 	leaderLife     = 2 * time.Second
-	// batch keeps a step with many sessions far from its timeout.
+	// batch bounds the sessions per command, so that it stays far below its timeout.
 	batch    = 500
 	seeEvery = 15 * time.Second
 	seeBatch = 1000
-	// seenLag is how far a Record's Seen may be behind; see seeEvery.
+	// seenLag is how far Record.Seen may lag behind: a multiple of seeEvery.
 	seenLag    = time.Minute
 	pruneEvery = time.Hour
-	// keepEnded is how long the record of a session stays after its end.
+	// keepEnded is how long a record is kept after Record.End.
 	keepEnded = 30 * 24 * time.Hour
-	// maxSightings bounds what waits to be written; beyond it the newest wait.
+	// maxSightings bounds the sessions whose sightings wait to be written. Sightings of further
+	// sessions are dropped.
 	maxSightings = 100_000
 )
 
-// Revoke ends the session of a refresh token of any generation (RFC 7009). A
-// text that is no token of ours, and a session that is over, are no errors
-// (section 2.2). nil says that it is over for good: see End.
+// Revoke ends the session of a refresh token of any generation (RFC 7009). An invalid token and a
+// session that is over already are not errors (section 2.2). When it returns nil, the session is
+// over everywhere; see End for errors.
 func (s *Service) Revoke(ctx context.Context, refreshToken, client string) error {
 	t, err := s.parse(refreshToken)
 	switch {
@@ -46,15 +47,14 @@ func (s *Service) Revoke(ctx context.Context, refreshToken, client string) error
 	if _, err := s.Records.Get(ctx, t.Family); !errors.Is(err, ErrNotFound) {
 		return wrap("revoke", err)
 	}
-	// The records were lost, the family was not.
+	// The record was lost, but the family may still exist.
 	return wrap("revoke", s.Store.RevokeUnrecorded(ctx, t.Family, client, ReasonLogout))
 }
 
-// End ends the sessions that w selects: the one way for logout, logout
-// elsewhere, a changed password, reuse and an end by age. The tombstone is
-// committed first, then the Store and the stream get it. nil says that all of
-// this is done; after an error the sessions may be over already, and will be
-// if the tombstone was written, for Run finishes it. It fails with ErrUnavailable.
+// End ends the sessions that w selects, whatever the reason. It commits the tombstones first, then
+// marks the families in the Store, then publishes to the stream. When it returns nil, all three are
+// done. It fails with ErrUnavailable: then the sessions may be over already, and if the tombstones
+// were committed, Run completes the rest.
 func (s *Service) End(ctx context.Context, w Which, reason Reason) ([]Revocation, error) {
 	if err := s.Records.Revoke(ctx, w, reason, s.Now()); err != nil {
 		return nil, wrap("end session", err)
@@ -62,8 +62,8 @@ func (s *Service) End(ctx context.Context, w Which, reason Reason) ([]Revocation
 	return s.finish(ctx, w.Family, w.Subject)
 }
 
-// Finish is the second half of End for sessions of subject that were ended
-// together with a change of the account. nil says that they are over everywhere.
+// Finish propagates the end of sessions of subject that ended in the transaction that changed the
+// account. When it returns nil, they are over everywhere. It fails with ErrUnavailable.
 func (s *Service) Finish(ctx context.Context, subject string) error {
 	_, err := s.finish(ctx, "", subject)
 	return err
@@ -77,7 +77,7 @@ func (s *Service) finish(ctx context.Context, family FamilyID, subject string) (
 	return ended, wrap("end session", s.propagate(ctx, Pending{Ended: ended}))
 }
 
-// List returns the sessions of a user that live, newest first. It fails with ErrUnavailable.
+// List returns the live sessions of a user, newest first. It fails with ErrUnavailable.
 func (s *Service) List(ctx context.Context, subject string) ([]Record, error) {
 	all, err := s.Records.Live(ctx, subject, s.Now())
 	if errors.Is(err, ErrNotFound) { // no such user
@@ -86,9 +86,9 @@ func (s *Service) List(ctx context.Context, subject string) ([]Record, error) {
 	return all, wrap("list sessions", err)
 }
 
-// endReused ends a family because a stale token of it was shown. It goes on
-// without the request, and says it in the stream even when the tombstone cannot
-// be written: that a thief holds a token is worth telling at once.
+// endReused ends a family after reuse of a refresh token. It continues when the request is
+// canceled. If the tombstone cannot be written it still revokes the family and publishes, because
+// somebody may hold a stolen token.
 func (s *Service) endReused(ctx context.Context, family FamilyID) {
 	ctx = context.WithoutCancel(ctx)
 	if _, err := s.End(ctx, Which{Family: family}, ReasonReuse); err != nil {
@@ -97,14 +97,14 @@ func (s *Service) endReused(ctx context.Context, family FamilyID) {
 	}
 }
 
-// note writes down that a session has ended by itself, once somebody comes for
-// it. It is over also when that fails: the next to come will try again.
+// note records that a session has expired. An error is ignored: the session is over anyway, and the
+// next refresh tries again.
 func (s *Service) note(ctx context.Context, family FamilyID, reason Reason) {
 	_, _ = s.End(context.WithoutCancel(ctx), Which{Family: family}, reason)
 }
 
-// propagate takes what is pending to the Store and the stream. Doing it twice
-// harms nobody.
+// propagate applies pending changes to the Store and the stream, then settles them. It is
+// idempotent.
 func (s *Service) propagate(ctx context.Context, p Pending) error {
 	for ended := range slices.Chunk(p.Ended, batch) {
 		if err := s.Store.Revoke(ctx, ended); err != nil {
@@ -131,8 +131,8 @@ func (s *Service) propagate(ctx context.Context, p Pending) error {
 	return err
 }
 
-// Run finishes what crashes and outages left undone, and writes what may be
-// written late, until ctx ends. report is told of failures, which are retried.
+// Run does the background work until ctx is done: it completes revocations that crashes and outages
+// interrupted, writes sightings, and prunes records. It passes errors to report and retries.
 func (s *Service) Run(ctx context.Context, report func(error)) {
 	reconcile, see, prune := time.NewTicker(reconcileEvery), time.NewTicker(seeEvery), time.NewTicker(pruneEvery)
 	defer reconcile.Stop()
@@ -160,11 +160,10 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// Reconcile brings the Store and the stream up to what the records say, if this
-// replica leads: everything that is pending and due within a time, and all late
-// revocations once the stream may have lost some. What it costs depends on
-// what is new. Families that a failover took back need nothing: their next use
-// is Unverified.
+// Reconcile propagates the pending changes that are due within the given time, if this replica is
+// the leader. If the stream may have lost entries, it first publishes all recent revocations again.
+// Its cost depends on the number of changes, not on the number of sessions. Families that lost
+// writes in a failover need no work here: their next use is Unverified.
 func (s *Service) Reconcile(ctx context.Context, within time.Duration) error {
 	lead, err := s.Stream.Lead(ctx, s.replica, leaderLife)
 	if err != nil {
@@ -201,7 +200,7 @@ func (s *Service) Reconcile(ctx context.Context, within time.Duration) error {
 	}
 }
 
-// lastSightings writes what would go with the process.
+// lastSightings writes the remaining sightings before the process exits.
 func (s *Service) lastSightings(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -210,7 +209,7 @@ func (s *Service) lastSightings(ctx context.Context) error {
 
 func (s *Service) flushSightings(ctx context.Context) error {
 	seen := s.sightings.take()
-	// In one order, so that two replicas' batches never wait for each other's rows.
+	// A fixed order of rows avoids deadlocks between the batches of two replicas.
 	slices.SortFunc(seen, func(a, b Sighting) int { return cmp.Compare(a.Family, b.Family) })
 	for len(seen) > 0 {
 		n := min(len(seen), seeBatch)
@@ -225,7 +224,7 @@ func (s *Service) flushSightings(ctx context.Context) error {
 	return nil
 }
 
-// sightings are what waits to be written: the newest of each session.
+// sightings holds the newest unwritten sighting of each session.
 type sightings struct {
 	mu  sync.Mutex
 	all map[FamilyID]Sighting

@@ -14,23 +14,21 @@ import (
 	"lilypad.example/services/auth/api"
 )
 
-// ErrUnknownKey says that a token was signed with a key that this ring does
-// not hold: not yet, not any more, or it is forged.
+// ErrUnknownKey means that a token names a key that is not in this ring: the key was not read yet
+// or has been removed, or the token is forged.
 var ErrUnknownKey = errors.New("session: unknown ring key")
 
 const ringKeyBytes = 32
 
-// A Ring holds the keys of refresh tokens. The first signs, all verify, so
-// that a new key is added last, later moved to the front, and an old one
-// dropped when the last token it signed has ended. It is immutable.
+// A Ring holds the HMAC keys of refresh tokens. The first key signs, all keys verify. For the
+// rotation of keys see docs/sessions.md. A Ring is immutable.
 type Ring struct {
 	signing string
 	keys    map[string][]byte
 }
 
-// ParseRing reads a ring: a line a key, `<key id> <base64 of 32 bytes>`. Empty
-// lines and lines that begin with # are skipped. It reports all errors,
-// joined, and never a key.
+// ParseRing parses a ring with one key per line, `<key id> <base64 of 32 bytes>`. It skips empty
+// lines and lines that begin with #. It returns all errors joined; they never contain a key.
 func ParseRing(text []byte) (*Ring, error) {
 	r := &Ring{keys: make(map[string][]byte)}
 	var faults []error
@@ -78,14 +76,14 @@ func (r *Ring) add(line string) error {
 	return nil
 }
 
-// NewRingLine returns the text of a ring with one fresh random key.
+// NewRingLine returns the text of a ring with one new random key.
 func NewRingLine() string {
 	var key [ringKeyBytes]byte
 	_, _ = rand.Read(key[:]) // never fails (crypto/rand, Go 1.24)
 	return strings.ToLower(rand.Text()[:8]) + " " + base64.StdEncoding.EncodeToString(key[:]) + "\n"
 }
 
-// SigningKey returns the id of the key that signs.
+// SigningKey returns the ID of the key that signs.
 func (r *Ring) SigningKey() string { return r.signing }
 
 func (r *Ring) key(id string) ([]byte, bool) {
@@ -93,9 +91,8 @@ func (r *Ring) key(id string) ([]byte, bool) {
 	return key, ok
 }
 
-// Derive returns keys for another purpose, named by label: one for each key of
-// the ring, in the order of their ids. Replicas whose rings share a key share
-// what is derived from it, whichever of their keys signs.
+// Derive returns keys for the purpose that label names: one for each key of the ring, in the order
+// of the key IDs. The result does not depend on which key signs.
 func (r *Ring) Derive(label string) [][]byte {
 	derived := make([][]byte, 0, len(r.keys))
 	for _, id := range slices.Sorted(maps.Keys(r.keys)) {

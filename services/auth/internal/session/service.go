@@ -9,81 +9,77 @@ import (
 	"time"
 )
 
-// ErrInvalidGrant says that the refresh token is good for nothing any more
-// (RFC 6749 section 5.2): the client drops it.
+// ErrInvalidGrant means that the refresh token is invalid, expired or revoked (RFC 6749 section
+// 5.2): the client must discard it.
 var ErrInvalidGrant = errors.New("session: invalid grant")
 
-// ErrChallenge says that the refresh token looks stolen, and that nothing has
-// been done about it yet: the client repeats its request at once with
-// Session.At as the challenge in Evidence. A request that was held up on its
-// way, whose sender has long gone, is thus never judged.
+// ErrChallenge means that the refresh token looks reused, and that nothing has changed yet. The
+// client repeats the request at once with Session.At as Evidence.Challenge. So a delayed request,
+// whose sender has given up, never ends a session.
 var ErrChallenge = errors.New("session: repeat with the challenge")
 
-// ErrInvalidClient says that the token was issued to another client.
+// ErrInvalidClient means that the refresh token was issued to another client.
 var ErrInvalidClient = errors.New("session: issued to another client")
 
-// A Session is a refresh token to hand out and what its access token says.
+// A Session is a refresh token for the client, with the Grant that its access token is made from.
 type Session struct {
 	Grant
 
 	RefreshToken string
 }
 
-// Evidence is what a stale refresh token is judged by: the presenter's user agent
-// and network, neither of which is stored (see Ring.PresenterDigest), and
-// Presentation.Challenge.
+// Evidence is what distinguishes a lost response from reuse of a refresh token. User agent and
+// network are stored only as a digest (see Ring.PresenterDigest). See Presentation.Challenge.
 type Evidence struct {
 	UserAgent, Network string
 	Challenge          time.Time
 }
 
-// An Observer is told what happens, for metrics and audit.
+// An Observer receives events for metrics and audit.
 type Observer interface {
 	Refreshed(Outcome)
-	// Ended is called once for each session that was ended, by the one replica
-	// that told the stream of it first; never, if that crashes in between.
+	// Ended is called once for each ended session, by the replica that published it first. It is
+	// not called if that replica crashes just after it settled the record.
 	Ended(Record)
 }
 
-// Config is what a Service works with.
+// Config configures a Service.
 type Config struct {
 	Store   Store
 	Records Records
 	Stream  Stream
 	// Ring returns the current ring.
 	Ring func() *Ring
-	// RingAsOf returns a moment after which the ring may have changed where it is
-	// kept: Ring has every key that was added before. Nil for a ring that never
-	// changes.
+	// RingAsOf returns a time such that Ring holds every key that was added to the ring's source
+	// before it. It is nil for a ring that never changes.
 	RingAsOf func() time.Time
-	// MaxSessions is how many sessions a user has at the most: the oldest ends.
-	// 0 for as many as they like.
+	// MaxSessions is the maximum number of sessions of a user; the oldest end. 0 means no limit.
 	MaxSessions int
-	// Absolute is the life of a session at the most, Idle that of one that
-	// nobody uses; 0 for as long as the Store says.
+	// Absolute is the maximum life of a session. Idle is the maximum time without use; with 0 only
+	// the Store enforces one.
 	Absolute, Idle time.Duration
-	// Rebuild lets a session that the Store has lost go on from its Record.
+	// Rebuild allows sessions that the Store lost to be rebuilt from their Record.
 	Rebuild  bool
 	Now      func() time.Time
 	Observer Observer
 }
 
-// A Service hands out and takes back refresh tokens.
+// A Service issues, rotates and revokes refresh tokens.
 type Service struct {
 	Config
 
-	replica     string // names this Service among others
+	replica     string // unique among replicas, for Stream.Lead
 	sightings   sightings
 	unknownKeys unknownKeys
 }
 
-// NewService returns a Service. Its Run finishes what a crash left undone.
+// NewService returns a Service. The caller runs its Run.
 func NewService(c Config) *Service { return &Service{Config: c, replica: rand.Text()} }
 
-// Begin starts a session for an account at client; device is the user agent,
-// for the user to know it by. It fails with ErrAccountChanged or ErrUnavailable.
+// Begin starts a session of account at client. device is the user agent: see Record.Device. It
+// fails with ErrAccountChanged or ErrUnavailable.
 func (s *Service) Begin(ctx context.Context, account Account, client, device string) (Session, error) {
-	ring, now := s.Ring(), s.Now().Truncate(time.Millisecond) // as stores keep it
+	ring, now := s.Ring(), s.Now().Truncate(time.Millisecond) // the precision of the Store
 	b := Beginning{
 		Family: NewFamilyID(), Generation: 1, Rotated: now, Subject: account.ID, Roles: account.Roles, Client: client,
 		KeyID: ring.SigningKey(), AuthTime: now, End: now.Add(s.Absolute),
@@ -91,12 +87,12 @@ func (s *Service) Begin(ctx context.Context, account Account, client, device str
 	if err := s.Store.Begin(ctx, b); err != nil {
 		return Session{}, fmt.Errorf("begin session: %w", err)
 	}
-	// A crash between the two, or a refusal, leaves a family that nobody has the token of.
+	// If this fails or the process crashes here, the family is unusable: nobody has its token.
 	if err := s.Records.Add(ctx, Record{
 		Family: b.Family, Subject: account.ID, Roles: account.Roles, Client: client, Device: device, Begun: now, End: b.End,
 	}, account.Version, s.MaxSessions); err != nil {
 		if errors.Is(err, ErrAccountChanged) {
-			_ = s.Store.Revoke(ctx, []Revocation{{b.Family, ReasonUserRequest}}) // not to keep it for its idle life
+			_ = s.Store.Revoke(ctx, []Revocation{{b.Family, ReasonUserRequest}}) // frees the memory early
 		}
 		return Session{}, fmt.Errorf("begin session: %w", err)
 	}
@@ -106,10 +102,10 @@ func (s *Service) Begin(ctx context.Context, account Account, client, device str
 	})
 }
 
-// Refresh exchanges a refresh token: RFC 6749 section 6 with rotation. It
-// fails with ErrInvalidGrant, ErrInvalidClient, ErrChallenge or ErrUnavailable;
-// with all but the last, Session holds the outcome and, if the token was ours,
-// the family, with the first also the reason.
+// Refresh exchanges a refresh token (RFC 6749 section 6) and rotates it. It fails with
+// ErrInvalidGrant, ErrInvalidClient, ErrChallenge or ErrUnavailable. With the first three, the
+// Session holds Outcome and Family if the token was authentic. With ErrInvalidGrant it also holds
+// Reason.
 func (s *Service) Refresh(ctx context.Context, refreshToken, client string, evidence Evidence) (Session, error) {
 	t, err := s.parse(refreshToken)
 	switch {
@@ -143,12 +139,12 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, evid
 	return Session{Grant: grant}, fmt.Errorf("%w: %s", ErrInvalidGrant, grant.Outcome)
 }
 
-// maxUses bounds how often a presentation is repeated because the Store lost the
-// family or began a new epoch while the record was read. Three are ordinary.
+// maxUses bounds how often a token is presented to the Store again because the Store lost the
+// family or began a new epoch while the record was read. Rebuilding a family takes three.
 const maxUses = 6
 
-// use presents t to the Store. What the Store cannot know, because it lost it or
-// may have lost it, is looked up in the Records first.
+// use presents t to the Store. If the Store has lost the family, or may have lost writes, it reads
+// the record and presents t again.
 func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, error) {
 	rebuilt := false
 	for range maxUses {
@@ -156,7 +152,7 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 		if err != nil {
 			return Grant{}, err
 		}
-		switch grant.Outcome { //nolint:exhaustive // all others are what they are
+		switch grant.Outcome { //nolint:exhaustive // the others need no action
 		case Missing, Unverified:
 			r, refusal, err := s.recorded(ctx, t, p, grant)
 			if err != nil || refusal != nil {
@@ -176,7 +172,7 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 		case Ended:
 			s.note(ctx, t.Family, ReasonExpired)
 		case Revoked:
-			// The replica that found a reuse may not have lived to write it down.
+			// The replica that detected reuse may have crashed before it wrote the tombstone.
 			if r, err := s.Records.Get(ctx, t.Family); err == nil && r.Revoked.IsZero() {
 				s.endReused(ctx, t.Family)
 			}
@@ -190,23 +186,22 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 	return Grant{}, fmt.Errorf("%w: the family was lost again and again", ErrUnavailable)
 }
 
-// putBack begins a family anew that the Store has lost, at the generation that
-// is presented, which only we can have signed. It stays Unverified: it may be
-// ended while it comes back, so that its record is read once more.
+// putBack rebuilds a family that the Store has lost, at the presented generation, which the MAC
+// proves to be authentic. The session may end in the meantime, so the family starts Unverified and
+// its record is read again.
 func (s *Service) putBack(ctx context.Context, t Token, r Record) error {
 	err := s.Store.Begin(ctx, Beginning{
 		Family: t.Family, Generation: t.Generation, Subject: r.Subject, Roles: r.Roles, Client: r.Client,
 		KeyID: t.KeyID, AuthTime: r.Begun, End: r.End, Lost: true,
 	})
-	if errors.Is(err, ErrExists) { // another replica was first, or it was ended
+	if errors.Is(err, ErrExists) { // another replica was faster, or the session ended
 		return nil
 	}
 	return err
 }
 
-// over returns why a session is over, as far as its record says, and "" while it
-// lives. Seen lags behind, so that a session is idle a little later here than in
-// the Store, which forgets it then.
+// over returns why a session is over according to its record, or "" if it is live. Record.Seen lags
+// behind by up to seenLag, so that much is added to the idle time.
 func (s *Service) over(r Record) Reason {
 	switch now := s.Now(); {
 	case !r.Revoked.IsZero():
@@ -219,8 +214,8 @@ func (s *Service) over(r Record) Reason {
 	return ""
 }
 
-// recorded looks at a session's record because the Store answered so, and
-// returns a refusal if the record decides.
+// recorded returns the record of t's session after the Store answered Missing or Unverified. It
+// also returns a refusal if the record forbids the use of t.
 func (s *Service) recorded(ctx context.Context, t Token, p Presentation, answer Grant) (Record, *Grant, error) {
 	r, err := s.Records.Get(ctx, t.Family)
 	r.Family = t.Family // also when there is no record
@@ -248,7 +243,8 @@ func (s *Service) recorded(ctx context.Context, t Token, p Presentation, answer 
 	return r, refusal, nil
 }
 
-// refuse makes a refusal of the record r true in the Store too.
+// refuse returns refusal and applies it to the Store and the record r. If err is not nil, it only
+// returns err.
 func (s *Service) refuse(ctx context.Context, r Record, refusal *Grant, err error) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
@@ -269,15 +265,15 @@ func (s *Service) refuse(ctx context.Context, r Record, refusal *Grant, err erro
 func (s *Service) session(ring *Ring, g Grant) (Session, error) {
 	text, err := ring.Mint(Token{KeyID: g.KeyID, Family: g.Family, Generation: g.Generation})
 	if err != nil {
-		// Another replica signs with a key that this one has not read yet.
+		// Another replica signed with a key that this one has not read yet.
 		return Session{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return Session{Grant: g, RefreshToken: text}, nil
 }
 
-// Owner returns the session that a refresh token of any generation belongs to
-// at client, also when that is over. It fails with ErrInvalidGrant,
-// ErrInvalidClient or ErrUnavailable.
+// Owner returns the record of the session of a refresh token of any generation that was issued to
+// client, whether or not the session is over. It fails with ErrInvalidGrant, ErrInvalidClient or
+// ErrUnavailable.
 func (s *Service) Owner(ctx context.Context, refreshToken, client string) (Record, error) {
 	t, err := s.parse(refreshToken)
 	switch {
@@ -298,9 +294,9 @@ func (s *Service) Owner(ctx context.Context, refreshToken, client string) (Recor
 	return r, nil
 }
 
-// Confirm notes that a browser has shown this refresh token of client's. Texts
-// that are no tokens of ours are skipped: a missing confirmation only leaves the
-// predecessor good for longer. It fails with ErrUnavailable.
+// Confirm records that a browser has presented this refresh token, issued to client. It ignores
+// texts that are not our tokens: without a confirmation the predecessor is only accepted for
+// longer. It fails with ErrUnavailable.
 func (s *Service) Confirm(ctx context.Context, refreshToken, client string) error {
 	t, err := s.Ring().Parse(refreshToken)
 	if err != nil {

@@ -11,33 +11,33 @@ import (
 	"lilypad.example/services/auth/internal/session"
 )
 
-// generous rotates whatever it is shown.
-type generous struct{ session.Store }
+// alwaysRotates is a Store that rotates every token.
+type alwaysRotates struct{ session.Store }
 
-func (generous) Use(_ context.Context, f session.FamilyID, p session.Presentation) (session.Grant, error) {
+func (alwaysRotates) Use(_ context.Context, f session.FamilyID, p session.Presentation) (session.Grant, error) {
 	return session.Grant{Outcome: session.Rotated, Family: f, Generation: p.Generation + 1, KeyID: p.SuccessorKeyID, End: time.Now().Add(time.Hour)}, nil
 }
 
-type deaf struct{}
+type noObserver struct{}
 
-func (deaf) Refreshed(session.Outcome) {}
-func (deaf) Ended(session.Record)      {}
+func (noObserver) Refreshed(session.Outcome) {}
+func (noObserver) Ended(session.Record)      {}
 
-type silent struct{ session.Stream }
+type neverLeads struct{ session.Stream }
 
-func (silent) Lead(context.Context, string, time.Duration) (session.Lead, error) {
+func (neverLeads) Lead(context.Context, string, time.Duration) (session.Lead, error) {
 	return session.Lead{}, nil
 }
 
-// slow is Records that time out when they are given much at once, and once anyway.
-type slow struct {
+// slowRecords times out when a batch is too large, and once in any case.
+type slowRecords struct {
 	*memory.Sessions
 
 	seen  map[session.FamilyID]bool
 	calls int
 }
 
-func (s *slow) See(_ context.Context, all []session.Sighting) error {
+func (s *slowRecords) See(_ context.Context, all []session.Sighting) error {
 	if s.calls++; s.calls == 2 || len(all) > 1000 {
 		return errors.New("a timeout")
 	}
@@ -47,13 +47,13 @@ func (s *slow) See(_ context.Context, all []session.Sighting) error {
 	return nil
 }
 
-// TestSightingsAreWrittenInBatches: however many sessions were refreshed, each
-// write stays small, and what a failed one held is written the next time.
+// TestSightingsAreWrittenInBatches checks that each write has a bounded size, and that a failed
+// write is repeated.
 func TestSightingsAreWrittenInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, records := ring(t, k1), &slow{Sessions: new(memory.Sessions), seen: map[session.FamilyID]bool{}}
+		r, records := ring(t, k1), &slowRecords{Sessions: new(memory.Sessions), seen: map[session.FamilyID]bool{}}
 		service := session.NewService(session.Config{
-			Store: generous{}, Records: records, Stream: silent{}, Ring: func() *session.Ring { return r }, Now: time.Now, Observer: deaf{},
+			Store: alwaysRotates{}, Records: records, Stream: neverLeads{}, Ring: func() *session.Ring { return r }, Now: time.Now, Observer: noObserver{},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		var faults []error
@@ -72,12 +72,12 @@ func TestSightingsAreWrittenInBatches(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		<-time.After(31 * time.Second) // twice the time between writes, by the clock of the bubble
+		<-time.After(31 * time.Second) // two writes, by the fake clock of synctest
 		synctest.Wait()
 		stop()
 		<-done
 		if len(records.seen) != sessions || len(faults) != 1 {
-			t.Errorf("%d of %d were written, with failures %v", len(records.seen), sessions, faults)
+			t.Errorf("%d sightings written with failures %v, want %d with one failure", len(records.seen), faults, sessions)
 		}
 	})
 }

@@ -10,12 +10,12 @@ import (
 	"lilypad.example/services/auth/api"
 )
 
-// ErrMalformed says that a text is no refresh token of ours: another shape,
-// or a MAC that does not verify. Nothing was looked up.
+// ErrMalformed means that a text is not one of our refresh tokens: its format is wrong or its MAC
+// does not verify. The stores were not asked.
 var ErrMalformed = errors.New("session: not a refresh token of ours")
 
-// A FamilyID names a refresh-token family: 128 random bits as base64url. It is
-// the sid of access tokens. It is no credential: a refresh token needs a MAC.
+// A FamilyID identifies a refresh-token family: 128 random bits as base64url. It is the claim sid
+// of access tokens. It is not a credential: a refresh token also needs a MAC.
 type FamilyID string
 
 // NewFamilyID returns a fresh random FamilyID.
@@ -25,8 +25,8 @@ func NewFamilyID() FamilyID {
 	return FamilyID(base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
-// ParseFamilyID refuses whatever NewFamilyID cannot have made, so that no text
-// from outside ever becomes part of a key in the store.
+// ParseFamilyID rejects everything that NewFamilyID cannot have made, so that untrusted text never
+// becomes part of a key in the store. It fails with ErrMalformed.
 func ParseFamilyID(s string) (FamilyID, error) {
 	if !api.ValidSessionID(s) {
 		return "", ErrMalformed
@@ -34,16 +34,15 @@ func ParseFamilyID(s string) (FamilyID, error) {
 	return FamilyID(s), nil
 }
 
-// A Token is a refresh token whose MAC was verified, or that we made.
+// A Token is the content of a refresh token. It is verified, unless Parse says otherwise.
 type Token struct {
 	KeyID      string
 	Family     FamilyID
 	Generation uint64
 }
 
-// Mint returns t's text, an api.RefreshToken. The same token always has the same
-// text, whoever computes it. It fails with ErrUnknownKey when the ring does not
-// hold t.KeyID.
+// Mint returns the text of t in the format of api.RefreshToken. Every replica computes the same
+// text for the same token. It fails with ErrUnknownKey if t.KeyID is not in the ring.
 func (r *Ring) Mint(t Token) (string, error) {
 	key, ok := r.key(t.KeyID)
 	if !ok {
@@ -54,9 +53,9 @@ func (r *Ring) Mint(t Token) (string, error) {
 	return text.String(), nil
 }
 
-// Parse verifies text and returns what it says. It fails with ErrMalformed, or
-// with ErrUnknownKey if only the key is missing: then the Token is what the text
-// says, unverified. It costs at most one HMAC and no call to any store.
+// Parse verifies a refresh token and returns its content. It fails with ErrMalformed, or with
+// ErrUnknownKey if its key is not in the ring: then the returned Token is not verified. It computes
+// at most one HMAC and asks no store.
 func (r *Ring) Parse(text string) (Token, error) {
 	parts, ok := api.ParseRefreshToken(text)
 	if !ok {
@@ -78,12 +77,11 @@ func (r *Ring) Parse(text string) (Token, error) {
 	return t, nil
 }
 
-// PresenterDigest returns a short keyed digest of who presents t: user agent and
-// network. It is keyed by t's own ring key, so that the same token from the
-// same presenter gives the same digest whatever the ring signs with meanwhile,
-// and so that a reader of the store cannot tell agents or networks from it.
+// PresenterDigest returns a short keyed digest of the user agent and network that present t. Its
+// key is the ring key of t, so the digest of a token and its presenter survives a change of the
+// signing key, and a reader of the store cannot learn user agents or networks from it.
 func (r *Ring) PresenterDigest(t Token, userAgent, network string) string {
-	key, _ := r.key(t.KeyID) // a verified token's key is in the ring; without one the digest is merely unkeyed
+	key, _ := r.key(t.KeyID) // present for a verified token; otherwise the digest has an empty key
 	sum := mac(key, []byte("presenter\x00"+userAgent+"\x00"+network))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// maxUnknownKeys bounds what strangers can make us remember.
+// maxUnknownKeys bounds the memory that forged tokens can use.
 const maxUnknownKeys = 1000
 
-// parse is Ring.Parse for a ring that other replicas may have read before this
-// one did. A token of an unknown key is ErrUnavailable until the ring is known
-// as of a moment after such a token was first shown, and still lacks the key.
+// parse is Ring.Parse for a ring that other replicas may have read earlier than this one. For an
+// unknown key it also returns ErrUnavailable until this replica has read the ring again after the
+// key first appeared, and the ring still lacks it.
 func (s *Service) parse(refreshToken string) (Token, error) {
 	t, err := s.Ring().Parse(refreshToken)
 	if errors.Is(err, ErrUnknownKey) && s.RingAsOf != nil && !s.unknownKeys.settled(t.KeyID, s.Now(), s.RingAsOf()) {
@@ -21,15 +21,15 @@ func (s *Service) parse(refreshToken string) (Token, error) {
 	return t, err
 }
 
-// unknownKeys remembers when each unknown key id was first shown.
+// unknownKeys holds the time at which each unknown key ID was first seen.
 type unknownKeys struct {
 	mu    sync.Mutex
 	first map[string]time.Time
 }
 
-// settled reports whether a ring that is known as of asOf says for certain that
-// it does not have the key. While strangers show more keys than are remembered,
-// nothing new is certain.
+// settled reports whether a ring that was read as of asOf is new enough to say that the key does
+// not exist. At first it records the key and returns false. While maxUnknownKeys are recorded, it
+// returns false for all others.
 func (u *unknownKeys) settled(id string, now, asOf time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -46,8 +46,8 @@ func (u *unknownKeys) settled(id string, now, asOf time.Time) bool {
 	return asOf.After(first)
 }
 
-// forget drops what has been remembered for an hour: a key that is still shown
-// then has to wait once more.
+// forget drops keys that were first seen an hour ago or earlier. If such a key appears again, it
+// counts as new.
 func (u *unknownKeys) forget(now time.Time) {
 	kept := make(map[string]time.Time)
 	for id, first := range u.first {

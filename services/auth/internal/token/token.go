@@ -1,5 +1,5 @@
-// Package token makes access tokens (RFC 9068) out of session grants. It knows
-// no user data: a token names a subject and says nothing about the person.
+// Package token issues access tokens (RFC 9068) for session grants. A token identifies the user by
+// subject only and contains no personal data.
 package token
 
 import (
@@ -12,7 +12,7 @@ import (
 	"lilypad.example/services/pkg/authn"
 )
 
-// An Issuer signs access tokens in one issuer's name.
+// An Issuer issues access tokens.
 type Issuer struct {
 	name     string
 	audience []string
@@ -21,8 +21,8 @@ type Issuer struct {
 	now      func() time.Time
 }
 
-// claims are what package authn reads. Dates are plain numbers of seconds, which
-// encode in half the time of jwt.NumericDate.
+// claims are the claims that package authn verifies. Dates are Unix seconds as int64, which encode
+// in half the time of jwt.NumericDate.
 type claims struct {
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
@@ -35,14 +35,14 @@ type claims struct {
 	AuthTime  int64    `json:"auth_time"`
 }
 
-// NewIssuer returns an Issuer called name (the iss claim), whose tokens are
-// for audience and live for life. keys returns the current signing keys.
+// NewIssuer returns an Issuer whose tokens have the claims iss name and aud audience, and live for
+// life. keys returns the current signing keys, and now is the clock.
 func NewIssuer(name string, audience []string, life time.Duration, keys func() *signer.Keys, now func() time.Time) *Issuer {
 	return &Issuer{name: name, audience: audience, life: life, keys: keys, now: now}
 }
 
-// Access returns an access token for grant and its life, which never passes
-// the session's absolute end.
+// Access returns an access token for grant and its life. The token expires at the session's
+// absolute end at the latest.
 func (i *Issuer) Access(grant session.Grant) (text string, life time.Duration, err error) {
 	now := i.now()
 	life = min(i.life, grant.End.Sub(now))
@@ -57,7 +57,8 @@ func (i *Issuer) Access(grant session.Grant) (text string, life time.Duration, e
 	return text, life, nil
 }
 
-// Roles is what grant's access token says in its roles claim: never null in JSON.
+// Roles returns the claim roles of the access token for grant. It is never nil, so that JSON has no
+// null.
 func Roles(grant session.Grant) []string {
 	if grant.Roles == nil {
 		return []string{}

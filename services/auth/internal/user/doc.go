@@ -1,6 +1,8 @@
-// Package user holds accounts: what a valid one is (ParseEmail, ParseName), where they are kept (Store, a contract in words with a
-// conformance suite in storetest), and the two things that are done with them: Service.Register and Service.Authenticate.
+// Package user manages accounts: it validates their fields (ParseEmail, ParseName), defines how
+// they are stored (Store, with a conformance suite in storetest), and registers, authenticates and
+// changes them (Service).
 //
-// The invariant: whoever asks cannot tell an unknown address from a wrong password or a disabled account, by the answer or by the
-// work it takes. It knows no HTTP, no database, no sessions and no rate limits; those are asked before it.
+// Invariant: neither the answer nor the work of Service.Authenticate reveals whether an address is
+// unknown, the password is wrong or the account is disabled. The package does not depend on HTTP, a
+// database, sessions or rate limits. Callers check rate limits first.
 package user

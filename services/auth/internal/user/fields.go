@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// The fields of a registration.
+// The fields of the account forms.
 const (
 	FieldEmail    = "email"
 	FieldName     = "name"
 	FieldPassword = "password"
 
-	// Of a change of password; the new one is FieldPassword.
+	// FieldCurrentPassword belongs to a change of password; the new one is FieldPassword.
 	FieldCurrentPassword = "current_password"
 )
 
@@ -28,19 +28,20 @@ const (
 	CodeWrong    = "wrong"     // current password only
 )
 
-// FieldError says what is wrong with one field, never with which value.
+// FieldError is a validation error of one field. It never contains the value.
 type FieldError struct {
 	Field string
 	Code  string
 }
 
-// Error returns the fault as "email:invalid".
+// Error returns for example "email:invalid".
 func (e FieldError) Error() string { return e.Field + ":" + e.Code }
 
-// FieldErrors are all faults of one request, at most one a field, in the order of the form.
+// FieldErrors holds all validation errors of a request, at most one per field, in the order of the
+// form.
 type FieldErrors []FieldError
 
-// Error returns the faults as "user: invalid fields: email:invalid name:required".
+// Error returns for example "user: invalid fields: email:invalid name:required".
 func (e FieldErrors) Error() string {
 	var b strings.Builder
 	b.WriteString("user: invalid fields:")
@@ -50,7 +51,8 @@ func (e FieldErrors) Error() string {
 	return b.String()
 }
 
-// Bounds of an e-mail address (RFC 5321 §4.5.3.1 with erratum 1690), in bytes, and of a name, in code points.
+// Maximum lengths of an e-mail address and its parts in bytes (RFC 5321 section 4.5.3.1 with
+// erratum 1690), and of a name in code points.
 const (
 	maxEmail     = 254
 	maxLocalPart = 64
@@ -58,10 +60,11 @@ const (
 	maxName      = 100
 )
 
-// ParseEmail returns the one form in which an address is stored, compared and limited: without space around it, in lower case.
-// It accepts what a browser's e-mail field accepts (HTML Standard, "valid email address"), within the lengths of RFC 5321, so that
-// the form and the server never disagree. Only ASCII: folding the case of other letters would make two people's addresses one.
-// The error is a FieldError with CodeRequired or CodeInvalid.
+// ParseEmail returns the normalized form of an address: trimmed and in lower case. It accepts what
+// a browser's e-mail field accepts (HTML Standard, "valid email address") within the lengths of RFC
+// 5321, so that form and server agree. It accepts ASCII only, because case folding of other letters
+// could make the addresses of two people equal. The error is a FieldError with CodeRequired or
+// CodeInvalid.
 func ParseEmail(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -99,11 +102,12 @@ func isAlphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }
 
-// ParseName returns a name as it is stored: 1 to 100 characters on one line. Control characters and runs of space become one space,
-// and marks that change the direction of the text around them are left out (they would let a name rearrange the page it is on):
-// nobody means them, so they are no fault to report. The error is a FieldError with CodeRequired or CodeTooLong.
+// ParseName returns the normalized form of a name: 1 to 100 characters on one line. It replaces
+// control characters and runs of space with one space, and removes bidirectional formatting
+// characters, with which a name could rearrange the page around it. The error is a FieldError with
+// CodeRequired or CodeTooLong.
 func ParseName(s string) (string, error) {
-	if len(s) > maxName*utf8.UTFMax*4 { // bounded work; nothing within reason is cut down by cleaning that far
+	if len(s) > maxName*utf8.UTFMax*4 { // bounds the work; no real name has that much to remove
 		return "", FieldError{FieldName, CodeTooLong}
 	}
 	s = strings.Map(func(r rune) rune {
@@ -125,7 +129,7 @@ func ParseName(s string) (string, error) {
 	return s, nil
 }
 
-// isDirectionMark recognizes the explicit formatting characters of UAX 9 §2.
+// isDirectionMark reports whether r is a directional formatting character (UAX 9 section 2).
 func isDirectionMark(r rune) bool {
 	return r == '\u061c' || r == '\u200e' || r == '\u200f' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
@@ -134,7 +138,8 @@ func isVisible(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsPunct(r) || unicode.IsSymbol(r)
 }
 
-// validRole says whether a role may be given: it travels in tokens and headers, and routes name it.
+// validRole reports whether s is a valid role. The alphabet is safe in tokens, headers and route
+// rules.
 func validRole(s string) bool {
 	return s != "" && len(s) <= maxLabel && !strings.ContainsFunc(s, func(r rune) bool {
 		return ('a' > r || r > 'z') && ('0' > r || r > '9') && r != '-' && r != '_'
@@ -150,7 +155,7 @@ func checkRoles(roles []string) error {
 	return nil
 }
 
-// normalRoles returns roles sorted and without repetition, as they are stored.
+// normalRoles returns roles sorted and without duplicates.
 func normalRoles(roles []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(roles)))
 }

@@ -92,7 +92,7 @@ func checkField(t *testing.T, err error, field, code string) {
 	t.Helper()
 	if code == "" {
 		if err != nil {
-			t.Fatalf("got %v", err)
+			t.Fatalf("got %v, want no error", err)
 		}
 		return
 	}
@@ -101,7 +101,8 @@ func checkField(t *testing.T, err error, field, code string) {
 	}
 }
 
-// What was parsed once is parsed to itself: stored values can be checked again, and compared.
+// TestParsedFieldsAreFixedPoints checks that parsing is idempotent, so that stored values can be
+// parsed again and compared.
 func TestParsedFieldsAreFixedPoints(t *testing.T) {
 	emails := rapid.StringMatching(`[ ]?[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,20}@[A-Za-z0-9-]{1,10}(\.[A-Za-z0-9-]{1,10})?`)
 	rapid.Check(t, func(t *rapid.T) {
@@ -109,14 +110,14 @@ func TestParsedFieldsAreFixedPoints(t *testing.T) {
 		if email, err := ParseEmail(in); err == nil {
 			again, err := ParseEmail(email)
 			if err != nil || again != email || strings.Count(email, "@") != 1 || email != strings.ToLower(email) {
-				t.Fatalf("e-mail %q, then %q, %v", email, again, err)
+				t.Fatalf("e-mail %q parsed again: %q, %v; want the same, in lower case, with one @", email, again, err)
 			}
 		}
 		if name, err := ParseName(in); err == nil {
 			again, err := ParseName(name)
 			if err != nil || again != name || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) ||
 				utf8.RuneCountInString(name) > maxName {
-				t.Fatalf("name %q, then %q, %v", name, again, err)
+				t.Fatalf("name %q parsed again: %q, %v; want the same, valid and within %d characters", name, again, err, maxName)
 			}
 		}
 	})

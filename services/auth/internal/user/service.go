@@ -11,10 +11,12 @@ import (
 	"lilypad.example/services/auth/internal/password"
 )
 
-// ErrInvalidCredentials is the one answer to an unknown address, a wrong password and a disabled account.
+// ErrInvalidCredentials means an unknown address, a wrong password or a disabled account, without
+// saying which.
 var ErrInvalidCredentials = errors.New("user: invalid credentials")
 
-// Cause says why credentials were refused. It is for the audit log alone and must not reach the client in any form.
+// Cause is why credentials were refused. It is for the audit log only and must never reach the
+// client.
 type Cause uint8
 
 // The causes of a Refusal.
@@ -37,7 +39,8 @@ func (c Cause) String() string {
 	return "unknown"
 }
 
-// Refusal is the error of Authenticate when the credentials are refused; it wraps ErrInvalidCredentials and reads like it.
+// Refusal is the error of Authenticate for refused credentials. It wraps ErrInvalidCredentials and
+// has the same text.
 type Refusal struct { //nolint:errname // named for what it is; errors.Is finds ErrInvalidCredentials
 	Cause  Cause
 	UserID string // empty for an unknown user
@@ -49,8 +52,8 @@ func (*Refusal) Error() string { return ErrInvalidCredentials.Error() }
 // Unwrap returns ErrInvalidCredentials.
 func (*Refusal) Unwrap() error { return ErrInvalidCredentials }
 
-// Hasher hashes and verifies passwords; see password.Hasher, whose contract this is. In particular Verify with an empty hash does
-// the work of a real one and never matches.
+// Hasher hashes and verifies passwords, like password.Hasher. Verify with an empty hash must do the
+// same work as with a real one, and never match.
 type Hasher interface {
 	Hash(ctx context.Context, password string) (string, error)
 	Verify(ctx context.Context, password, hash string) (password.Verdict, error)
@@ -63,19 +66,21 @@ type Service struct {
 	now    func() time.Time
 }
 
-// NewService returns a Service on a store; now is the clock (time.Now outside tests).
+// NewService returns a Service that keeps users in store. now is the clock (time.Now outside
+// tests).
 func NewService(store Store, hasher Hasher, now func() time.Time) *Service {
 	return &Service{store: store, hasher: hasher, now: now}
 }
 
-// Register creates an account with the given roles, none for a visitor who registers.
-// Errors: FieldErrors with every fault at once, ErrEmailTaken, ErrUnavailable, password.ErrBusy, the context's own.
+// Register creates an account with the given roles. Visitors register without roles.
+// Errors: FieldErrors, ErrEmailTaken, ErrUnavailable, password.ErrBusy, the error of the context,
+// or an error that names an invalid role.
 func (s *Service) Register(ctx context.Context, email, name, secret string, roles ...string) (User, error) {
 	u, err := s.prepare(email, name, secret, roles)
 	if err != nil {
 		return User{}, err
 	}
-	// Hashed before the address is looked up: a taken address costs what a free one does.
+	// Hash before Create, so that a taken address takes as long as a free one.
 	hash, err := s.hasher.Hash(ctx, secret)
 	if err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
@@ -87,7 +92,7 @@ func (s *Service) Register(ctx context.Context, email, name, secret string, role
 	return u, nil
 }
 
-// prepare checks the fields of a registration and returns the user they make, yet without a hash.
+// prepare validates the fields of a registration and returns the user, without a password hash.
 func (s *Service) prepare(email, name, secret string, roles []string) (User, error) {
 	if err := checkRoles(roles); err != nil {
 		return User{}, fmt.Errorf("register: %w", err)
@@ -112,7 +117,7 @@ func (s *Service) prepare(email, name, secret string, roles []string) (User, err
 	}
 	return User{
 		ID: id.String(), Email: parsedEmail, Name: parsedName, Roles: normalRoles(roles),
-		// What a store can keep, so that the caller sees what the store will return.
+		// The precision of a Store, so that the returned user equals the stored one.
 		CreatedAt: s.now().UTC().Truncate(time.Microsecond), Version: 1,
 	}, nil
 }
@@ -132,10 +137,12 @@ func checkPassword(secret, email, name string) error {
 	}
 }
 
-// Authenticate returns the user with these credentials. Whatever is wrong with them, one hash is verified and the answer is the
-// same (OWASP ASVS 5.0 6.3.8): for an address that nobody has, or that is none, against a hash that matches nothing.
-// A hash of older parameters is replaced on the way; that this fails is no reason to refuse the login.
-// Errors: a Refusal (ErrInvalidCredentials), ErrUnavailable, password.ErrBusy, the context's own.
+// Authenticate returns the user with these credentials. Whatever is wrong with them, it verifies
+// one hash and answers the same (OWASP ASVS 5.0 requirement 6.3.8). For an unknown or malformed
+// address it verifies the empty hash, which never matches. After a success it replaces a hash with
+// outdated parameters; a failure to do so does not fail the login.
+// Errors: a Refusal (ErrInvalidCredentials), ErrUnavailable, password.ErrBusy, the error of the
+// context.
 func (s *Service) Authenticate(ctx context.Context, email, secret string) (User, error) {
 	u, err := s.find(ctx, email)
 	if err != nil {
@@ -159,11 +166,12 @@ func (s *Service) Authenticate(ctx context.Context, email, secret string) (User,
 	return u, nil
 }
 
-// find returns the user with an address, or the zero User when there is none.
+// find returns the user with this address, or the zero User if there is none.
 func (s *Service) find(ctx context.Context, email string) (User, error) {
 	parsed, err := ParseEmail(email)
 	if err != nil {
-		// Asked all the same, so that a malformed address takes a look-up too. Nobody has the empty address.
+		// Look up the empty address, which nobody has, so that a malformed address takes as long as
+		// a valid one.
 		parsed = ""
 	}
 	u, err := s.store.ByEmail(ctx, parsed)
@@ -173,7 +181,7 @@ func (s *Service) find(ctx context.Context, email string) (User, error) {
 	return u, err
 }
 
-// rehash stores the hash of today's parameters. Failing is harmless: the next login tries again.
+// rehash stores a hash with the current parameters. It ignores errors: the next login tries again.
 func (s *Service) rehash(ctx context.Context, u *User, secret string) {
 	hash, err := s.hasher.Hash(ctx, secret)
 	if err != nil {
@@ -184,8 +192,8 @@ func (s *Service) rehash(ctx context.Context, u *User, secret string) {
 	}
 }
 
-// ByID returns the user with an ID.
-// Errors: ErrNotFound, ErrUnavailable, the context's own.
+// ByID returns the user with this ID.
+// Errors: ErrNotFound, ErrUnavailable, the error of the context.
 func (s *Service) ByID(ctx context.Context, id string) (User, error) {
 	u, err := s.store.ByID(ctx, id)
 	if err != nil {
@@ -194,10 +202,11 @@ func (s *Service) ByID(ctx context.Context, id string) (User, error) {
 	return u, nil
 }
 
-// ChangePassword replaces the password of a user who knows the current one, and ends all sessions of the user but keep. If the new one
-// is the user's password already, and the current one is wrong, it was an earlier call that did so and whose answer was lost: that is
-// a success.
-// Errors: FieldErrors, ErrNotFound, ErrHashChanged, ErrUnavailable, password.ErrBusy, the context's own.
+// ChangePassword replaces the password of a user who knows the current one, and ends all sessions
+// of the user except keep. If current is wrong and secret is the user's password already, it
+// succeeds: an earlier call changed the password, and its answer was lost.
+// Errors: FieldErrors, ErrNotFound, ErrHashChanged, ErrUnavailable, password.ErrBusy, the error of
+// the context.
 func (s *Service) ChangePassword(ctx context.Context, id, current, secret, keep string) error {
 	u, err := s.store.ByID(ctx, id)
 	if err != nil {
@@ -229,15 +238,17 @@ func (s *Service) ChangePassword(ctx context.Context, id, current, secret, keep 
 	return nil
 }
 
-// SetDisabled closes the account with an address and ends its sessions, or opens it again, and returns it as it was before.
-// Errors: ErrNotFound, ErrUnavailable, the context's own.
+// SetDisabled disables the account with this address and ends its sessions, or enables it. It
+// returns the account as it was before.
+// Errors: ErrNotFound, ErrUnavailable, the error of the context.
 func (s *Service) SetDisabled(ctx context.Context, email string, disabled bool) (User, error) {
 	return s.change(ctx, "disable user", email, func(email string) error { return s.store.SetDisabled(ctx, email, disabled, s.now()) })
 }
 
-// SetRoles replaces the roles of the account with an address, and returns it as it was before. Its sessions have
-// them from their next refresh on.
-// Errors: ErrNotFound, ErrUnavailable, the context's own, or what is wrong with a role.
+// SetRoles replaces the roles of the account with this address, and returns the account as it was
+// before. Its sessions get the new roles at their next refresh.
+// Errors: ErrNotFound, ErrUnavailable, the error of the context, or an error that names an invalid
+// role.
 func (s *Service) SetRoles(ctx context.Context, email string, roles []string) (User, error) {
 	if err := checkRoles(roles); err != nil {
 		return User{}, fmt.Errorf("set roles: %w", err)
@@ -245,13 +256,14 @@ func (s *Service) SetRoles(ctx context.Context, email string, roles []string) (U
 	return s.change(ctx, "set roles", email, func(email string) error { return s.store.SetRoles(ctx, email, normalRoles(roles)) })
 }
 
-// Delete removes the account with an address and ends its sessions, and returns what it was.
-// Errors: ErrNotFound, ErrUnavailable, the context's own.
+// Delete deletes the account with this address, ends its sessions, and returns the account as it
+// was.
+// Errors: ErrNotFound, ErrUnavailable, the error of the context.
 func (s *Service) Delete(ctx context.Context, email string) (User, error) {
 	return s.change(ctx, "delete user", email, func(email string) error { return s.store.Delete(ctx, email) })
 }
 
-// change changes the account with an address, and returns it as it was before.
+// change calls change with the normalized address, and returns the account as it was before.
 func (s *Service) change(ctx context.Context, step, email string, change func(email string) error) (User, error) {
 	parsed, err := ParseEmail(email)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 const goodPassword = "walnut quay zephyr"
 
-// fakeHasher hashes in no time and records what was asked of it.
+// fakeHasher does not really hash, and records its calls.
 type fakeHasher struct {
 	calls    []string
 	outdated bool
@@ -83,7 +83,7 @@ func newFixture() fixture {
 	return f
 }
 
-func (f fixture) forget() { f.store.calls, f.hasher.calls = nil, nil }
+func (f fixture) resetCalls() { f.store.calls, f.hasher.calls = nil, nil }
 
 func TestRegister(t *testing.T) {
 	f := newFixture()
@@ -92,17 +92,17 @@ func TestRegister(t *testing.T) {
 		t.Fatal(err)
 	}
 	if u.Email != "mina@pond.example" || u.Name != "Wilhelmina T" || len(u.Roles) != 0 || u.Disabled || u.ID[14] != '7' {
-		t.Fatalf("got %+v", u)
+		t.Fatalf("registered %+v, want normalized fields, no roles, enabled, a UUID version 7", u)
 	}
 	stored, err := f.ByID(t.Context(), u.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if stored.ID != u.ID || !stored.CreatedAt.Equal(u.CreatedAt) || stored.PasswordHash != u.PasswordHash {
-		t.Fatalf("returned %+v, stored %+v", u, stored)
+		t.Fatalf("stored %+v, want %+v as returned", stored, u)
 	}
 	if got, err := f.Authenticate(t.Context(), "MINA@pond.example", goodPassword); err != nil || got.ID != u.ID {
-		t.Fatalf("got %+v, %v", got, err)
+		t.Fatalf("Authenticate: %+v, %v; want user %s", got, err, u.ID)
 	}
 }
 
@@ -110,11 +110,11 @@ func TestRegisterWithRoles(t *testing.T) {
 	f := newFixture()
 	u, err := f.Register(t.Context(), "mina@pond.example", "Mina", goodPassword, "keeper", "admin", "keeper")
 	if err != nil || !slices.Equal(u.Roles, []string{"admin", "keeper"}) {
-		t.Fatalf("got %+v, %v", u, err)
+		t.Fatalf("Register: %+v, %v; want roles admin and keeper", u, err)
 	}
 	for _, role := range []string{"", "Admin", "a,b", "a b", "a\nb", strings.Repeat("a", 64)} {
 		if _, err := f.Register(t.Context(), "other@pond.example", "Mina", goodPassword, role); err == nil {
-			t.Errorf("role %q was accepted", role)
+			t.Errorf("role %q was accepted, want an error", role)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestRegisterReportsAllFaultsAtOnceAndHashesNothing(t *testing.T) {
 				t.Fatalf("got %v, want %s", err, tt.want)
 			}
 			if len(f.hasher.calls)+len(f.store.calls) != 0 {
-				t.Fatalf("work was done: %v %v", f.hasher.calls, f.store.calls)
+				t.Fatalf("hasher calls %v, store calls %v; want none", f.hasher.calls, f.store.calls)
 			}
 		})
 	}
@@ -148,17 +148,17 @@ func TestRegisterTakenAddressCostsWhatAFreeOneDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	free := slices.Concat(f.hasher.calls, f.store.calls)
-	f.forget()
+	f.resetCalls()
 	if _, err := f.Register(t.Context(), "Mina@pond.example", "Someone", goodPassword); !errors.Is(err, user.ErrEmailTaken) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got %v, want %v", err, user.ErrEmailTaken)
 	}
 	if taken := slices.Concat(f.hasher.calls, f.store.calls); !slices.Equal(free, taken) {
-		t.Fatalf("free %v, taken %v", free, taken)
+		t.Fatalf("calls for a taken address %v, want %v as for a free one", taken, free)
 	}
 }
 
-// An unknown user cannot be told from a wrong password: the same calls in the same order, and the same answer. That the one verification does the same work is shown
-// in package password.
+// TestNoEnumeration checks that an unknown user and a wrong password cause the same calls and the
+// same answer. Package password tests that Verify does the same work for both.
 func TestNoEnumeration(t *testing.T) {
 	f := newFixture()
 	known, err := f.Register(t.Context(), "mina@pond.example", "Mina", goodPassword)
@@ -170,7 +170,7 @@ func TestNoEnumeration(t *testing.T) {
 	if err := f.store.Create(t.Context(), disabled); err != nil {
 		t.Fatal(err)
 	}
-	f.hasher.outdated = true // a rehash would show
+	f.hasher.outdated = true // a rehash would appear in the calls
 	for _, tt := range []struct {
 		name, email, password string
 		want                  user.Refusal
@@ -184,17 +184,17 @@ func TestNoEnumeration(t *testing.T) {
 		{"disabled, wrong password", "gone@pond.example", "wrong", user.Refusal{Cause: user.CauseWrongPassword, UserID: disabled.ID}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f.forget()
+			f.resetCalls()
 			got, err := f.Authenticate(t.Context(), tt.email, tt.password)
 			refusal, ok := errors.AsType[*user.Refusal](err)
 			if !ok || !errors.Is(err, user.ErrInvalidCredentials) || err.Error() != user.ErrInvalidCredentials.Error() || got.ID != "" {
-				t.Fatalf("got %+v, %v", got, err)
+				t.Fatalf("got %+v, %v; want a Refusal and no user", got, err)
 			}
 			if *refusal != tt.want {
 				t.Errorf("cause %+v, want %+v", *refusal, tt.want)
 			}
 			if !slices.Equal(f.store.calls, []string{"ByEmail"}) || !slices.Equal(f.hasher.calls, []string{"verify"}) {
-				t.Errorf("store %v, hasher %v", f.store.calls, f.hasher.calls)
+				t.Errorf("store calls %v, hasher calls %v; want [ByEmail] and [verify]", f.store.calls, f.hasher.calls)
 			}
 		})
 	}
@@ -216,7 +216,7 @@ func TestLoginUpgradesAnOutdatedHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stored.PasswordHash == before.PasswordHash || stored.PasswordHash != after.PasswordHash {
-		t.Fatal("the hash was not replaced")
+		t.Fatal("the outdated hash was not replaced in the store and the returned user")
 	}
 }
 
@@ -259,10 +259,10 @@ func TestAuthenticateUpgradesARealHash(t *testing.T) {
 	}
 	got, err := store.ByID(t.Context(), u.ID)
 	if err != nil || !strings.HasPrefix(string(got.PasswordHash), "$argon2id$v=19$m=19456,t=2,p=1$") {
-		t.Fatalf("got %s, %v", string(got.PasswordHash), err)
+		t.Fatalf("hash %s, %v; want one with the current parameters", string(got.PasswordHash), err)
 	}
 	if _, err := service.Authenticate(t.Context(), u.Email, goodPassword); err != nil {
-		t.Fatalf("with the new hash: %v", err)
+		t.Fatalf("Authenticate with the new hash: error %v, want none", err)
 	}
 }
 
@@ -277,7 +277,7 @@ func TestAFailingStoreOrHasherIsNoRefusal(t *testing.T) {
 		_, registration := f.Register(t.Context(), "mina@pond.example", "Mina", goodPassword)
 		for _, err := range []error{login, registration} {
 			if !errors.Is(err, tt.want) || errors.Is(err, user.ErrInvalidCredentials) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("failing %s: error %v, want %v", name, err, tt.want)
 			}
 		}
 	}
@@ -297,7 +297,7 @@ func TestAHashHidesItself(t *testing.T) {
 		log.String(), string(encoded), fmt.Sprintf("%v %+v %#v", u, u, u), fmt.Sprintf("%v %q %x %#v", u.PasswordHash, u.PasswordHash, u.PasswordHash, u.PasswordHash),
 	} {
 		if strings.Contains(text, "planted") || strings.Contains(text, fmt.Sprintf("%x", "planted")) {
-			t.Errorf("the hash shows: %s", text)
+			t.Errorf("text shows the hash: %s", text)
 		}
 	}
 }

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// User is an account. Email and Name are in the form that ParseEmail and ParseName return.
+// User is an account. Email and Name are results of ParseEmail and ParseName.
 type User struct {
-	ID           string // UUID version 7, the token's "sub"; never given to another account
+	ID           string // UUID version 7, the claim sub of tokens; never reused
 	Email        string
 	Name         string
 	Roles        []string
 	PasswordHash Hash
 	Disabled     bool
 	CreatedAt    time.Time
-	// Version grows with the password, the roles, and when the account is disabled
-	// or enabled: see session.Account.
+	// Version increases when the password, the roles or Disabled change: see session.Account.
 	Version int64
 }
 
-// Hash is a password hash as a PHC string. It hides itself from logs, formatting and JSON: only string(h) gives the text.
+// Hash is a password hash as a PHC string. Logs, formatting and JSON show a placeholder instead;
+// only string(h) returns the text.
 type Hash string
 
 const redacted = "[redacted]"
