@@ -17,18 +17,6 @@ import (
 // errEvicts means that Redis is configured to evict keys, which loses sessions silently.
 var errEvicts = errors.New("redis evicts keys when memory is short, which logs users out: set maxmemory-policy noeviction")
 
-// Connect calls Open and then Check.
-func Connect(ctx context.Context, url string, roots *x509.CertPool) (redis.UniversalClient, error) {
-	client, err := Open(url, roots)
-	if err != nil {
-		return nil, err
-	}
-	if err := Check(ctx, client); err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	return client, nil
-}
-
 const (
 	dialTimeout = 2 * time.Second
 	ioTimeout   = time.Second
