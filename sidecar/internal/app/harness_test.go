@@ -302,7 +302,7 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Cleanup(upstream.Close)
 	dir := t.TempDir()
 	c := &app.Config{
-		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 5 * time.Second}, Listen: "127.0.0.1:0",
+		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 30 * time.Second}, Listen: "127.0.0.1:0",
 		RoutesFile: filepath.Join(dir, "routes.yaml"), AuthURL: authServer.URL, ClientID: "test", ClientKeyFile: filepath.Join(dir, "client.pem"),
 		LoginPath: "/login", RegisterPath: "/register", HomePath: "/", MaxSessions: 100,
 		HeaderTimeout: 5 * time.Second, Limits: limits(), AccessLog: "all", AccessLogSample: 100,
