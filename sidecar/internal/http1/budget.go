@@ -23,7 +23,7 @@ type purpose uint8
 const (
 	forSpeed    purpose = iota // a larger buffer for a fast body: up to 1/2 of the budget
 	forConn                    // a connection or a request head: up to 7/8
-	forStranger                // an exchange of an unknown client: up to 7/8, all of them 1/2
+	forStranger                // an exchange of an unknown client: up to 3/4, all of them 1/2
 	forKnown                   // an exchange of a known client: up to all of it
 )
 
@@ -65,7 +65,9 @@ func (b *Budget) take(n int64, why purpose) bool {
 	switch why {
 	case forSpeed:
 		most = b.limit / 2
-	case forConn, forStranger:
+	case forStranger:
+		most -= b.limit / 4
+	case forConn:
 		most -= b.limit / 8
 	case forKnown:
 	}
