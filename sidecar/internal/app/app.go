@@ -55,7 +55,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
 		Budget: budget,
 	})
-	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(_, address string) *forward.Upstream {
+	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(address string) *forward.Upstream {
 		return forwarder.Upstream(forward.UpstreamConfig{
 			Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
 		})

@@ -49,9 +49,8 @@ type destinations struct {
 	upstreams map[string]*forward.Upstream
 }
 
-// openRouting reads the policy at path. dial returns an upstream for a name and an
-// address.
-func openRouting(path, loginPage string, dial func(name, address string) *forward.Upstream) (*routing, error) {
+// openRouting reads the policy at path. dial returns an upstream for an address.
+func openRouting(path, loginPage string, dial func(address string) *forward.Upstream) (*routing, error) {
 	last := &destinations{table: new(route.Table)}
 	file, err := reload.Open(path, func(text []byte) (*destinations, error) {
 		table, err := parseRoutes(text, loginPage)
@@ -64,7 +63,7 @@ func openRouting(path, loginPage string, dial func(name, address string) *forwar
 			if last.table.Upstreams()[name] == address {
 				next.upstreams[name] = last.upstreams[name]
 			} else {
-				next.upstreams[name] = dial(name, address)
+				next.upstreams[name] = dial(address)
 			}
 		}
 		last = next

@@ -71,8 +71,8 @@ func (f *Finder) FromMemory(v *Visitor) error {
 	return f.accept(v, view, err)
 }
 
-// Find looks up v's session. A visitor without one is no error; it fails with the
-// errors of session.Cache.Get when nobody can say.
+// Find looks up v's session. A visitor without a session is not an error. The errors
+// are those of session.Cache.Get, except that of an ended session, which sets v.Ended.
 func (f *Finder) Find(ctx context.Context, v *Visitor) error {
 	if f.stranger(v) {
 		return nil
