@@ -25,6 +25,7 @@ const (
 	EndLogout          EndReason = "logout"
 	EndLost            EndReason = "lost"
 	EndPasswordChanged EndReason = "password_changed"
+	EndProvider        EndReason = "provider"
 	EndReuse           EndReason = "reuse"
 	EndSessionLimit    EndReason = "session_limit"
 	EndUnusable        EndReason = "unusable"
@@ -47,6 +48,8 @@ func (e EndReason) Valid() bool {
 	case EndLost:
 		return true
 	case EndPasswordChanged:
+		return true
+	case EndProvider:
 		return true
 	case EndReuse:
 		return true
@@ -92,6 +95,48 @@ func (e OAuthErrorError) Valid() bool {
 	}
 }
 
+// Defines values for RefusalCode.
+const (
+	RefusalAccountDisabled  RefusalCode = "account_disabled"
+	RefusalDenied           RefusalCode = "provider_denied"
+	RefusalEmailHasPassword RefusalCode = "email_has_password"
+	RefusalEmailMissing     RefusalCode = "email_missing"
+	RefusalEmailUnverified  RefusalCode = "email_unverified"
+	RefusalFailed           RefusalCode = "provider_failed"
+	RefusalGroupsOverage    RefusalCode = "groups_overage"
+	RefusalNotAllowed       RefusalCode = "not_allowed"
+	RefusalStepUpFailed     RefusalCode = "step_up_failed"
+	RefusalUnavailable      RefusalCode = "provider_unavailable"
+)
+
+// Valid indicates whether the value is a known member of the RefusalCode enum.
+func (e RefusalCode) Valid() bool {
+	switch e {
+	case RefusalAccountDisabled:
+		return true
+	case RefusalDenied:
+		return true
+	case RefusalEmailHasPassword:
+		return true
+	case RefusalEmailMissing:
+		return true
+	case RefusalEmailUnverified:
+		return true
+	case RefusalFailed:
+		return true
+	case RefusalGroupsOverage:
+		return true
+	case RefusalNotAllowed:
+		return true
+	case RefusalStepUpFailed:
+		return true
+	case RefusalUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TokenTokenType.
 const (
 	Bearer TokenTokenType = "Bearer"
@@ -105,6 +150,35 @@ func (e TokenTokenType) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Authorization defines model for Authorization.
+type Authorization struct {
+	// AuthorizationUrl Where to send the browser.
+	AuthorizationUrl string `json:"authorization_url"`
+}
+
+// AuthorizationResponse defines model for AuthorizationResponse.
+type AuthorizationResponse struct {
+	// Browser As at the beginning.
+	Browser string `json:"browser"`
+
+	// Presenter Who is in front of the client; for rate limits, audit and to tell a lost response from a copied token.
+	Presenter Presenter `json:"presenter"`
+
+	// Provider The provider whose redirect URI was called.
+	Provider string `json:"provider"`
+
+	// Query The query that the redirect URI was called with, as it is.
+	Query string `json:"query"`
+}
+
+// CompletedAuthorization It has a session, or a refusal.
+type CompletedAuthorization struct {
+	// Next From the beginning. Empty if there was none.
+	Next    string   `json:"next"`
+	Refusal *Refusal `json:"refusal,omitempty"`
+	Session *Session `json:"session,omitempty"`
 }
 
 // Confirmation defines model for Confirmation.
@@ -125,6 +199,7 @@ type Credentials struct {
 // logout: signed out. user_request: ended by its user from another session, or all at once. password_changed: ended with the
 // password. user_disabled: the account was closed. user_deleted: the account was deleted. session_limit: its user has too many
 // sessions, and this was the oldest. admin: ended by an operator. reuse: a stale refresh token was presented. idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
+// provider: the identity provider ended it, or refuses to prolong it.
 type EndReason string
 
 // FieldError defines model for FieldError.
@@ -189,6 +264,44 @@ type Metadata struct {
 	TokenEndpointAuthSigningAlgValuesSupported         *[]string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
 }
 
+// NewAuthorization One of provider and issuer is required.
+type NewAuthorization struct {
+	// AcrValues Instead of the configured ones. The provider's answer must have one of them.
+	AcrValues *string `json:"acr_values,omitempty"`
+
+	// Browser What only this browser has: its flow cookie, or a digest of it. Only the same browser can complete the sign-in.
+	Browser string `json:"browser"`
+
+	// Issuer The provider's issuer, for a login that a third party initiates (OpenID Connect Core section 4).
+	Issuer *string `json:"issuer,omitempty"`
+
+	// Link Connects the identity to the account of refresh_token, and signs in as that account.
+	Link      *bool   `json:"link,omitempty"`
+	LoginHint *string `json:"login_hint,omitempty"`
+
+	// MaxAge Seconds since the provider last asked for credentials, checked in its answer.
+	MaxAge *int `json:"max_age,omitempty"`
+
+	// Next Returned at the end unchanged.
+	Next *string `json:"next,omitempty"`
+
+	// Presenter Who is in front of the client; for rate limits, audit and to tell a lost response from a copied token.
+	Presenter Presenter `json:"presenter"`
+
+	// Prompt Instead of the configured one.
+	Prompt *string `json:"prompt,omitempty"`
+
+	// Provider The provider's id in the configuration.
+	Provider *string `json:"provider,omitempty"`
+
+	// RedirectUri Where the provider sends the browser back to; another one for each provider (RFC 9700 section 4.4.2).
+	RedirectUri string `json:"redirect_uri"`
+
+	// RefreshToken Of the browser's live session. With max_age or acr_values the same account has to come back.
+	RefreshToken *string `json:"refresh_token,omitempty"`
+	UiLocales    *string `json:"ui_locales,omitempty"`
+}
+
 // NewUser defines model for NewUser.
 type NewUser struct {
 	Email    string `json:"email"`
@@ -210,6 +323,7 @@ type OAuthError struct {
 	// logout: signed out. user_request: ended by its user from another session, or all at once. password_changed: ended with the
 	// password. user_disabled: the account was closed. user_deleted: the account was deleted. session_limit: its user has too many
 	// sessions, and this was the oldest. admin: ended by an operator. reuse: a stale refresh token was presented. idle: nobody used it. expired: its absolute end. lost: nothing is known of it. unusable: the text is no refresh token of ours.
+	// provider: the identity provider ended it, or refuses to prolong it.
 	Reason *EndReason `json:"reason,omitempty"`
 }
 
@@ -241,12 +355,45 @@ type Problem struct {
 	Type   string        `json:"type"`
 }
 
+// Refusal defines model for Refusal.
+type Refusal struct {
+	// Code provider_denied: the person cancelled, or the provider refused access. provider_unavailable: the provider does not answer.
+	// provider_failed: the provider's answer is not valid, or one of the settings is wrong; the log says which. not_allowed: the
+	// groups, domain or address are not among those that are allowed. email_unverified: the provider has not verified the address,
+	// and an account has it. email_missing: the provider gave no address. email_has_password: an account with a password has the
+	// address; its owner connects the provider after signing in with the password. account_disabled: the account is closed.
+	// groups_overage: the provider left the groups out because there are too many. step_up_failed: another account came back,
+	// or the provider did not ask for credentials as strictly as it should have.
+	Code RefusalCode `json:"code"`
+
+	// Detail A sentence for people.
+	Detail string `json:"detail"`
+}
+
+// RefusalCode provider_denied: the person cancelled, or the provider refused access. provider_unavailable: the provider does not answer.
+// provider_failed: the provider's answer is not valid, or one of the settings is wrong; the log says which. not_allowed: the
+// groups, domain or address are not among those that are allowed. email_unverified: the provider has not verified the address,
+// and an account has it. email_missing: the provider gave no address. email_has_password: an account with a password has the
+// address; its owner connects the provider after signing in with the password. account_disabled: the account is closed.
+// groups_overage: the provider left the groups out because there are too many. step_up_failed: another account came back,
+// or the provider did not ask for credentials as strictly as it should have.
+type RefusalCode string
+
 // RevocationRequest defines model for RevocationRequest.
 type RevocationRequest struct {
-	ClientAssertion     string  `json:"client_assertion"`
-	ClientAssertionType string  `json:"client_assertion_type"`
-	Token               string  `json:"token"`
-	TokenTypeHint       *string `json:"token_type_hint,omitempty"`
+	ClientAssertion     string `json:"client_assertion"`
+	ClientAssertionType string `json:"client_assertion_type"`
+
+	// PostLogoutRedirectUri Asks for a logout_url that comes back here. Without it the user stays signed in at the provider.
+	PostLogoutRedirectUri *string `json:"post_logout_redirect_uri,omitempty"`
+	Token                 string  `json:"token"`
+	TokenTypeHint         *string `json:"token_type_hint,omitempty"`
+}
+
+// Revoked defines model for Revoked.
+type Revoked struct {
+	// LogoutUrl With post_logout_redirect_uri: where to send the browser to sign out at the provider (OpenID Connect RP-Initiated Logout 1.0).
+	LogoutUrl *string `json:"logout_url,omitempty"`
 }
 
 // SealedForm defines model for SealedForm.
@@ -287,15 +434,21 @@ type SessionList struct {
 type Token struct {
 	AccessToken string `json:"access_token"`
 
-	// AuthTime When the user gave the password; refreshes do not change it.
+	// Acr How strictly the provider asked for credentials, in its own words.
+	Acr *string `json:"acr,omitempty"`
+
+	// AuthTime When the user gave the password, here or at the provider; refreshes do not change it.
 	AuthTime time.Time `json:"auth_time"`
 
 	// ExpiresAt The session's absolute end.
 	ExpiresAt time.Time `json:"expires_at"`
 
 	// ExpiresIn Life of the access token in seconds.
-	ExpiresIn    int    `json:"expires_in"`
-	RefreshToken string `json:"refresh_token"`
+	ExpiresIn int `json:"expires_in"`
+
+	// Provider The id of the provider that the user signed in with.
+	Provider     *string `json:"provider,omitempty"`
+	RefreshToken string  `json:"refresh_token"`
 
 	// Roles What the access token grants.
 	Roles []string `json:"roles"`
@@ -330,6 +483,11 @@ type User struct {
 	Sub   string   `json:"sub"`
 }
 
+// BackchannelLogoutFormdataBody defines parameters for BackchannelLogout.
+type BackchannelLogoutFormdataBody struct {
+	LogoutToken string `form:"logout_token" json:"logout_token"`
+}
+
 // SettleFormParams defines parameters for SettleForm.
 type SettleFormParams struct {
 	Sent bool `form:"sent" json:"sent"`
@@ -347,6 +505,9 @@ type EndSessionsParams struct {
 	Others *bool `form:"others,omitempty" json:"others,omitempty"`
 }
 
+// BackchannelLogoutFormdataRequestBody defines body for BackchannelLogout for application/x-www-form-urlencoded ContentType.
+type BackchannelLogoutFormdataRequestBody BackchannelLogoutFormdataBody
+
 // IntrospectFormdataRequestBody defines body for Introspect for application/x-www-form-urlencoded ContentType.
 type IntrospectFormdataRequestBody = IntrospectionRequest
 
@@ -355,6 +516,12 @@ type RevokeFormdataRequestBody = RevocationRequest
 
 // TokenFormdataRequestBody defines body for Token for application/x-www-form-urlencoded ContentType.
 type TokenFormdataRequestBody = TokenRequest
+
+// BeginAuthorizationJSONRequestBody defines body for BeginAuthorization for application/json ContentType.
+type BeginAuthorizationJSONRequestBody = NewAuthorization
+
+// CompleteAuthorizationJSONRequestBody defines body for CompleteAuthorization for application/json ContentType.
+type CompleteAuthorizationJSONRequestBody = AuthorizationResponse
 
 // KeepFormJSONRequestBody defines body for KeepForm for application/json ContentType.
 type KeepFormJSONRequestBody = KeptForm
@@ -455,6 +622,20 @@ type ClientInterface interface {
 	// Corresponds with GET /.well-known/oauth-authorization-server (the `Metadata` operationId).
 	Metadata(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// BackchannelLogoutWithBody Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithBody(ctx context.Context, provider string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BackchannelLogoutWithFormdataBody Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithFormdataBody(ctx context.Context, provider string, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// IntrospectWithBody Says whether a token is good, and whose it is (RFC 7662). An access token, for every client; a refresh token, for the one that it was issued to.
 	//
 	// Takes any type of body and a specified content type.
@@ -496,6 +677,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /oauth2/token (the `Token` operationId).
 	TokenWithFormdataBody(ctx context.Context, body TokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginAuthorizationWithBody Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+	BeginAuthorizationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginAuthorization Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+	BeginAuthorization(ctx context.Context, body BeginAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteAuthorizationWithBody Signs in with what the provider sent to the redirect URI.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+	CompleteAuthorizationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompleteAuthorization Signs in with what the provider sent to the redirect URI.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+	CompleteAuthorization(ctx context.Context, body CompleteAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// KeepFormWithBody Keeps a sealed form for ten minutes, for whose session the refresh token was.
 	//
@@ -643,6 +852,40 @@ func (c *Client) Metadata(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
+// BackchannelLogoutWithBody Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+func (c *Client) BackchannelLogoutWithBody(ctx context.Context, provider string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackchannelLogoutRequestWithBody(c.Server, provider, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackchannelLogoutWithFormdataBody Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+func (c *Client) BackchannelLogoutWithFormdataBody(ctx context.Context, provider string, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackchannelLogoutRequestWithFormdataBody(c.Server, provider, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // IntrospectWithBody Says whether a token is good, and whose it is (RFC 7662). An access token, for every client; a refresh token, for the one that it was issued to.
 //
 // Takes any type of body and a specified content type.
@@ -735,6 +978,74 @@ func (c *Client) TokenWithBody(ctx context.Context, contentType string, body io.
 // Corresponds with POST /oauth2/token (the `Token` operationId).
 func (c *Client) TokenWithFormdataBody(ctx context.Context, body TokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTokenRequestWithFormdataBody(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginAuthorizationWithBody Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+func (c *Client) BeginAuthorizationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginAuthorizationRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginAuthorization Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+func (c *Client) BeginAuthorization(ctx context.Context, body BeginAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginAuthorizationRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteAuthorizationWithBody Signs in with what the provider sent to the redirect URI.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+func (c *Client) CompleteAuthorizationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteAuthorizationRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompleteAuthorization Signs in with what the provider sent to the redirect URI.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+func (c *Client) CompleteAuthorization(ctx context.Context, body CompleteAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompleteAuthorizationRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1104,6 +1415,53 @@ func NewMetadataRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewBackchannelLogoutRequestWithFormdataBody calls the generic BackchannelLogout builder with application/x-www-form-urlencoded body
+func NewBackchannelLogoutRequestWithFormdataBody(server string, provider string, body BackchannelLogoutFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewBackchannelLogoutRequestWithBody(server, provider, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewBackchannelLogoutRequestWithBody constructs an http.Request for the BackchannelLogout method, with any body, and a specified content type
+func NewBackchannelLogoutRequestWithBody(server string, provider string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "provider", provider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/auth/backchannel-logout/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewIntrospectRequestWithFormdataBody calls the generic Introspect builder with application/x-www-form-urlencoded body
 func NewIntrospectRequestWithFormdataBody(server string, body IntrospectFormdataRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1205,6 +1563,86 @@ func NewTokenRequestWithBody(server string, contentType string, body io.Reader) 
 	}
 
 	operationPath := fmt.Sprintf("/oauth2/token")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewBeginAuthorizationRequest calls the generic BeginAuthorization builder with application/json body
+func NewBeginAuthorizationRequest(server string, body BeginAuthorizationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBeginAuthorizationRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBeginAuthorizationRequestWithBody constructs an http.Request for the BeginAuthorization method, with any body, and a specified content type
+func NewBeginAuthorizationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/authorizations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCompleteAuthorizationRequest calls the generic CompleteAuthorization builder with application/json body
+func NewCompleteAuthorizationRequest(server string, body CompleteAuthorizationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCompleteAuthorizationRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCompleteAuthorizationRequestWithBody constructs an http.Request for the CompleteAuthorization method, with any body, and a specified content type
+func NewCompleteAuthorizationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/authorizations/complete")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1839,6 +2277,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /.well-known/oauth-authorization-server (the `Metadata` operationId).
 	MetadataWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*MetadataResponse, error)
 
+	// BackchannelLogoutWithBodyWithResponse Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithBodyWithResponse(ctx context.Context, provider string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error)
+
+	// BackchannelLogoutWithFormdataBodyWithResponse Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithFormdataBodyWithResponse(ctx context.Context, provider string, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error)
+
 	// IntrospectWithBodyWithResponse Says whether a token is good, and whose it is (RFC 7662). An access token, for every client; a refresh token, for the one that it was issued to.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -1880,6 +2332,34 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /oauth2/token (the `Token` operationId).
 	TokenWithFormdataBodyWithResponse(ctx context.Context, body TokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*TokenResponse, error)
+
+	// BeginAuthorizationWithBodyWithResponse Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+	BeginAuthorizationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginAuthorizationResponse, error)
+
+	// BeginAuthorizationWithResponse Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+	BeginAuthorizationWithResponse(ctx context.Context, body BeginAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginAuthorizationResponse, error)
+
+	// CompleteAuthorizationWithBodyWithResponse Signs in with what the provider sent to the redirect URI.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+	CompleteAuthorizationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteAuthorizationResponse, error)
+
+	// CompleteAuthorizationWithResponse Signs in with what the provider sent to the redirect URI.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+	CompleteAuthorizationWithResponse(ctx context.Context, body CompleteAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteAuthorizationResponse, error)
 
 	// KeepFormWithBodyWithResponse Keeps a sealed form for ten minutes, for whose session the refresh token was.
 	//
@@ -2129,6 +2609,61 @@ func (r MetadataResponse) ContentType() string {
 	return ""
 }
 
+// BackchannelLogoutResponseDefaultHeaders the declared response headers of an HTTP default response for BackchannelLogout
+type BackchannelLogoutResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type BackchannelLogoutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *OAuthError
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *BackchannelLogoutResponseDefaultHeaders
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON400() *OAuthError {
+	return r.JSON400
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BackchannelLogoutResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BackchannelLogoutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BackchannelLogoutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackchannelLogoutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BackchannelLogoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // IntrospectResponseDefaultHeaders the declared response headers of an HTTP default response for Introspect
 type IntrospectResponseDefaultHeaders struct {
 	RetryAfter *int
@@ -2206,6 +2741,8 @@ type RevokeResponseDefaultHeaders struct {
 type RevokeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revoked
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *OAuthError
 	// JSON401 the response for an HTTP 401 `application/json` response
@@ -2214,6 +2751,11 @@ type RevokeResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *RevokeResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeResponse) GetJSON200() *Revoked {
+	return r.JSON200
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
@@ -2323,6 +2865,116 @@ func (r TokenResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r TokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginAuthorizationResponseDefaultHeaders the declared response headers of an HTTP default response for BeginAuthorization
+type BeginAuthorizationResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type BeginAuthorizationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Authorization
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *BeginAuthorizationResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r BeginAuthorizationResponse) GetJSON201() *Authorization {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BeginAuthorizationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginAuthorizationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginAuthorizationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginAuthorizationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginAuthorizationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CompleteAuthorizationResponseDefaultHeaders the declared response headers of an HTTP default response for CompleteAuthorization
+type CompleteAuthorizationResponseDefaultHeaders struct {
+	RetryAfter *int
+}
+
+type CompleteAuthorizationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CompletedAuthorization
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CompleteAuthorizationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CompleteAuthorizationResponse) GetJSON200() *CompletedAuthorization {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompleteAuthorizationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompleteAuthorizationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompleteAuthorizationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompleteAuthorizationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompleteAuthorizationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3069,6 +3721,32 @@ func (c *ClientWithResponses) MetadataWithResponse(ctx context.Context, reqEdito
 	return ParseMetadataResponse(rsp)
 }
 
+// BackchannelLogoutWithBodyWithResponse Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+func (c *ClientWithResponses) BackchannelLogoutWithBodyWithResponse(ctx context.Context, provider string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error) {
+	rsp, err := c.BackchannelLogoutWithBody(ctx, provider, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackchannelLogoutResponse(rsp)
+}
+
+// BackchannelLogoutWithFormdataBodyWithResponse Ends the sessions that a provider's logout token names (OpenID Connect Back-Channel Logout 1.0). The logout token is the credential.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /auth/backchannel-logout/{provider} (the `BackchannelLogout` operationId).
+func (c *ClientWithResponses) BackchannelLogoutWithFormdataBodyWithResponse(ctx context.Context, provider string, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error) {
+	rsp, err := c.BackchannelLogoutWithFormdataBody(ctx, provider, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackchannelLogoutResponse(rsp)
+}
+
 // IntrospectWithBodyWithResponse Says whether a token is good, and whose it is (RFC 7662). An access token, for every client; a refresh token, for the one that it was issued to.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -3145,6 +3823,58 @@ func (c *ClientWithResponses) TokenWithFormdataBodyWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseTokenResponse(rsp)
+}
+
+// BeginAuthorizationWithBodyWithResponse Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+func (c *ClientWithResponses) BeginAuthorizationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginAuthorizationResponse, error) {
+	rsp, err := c.BeginAuthorizationWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginAuthorizationResponse(rsp)
+}
+
+// BeginAuthorizationWithResponse Begins a sign-in with an identity provider. It is good once, for ten minutes, in the same browser.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authorizations (the `BeginAuthorization` operationId).
+func (c *ClientWithResponses) BeginAuthorizationWithResponse(ctx context.Context, body BeginAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginAuthorizationResponse, error) {
+	rsp, err := c.BeginAuthorization(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginAuthorizationResponse(rsp)
+}
+
+// CompleteAuthorizationWithBodyWithResponse Signs in with what the provider sent to the redirect URI.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+func (c *ClientWithResponses) CompleteAuthorizationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CompleteAuthorizationResponse, error) {
+	rsp, err := c.CompleteAuthorizationWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteAuthorizationResponse(rsp)
+}
+
+// CompleteAuthorizationWithResponse Signs in with what the provider sent to the redirect URI.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/authorizations/complete (the `CompleteAuthorization` operationId).
+func (c *ClientWithResponses) CompleteAuthorizationWithResponse(ctx context.Context, body CompleteAuthorizationJSONRequestBody, reqEditors ...RequestEditorFn) (*CompleteAuthorizationResponse, error) {
+	rsp, err := c.CompleteAuthorization(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompleteAuthorizationResponse(rsp)
 }
 
 // KeepFormWithBodyWithResponse Keeps a sealed form for ten minutes, for whose session the refresh token was.
@@ -3488,6 +4218,55 @@ func ParseMetadataResponse(rsp *http.Response) (*MetadataResponse, error) {
 	return response, nil
 }
 
+// ParseBackchannelLogoutResponse parses an HTTP response from a BackchannelLogoutWithResponse call
+func ParseBackchannelLogoutResponse(rsp *http.Response) (*BackchannelLogoutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackchannelLogoutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest OAuthError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers BackchannelLogoutResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseIntrospectResponse parses an HTTP response from a IntrospectWithResponse call
 func ParseIntrospectResponse(rsp *http.Response) (*IntrospectResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -3562,8 +4341,12 @@ func ParseRevokeResponse(rsp *http.Response) (*RevokeResponse, error) {
 	}
 
 	switch {
-	case rsp.StatusCode == 200:
-		break // No content-type
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revoked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest OAuthError
@@ -3651,6 +4434,98 @@ func ParseTokenResponse(rsp *http.Response) (*TokenResponse, error) {
 	switch {
 	case true:
 		var headers TokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginAuthorizationResponse parses an HTTP response from a BeginAuthorizationWithResponse call
+func ParseBeginAuthorizationResponse(rsp *http.Response) (*BeginAuthorizationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginAuthorizationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Authorization
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers BeginAuthorizationResponseDefaultHeaders
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCompleteAuthorizationResponse parses an HTTP response from a CompleteAuthorizationWithResponse call
+func ParseCompleteAuthorizationResponse(rsp *http.Response) (*CompleteAuthorizationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompleteAuthorizationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CompletedAuthorization
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CompleteAuthorizationResponseDefaultHeaders
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

@@ -26,6 +26,6 @@ func (a *API) revoke(c *gin.Context) error {
 	if err := a.Sessions.Revoke(c.Request.Context(), refresh, client); err != nil {
 		return err
 	}
-	c.Status(http.StatusOK)
+	c.JSON(http.StatusOK, api.Revoked{})
 	return nil
 }

@@ -60,6 +60,7 @@ const (
 	ReasonReuse           = Reason(api.EndReuse)        // a stale refresh token was presented
 	ReasonIdle            = Reason(api.EndIdle)         // it was not used for Config.Idle
 	ReasonExpired         = Reason(api.EndExpired)      // it reached its absolute end
+	ReasonProvider        = Reason(api.EndProvider)     // the identity provider ended it
 	// Reasons to refuse a refresh token without ending a known session:
 	ReasonLost     = Reason(api.EndLost)     // its session is unknown, or rebuilding is off
 	ReasonUnusable = Reason(api.EndUnusable) // damaged, forged, or signed by a key that left the ring
