@@ -215,6 +215,8 @@ func keyring(t *testing.T) {
 	check(t, "resource names", rules[0].ResourceNames, []string{"release-auth-keyring"})
 	check(t, "verbs", rules[0].Verbs, []string{"get", "patch"})
 
+	check(t, "no Secret of keys is mounted", secretVolumes(all, func(s *corev1.SecretVolumeSource) bool { return s.SecretName != "stores" }), 0)
+
 	own := renderLine(t, lilypad+" --set keys.existingSecret=mine")
 	check(t, "own Secret/no rule for Secrets", len(secretRules(own)), 0)
 	check(t, "own Secret/no keyring", len(of[*corev1.Secret](own)), 0)

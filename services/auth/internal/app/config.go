@@ -52,8 +52,8 @@ type Config struct {
 	KeysSecret
 	KeyPolicy
 
-	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys (PEM) for access tokens. The first signs; all are published. With a keys secret: initial content of an empty Secret."`
-	RingKeysFile          string   `placeholder:"FILE" help:"Keys for refresh tokens, one per line. The first signs; all verify. With a keys secret: initial content of an empty Secret."`
+	SigningKeysFile       string   `placeholder:"FILE" help:"Private keys (PEM) for access tokens. The first signs; all are published."`
+	RingKeysFile          string   `placeholder:"FILE" help:"Keys for refresh tokens, one per line. The first signs; all verify."`
 	ClientKeysFile        string   `placeholder:"FILE" help:"JSON file with the public keys (ECDSA P-256 or Ed25519) of clients that sign their own assertions: {client ID: PEM with one or more keys}. Reloaded when it changes."`
 	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients. Requires permission to create TokenReviews and to read the issuer discovery."`
 	EmbeddedUsersFile     string   `placeholder:"FILE" help:"JSON file with initial accounts for the embedded store."`
@@ -99,6 +99,7 @@ func (c *Config) Check() error {
 		{c.MinRotationInterval > 0 && c.MinRotationInterval < c.Overlap, "LILYPAD_MIN_ROTATION_INTERVAL must be at least LILYPAD_OVERLAP, or 0s to disable it"},
 		{!managed && c.SigningKeysFile == "", "LILYPAD_SIGNING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{!managed && c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
+		{managed && (c.SigningKeysFile != "" || c.RingKeysFile != ""), "LILYPAD_SIGNING_KEYS_FILE and LILYPAD_RING_KEYS_FILE have no effect with LILYPAD_KEYS_SECRET: to keep keys of your own, put them into that Secret"},
 		{c.ClientKeysFile == "" && len(c.ClientServiceAccounts) == 0, "LILYPAD_CLIENT_KEYS_FILE or LILYPAD_CLIENT_SERVICE_ACCOUNTS is required: without a client nobody can sign in"},
 		{c.MaxSessions < 0 || c.MaxSessions > 1_000_000, "LILYPAD_MAX_SESSIONS must be between 0 and 1000000"},
 		{c.EmbeddedUsersFile != "" && c.Store != "embedded", "LILYPAD_EMBEDDED_USERS_FILE goes with store embedded only; use `auth user create`"},

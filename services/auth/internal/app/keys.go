@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -150,7 +148,7 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 	signing := reload.NewText(rollover.SigningEntry, signer.Parse)
 	ring := reload.NewText(rollover.RingEntry, session.ParseRing)
 	keeper := rollover.NewKeeper(rollover.Config{
-		Store: store, Schedule: c.schedule(c.AccessTTL), Initial: c.initialKeys, Now: time.Now,
+		Store: store, Schedule: c.schedule(c.AccessTTL), Now: time.Now,
 		Use: func(data map[string][]byte) {
 			for entry, take := range map[string]func([]byte) (bool, error){rollover.SigningEntry: signing.Take, rollover.RingEntry: ring.Take} {
 				if len(data[entry]) == 0 {
@@ -168,23 +166,6 @@ func openKeysSecret(c *Config, trail *audit.Log, log *slog.Logger, changed func(
 			log.Warn("the Secret with the keys could not be brought up to date; the keys stay as they are", "error", err)
 		})
 	}}, nil
-}
-
-// initialKeys returns the content of the key files, so that a service that moves to a Secret keeps
-// its keys. The files need not exist.
-func (c *Config) initialKeys() (map[string][]byte, error) {
-	data := make(map[string][]byte)
-	for entry, path := range map[string]string{rollover.SigningEntry: c.SigningKeysFile, rollover.RingEntry: c.RingKeysFile} {
-		if path == "" {
-			continue
-		}
-		text, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read initial keys: %w", err)
-		}
-		data[entry] = text
-	}
-	return data, nil
 }
 
 // RecordKeyChange audits a change of the signing keys.

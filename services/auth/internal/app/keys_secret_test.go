@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,11 +91,7 @@ func managed(t *testing.T, k *cluster) (*service, *app.Config) {
 	c, key := settings(t, t.TempDir())
 	c.KeysSecret = app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: k.URL}}
 	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: 720 * time.Hour, KeysPublishAhead: 10 * time.Minute}
-	for _, path := range []string{c.SigningKeysFile, c.RingKeysFile} {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.SigningKeysFile, c.RingKeysFile = "", ""
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,35 +147,21 @@ func TestReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeGoesOnWithTheKeysOfFiles(t *testing.T) {
+func TestKeysThatTheSecretAlreadyHoldsAreUsed(t *testing.T) {
 	c, key := settings(t, t.TempDir())
 	before := start(t, c, key)
 	begun := before.register("fred@pond.test")
 	k := newCluster(t)
 	k.create()
-	c.KeysSecret = app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: k.URL}}
-	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: 720 * time.Hour, KeysPublishAhead: 10 * time.Minute}
-	after := start(t, c, key)
+	k.data[rollover.SigningEntry], k.data[rollover.RingEntry] = read(t, c.SigningKeysFile), read(t, c.RingKeysFile)
+	after, _ := managed(t, k)
 	eventually(t, "the JWKS is published", func() bool { return after.jwks().status == http.StatusOK })
 	if got, want := string(after.jwks().body), string(before.jwks().body); got != want {
-		t.Errorf("JWKS is %s, want it unchanged: %s", got, want)
-	}
-	if string(k.entry(rollover.RingEntry)) != string(read(t, c.RingKeysFile)) {
-		t.Error("the Secret has another ring than the file, want the same")
+		t.Errorf("JWKS is %s, want that of the keys in the Secret: %s", got, want)
 	}
 	session := decode[api.Session](t, after.json("/v1/users", api.NewUser{Email: "fred@pond.test", Name: "Fred", Password: password, Presenter: presenter}).body)
 	if header(session.Token.AccessToken) != header(begun.Token.AccessToken) {
-		t.Error("access token has another kid than before, want the same")
-	}
-	// From now on the files are not used.
-	if err := os.Remove(c.SigningKeysFile); err != nil {
-		t.Fatal(err)
-	}
-	after.stop()
-	again := start(t, c, key)
-	eventually(t, "the JWKS is published after a restart", func() bool { return again.jwks().status == http.StatusOK })
-	if got, want := string(again.jwks().body), string(before.jwks().body); got != want {
-		t.Errorf("JWKS is %s, want it unchanged: %s", got, want)
+		t.Error("access token has another kid than the key in the Secret")
 	}
 }
 
@@ -189,7 +170,9 @@ func TestBadKeySettingsAreReportedAtOnce(t *testing.T) {
 	c.KeysSecret.KeysSecret = "keyring"
 	c.KeyPolicy = app.KeyPolicy{KeysRotateEvery: time.Minute, KeysPublishAhead: time.Second}
 	err := c.Check()
-	for _, want := range []string{"LILYPAD_KEYS_SECRET", "LILYPAD_KEYS_ROTATE_EVERY", "LILYPAD_KEYS_PUBLISH_AHEAD"} {
+	for _, want := range []string{
+		"LILYPAD_KEYS_SECRET", "LILYPAD_KEYS_ROTATE_EVERY", "LILYPAD_KEYS_PUBLISH_AHEAD", "LILYPAD_SIGNING_KEYS_FILE and LILYPAD_RING_KEYS_FILE have no effect",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %s in error: %v", want, err)
 		}

@@ -48,8 +48,6 @@ type Store interface {
 type Config struct {
 	Store    Store
 	Schedule Schedule
-	// Initial returns the entries for an empty Secret. Missing entries are generated.
-	Initial func() (map[string][]byte, error)
 	// Use is called with the Secret's content after each read and write.
 	Use func(data map[string][]byte)
 	// Changed is called once per change, at the replica that made it.
@@ -107,13 +105,6 @@ func (k *Keeper) plan(data map[string][]byte) (map[string][]byte, []Change, erro
 		k.since = now
 	}
 	next := copied(data)
-	if len(next[SigningEntry]) == 0 && len(next[RingEntry]) == 0 {
-		initial, err := k.Initial()
-		if err != nil {
-			return nil, nil, err
-		}
-		maps.Copy(next, initial)
-	}
 	if len(next[RingEntry]) == 0 {
 		next[RingEntry] = []byte(session.NewRingLine())
 	}

@@ -111,7 +111,6 @@ func newReplica(store rollover.Store, s rollover.Schedule, now func() time.Time,
 	var last string
 	r.keeper = rollover.NewKeeper(rollover.Config{
 		Store: store, Schedule: s, Now: now, Changed: changed,
-		Initial: func() (map[string][]byte, error) { return nil, nil },
 		Use: func(data map[string][]byte) {
 			text := data[rollover.SigningEntry]
 			if len(text) == 0 || string(text) == last {
