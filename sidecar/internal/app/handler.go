@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -49,9 +48,6 @@ type visit struct {
 
 	// form is the kept form that is sent in place of the request.
 	form *keptform.Claim
-	// origin is where the application's pages are, if a proxy asks on behalf of the
-	// visitor; "" for the visitor's own request.
-	origin string
 }
 
 // handle serves one request of a browser.
@@ -93,59 +89,28 @@ func browser(q *http1.Request, client forward.Client) authclient.Browser {
 	return authclient.Browser{UserAgent: q.Header.Get("User-Agent"), Address: client.IP}
 }
 
-// admit identifies the visitor, unless r is public, and applies r's policy. It has
-// responded if it returns false.
+// admit identifies the visitor and applies r's policy. It has responded if it returns
+// false.
 func (h *handler) admit(x *http1.Exchange, r *route.Route, v *visit) bool {
-	if r.Policy != route.Public {
-		if err := h.identify(x, v); err != nil {
-			h.fail(x, err)
-			return false
-		}
+	if err := h.identify(exchange{x}, r, v); err != nil {
+		h.fail(x, err)
+		return false
 	}
 	return h.may(x, r, v)
 }
 
-// identify finds out who sent x. A visitor without a session is no error; an
-// outage is.
-func (h *handler) identify(x *http1.Exchange, v *visit) error {
-	err := h.visitors.FromMemory(&v.Visitor)
-	if !errors.Is(err, session.ErrUnknown) {
-		return err
-	}
-	if err := x.Reserve(h.known(v)); err != nil {
-		return err
-	}
-	// The wait for the auth service ends when the client disconnects; authclient
-	// bounds how long it takes.
-	x.Guard(nil)
-	return h.visitors.Find(x.Context(), &v.Visitor)
-}
-
 // may applies r's policy. It has responded if it returns false.
 func (h *handler) may(x *http1.Exchange, r *route.Route, v *visit) bool {
-	who := route.Visitor{SignedIn: v.SignedIn(), Roles: v.Session.Roles, AuthTime: v.Session.AuthTime}
-	verdict := r.Judge(who, x.Start())
-	if verdict == route.Pass {
+	d := h.judge(&x.Request, r, v, x.Start())
+	switch {
+	case d == nil:
 		return true
+	case d.to != "":
+		h.goTo(x, v, d.to)
+	case d.late && h.keepForm(x, v, d.problem):
+	default:
+		h.refuse(x, v.SetCookies, d.problem)
 	}
-	p := refusal(r, verdict)
-	q := &x.Request
-	// Only a navigation is redirected: a fetch would get the page as its response.
-	if page.WantsPage(q.Method, q.Header.Get) {
-		switch q.Method {
-		case http.MethodGet, http.MethodHead:
-			if to := h.pageInstead(r, verdict, p.Code, q.Target); to != "" {
-				h.goTo(x, v, to)
-				return false
-			}
-		case http.MethodPost:
-			// A proxy's question has no body to keep.
-			if verdict != route.Forbid && v.origin == "" && h.keepForm(x, v, p) {
-				return false
-			}
-		}
-	}
-	h.refuse(x, v.SetCookies, p)
 	return false
 }
 

@@ -46,8 +46,12 @@ func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 
 // goTo redirects the browser to a page of the application.
 func (h *handler) goTo(x *http1.Exchange, v *visit, address string) {
-	fields := http1.Header{{Name: "Location", Value: v.origin + address}, {Name: "Cache-Control", Value: "no-store"}}
-	h.respond(x, http.StatusSeeOther, fields, v.SetCookies, nil)
+	h.respond(x, http.StatusSeeOther, location(address), v.SetCookies, nil)
+}
+
+// location returns the fields of a redirect.
+func location(address string) http1.Header {
+	return http1.Header{{Name: "Location", Value: address}, {Name: "Cache-Control", Value: "no-store"}}
 }
 
 // pageInstead returns where to redirect a browser that may not see target, or "" if
@@ -73,10 +77,15 @@ func (h *handler) fail(x *http1.Exchange, err error) {
 		h.failOverload(x, err)
 		return
 	}
-	h.log.Warn("session could not be looked up", "error", err, "request_id", x.ID())
+	h.refuse(x, nil, h.outage(err, x.ID()))
+}
+
+// outage logs that a session could not be looked up, and returns the problem.
+func (h *handler) outage(err error, requestID string) *problem.Problem {
+	h.log.Warn("session could not be looked up", "error", err, "request_id", requestID)
 	p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "Your session cannot be checked at the moment. You are still signed in: please try again shortly.")
 	p.RetryAfter = authclient.RetryAfter(err)
-	h.refuse(x, nil, p)
+	return p
 }
 
 // failOverload responds 503 when there is no memory for x.
@@ -127,8 +136,14 @@ func unread(status int) *problem.Problem {
 
 // refuse responds with p, as a page or as problem+json.
 func (h *handler) refuse(x *http1.Exchange, setCookies []string, p *problem.Problem) {
-	header, body := h.pages.Render(p, page.WantsPage(x.Request.Method, x.Request.Header.Get))
-	h.respond(x, p.Status, http1.FromNetHTTP(header), setCookies, body)
+	header, body := h.render(&x.Request, p)
+	h.respond(x, p.Status, header, setCookies, body)
+}
+
+// render returns the header and body of the response to q for p.
+func (h *handler) render(q *http1.Request, p *problem.Problem) (http1.Header, []byte) {
+	header, body := h.pages.Render(p, page.WantsPage(q.Method, q.Header.Get))
+	return http1.FromNetHTTP(header), body
 }
 
 // respond sends a whole response.

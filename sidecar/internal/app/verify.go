@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/endpoints"
+	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/visitor"
 )
@@ -34,36 +36,75 @@ func (h *handler) verify(x *http1.Exchange) {
 		h.refuse(x, nil, problem.New(http.StatusBadRequest, problem.BadRequest, "The proxy's question is malformed: "+err.Error()+"."))
 		return
 	}
-	q := &x.Request
-	r, _ := h.routing.match(q.Method, q.Path)
-	allowed := sameOrigin(q, client)
-	if asked == http.MethodHead || q.Method == http.MethodHead {
-		q.Method = asked // decides whether the response has a body
+	a, err := h.ask(exchange{x}, &x.Request, client, x.Start())
+	if asked == http.MethodHead || x.Request.Method == http.MethodHead {
+		x.Request.Method = asked // decides whether the response has a body
 	}
-	if r == nil || strings.HasPrefix(q.Path, endpoints.Prefix) {
-		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere))
-		return
-	}
-	if !allowed {
-		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
-		return
-	}
-	v := &visit{Visitor: visitor.New(q.Header, browser(q, client)), origin: client.Proto + "://" + client.Host}
-	if h.admit(x, r, v) {
-		h.letPass(x, v)
+	switch {
+	case err != nil:
+		h.fail(x, err)
+	case a.pass:
+		h.respond(x, http.StatusOK, append(a.header, http1.Field{Name: "Cache-Control", Value: "no-store"}), a.setCookies, nil)
+	default:
+		h.respond(x, a.status, a.header, a.setCookies, a.body)
 	}
 }
 
-// letPass tells the proxy what to send to the application.
-func (h *handler) letPass(x *http1.Exchange, v *visit) {
-	header := http1.Header{{Name: "Cache-Control", Value: "no-store"}}
+// An answer tells a proxy what to do with its client's request.
+type answer struct {
+	pass bool
+	// header has the fields that the application gets if the request may pass, and
+	// those of the response to the client otherwise. The client's own Authorization
+	// and Cookie are never for the application.
+	header http1.Header
+	// setCookies are for the client in either case.
+	setCookies []string
+	status     int // of the response to the client, unless pass
+	body       []byte
+}
+
+// ask decides on a request of a proxy's client. It fails with an error of identify.
+func (h *handler) ask(c caller, q *http1.Request, client forward.Client, now time.Time) (answer, error) {
+	r, _ := h.routing.match(q.Method, q.Path)
+	if r == nil || strings.HasPrefix(q.Path, endpoints.Prefix) {
+		return h.turnAway(q, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere)), nil
+	}
+	if !sameOrigin(q, client) {
+		return h.turnAway(q, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere)), nil
+	}
+	v := &visit{Visitor: visitor.New(q.Header, browser(q, client))}
+	if err := h.identify(c, r, v); err != nil {
+		return answer{}, err
+	}
+	d := h.judge(q, r, v, now)
+	switch {
+	case d == nil:
+		return h.letPass(q, v), nil
+	case d.to != "":
+		// Absolute, because Traefik resolves a relative one against the sidecar.
+		origin := client.Proto + "://" + client.Host
+		return answer{status: http.StatusSeeOther, header: location(origin + d.to), setCookies: v.SetCookies}, nil
+	}
+	// A form is refused: a proxy's question has no body to keep.
+	return h.turnAway(q, v.SetCookies, d.problem), nil
+}
+
+// turnAway returns the answer for a request that does not pass because of p.
+func (h *handler) turnAway(q *http1.Request, setCookies []string, p *problem.Problem) answer {
+	header, body := h.render(q, p)
+	return answer{status: p.Status, header: header, setCookies: setCookies, body: body}
+}
+
+// letPass returns the answer for v's request, which may pass.
+func (h *handler) letPass(q *http1.Request, v *visit) answer {
+	a := answer{pass: true, setCookies: v.SetCookies}
 	if v.SignedIn() {
-		header.Add("Authorization", v.Session.Authorization)
+		a.header.Add("Authorization", v.Session.Authorization)
 	}
-	if others := h.forwarder.Cookies(x.Request.Header); others != "" {
-		header.Add("Cookie", others)
+	if others := h.forwarder.Cookies(q.Header); others != "" {
+		a.header.Add("Cookie", others)
 	}
-	h.respond(x, http.StatusOK, header, v.SetCookies, nil)
+	return a
 }
 
 var (
@@ -96,6 +137,11 @@ func takeOver(q *http1.Request) error {
 	case !ok1 || !ok2:
 		return errNotNamed
 	}
+	return name(q, method, target)
+}
+
+// name makes q a request with this method and target.
+func name(q *http1.Request, method, target string) error {
 	path, err := http1.ReadTarget(method, target)
 	if err != nil || !registered(method) {
 		return errNoRequest
