@@ -1,5 +1,5 @@
-// Package static serves the files that are the same for every visitor: the stylesheet, the logo and
-// the drawings of the frogs. All are embedded in the binary.
+// Package static serves the files that are the same for every visitor: the stylesheet and the logo,
+// which package look has, and the drawings of the frogs. All are embedded in the binary.
 //
 // Pages use the URL of a file, which contains a hash of its content, so that the response can be
 // cached forever. The path works with any hash, so that pages of the previous release still find
@@ -13,6 +13,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io/fs"
 	"mime"
@@ -20,10 +21,15 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"lilypad.example/services/pkg/look"
 )
 
-//go:embed lilypad.css logo.svg frogs/*.svg
+//go:embed gallery.css frogs/*.svg
 var files embed.FS
+
+// gallery is the part of the stylesheet that only this program needs.
+const gallery = "gallery.css"
 
 // Prefix is the path prefix of all files.
 const Prefix = "/static/"
@@ -56,11 +62,14 @@ func Load() (*Assets, error) {
 			return err
 		}
 		body, err := files.ReadFile(name)
-		if err != nil {
+		if err != nil || name == gallery {
 			return err
 		}
 		return a.add(name, body)
 	})
+	own, err2 := files.ReadFile(gallery)
+	err = errors.Join(err, err2,
+		a.add("lilypad.css", append([]byte(look.Stylesheet()), own...)), a.add("logo.svg", []byte(look.Logo())))
 	if err != nil {
 		return nil, fmt.Errorf("static files: %w", err)
 	}

@@ -160,30 +160,3 @@ func TestEveryFrogOfTheCatalogueHasItsDrawing(t *testing.T) {
 		t.Errorf("frogs without a drawing: %v", catalogue)
 	}
 }
-
-// Every pair of text and background colors meets the contrast of WCAG 2.2 AA.
-func TestContrastIsEnough(t *testing.T) {
-	for _, c := range []struct{ where, text, paper string }{
-		{"ink on paper", "#1d2129", "#f0f4f7"},
-		{"soft on paper", "#545f70", "#f0f4f7"},
-		{"soft on card", "#545f70", "#ffffff"},
-		{"link on card", "#0a6640", "#ffffff"},
-		{"link on paper", "#0a6640", "#f0f4f7"},
-		{"button", "#1d2129", "#4ee69c"},
-		{"button under the mouse", "#1d2129", "#2fd487"},
-		{"fault on card", "#a31b14", "#ffffff"},
-		{"alert", "#a31b14", "#fdecea"},
-		{"header", "#c3ccd8", "#1d2129"},
-		{"total", "#4ee69c", "#1d2129"},
-		{"dark ink on card", "#f0f4f7", "#1f242d"},
-		{"dark soft on card", "#a8b3c1", "#1f242d"},
-		{"dark soft on paper", "#a8b3c1", "#14171d"},
-		{"dark link on card", "#4ee69c", "#1f242d"},
-		{"dark fault on card", "#ff9d94", "#1f242d"},
-		{"dark alert", "#ff9d94", "#3a1d1f"},
-	} {
-		if r := contrast(t, c.text, c.paper); r < 4.5 {
-			t.Errorf("%s: contrast %.2f, want at least 4.5", c.where, r)
-		}
-	}
-}

@@ -90,10 +90,7 @@ func mount(r *gin.Engine, d Dependencies, assets *static.Assets, failures *failu
 	r.POST("/frogs/:id/pet", failures.Handler(frogs.Pet))
 	r.Match(read, "/login", failures.Handler(signIn.Show))
 	r.Match(read, "/register", failures.Handler(signUp.Show))
-	r.Match(read, "/account", failures.Handler(profile.Show))
-	r.POST("/account/sessions/end", failures.Handler(profile.End))
-	r.POST("/account/sessions/end-others", failures.Handler(profile.EndOthers))
-	r.POST("/account/password", failures.Handler(profile.ChangePassword))
+	profile.Mount(r, failures.Handler)
 	r.NoRoute(failures.Handler(func(*gin.Context) error { return failure.NotFound() }))
 	r.NoMethod(failures.Handler(func(*gin.Context) error { return failure.MethodNotAllowed() }))
 	return nil

@@ -94,8 +94,8 @@ func TestAChangeThatDidNotComeThroughIsSaid(t *testing.T) {
 		retryAfter string
 	}{
 		429: {429, "Too many attempts", "17"},
-		503: {503, "did not confirm", "5"},
-		409: {503, "did not confirm", "5"},
+		503: {503, "was not confirmed", "5"},
+		409: {503, "was not confirmed", "5"},
 		422: {422, "not accepted", ""}, // no known field
 	} {
 		w.AccountsSay("POST /v1/me/password", status)

@@ -22,6 +22,7 @@ import (
 	"lilypad.example/services/frontend/static"
 	"lilypad.example/services/pkg/httpmw"
 	"lilypad.example/services/pkg/problem"
+	"lilypad.example/services/pkg/selfservice"
 )
 
 //go:embed page.gohtml
@@ -84,10 +85,15 @@ func Limited(wait time.Duration) *problem.Problem {
 	return p
 }
 
-// toProblem maps errors to what the visitor sees.
-func toProblem(err error) *problem.Problem {
+// Problem maps errors to what the visitor sees.
+func Problem(err error) *problem.Problem {
 	if limited, ok := errors.AsType[*upstream.RateLimitedError](err); ok {
 		return Limited(limited.RetryAfter)
+	}
+	if faults, ok := errors.AsType[upstream.FieldErrors](err); ok {
+		p := problem.New(http.StatusUnprocessableEntity, problem.InvalidFields, "Please look at the marked fields.")
+		p.Errors = faults
+		return p
 	}
 	switch {
 	case errors.Is(err, upstream.ErrUnauthorized):
@@ -134,7 +140,7 @@ func (f *Failures) Refuse(w http.ResponseWriter, r *http.Request, p *problem.Pro
 
 // Write responds with err, and logs it if it is a server error.
 func (f *Failures) Write(w http.ResponseWriter, r *http.Request, err error) {
-	p := toProblem(err)
+	p := Problem(err)
 	if p.Status >= http.StatusInternalServerError && !httpmw.LogError(f.log, w, r, err) {
 		return
 	}
@@ -159,7 +165,7 @@ func next(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return ""
 	}
-	return layout.Next(r.URL.RequestURI())
+	return selfservice.Next(r.URL.RequestURI())
 }
 
 // content is the data of the template.

@@ -21,8 +21,8 @@ import (
 	"lilypad.example/services/frontend/internal/user"
 	"lilypad.example/services/frontend/pages/failure"
 	"lilypad.example/services/frontend/pages/layout"
-	"lilypad.example/services/frontend/pages/words"
 	"lilypad.example/services/frontend/static"
+	"lilypad.example/services/pkg/selfservice"
 )
 
 //go:embed page.gohtml
@@ -106,7 +106,7 @@ func (p *Page) cards(all []frogs.Frog, petted string) view {
 		total += f.Pets
 		k := card{Frog: f, Count: count(f.Pets)}
 		if !f.PettedAt.IsZero() {
-			k.Ago, k.Stamped = words.Ago(p.now(), f.PettedAt), f.PettedAt.UTC().Format(time.RFC3339)
+			k.Ago, k.Stamped = selfservice.Ago(p.now(), f.PettedAt), f.PettedAt.UTC().Format(time.RFC3339)
 		}
 		if f.ID == petted && k.Ago != "" {
 			k.Said = says(f.ID)

@@ -10,9 +10,9 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/frontend/internal/user"
-	"lilypad.example/services/frontend/pages/feedback"
 	"lilypad.example/services/frontend/pages/layout"
 	"lilypad.example/services/frontend/static"
+	"lilypad.example/services/pkg/selfservice"
 )
 
 //go:embed page.gohtml
@@ -33,7 +33,7 @@ func New(assets *static.Assets) (*Page, error) {
 // Show handles GET /login. It redirects a signed-in user to the frogs, except when there is a
 // message of the sidecar: then the user must sign in again, or tried to.
 func (p *Page) Show(c *gin.Context) error {
-	f := feedback.Read(c.Request.URL.Query())
+	f := selfservice.Read(c.Request.URL.Query())
 	if u, ok := user.FromContext(c.Request.Context()); ok {
 		if f.Message == "" {
 			c.Redirect(http.StatusSeeOther, "/")

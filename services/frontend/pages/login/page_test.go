@@ -62,7 +62,7 @@ func text(want string) func(int, *goquery.Selection) bool {
 func TestEveryKnownErrorHasItsSentenceAndKeepsTheAddress(t *testing.T) {
 	w := open(t)
 	for code, want := range map[string]string{
-		"invalid_credentials": "do not go together", "rate_limited": "Too many attempts", "unavailable": "cannot be reached", "invalid_fields": "marked fields", "form_kept": "kept for ten minutes",
+		"invalid_credentials": "do not go together", "rate_limited": "Too many attempts", "unavailable": "does not work at the moment", "invalid_fields": "marked fields", "form_kept": "kept for ten minutes",
 	} {
 		_, d := get(t, w, url.Values{"error": {code}, "email": {"ann@example.org"}, "password": {"planted"}})
 		if alert := d.Find(".alert[role=alert]").Text(); !strings.Contains(alert, want) {
@@ -97,7 +97,7 @@ func TestNextIsCarriedWhenItIsAPathOfOurs(t *testing.T) {
 		if want != "" {
 			href += "?next=" + url.QueryEscape(want)
 		}
-		if got := d.Find(".sign-links a").First().AttrOr("href", ""); unescape(t, got) != unescape(t, href) {
+		if got := d.Find(".links a").First().AttrOr("href", ""); unescape(t, got) != unescape(t, href) {
 			t.Errorf("%q: link to the other form is %q, want %q", next, got, href)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"lilypad.example/services/frontend/internal/user"
-	"lilypad.example/services/frontend/pages/feedback"
 	"lilypad.example/services/frontend/pages/layout"
 	"lilypad.example/services/frontend/static"
+	"lilypad.example/services/pkg/selfservice"
 )
 
 //go:embed page.gohtml
@@ -35,6 +35,6 @@ func (p *Page) Show(c *gin.Context) error {
 		c.Redirect(http.StatusSeeOther, "/")
 		return nil
 	}
-	f := feedback.Read(c.Request.URL.Query())
+	f := selfservice.Read(c.Request.URL.Query())
 	return p.page.Render(c.Writer, c.Request, http.StatusOK, layout.View{Title: "Sign Up", Next: f.Next, Content: f})
 }

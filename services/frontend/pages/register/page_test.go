@@ -51,7 +51,7 @@ func TestTheFormGoesToTheSidecar(t *testing.T) {
 	if hint := d.Find("#password-hint").Text(); !strings.Contains(hint, "15 to 128 characters") {
 		t.Errorf("password hint %q, want it to name 15 to 128 characters", hint)
 	}
-	if link := d.Find(`.sign-links a[href^="/login"]`).Text(); link != "Login instead" {
+	if link := d.Find(`.links a[href^="/login"]`).Text(); link != "Login instead" {
 		t.Errorf("link to the login page %q, want Login instead", link)
 	}
 }

@@ -1,5 +1,4 @@
-// Package words holds texts that several pages share.
-package words
+package selfservice
 
 import (
 	"strconv"
