@@ -88,6 +88,7 @@ type Cache struct {
 	auth Auth
 	feed Feed
 	now  func() time.Time
+	born time.Time
 
 	mu       sync.Mutex
 	families *simplelru.LRU[string, *family]
@@ -102,22 +103,29 @@ type Cache struct {
 	// confirms are refresh tokens that a browser has presented for the first time, to
 	// be reported.
 	confirms []string
+	// roles are those of the last answer. Sessions with the same roles share one list.
+	roles []string
 }
 
-// family is one session. Everything in it is guarded by Cache.mu.
+// family is one session. Everything in it is guarded by Cache.mu. There are many, so times
+// are numbers, a third of the size of a time.Time: see Cache.age.
 type family struct {
-	tokens authclient.Tokens // of the newest known generation
-	// refreshAt is the time of the refresh ahead of expiry.
-	refreshAt time.Time
-	// previous is the predecessor of tokens.RefreshToken, rotated at rotatedAt.
+	// Of the newest known generation:
+	refreshToken, authorization, sessionID string
+	roles                                  []string
+	authTime, end                          int64         // in Unix milliseconds
+	expires                                time.Duration // an age of the cache, like the following
+	// refreshAt is when to refresh ahead of expiry.
+	refreshAt time.Duration
+	// previous is the predecessor of refreshToken, rotated at rotatedAt.
 	previous  string
-	rotatedAt time.Time
-	// delivered: a browser has presented tokens.RefreshToken.
+	rotatedAt time.Duration
+	// checked is when the auth service answered last.
+	checked time.Duration
+	// delivered: a browser has presented refreshToken.
 	delivered bool
-	// refused: an upstream has refused tokens.Authorization.
+	// refused: an upstream has refused authorization.
 	refused bool
-	// checked is the time of the last answer of the auth service.
-	checked time.Time
 }
 
 // refusal is a cached refusal.
@@ -142,10 +150,13 @@ func NewCache(auth Auth, feed Feed, size int, now func() time.Time) (*Cache, err
 		return nil, err
 	}
 	return &Cache{
-		auth: auth, feed: feed, now: now, families: families, refused: no,
+		auth: auth, feed: feed, now: now, born: now(), families: families, refused: no,
 		flights: make(map[string]*flight), unknownFrom: make(map[string]int),
 	}, nil
 }
+
+// age returns how old the cache is at a time. A clock that is set does not change it.
+func (c *Cache) age(at time.Time) time.Duration { return at.Sub(c.born) }
 
 // Fresh is Get without a call to the auth service and without waiting. It fails
 // with an authclient.EndedError, or with ErrUnknown where Get would make a call.
@@ -188,9 +199,9 @@ func (c *Cache) recall(id, cookie string) (memory, error) {
 	}
 	m := memory{flight: c.flights[id]}
 	m.family, _ = c.families.Get(id)
-	if m.view, m.good = c.look(m.family, cookie, now); m.good {
-		m.doubtful = c.doubtful(m.family, now)
-		m.due = m.flight == nil && !now.Before(m.family.refreshAt)
+	if m.view, m.good = c.look(m.family, cookie, c.age(now)); m.good {
+		m.doubtful = c.doubtful(m.family, c.age(now))
+		m.due = m.flight == nil && c.age(now) >= m.family.refreshAt
 	}
 	return m, nil
 }
@@ -209,8 +220,8 @@ func (c *Cache) Knows(cookie string) bool {
 }
 
 // doubtful reports whether the feed may have missed f's end.
-func (c *Cache) doubtful(f *family, now time.Time) bool {
-	return c.feed.Silence() > tooSilent && now.Sub(f.checked) > recheckEvery
+func (c *Cache) doubtful(f *family, now time.Duration) bool {
+	return c.feed.Silence() > tooSilent && now-f.checked > recheckEvery
 }
 
 // Get returns the session of cookie, a refresh token. It makes no call while a valid
@@ -282,27 +293,27 @@ func (c *Cache) get(ctx context.Context, cookie string, by authclient.Browser, u
 func (c *Cache) Refused(cookie, authorization string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f, ok := c.families.Peek(api.SessionIDOf(cookie)); ok && f.tokens.Authorization == authorization {
+	if f, ok := c.families.Peek(api.SessionIDOf(cookie)); ok && f.authorization == authorization {
 		f.refused = true
 	}
 }
 
 // look returns f's view for cookie, and whether f has one. f may be nil.
-func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
-	if f == nil || !now.Before(f.tokens.Expires) {
+func (c *Cache) look(f *family, cookie string, now time.Duration) (View, bool) {
+	if f == nil || now >= f.expires {
 		return View{}, false
 	}
 	switch cookie {
-	case f.tokens.RefreshToken:
+	case f.refreshToken:
 		if !f.delivered && len(c.confirms) < maxConfirms {
-			c.confirms = append(c.confirms, f.tokens.RefreshToken)
+			c.confirms = append(c.confirms, f.refreshToken)
 		}
 		f.delivered = true
 	case f.previous:
 		// Memory accepts an old token only until its successor is delivered, and during
 		// the overlap. After that the auth service decides, so that reuse of a stale
 		// token is detected.
-		if f.delivered && now.Sub(f.rotatedAt) > overlap {
+		if f.delivered && now-f.rotatedAt > overlap {
 			return View{}, false
 		}
 	default:
@@ -314,12 +325,14 @@ func (c *Cache) look(f *family, cookie string, now time.Time) (View, bool) {
 // shows reports whether cookie is the newest token of f, or its predecessor. f may be
 // nil.
 func (f *family) shows(cookie string) bool {
-	return f != nil && (cookie == f.tokens.RefreshToken || cookie == f.previous)
+	return f != nil && (cookie == f.refreshToken || cookie == f.previous)
 }
 
 func (f *family) view() View {
-	t := &f.tokens
-	return View{Authorization: t.Authorization, SessionID: t.SessionID, Roles: t.Roles, AuthTime: t.AuthTime, End: t.End, Cookie: t.RefreshToken}
+	return View{
+		Authorization: f.authorization, SessionID: f.sessionID, Roles: f.roles,
+		AuthTime: time.UnixMilli(f.authTime), End: time.UnixMilli(f.end), Cookie: f.refreshToken,
+	}
 }
 
 // launch starts a refresh. It continues if the client disconnects, because the result
@@ -398,28 +411,36 @@ func (c *Cache) take(id, cookie string, t authclient.Tokens) View {
 	if t.SessionID == id {
 		t.SessionID = id
 	}
+	if slices.Equal(t.Roles, c.roles) {
+		t.Roles = c.roles
+	}
+	c.roles = t.Roles
 	f, ok := c.families.Get(id)
 	if !ok {
 		f = &family{}
-		c.families.Add(id, f)
 	}
-	f.take(cookie, t, c.now())
+	// Anew, so that the key is a part of the new token and the old one can be freed.
+	c.families.Remove(id)
+	c.families.Add(id, f)
+	f.take(cookie, t, c.age(t.Expires), c.age(c.now()))
 	return f.view()
 }
 
-func (f *family) take(cookie string, t authclient.Tokens, now time.Time) {
+func (f *family) take(cookie string, t authclient.Tokens, expires, now time.Duration) {
 	switch {
 	case t.RefreshToken == cookie: // not rotated, so the browser has it
 		f.delivered = true
-		if f.tokens.RefreshToken != cookie {
+		if f.refreshToken != cookie {
 			f.previous = ""
 		}
-	case t.RefreshToken != f.tokens.RefreshToken: // a new generation
+	case t.RefreshToken != f.refreshToken: // a new generation
 		f.previous, f.rotatedAt, f.delivered = cookie, now, false
 	}
-	f.tokens, f.checked, f.refused = t, now, false
+	f.refreshToken, f.authorization, f.sessionID, f.roles = t.RefreshToken, t.Authorization, t.SessionID, t.Roles
+	f.authTime, f.end = t.AuthTime.UnixMilli(), t.End.UnixMilli()
+	f.expires, f.checked, f.refused = expires, now, false
 	// Jitter spreads the refreshes of sessions that began together.
-	f.refreshAt = t.Expires.Add(-time.Duration(float64(t.Life) * (0.15 + 0.1*rand.Float64()))) //nolint:gosec // not a secret
+	f.refreshAt = expires - time.Duration(float64(t.Life)*(0.15+0.1*rand.Float64())) //nolint:gosec // not a secret
 }
 
 // end caches the refusal of cookie, and removes its family if cookie is one of the

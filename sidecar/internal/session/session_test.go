@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -529,4 +531,43 @@ func TestDeliveriesAreConfirmedOnceInBatches(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// A pod has a small memory limit and thousands of sessions, so what a session costs beyond its
+// two tokens is bounded, and a token that was replaced is not kept.
+func TestASessionCostsLittleMoreThanItsTokens(t *testing.T) {
+	const sessions, most = 5000, 370 // bytes
+	c, err := session.NewCache(newAuth(), &feed{}, sessions, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	tokens := 0
+	for generation := range 5 {
+		tokens = 0
+		for i := range sessions {
+			id := fmt.Sprintf("family%016d", i)
+			s := authclient.Tokens{
+				RefreshToken:  value(id, generation) + strings.Repeat("m", 40),
+				Authorization: "Bearer " + strings.Repeat("x", 600), SessionID: strings.Clone(id),
+				Roles: []string{strings.Clone("keeper"), strings.Clone("reader")},
+				Life:  life, Expires: time.Now().Add(life), End: time.Now().Add(time.Hour),
+			}
+			tokens += len(s.RefreshToken) + len(s.Authorization)
+			c.Begin(s)
+		}
+	}
+	each := (heap() - before - tokens) / sessions
+	if each > most {
+		t.Errorf("a session costs %d bytes beyond its tokens, want at most %d", each, most)
+	}
+	runtime.KeepAlive(c)
+}
+
+// heap returns the size of what is alive.
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
