@@ -250,6 +250,8 @@ func kept() []shopCase {
 		{name: "a port named http", change: func(s shop) { s.container("ports: [{name: http, containerPort: 9000}]") }},
 		{name: "a port named sidecar", change: func(s shop) { s.container("ports: [{name: sidecar, containerPort: 9000}]") }},
 		{name: "another upstream", args: "--set sidecar.routes.upstreams.app=http://localhost"},
+		{name: "upstreams elsewhere", args: "--set sidecar.routes.upstreams.api=https://api.test,sidecar.routes.upstreams.socket=unix:/run/app.sock,sidecar.routes.upstreams.many.urls={http://a:8080,https://b},sidecar.routes.upstreams.many.ca=/etc/ca.pem"},
+		{name: "a mounted socket", args: "--set sidecar.extraVolumeMounts[0].name=run,sidecar.extraVolumeMounts[0].mountPath=/run/app"},
 	}
 }
 
@@ -267,6 +269,14 @@ func faults() []shopCase {
 	return []shopCase{
 		{name: "port of the app", fault: "container shop: port 3000 is declared", change: appPort("3000")},
 		{name: "port 80 by default", fault: "container shop: port 80 is declared", change: appPort("80"), args: "--set sidecar.routes.upstreams.app=http://localhost"},
+		{
+			name: "port of an endpoint", fault: "container shop: port 3001 is declared", change: appPort("3001"),
+			args: "--set sidecar.routes.upstreams.many.urls={http://localhost:3002,http://127.0.0.1:3001}",
+		},
+		{
+			name: "port of an upstream with fields", fault: "container shop: port 443 is declared", change: appPort("443"),
+			args: "--set sidecar.routes.upstreams.safe.url=https://localhost",
+		},
 		{name: "port 443 by default", fault: "container shop: port 443 is declared", change: appPort("443"), args: "--set sidecar.routes.upstreams.app=https://[::1]"},
 		{
 			name: "port by a template", fault: "container shop: port 3000 is declared", change: appPort("{{ .Values.appPort }}"),

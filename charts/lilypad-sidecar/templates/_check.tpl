@@ -20,13 +20,19 @@ omits the objects of lilypad-sidecar.resources.
 
 {{- /* The ports of the app: those of upstreams on the loopback address. */ -}}
 {{- $appPorts := list -}}
-{{- range $name, $address := (include "lilypad-sidecar.routes" . | fromYaml).upstreams -}}
-  {{- $url := urlParse $address -}}
-  {{- if regexMatch "^(localhost|.+\\.localhost|127\\..+|::1|::|0\\.0\\.0\\.0)$" $url.hostname -}}
-    {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) | int -}}
-    {{- $appPorts = append $appPorts $port -}}
-    {{- if has $port (list 8080 9090) -}}
-      {{- $faults = append $faults (printf "sidecar.routes.upstreams.%s: %s is the sidecar itself" $name $address) -}}
+{{- range $name, $upstream := (include "lilypad-sidecar.routes" . | fromYaml).upstreams -}}
+  {{- $addresses := list $upstream -}}
+  {{- if kindIs "map" $upstream -}}
+    {{- $addresses = $upstream.urls | default (list ($upstream.url | default "")) -}}
+  {{- end -}}
+  {{- range $address := $addresses -}}
+    {{- $url := urlParse $address -}}
+    {{- if regexMatch "^(localhost|.+\\.localhost|127\\..+|::1|::|0\\.0\\.0\\.0)$" $url.hostname -}}
+      {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) | int -}}
+      {{- $appPorts = append $appPorts $port -}}
+      {{- if has $port (list 8080 9090) -}}
+        {{- $faults = append $faults (printf "sidecar.routes.upstreams.%s: %s is the sidecar itself" $name $address) -}}
+      {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}

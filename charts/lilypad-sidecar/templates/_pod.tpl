@@ -108,6 +108,9 @@ forwards requests until then.
     {{- if .Values.sidecar.caConfigMap }}
     - {name: lilypad-ca, mountPath: /etc/ssl/certs, readOnly: true}
     {{- end }}
+    {{- with .Values.sidecar.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{- define "lilypad-sidecar.volumes" -}}

@@ -19,6 +19,7 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/keptform"
 	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/session"
 	"lilypad.example/sidecar/internal/stream"
 	"lilypad.example/sidecar/internal/visitor"
@@ -55,10 +56,18 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
 		Budget: budget,
 	})
-	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(address string) *forward.Upstream {
-		return forwarder.Upstream(forward.UpstreamConfig{
-			Address: address, HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
-		})
+	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(name string, u *route.Upstream) (*forward.Upstream, error) {
+		cfg := forward.UpstreamConfig{
+			Endpoints: u.Endpoints(), HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
+		}
+		if u.Secure() {
+			own, err := openCertificates(name, u, log)
+			if err != nil {
+				return nil, err
+			}
+			cfg.TLS = own.Config
+		}
+		return forwarder.Upstream(cfg), nil
 	})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err

@@ -2,10 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"reflect"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -49,8 +53,9 @@ type destinations struct {
 	upstreams map[string]*forward.Upstream
 }
 
-// openRouting reads the policy at path. dial returns an upstream for an address.
-func openRouting(path, loginPage string, dial func(address string) *forward.Upstream) (*routing, error) {
+// openRouting reads the policy at path. open returns the upstream that the policy
+// describes under a name.
+func openRouting(path, loginPage string, open func(name string, u *route.Upstream) (*forward.Upstream, error)) (*routing, error) {
 	last := &destinations{table: new(route.Table)}
 	file, err := reload.Open(path, func(text []byte) (*destinations, error) {
 		table, err := parseRoutes(text, loginPage)
@@ -58,13 +63,21 @@ func openRouting(path, loginPage string, dial func(address string) *forward.Upst
 			return nil, err
 		}
 		next := &destinations{table, make(map[string]*forward.Upstream)}
-		for name, address := range table.Upstreams() {
+		var faults []error
+		for _, name := range slices.Sorted(maps.Keys(table.Upstreams())) {
+			u := table.Upstreams()[name]
 			// An unchanged upstream keeps its connections.
-			if last.table.Upstreams()[name] == address {
+			if reflect.DeepEqual(u, last.table.Upstreams()[name]) {
 				next.upstreams[name] = last.upstreams[name]
-			} else {
-				next.upstreams[name] = dial(address)
+				continue
 			}
+			var err error
+			if next.upstreams[name], err = open(name, u); err != nil {
+				faults = append(faults, err)
+			}
+		}
+		if err := errors.Join(faults...); err != nil {
+			return nil, err
 		}
 		last = next
 		return next, nil

@@ -45,7 +45,7 @@ func BenchmarkForward(b *testing.B) {
 		}
 	}()
 	f := forward.New(forward.Config{CookieNames: []string{ourCookie}})
-	up := f.Upstream(forward.UpstreamConfig{Address: upstream.Addr().String()})
+	up := f.Upstream(forward.UpstreamConfig{Endpoints: []forward.Endpoint{{Network: "tcp", Address: upstream.Addr().String()}}})
 	edit := forward.RequestEdit{Authorization: "Bearer " + strings.Repeat("a", 500)}
 	addr := serve(b, http1.Config{Handler: func(x *http1.Exchange) {
 		res, err := up.Send(x, edit)

@@ -15,6 +15,7 @@ import (
 // conn is a connection to an upstream and the exchange on it.
 type conn struct {
 	up        *Upstream
+	end       *endpoint
 	nc        net.Conn
 	r         *http1.Reader
 	w         *http1.Writer
@@ -38,16 +39,17 @@ type conn struct {
 	headRead bool // the response head was read, so HeaderTimeout is over
 }
 
-func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
-	nc, err := u.dialer.DialContext(x.Context(), "tcp", u.cfg.Address)
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{up: u, nc: nc}
+// newConn returns a connection to end, which is nc.
+func (u *Upstream) newConn(end *endpoint, nc net.Conn) *conn {
+	c := &conn{up: u, end: end, nc: nc}
 	c.r = http1.NewReader(nc, u.f.buffers)
 	c.w = http1.NewWriter(nc, u.f.buffers, u.cfg.WriteTimeout)
 	c.res.Header = c.fields[:0]
-	if sc, ok := nc.(syscall.Conn); ok {
+	socket := nc
+	if secure, ok := nc.(tlsConn); ok {
+		socket = secure.NetConn()
+	}
+	if sc, ok := socket.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
 	}
 	c.probe = func(fd uintptr) {
@@ -55,7 +57,7 @@ func (u *Upstream) dial(x *http1.Exchange) (*conn, error) {
 		n, err := syscall.Read(int(fd), b[:])
 		c.alive = n < 0 && (err == syscall.EAGAIN || err == syscall.EWOULDBLOCK)
 	}
-	return c, nil
+	return c
 }
 
 // quiet reports whether an idle connection is open and has no unread bytes. If it was closed, a
@@ -66,13 +68,21 @@ func (c *conn) quiet() bool {
 		return false
 	}
 	c.alive = false
-	return c.raw.Control(c.probe) == nil && c.alive
+	if c.raw.Control(c.probe) != nil || !c.alive {
+		return false
+	}
+	secure, ok := c.nc.(tlsConn)
+	if !ok {
+		return true
+	}
+	defer c.r.ForgetDeadline()
+	return secure.quiet()
 }
 
 // Close closes the connection. It may be called while another goroutine uses it.
 func (c *conn) Close() error {
 	if c.counted.CompareAndSwap(true, false) {
-		c.up.leave()
+		c.up.leave(c.end)
 	}
 	return c.nc.Close()
 }

@@ -4,5 +4,13 @@ package forward
 func (u *Upstream) FreshestIsQuiet() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.idle) > 0 && u.idle[len(u.idle)-1].quiet()
+	idle := u.ends[0].idle
+	return len(idle) > 0 && idle[len(idle)-1].quiet()
+}
+
+// Busy returns the number of exchanges in progress.
+func (u *Upstream) Busy() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.busy
 }

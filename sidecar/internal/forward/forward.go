@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
-	"strings"
 
 	"lilypad.example/sidecar/internal/http1"
 )
@@ -123,22 +121,3 @@ var (
 	errInterims = errors.New("the upstream sent too many interim responses")
 	errReplay   = errors.New("forward: a request with a body cannot be repeated")
 )
-
-// ParseAddress returns the address to dial of an upstream's URL, "http://host" with an optional
-// port.
-func ParseAddress(raw string) (string, error) {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("upstream %q: %w", raw, err)
-	case u.Scheme != "http":
-		return "", fmt.Errorf("upstream %q: the scheme must be http", raw)
-	case u.Host == "" || !http1.IsHost(u.Host):
-		return "", fmt.Errorf("upstream %q: no host", raw)
-	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("upstream %q: must be http://host:port and nothing else", raw)
-	case u.Port() == "":
-		return u.Host + ":80", nil
-	}
-	return u.Host, nil
-}

@@ -76,7 +76,9 @@ type setup struct {
 func newProxy(tb testing.TB, upstream string, s setup) *proxy {
 	tb.Helper()
 	s.forward.CookieNames = []string{ourCookie}
-	s.upstream.Address = upstream
+	if s.upstream.Endpoints == nil {
+		s.upstream.Endpoints = []forward.Endpoint{{Network: "tcp", Address: upstream}}
+	}
 	p := &proxy{
 		up:       forward.New(s.forward).Upstream(s.upstream),
 		outcomes: newJournal[outcome](),

@@ -9,17 +9,18 @@ import (
 	"lilypad.example/sidecar/internal/http1"
 )
 
-// UpstreamConfig configures an upstream. Only Address is required; a zero value means the default,
+// UpstreamConfig configures an upstream. Only Endpoints is required; a zero value means the default,
 // which the comment of each field starts with.
 type UpstreamConfig struct {
-	Address       string        // host:port to dial
-	DialTimeout   time.Duration // 5 s
+	Endpoints     []Endpoint    // where it listens; several share its load
+	TLS           TLS           // the system's authorities: for endpoints with TLS
+	DialTimeout   time.Duration // 5 s, TLS handshake included
 	HeaderTimeout time.Duration // 60 s: from the end of the request to the response head; else 504
 	BodyTimeout   time.Duration // none: each read of the response body
 	WriteTimeout  time.Duration // 30 s: each write
 	ContinueWait  time.Duration // 1 s: for 100 Continue, which many servers never send
 	IdleTimeout   time.Duration // 60 s: until an idle connection is closed
-	MaxIdle       int           // 128: idle connections
+	MaxIdle       int           // 128: idle connections to each endpoint
 	MaxExchanges  int           // unlimited: concurrent, else 503; 1/4 is for known clients
 }
 
@@ -31,8 +32,9 @@ type Upstream struct {
 	limits http1.Limits
 
 	mu     sync.Mutex
-	busy   int     // exchanges in progress
-	idle   []*conn // most recently used last, and reused first, so that the others time out
+	busy   int // exchanges in progress
+	ends   []*endpoint
+	turn   int // which endpoint is next, among those that are equally busy
 	reaper *time.Timer
 	closed bool
 }
@@ -52,15 +54,20 @@ func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 	orTime(&cfg.WriteTimeout, 30*time.Second)
 	orTime(&cfg.ContinueWait, time.Second)
 	orTime(&cfg.IdleTimeout, 60*time.Second)
-	return &Upstream{
+	u := &Upstream{
 		f: f, cfg: cfg,
 		dialer: net.Dialer{Timeout: cfg.DialTimeout},
 		limits: http1.Limits{HeadBytes: 32 << 10, Fields: 200},
 	}
+	for _, e := range cfg.Endpoints {
+		u.ends = append(u.ends, &endpoint{Endpoint: e})
+	}
+	return u
 }
 
-// enter counts an exchange unless the limit, which is lower for unknown clients, is reached.
-func (u *Upstream) enter(known bool) bool {
+// enter chooses an endpoint for an exchange and counts it. It returns nil if the limit, which is
+// lower for unknown clients, is reached.
+func (u *Upstream) enter(now time.Time, known bool) *endpoint {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	most := u.cfg.MaxExchanges
@@ -68,30 +75,36 @@ func (u *Upstream) enter(known bool) bool {
 		most -= most / 4
 	}
 	if most > 0 && u.busy >= most {
-		return false
+		return nil
+	}
+	end := u.ends[0]
+	if len(u.ends) > 1 {
+		end = u.choose(now)
 	}
 	u.busy++
-	return true
+	end.busy++
+	return end
 }
 
-func (u *Upstream) leave() {
+func (u *Upstream) leave(end *endpoint) {
 	u.mu.Lock()
 	u.busy--
+	end.busy--
 	u.mu.Unlock()
 }
 
-// take returns an idle connection that is still usable, or nil.
-func (u *Upstream) take(now time.Time) *conn {
+// take returns an idle connection to end that is still usable, or nil.
+func (u *Upstream) take(end *endpoint, now time.Time) *conn {
 	for {
 		u.mu.Lock()
-		n := len(u.idle)
+		n := len(end.idle)
 		if n == 0 {
 			u.mu.Unlock()
 			return nil
 		}
-		c := u.idle[n-1]
-		u.idle[n-1] = nil
-		u.idle = u.idle[:n-1]
+		c := end.idle[n-1]
+		end.idle[n-1] = nil
+		end.idle = end.idle[:n-1]
 		u.mu.Unlock()
 		if now.Sub(c.idleSince) < u.cfg.IdleTimeout && c.quiet() {
 			return c
@@ -104,34 +117,42 @@ func (u *Upstream) take(now time.Time) *conn {
 func (u *Upstream) put(c *conn) {
 	c.idleSince = time.Now()
 	u.mu.Lock()
-	if u.closed || len(u.idle) >= u.cfg.MaxIdle {
+	if u.closed || len(c.end.idle) >= u.cfg.MaxIdle {
 		u.mu.Unlock()
 		c.discard()
 		return
 	}
 	if c.counted.Swap(false) {
 		u.busy--
+		c.end.busy--
 	}
-	u.idle = append(u.idle, c)
+	c.end.idle = append(c.end.idle, c)
 	if u.reaper == nil {
 		u.reaper = time.AfterFunc(u.cfg.IdleTimeout, u.reap)
 	}
 	u.mu.Unlock()
 }
 
-// reap closes connections that were idle for IdleTimeout. The oldest are first in the list.
+// reap closes connections that were idle for IdleTimeout. The oldest are first in the lists.
 func (u *Upstream) reap() {
 	now := time.Now()
+	var oldest time.Time
+	reaped := make([]*conn, 0, 8)
 	u.mu.Lock()
-	old := 0
-	for old < len(u.idle) && now.Sub(u.idle[old].idleSince) >= u.cfg.IdleTimeout {
-		old++
+	for _, end := range u.ends {
+		old := 0
+		for old < len(end.idle) && now.Sub(end.idle[old].idleSince) >= u.cfg.IdleTimeout {
+			old++
+		}
+		reaped = append(reaped, end.idle[:old]...)
+		end.idle = slices.Delete(end.idle, 0, old)
+		if len(end.idle) > 0 && (oldest.IsZero() || end.idle[0].idleSince.Before(oldest)) {
+			oldest = end.idle[0].idleSince
+		}
 	}
-	reaped := slices.Clone(u.idle[:old])
-	u.idle = slices.Delete(u.idle, 0, old)
 	u.reaper = nil
-	if len(u.idle) > 0 {
-		u.reaper = time.AfterFunc(u.cfg.IdleTimeout-now.Sub(u.idle[0].idleSince), u.reap)
+	if !oldest.IsZero() {
+		u.reaper = time.AfterFunc(u.cfg.IdleTimeout-now.Sub(oldest), u.reap)
 	}
 	u.mu.Unlock()
 	for _, c := range reaped {
@@ -140,17 +161,24 @@ func (u *Upstream) reap() {
 }
 
 // Idle returns the number of idle connections.
-func (u *Upstream) Idle() int {
+func (u *Upstream) Idle() (n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.idle)
+	for _, end := range u.ends {
+		n += len(end.idle)
+	}
+	return n
 }
 
 // Close closes the idle connections, and busy ones when their exchange ends.
 func (u *Upstream) Close() {
+	var idle []*conn
 	u.mu.Lock()
-	idle := u.idle
-	u.idle, u.closed = nil, true
+	for _, end := range u.ends {
+		idle = append(idle, end.idle...)
+		end.idle = nil
+	}
+	u.closed = true
 	if u.reaper != nil {
 		u.reaper.Stop()
 	}

@@ -360,19 +360,3 @@ func TestForwardedFields(t *testing.T) {
 		})
 	}
 }
-
-func TestParseAddress(t *testing.T) {
-	t.Parallel()
-	for raw, want := range map[string]string{
-		"http://127.0.0.1:8081": "127.0.0.1:8081", "http://frogs": "frogs:80", "http://frogs:8080/": "frogs:8080", "http://[::1]:80": "[::1]:80",
-	} {
-		if got, err := forward.ParseAddress(raw); got != want || err != nil {
-			t.Errorf("ParseAddress(%s) = %q, %v, want %q", raw, got, err, want)
-		}
-	}
-	for _, raw := range []string{"", "frogs:8080", "https://frogs", "http://", "http://a@b", "http://a/b", "http://a?b", "http://a#b", "http://a b", "ftp://a", "http://a:b"} {
-		if got, err := forward.ParseAddress(raw); err == nil {
-			t.Errorf("ParseAddress(%s) = %q, want an error", raw, got)
-		}
-	}
-}

@@ -68,18 +68,18 @@ func bufferedBody(x *http1.Exchange) ([]byte, error) {
 
 // connect attaches a connection to the exchange: an idle one unless fresh is true, or a new one.
 func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, known bool) (*conn, error) {
-	if !u.enter(known) {
+	end := u.enter(now, known)
+	if end == nil {
 		return nil, errBusy
 	}
 	var c *conn
 	if !fresh {
-		c = u.take(now)
+		c = u.take(end, now)
 	}
 	if c == nil {
 		var err error
-		if c, err = u.dial(x); err != nil {
-			u.leave()
-			return nil, dialError{err}
+		if c, err = u.dial(x.Context(), end); err != nil {
+			return nil, err
 		}
 	}
 	c.counted.Store(true)

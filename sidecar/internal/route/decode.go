@@ -12,11 +12,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A file is the undecoded policy file. Each route is decoded separately, so that an error names its
-// route and does not hide errors of other routes.
+// A file is the undecoded policy file. Each upstream and route is decoded separately, so that an
+// error names it and does not hide errors of others.
 type file struct {
-	Upstreams map[string]string `json:"upstreams"`
-	Routes    []json.RawMessage `json:"routes"`
+	Upstreams map[string]json.RawMessage `json:"upstreams"`
+	Routes    []json.RawMessage          `json:"routes"`
 }
 
 // decode decodes YAML text into the struct that to points to. It reports duplicate and unknown

@@ -8,13 +8,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"lilypad.example/sidecar/internal/forward"
 )
 
 // A Policy says who may pass, and whether the upstream receives an access token.
@@ -118,7 +114,7 @@ func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 
 // Table is a parsed policy. It is immutable.
 type Table struct {
-	upstreams map[string]string
+	upstreams map[string]*Upstream
 	routes    []*Route // in file order
 	ordered   []*Route // most specific first
 	exact     map[string][]*Route
@@ -133,8 +129,8 @@ func Parse(text []byte) (*Table, error) {
 	if !whole {
 		return nil, errors.Join(faults...)
 	}
-	t := &Table{upstreams: make(map[string]string), exact: make(map[string][]*Route)}
-	faults = append(faults, t.addUpstreams(f.Upstreams))
+	t := &Table{upstreams: make(map[string]*Upstream), exact: make(map[string][]*Route)}
+	faults = append(faults, t.addUpstreams(f.Upstreams)...)
 	if len(f.Routes) == 0 {
 		faults = append(faults, errors.New("there is no route: add at least one to routes"))
 	}
@@ -161,39 +157,6 @@ func Parse(text []byte) (*Table, error) {
 // fault returns an error that names the route.
 func (r *Route) fault(format string, args ...any) error {
 	return fmt.Errorf("route %d (%s): %w", r.number, cmp.Or(r.Path, r.Prefix, "?"), fmt.Errorf(format, args...))
-}
-
-func (t *Table) addUpstreams(upstreams map[string]string) error {
-	var faults []error
-	for _, name := range slices.Sorted(maps.Keys(upstreams)) {
-		host, err := parseAddress(upstreams[name])
-		if err != nil {
-			faults = append(faults, fmt.Errorf("upstream %s: %w", name, err))
-		}
-		t.upstreams[name] = host // even if invalid, so that its routes are not reported too
-	}
-	return errors.Join(faults...)
-}
-
-// parseAddress returns the host and port of an upstream's URL.
-func parseAddress(address string) (string, error) {
-	scheme, _, hasScheme := strings.Cut(address, "://")
-	switch {
-	case address == "":
-		return "", errors.New("it has no address: use for example http://127.0.0.1:3000")
-	case !hasScheme:
-		return "", fmt.Errorf("%q must begin with http://, for example http://%s", address, address)
-	case !strings.EqualFold(scheme, "http"):
-		return "", fmt.Errorf("%q must begin with http://", address)
-	}
-	host, err := forward.ParseAddress(address)
-	if bad, ok := errors.AsType[*url.Error](err); ok {
-		return "", fmt.Errorf("%q is not a URL: %w", address, bad.Err)
-	}
-	if err != nil {
-		return "", errors.New(strings.TrimPrefix(err.Error(), "upstream "))
-	}
-	return host, nil
 }
 
 // add checks and adds a route. It returns everything that is wrong with it.
@@ -245,8 +208,8 @@ func (t *Table) rival(r *Route) *Route {
 	return nil
 }
 
-// Upstreams returns the addresses (host:port) of all upstreams by name.
-func (t *Table) Upstreams() map[string]string { return t.upstreams }
+// Upstreams returns all upstreams by name.
+func (t *Table) Upstreams() map[string]*Upstream { return t.upstreams }
 
 // Match returns the route that decides about a request: the strictest of its Readings, of which
 // most requests have one. It returns nil, and the request is refused, if there is no reading or

@@ -54,7 +54,7 @@ func TestTheMostSpecificRouteMatches(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", request, r, want)
 		}
 	}
-	if got := table.Upstreams()["frogs"]; got != "frogs:80" {
+	if got := table.Upstreams()["frogs"].String(); got != "frogs:80" {
 		t.Errorf("upstream frogs is %s, want frogs:80", got)
 	}
 }
@@ -93,7 +93,7 @@ routes:
 
 func TestParseReportsAllErrors(t *testing.T) {
 	_, err := route.Parse([]byte(`
-upstreams: {app: "https://app", other: "http://user@x/"}
+upstreams: {app: "ftp://app", other: "http://user@x/"}
 routes:
   - {path: /a, prefix: /a, upstream: app, policy: public}
   - {path: a, upstream: nowhere, policy: nobody}
@@ -148,9 +148,9 @@ func TestErrorsNameTheirRoute(t *testing.T) {
 		"[]":                     {"it must be a set of fields"},
 		upstreams + "routes: [{path: /a, path: /b, upstream: app, policy: public}]": {`yaml: unmarshal errors: line 2: key "path" already set in map`},
 		upstreams + "routes: [": {"yaml: line 2: did not find expected node content"},
-		"upstreams: {a: \"127.0.0.1:3000\", b: \"https://b\", c: c, d: \"\", e: \"http://e:x\", f: \"http://f/x\"}\nroutes: [{path: /, upstream: a, policy: public}]": {
-			`upstream a: "127.0.0.1:3000" must begin with http://, for example http://127.0.0.1:3000`, `upstream b: "https://b" must begin with http://`,
-			`upstream c: "c" must begin with http://, for example http://c`, "upstream d: it has no address: use for example http://127.0.0.1:3000",
+		"upstreams: {a: \"127.0.0.1:3000\", b: \"ftp://b\", c: c, d: \"\", e: \"http://e:x\", f: \"http://f/x\"}\nroutes: [{path: /, upstream: a, policy: public}]": {
+			`upstream a: "127.0.0.1:3000" must begin with http://, https:// or unix:/, for example http://127.0.0.1:3000`, `upstream b: "ftp://b" must begin with http://, https:// or unix:/`,
+			`upstream c: "c" must begin with http://, https:// or unix:/, for example http://c`, "upstream d: it has no address: use for example http://127.0.0.1:3000",
 			`upstream e: "http://e:x" is not a URL: invalid port ":x" after host`, `upstream f: "http://f/x": must be http://host:port and nothing else`,
 		},
 	} {
@@ -239,5 +239,64 @@ func TestJudge(t *testing.T) {
 	}
 	if r := table.Match("GET", "/admin"); r.MaxAge() != 15*time.Minute || r.Deny.Text != "Only <keepers> 🐸" {
 		t.Errorf("route %+v, want fresh 15m and the deny text of the policy", r)
+	}
+}
+
+func TestAnUpstreamIsAURLOrASetOfFields(t *testing.T) {
+	table, err := route.Parse([]byte(`
+upstreams:
+  short: http://127.0.0.1:8081
+  socket: unix:/run/app.sock
+  safe: {url: "https://billing.test", ca: /etc/ca.pem, certificate: /etc/tls.crt, key: /etc/tls.key}
+  many: {urls: ["http://a:1", "http://b:2", "unix:/run/c.sock"]}
+routes: [{prefix: /, upstream: short, policy: public}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"short": "127.0.0.1:8081", "socket": "unix:/run/app.sock", "safe": "https://billing.test:443", "many": "a:1 and b:2 and unix:/run/c.sock",
+	} {
+		if got := table.Upstreams()[name]; got.String() != want || got.Secure() != (name == "safe") {
+			t.Errorf("upstream %s is at %s, secure %v, want %s", name, got, got.Secure(), want)
+		}
+	}
+}
+
+func TestFaultsOfUpstreamsAreReportedAtOnce(t *testing.T) {
+	_, err := route.Parse([]byte(`
+upstreams:
+  a: {url: "http://a", urls: ["http://b"]}
+  b: {urls: []}
+  c: {}
+  d: {urls: ["http://a", "http://a/", "ftp://x", ""]}
+  e: {url: "http://a", ca: /ca.pem, colour: red}
+  f: {url: "https://a", ca: ca.pem, certificate: /c.pem}
+  g: [http://a]
+  h: {url: [http://a]}
+  i: unix:app.sock
+  j: {urls: "http://a"}
+  k:
+routes: [{prefix: /, upstream: a, policy: public}]
+`))
+	want := strings.Join([]string{
+		"upstream a: set exactly one of url and urls",
+		"upstream b: urls is empty: add at least one",
+		"upstream c: it has no address: use for example http://127.0.0.1:3000",
+		`upstream d: "http://a/" is listed twice`,
+		`upstream d: "ftp://x" must begin with http://, https:// or unix:/`,
+		"upstream d: it has no address: use for example http://127.0.0.1:3000",
+		`upstream e: unknown field "colour": use url, urls, ca, certificate or key`,
+		"upstream e: ca has no effect: only https:// uses it",
+		`upstream f: ca "ca.pem" must be the absolute path of a PEM file`,
+		"upstream f: set both certificate and key, or neither",
+		"upstream g: it must be a URL or a set of fields",
+		"upstream h: url must be text",
+		`upstream i: "unix:app.sock": must be unix: and the absolute path of a socket, of at most 103 bytes`,
+		"upstream j: urls must be a list",
+		"upstream k: it has no address: use for example http://127.0.0.1:3000",
+	}, "\n")
+	if got := fmt.Sprint(err); got != want {
+		t.Errorf("Parse gives\n%s\nwant\n%s", got, want)
 	}
 }
