@@ -167,6 +167,7 @@ func (a *App) Run(ctx context.Context) error {
 	go a.sessions.Run(opsCtx)
 	go a.routing.watch(opsCtx, a.log)
 	go a.watchKey(opsCtx)
+	go limitGarbage(opsCtx)
 
 	served := make(chan error, len(a.doors))
 	for _, d := range a.doors {
