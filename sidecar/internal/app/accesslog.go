@@ -12,18 +12,27 @@ import (
 // logExchange counts and logs a finished exchange, without its query, header or body.
 func (h *handler) logExchange(x *http1.Exchange) {
 	f := x.Facts()
+	h.count(&f)
+	if h.isLogged(&f) {
+		h.logRequest(context.Background(), &x.Request, x.ID(), &f)
+	}
+}
+
+func (h *handler) count(f *http1.Facts) {
 	h.metrics.count(f.Status, f.Reason)
 	h.metrics.duration.Observe(f.Took.Seconds())
-	ctx := context.Background()
-	if !h.isLogged(&f) || !h.accessLog.Enabled(ctx, slog.LevelInfo) {
+}
+
+func (h *handler) logRequest(ctx context.Context, q *http1.Request, id string, f *http1.Facts) {
+	if !h.accessLog.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	// Not by LogAttrs, which walks the stack for the line of code: nobody is told it.
 	line := slog.NewRecord(f.Start.Add(f.Took), slog.LevelInfo, "request", 0)
 	line.AddAttrs(
-		slog.String("method", x.Request.Method), slog.String("path", x.Request.Path), slog.Int("status", f.Status),
+		slog.String("method", q.Method), slog.String("path", q.Path), slog.Int("status", f.Status),
 		slog.String("reason", string(f.Reason)), slog.Int64("bytes_in", f.BytesIn), slog.Int64("bytes_out", f.BytesOut),
-		slog.Duration("took", f.Took), slog.Duration("upstream", f.Upstream), slog.String("request_id", x.ID()))
+		slog.Duration("took", f.Took), slog.Duration("upstream", f.Upstream), slog.String("request_id", id))
 	_ = h.accessLog.Handle(ctx, line) // what cannot be logged cannot be reported either
 }
 

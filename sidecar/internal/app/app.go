@@ -41,7 +41,14 @@ type App struct {
 type door struct {
 	name     string
 	listener net.Listener
-	server   *http1.Server
+	server   doorman
+}
+
+// doorman is the server of a port.
+type doorman interface {
+	Serve(l net.Listener) error
+	Drain() // asks clients to go, without refusing any
+	Shutdown(ctx context.Context) error
 }
 
 // New reads the policy and the key, and listens. It reports all configuration errors
@@ -118,6 +125,9 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	if err == nil && c.VerifyListen != "" {
 		err = a.open(ctx, "verify", c.VerifyListen, server(c, h, budget, h.verify))
 	}
+	if err == nil && c.ExtAuthzListen != "" {
+		err = a.open(ctx, "ext_authz", c.ExtAuthzListen, newExtAuthz(c, h, budget))
+	}
 	if err == nil {
 		a.ops, err = httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, nil, metrics), log)
 	}
@@ -138,7 +148,7 @@ func server(c *Config, h *handler, budget *http1.Budget, serve func(*http1.Excha
 }
 
 // open starts listening at address for a server.
-func (a *App) open(ctx context.Context, name, address string, s *http1.Server) error {
+func (a *App) open(ctx context.Context, name, address string, s doorman) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen for %s: %w", name, err)
@@ -245,8 +255,20 @@ func (k currentKey) Assertion() (string, error) { return k.Current().Assertion()
 // Addr returns the address of the browser port.
 func (a *App) Addr() net.Addr { return a.doors[0].listener.Addr() }
 
-// VerifyAddr returns the address of the verify port, or Addr if there is none.
-func (a *App) VerifyAddr() net.Addr { return a.doors[len(a.doors)-1].listener.Addr() }
+// VerifyAddr returns the address of the verify port, or nil if there is none.
+func (a *App) VerifyAddr() net.Addr { return a.addr("verify") }
+
+// ExtAuthzAddr returns the address of the ext_authz port, or nil if there is none.
+func (a *App) ExtAuthzAddr() net.Addr { return a.addr("ext_authz") }
+
+func (a *App) addr(name string) net.Addr {
+	for _, d := range a.doors {
+		if d.name == name {
+			return d.listener.Addr()
+		}
+	}
+	return nil
+}
 
 // OpsAddr returns the address of the operations port.
 func (a *App) OpsAddr() net.Addr { return a.ops.Addr() }

@@ -19,8 +19,9 @@ import (
 type Config struct {
 	config.Common
 
-	Listen       string `default:":8080" help:"Address for browser traffic, as the ingress reaches it."`
-	VerifyListen string `placeholder:"ADDRESS" help:"Address for GET /auth/verify, which trusted proxies call (forward auth). Disabled by default."`
+	Listen         string `default:":8080" help:"Address for browser traffic, as the ingress reaches it."`
+	VerifyListen   string `placeholder:"ADDRESS" help:"Address for GET /auth/verify, which trusted proxies call (forward auth). Disabled by default."`
+	ExtAuthzListen string `placeholder:"ADDRESS" help:"Address for Envoy's external authorization over gRPC, which trusted proxies call. Disabled by default."`
 
 	RoutesFile string `placeholder:"FILE" help:"YAML file with upstreams and routes."`
 	AuthURL    string `placeholder:"URL" help:"URL of the auth service."`
@@ -122,6 +123,7 @@ func (c *Config) Check() error {
 		{(c.ClientKeyFile == "") == (c.ClientAssertionFile == ""), "set exactly one of LILYPAD_CLIENT_KEY_FILE and LILYPAD_CLIENT_ASSERTION_FILE"},
 		{c.ClientKeyFile != "" && c.ClientID == "", "LILYPAD_CLIENT_ID is required with LILYPAD_CLIENT_KEY_FILE"},
 		{c.VerifyListen != "" && len(c.TrustedProxies) == 0, "LILYPAD_VERIFY_LISTEN needs LILYPAD_TRUSTED_PROXIES: whoever may call it receives access tokens"},
+		{c.ExtAuthzListen != "" && len(c.TrustedProxies) == 0, "LILYPAD_EXT_AUTHZ_LISTEN needs LILYPAD_TRUSTED_PROXIES: whoever may call it receives access tokens"},
 		{c.MaxSessions < 1, "LILYPAD_MAX_SESSIONS must be 1 at least"},
 		{c.HeaderTimeout <= 0, "LILYPAD_HEADER_TIMEOUT must be above zero"},
 		{c.ShutdownDelay < 0, "LILYPAD_SHUTDOWN_DELAY must not be below zero"},

@@ -43,5 +43,5 @@ func sameOrigin(q *http1.Request, client forward.Client) bool {
 // opensWebSocket reports whether q opens a WebSocket, or is a proxy's question about
 // a request that does: a proxy does not pass Upgrade on.
 func opensWebSocket(q *http1.Request) bool {
-	return q.WebSocket() || q.Header.Get("Sec-Websocket-Key") != ""
+	return q.WebSocket() || q.Header.Get("Sec-Websocket-Key") != "" || q.Header.Get("Sec-Websocket-Version") != ""
 }

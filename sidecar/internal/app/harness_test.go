@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -258,8 +259,10 @@ type world struct {
 	ops  string
 	// verify is the address for forward authentication.
 	verify string
-	logs   *lockedBuffer
-	stop   func() // stops the sidecar, once
+	// extAuthz is the address for Envoy's external authorization.
+	extAuthz string
+	logs     *lockedBuffer
+	stop     func() // stops the sidecar, once
 	// app handles requests at the application instead of the echo, if it returns true.
 	app func(w http.ResponseWriter, r *http.Request) bool
 	mu  sync.Mutex
@@ -330,8 +333,17 @@ func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 		}
 	})
 	t.Cleanup(w.stop)
-	w.url, w.ops, w.verify = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String(), "http://"+a.VerifyAddr().String()
+	w.url, w.ops, w.verify = "http://"+a.Addr().String(), "http://"+a.OpsAddr().String(), "http://"+at(a.VerifyAddr())
+	w.extAuthz = "http://" + at(a.ExtAuthzAddr())
 	return w
+}
+
+// at returns an address as text, or "".
+func at(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
 }
 
 // limits returns limits that no test reaches by chance.

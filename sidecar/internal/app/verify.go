@@ -24,16 +24,17 @@ const verifyPath = endpoints.Prefix + "verify"
 // user, and Cookie without our cookies. The proxy relays any other response to its
 // client.
 //
-// verify has a port of its own. On the browser port, a page could call it through
+// verify has a port of its own. extAuthz (extauthz.go) is the same for Envoy, over
+// gRPC. On the browser port, a page could call it through
 // a trusted proxy and read an access token.
 func (h *handler) verify(x *http1.Exchange) {
-	if !h.forwarder.Trusts(x) {
+	if !h.forwarder.Trusts(x.Remote().Addr()) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, "This address answers trusted proxies only."))
 		return
 	}
 	client, asked := h.forwarder.Client(x), x.Request.Method
 	if err := takeOver(&x.Request); err != nil {
-		h.refuse(x, nil, problem.New(http.StatusBadRequest, problem.BadRequest, "The proxy's question is malformed: "+err.Error()+"."))
+		h.refuse(x, nil, malformed(err))
 		return
 	}
 	a, err := h.ask(exchange{x}, &x.Request, client, x.Start())
@@ -54,13 +55,16 @@ func (h *handler) verify(x *http1.Exchange) {
 type answer struct {
 	pass bool
 	// header has the fields that the application gets if the request may pass, and
-	// those of the response to the client otherwise. The client's own Authorization
-	// and Cookie are never for the application.
+	// those of the response to the client otherwise.
 	header http1.Header
+	// strip names the client's fields that the application must not get. Those that
+	// are in header are replaced, the others removed.
+	strip []string
 	// setCookies are for the client in either case.
 	setCookies []string
 	status     int // of the response to the client, unless pass
 	body       []byte
+	reason     http1.Reason // why no decision was made
 }
 
 // ask decides on a request of a proxy's client. It fails with an error of identify.
@@ -95,9 +99,14 @@ func (h *handler) turnAway(q *http1.Request, setCookies []string, p *problem.Pro
 	return answer{status: p.Status, header: header, setCookies: setCookies, body: body}
 }
 
+// malformed is the problem for a question that is not understood.
+func malformed(err error) *problem.Problem {
+	return problem.New(http.StatusBadRequest, problem.BadRequest, "The proxy's question is malformed: "+err.Error()+".")
+}
+
 // letPass returns the answer for v's request, which may pass.
 func (h *handler) letPass(q *http1.Request, v *visit) answer {
-	a := answer{pass: true, setCookies: v.SetCookies}
+	a := answer{pass: true, setCookies: v.SetCookies, strip: []string{"Authorization", "Cookie"}}
 	if v.SignedIn() {
 		a.header.Add("Authorization", v.Session.Authorization)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func forwardAuth(c *app.Config) {
-	c.VerifyListen, c.TrustedProxies = "127.0.0.1:0", []string{"127.0.0.0/8"}
+	c.VerifyListen, c.ExtAuthzListen, c.TrustedProxies = "127.0.0.1:0", "127.0.0.1:0", []string{"127.0.0.0/8"}
 }
 
 // ask sends a verify request as Traefik does for a request of its client.
@@ -66,7 +66,7 @@ func TestAProxyAsksWhetherARequestMayPass(t *testing.T) {
 		"WebSocket from elsewhere": {"GET", "/account", and(foreign, "Cookie", c, "Sec-Websocket-Key", "x"), 403, "", false},
 		"no route of its own":      {"GET", "/auth/session", []string{"Cookie", c}, 404, "", false},
 	} {
-		for way, ask := range map[string]func(string, string, ...string) reply{"named": w.ask, "behind": w.askBehind} {
+		for way, ask := range map[string]func(string, string, ...string) reply{"named": w.ask, "behind": w.askBehind, "gRPC": w.askEnvoy} {
 			r := ask(tc.method, tc.target, tc.pairs...)
 			if r.status != tc.status || r.header.Get("Location") != tc.location {
 				t.Errorf("%s, %s: status %d to %q, want %d to %q", name, way, r.status, r.header.Get("Location"), tc.status, tc.location)
@@ -74,7 +74,7 @@ func TestAProxyAsksWhetherARequestMayPass(t *testing.T) {
 			if got := r.header.Get("Authorization"); (got != "") != tc.token || tc.token && !strings.HasPrefix(got, "Bearer access-") {
 				t.Errorf("%s, %s: Authorization %q, want an access token: %t", name, way, got, tc.token)
 			}
-			if r.header.Get("Cache-Control") != "no-store" {
+			if (way != "gRPC" || r.status != 200) && r.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s, %s: Cache-Control %q, want no-store", name, way, r.header.Get("Cache-Control"))
 			}
 		}
@@ -89,8 +89,10 @@ func TestTheProxyIsToldTheOtherCookiesOnly(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	c := w.login()
 	for sent, want := range map[string]string{c: "", c + "; theme=dark": "theme=dark", "a=b; " + c + ";c=d": "a=b;c=d"} {
-		if r := w.ask("GET", "/", "Cookie", sent); r.status != http.StatusOK || r.header.Get("Cookie") != want || r.header.Get("Authorization") == "" {
-			t.Errorf("status %d, Cookie %q, want 200 and %q", r.status, r.header.Get("Cookie"), want)
+		for way, ask := range map[string]func(string, string, ...string) reply{"named": w.ask, "gRPC": w.askEnvoy} {
+			if r := ask("GET", "/", "Cookie", sent); r.status != http.StatusOK || r.header.Get("Cookie") != want || r.header.Get("Authorization") == "" {
+				t.Errorf("%s: status %d, Cookie %q, want 200 and %q", way, r.status, r.header.Get("Cookie"), want)
+			}
 		}
 	}
 }
@@ -98,11 +100,13 @@ func TestTheProxyIsToldTheOtherCookiesOnly(t *testing.T) {
 func TestARotatedCookieIsInTheAnswerToTheProxy(t *testing.T) {
 	w := newWorld(t, forwardAuth)
 	w.auth.set(func(a *auth) { a.life = 1 })
-	c := w.login()
-	eventually(t, "rotation", func() bool {
-		value, set := w.ask("GET", "/account", "Cookie", c).setCookie(t)
-		return set && value != "" && cookie.Name+"="+value != c
-	})
+	for _, ask := range []func(string, string, ...string) reply{w.ask, w.askEnvoy} {
+		c := w.login()
+		eventually(t, "rotation", func() bool {
+			value, set := ask("GET", "/account", "Cookie", c).setCookie(t)
+			return set && value != "" && cookie.Name+"="+value != c
+		})
+	}
 }
 
 // Exactly two forms of a verify request get 200. All others are refused, whether a proxy is
@@ -256,9 +260,11 @@ func TestAnOutageIsAnAnswerToTheClient(t *testing.T) {
 	w.auth.set(func(a *auth) {
 		a.instead = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) }
 	})
-	eventually(t, "503", func() bool {
-		r := w.ask("GET", "/account", "Cookie", c)
-		_, set := r.setCookie(t)
-		return r.status == http.StatusServiceUnavailable && r.header.Get("Retry-After") != "" && !set
-	})
+	for _, ask := range []func(string, string, ...string) reply{w.ask, w.askEnvoy} {
+		eventually(t, "503", func() bool {
+			r := ask("GET", "/account", "Cookie", c)
+			_, set := r.setCookie(t)
+			return r.status == http.StatusServiceUnavailable && r.header.Get("Retry-After") != "" && !set
+		})
+	}
 }

@@ -23,9 +23,17 @@ type Client struct {
 // X-Forwarded-Proto and X-Forwarded-Host are read in the same way, but most proxies replace them,
 // so fewer values are accepted. Forwarded (RFC 7239) is not read.
 func (f *Forwarder) Client(x *http1.Exchange) Client {
-	q := &x.Request
-	c := Client{Addr: x.Remote().Addr(), IP: x.RemoteIP(), Proto: f.scheme, Host: q.Host}
-	if f.hops == 0 || len(f.trusted) > 0 && !f.Trusts(x) {
+	return f.client(&x.Request, x.Remote().Addr(), x.RemoteIP())
+}
+
+// ClientOf is Client for a request that came from peer in another way than by HTTP/1.
+func (f *Forwarder) ClientOf(q *http1.Request, peer netip.Addr) Client {
+	return f.client(q, peer, peer.String())
+}
+
+func (f *Forwarder) client(q *http1.Request, peer netip.Addr, peerIP string) Client {
+	c := Client{Addr: peer, IP: peerIP, Proto: f.scheme, Host: q.Host}
+	if f.hops == 0 || len(f.trusted) > 0 && !f.Trusts(peer) {
 		return c
 	}
 	if hop, counted := fromEnd(q.Header, "X-Forwarded-For", f.hops); counted {
@@ -46,11 +54,10 @@ func (f *Forwarder) Client(x *http1.Exchange) Client {
 	return c
 }
 
-// Trusts reports whether the peer of x is a trusted proxy.
-func (f *Forwarder) Trusts(x *http1.Exchange) bool {
-	addr := x.Remote().Addr()
+// Trusts reports whether peer is a trusted proxy.
+func (f *Forwarder) Trusts(peer netip.Addr) bool {
 	for _, p := range f.trusted {
-		if p.Contains(addr) {
+		if p.Contains(peer) {
 			return true
 		}
 	}

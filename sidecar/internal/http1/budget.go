@@ -131,6 +131,59 @@ func (b *Budget) unshare(client string, n int64) {
 	}
 }
 
+// A Holding is memory that a request takes from a budget which no [Server] serves. It is not safe
+// for concurrent use.
+type Holding struct {
+	b      *Budget
+	taken  [forKnown + 1]int64
+	client string // the client whose share was charged
+	shared int64
+}
+
+// Hold returns a Holding without memory.
+func (b *Budget) Hold() *Holding { return &Holding{b: b} }
+
+// Read takes the memory for reading a request of n bytes with net/http. It returns a [Fault] (503)
+// when there is no memory.
+func (h *Holding) Read(n int64) error { return h.take(n+netHTTPCost, forConn) }
+
+// Reserve takes the memory that serving the request costs, as [Exchange.Reserve] does.
+func (h *Holding) Reserve(client string) error {
+	why := forStranger
+	if client != "" {
+		noted, ok := h.b.share(client, exchangeCost)
+		if noted {
+			h.client, h.shared = client, exchangeCost
+		}
+		if ok {
+			why = forKnown
+		}
+	}
+	return h.take(exchangeCost, why)
+}
+
+func (h *Holding) take(n int64, why purpose) error {
+	if !h.b.acquire(n, why, nil) {
+		return errOverloaded
+	}
+	h.taken[why] += n
+	return nil
+}
+
+// Release returns all of the memory.
+func (h *Holding) Release() {
+	if h.shared > 0 {
+		h.b.unshare(h.client, h.shared)
+		h.shared = 0
+	}
+	for why, n := range h.taken {
+		if n > 0 {
+			h.b.give(n, purpose(why))
+		}
+	}
+	h.taken = [forKnown + 1]int64{}
+}
+
 // acquire takes n bytes for the connection of self, and closes other connections if necessary.
 func (b *Budget) acquire(n int64, why purpose, self *waiting) bool {
 	return b.take(n, why) || b.makeRoom(search{

@@ -394,3 +394,31 @@ func (c *slowClient) close() {
 	_ = c.nc.Close()
 	c.done.Wait()
 }
+
+// Strangers who ask through a proxy leave memory to known clients, as those on connections do.
+func TestAHoldingIsChargedAsAnExchange(t *testing.T) {
+	budget := http1.NewBudget(1 << 20)
+	var all []*http1.Holding
+	for {
+		h := budget.Hold()
+		all = append(all, h)
+		if h.Reserve("") != nil {
+			break
+		}
+	}
+	if budget.Used() < budget.Limit()/4 || budget.Used() > budget.Limit()/2 {
+		t.Errorf("strangers hold %d bytes of %d, want about half", budget.Used(), budget.Limit())
+	}
+	known := budget.Hold()
+	all = append(all, known)
+	if err := errors.Join(known.Read(1000), known.Reserve("session")); err != nil {
+		t.Errorf("a known client gets %v, want memory", err)
+	}
+	for _, h := range all {
+		h.Release()
+		h.Release()
+	}
+	if budget.Used() != 0 {
+		t.Errorf("%d bytes are in use after the end, want none", budget.Used())
+	}
+}
