@@ -94,7 +94,7 @@ func explain(w io.Writer, table *route.Table, method, path string) {
 	if len(readings) > 1 {
 		_, _ = fmt.Fprint(w, "\nServers may read this path in more than one way; the strictest of these routes decides:\n")
 		for _, r := range readings {
-			_, _ = fmt.Fprintf(w, "read as %s\troute %d\t%s\tpolicy %s%s\n", r.Path, r.Route.Number(), r.Route, r.Route.Policy, fresh(r.Route))
+			_, _ = fmt.Fprintf(w, "read as %s\troute %d\t%s\tpolicy %s%s\n", r.Path, r.Route.Number(), r.Route, r.Route.Policy, also(r.Route))
 		}
 	}
 	_, _ = fmt.Fprintln(w)
@@ -103,17 +103,25 @@ func explain(w io.Writer, table *route.Table, method, path string) {
 	}
 }
 
-func fresh(r *route.Route) string {
-	if r.Fresh == "" {
-		return ""
+// also returns what r asks for besides its policy.
+func also(r *route.Route) string {
+	var text string
+	if r.Fresh != "" {
+		text = ", fresh " + r.Fresh
 	}
-	return ", fresh " + r.Fresh
+	if len(r.ACR) > 0 {
+		text += ", acr " + strings.Join(r.ACR, " or ")
+	}
+	return text
 }
 
 // outcomes writes what r responds to each kind of visitor.
 func outcomes(w io.Writer, r *route.Route, method string) {
 	now := time.Now()
 	user := route.Visitor{SignedIn: true, AuthTime: now}
+	if len(r.ACR) > 0 {
+		user.ACR = r.ACR[0]
+	}
 	say := func(who string, v route.Visitor) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", who, outcome(r, v, now, method))
 	}
@@ -126,6 +134,11 @@ func outcomes(w io.Writer, r *route.Route, method string) {
 	if r.MaxAge() > 0 {
 		user.AuthTime = now.Add(-r.MaxAge() - time.Second)
 		say("signed in over "+r.Fresh+" ago", user)
+		user.AuthTime = now
+	}
+	if len(r.ACR) > 0 {
+		user.ACR = ""
+		say("signed in without acr "+strings.Join(r.ACR, " or "), user)
 	}
 	if !safe(method) {
 		_, _ = fmt.Fprintln(w, "from another site\t403, whoever it is")
@@ -144,7 +157,10 @@ func outcome(r *route.Route, v route.Visitor, now time.Time, method string) stri
 		}
 		return "passes, with a token"
 	case route.SignInAgain:
-		return words(method, page, fmt.Sprintf("401 that asks for a login of the last %s", r.Fresh))
+		if !r.TakesACR(v.ACR) {
+			page = "the user's identity provider (after a password: 401)"
+		}
+		return words(method, page, "401 that asks for a login"+asks(r))
 	case route.Forbid:
 		status, page = "403", ""
 	case route.SignIn:
@@ -156,6 +172,18 @@ func outcome(r *route.Route, v route.Visitor, now time.Time, method string) stri
 		status += fmt.Sprintf(" %q", r.Deny.Text)
 	}
 	return words(method, page, status)
+}
+
+// asks describes the login that r asks for.
+func asks(r *route.Route) string {
+	var text string
+	if r.Fresh != "" {
+		text = " of the last " + r.Fresh
+	}
+	if len(r.ACR) > 0 {
+		text += " with acr " + strings.Join(r.ACR, " or ")
+	}
+	return text
 }
 
 // words describes a refusal: a navigation is redirected to page, if there is one.

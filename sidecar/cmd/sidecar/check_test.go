@@ -168,6 +168,27 @@ GET /auth/session is the sidecar's own: /auth/ belongs to it, whatever the file 
 	}
 }
 
+func TestARouteForCertainClassesIsExplained(t *testing.T) {
+	const want = `
+GET /vault takes route 6 (path /vault): policy session, upstream app at 127.0.0.1:8081
+
+a stranger                            a page: 303 to the login page; a fetch or a program: 401
+a signed-in user                      passes, with a token
+signed in over 5m ago                 a page: 303 to the login page; a fetch or a program: 401 that asks for a login of the last 5m with acr gold or silver
+signed in without acr gold or silver  a page: 303 to the user's identity provider (after a password: 401); a fetch or a program: 401 that asks for a login of the last 5m with acr gold or silver
+
+not route 1  prefix /static/            another path
+not route 2  path /join                 another path
+not route 3  prefix /pond, POST only    another path
+not route 4  prefix /admin              another path
+not route 5  prefix /, GET only         route 6 is for this very path
+`
+	code, out, faults := run(t, routes+"  - {path: /vault, upstream: app, policy: session, fresh: 5m, acr: [gold, silver]}\n", "GET", "/vault")
+	if code != 0 || squeeze(out) != squeeze(want[1:]) {
+		t.Errorf("exit code %d, got\n%s%s\nwant\n%s", code, out, faults, want[1:])
+	}
+}
+
 // squeeze removes the alignment of columns.
 func squeeze(s string) string {
 	lines := strings.Split(s, "\n")

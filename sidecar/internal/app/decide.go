@@ -63,19 +63,19 @@ type denial struct {
 
 // judge applies r's policy to v's request. It returns nil if the request may pass.
 func (h *handler) judge(q *http1.Request, r *route.Route, v *visit, now time.Time) *denial {
-	who := route.Visitor{SignedIn: v.SignedIn(), Roles: v.Session.Roles, AuthTime: v.Session.AuthTime}
+	who := route.Visitor{SignedIn: v.SignedIn(), Roles: v.Session.Roles, AuthTime: v.Session.AuthTime, ACR: v.Session.ACR}
 	verdict := r.Judge(who, now)
 	if verdict == route.Pass {
 		return nil
 	}
-	d := &denial{problem: refusal(r, verdict)}
+	d := &denial{problem: refusal(r, verdict, v)}
 	// Only a navigation is redirected: a fetch would get the page as its response.
 	if page.WantsPage(q.Method, q.Header.Get) {
 		switch q.Method {
 		case http.MethodGet, http.MethodHead:
-			d.to = h.pageInstead(r, verdict, d.problem.Code, q.Target)
+			d.to = h.pageInstead(r, verdict, v, d.problem.Code, q.Target)
 		case http.MethodPost:
-			d.late = verdict != route.Forbid
+			d.late = verdict != route.Forbid && !outOfReach(r, verdict, v)
 		}
 	}
 	return d

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"lilypad.example/services/pkg/problem"
@@ -25,14 +26,22 @@ const (
 // stale is the error code of RFC 9470 for an authentication that is too old.
 const stale = "insufficient_user_authentication"
 
+// outOfReach reports whether v's way of signing in can never satisfy r: a password has no
+// authentication context class.
+func outOfReach(r *route.Route, verdict route.Verdict, v *visit) bool {
+	return verdict == route.SignInAgain && v.Session.Provider == "" && !r.TakesACR("")
+}
+
 // refusal returns the problem for a verdict other than Pass.
-func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
+func refusal(r *route.Route, verdict route.Verdict, v *visit) *problem.Problem {
 	var p *problem.Problem
 	switch verdict {
 	case route.SignInAgain:
 		p = problem.New(http.StatusUnauthorized, stale, "Please sign in again to go on.")
-		p.Challenge = fmt.Sprintf("Bearer error=%q, error_description=%q, max_age=\"%d\"",
-			stale, "More recent authentication is required", int(r.MaxAge().Seconds()))
+		if outOfReach(r, verdict, v) {
+			p.Detail = "This needs a stronger sign-in than a password. Sign in with your identity provider instead, for example your company's."
+		}
+		p.Challenge = stepUp(r)
 		return p
 	case route.Forbid:
 		p = problem.New(http.StatusForbidden, problem.Forbidden, "Your account may not do this.")
@@ -42,6 +51,23 @@ func refusal(r *route.Route, verdict route.Verdict) *problem.Problem {
 	}
 	p.Detail = cmp.Or(r.Deny.Text, p.Detail)
 	return p
+}
+
+// stepUp returns the challenge of RFC 9470 section 3 for a route that asks for a recent sign-in, for
+// one of certain classes, or for both.
+func stepUp(r *route.Route) string {
+	says := "More recent authentication is required"
+	if len(r.ACR) > 0 {
+		says = "A different authentication level is required"
+	}
+	challenge := fmt.Sprintf("Bearer error=%q, error_description=%q", stale, says)
+	if r.MaxAge() > 0 {
+		challenge += fmt.Sprintf(", max_age=\"%d\"", int(r.MaxAge().Seconds()))
+	}
+	if len(r.ACR) > 0 {
+		challenge += fmt.Sprintf(", acr_values=%q", strings.Join(r.ACR, " "))
+	}
+	return challenge
 }
 
 // goTo redirects the browser to a page of the application.
@@ -56,8 +82,12 @@ func location(address string) http1.Header {
 
 // pageInstead returns where to redirect a browser that may not see target, or "" if
 // it gets the refusal itself.
-func (h *handler) pageInstead(r *route.Route, verdict route.Verdict, code problem.Code, target string) string {
+func (h *handler) pageInstead(r *route.Route, verdict route.Verdict, v *visit, code problem.Code, target string) string {
 	switch {
+	case outOfReach(r, verdict, v):
+		return ""
+	case verdict == route.SignInAgain && v.Session.Provider != "":
+		return redirect.ToPage(redirect.Provider(v.Session.Provider), target, "")
 	case verdict == route.SignInAgain: // deny.page is for accounts that lack access
 		return redirect.ToPage(h.loginPath, target, string(code))
 	case r.Deny.Page != "":

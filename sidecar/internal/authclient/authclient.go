@@ -97,9 +97,12 @@ type Tokens struct {
 	Life          time.Duration
 	SessionID     string
 	Roles         []string
-	// AuthTime is when the user entered the password.
+	// AuthTime is when the user entered the password, or proved who they are at Provider.
 	AuthTime time.Time
-	End      time.Time
+	// Provider is the ID of the identity provider that the user signed in with, and ACR the
+	// authentication context class that it named. Both are "" for a password.
+	Provider, ACR string
+	End           time.Time
 }
 
 // Client calls the auth service in one client's name.
@@ -407,6 +410,7 @@ func tokens(t api.Token, start time.Time) (Tokens, error) {
 	return Tokens{
 		RefreshToken: t.RefreshToken, Authorization: "Bearer " + t.AccessToken,
 		Expires: start.Add(life), Life: life, SessionID: t.Sid, Roles: t.Roles, AuthTime: t.AuthTime, End: t.ExpiresAt,
+		Provider: deref(t.Provider), ACR: deref(t.Acr),
 	}, nil
 }
 

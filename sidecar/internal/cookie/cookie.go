@@ -4,6 +4,7 @@
 package cookie
 
 import (
+	"crypto/rand"
 	"strconv"
 	"strings"
 	"time"
@@ -28,8 +29,13 @@ const Former = Name + "-former"
 // session is looked up by them, and no form is kept or decrypted. They name no account.
 const Known = Name + "-known"
 
+// Flow is the name of the cookie that binds sign-ins with an identity provider to the
+// browser that began them (login CSRF). All such sign-ins of a browser share its value,
+// so that two tabs can sign in at once. It says nothing about the user.
+const Flow = Name + "-flow"
+
 // Names returns the names of all cookies of the sidecar.
-func Names() []string { return []string{Name, Former, Known} }
+func Names() []string { return []string{Name, Former, Known, Flow} }
 
 const (
 	// knownLife is how long the auth service keeps the record of an ended session.
@@ -42,6 +48,10 @@ const (
 // formerLife is how long after the end of its session a form can still be kept: a
 // page may stay open overnight.
 const formerLife = 24 * time.Hour
+
+// flowLife is longer than the ten minutes for which the auth service remembers a
+// sign-in that has begun.
+const flowLife = 15 * time.Minute
 
 // attributes are those of all cookies. SameSite is Lax: with Strict, users who follow
 // a link from another site would seem signed out. Cross-site writes are refused by
@@ -88,6 +98,21 @@ func ReadKnown(h http1.Header) []string {
 	}
 	return known
 }
+
+// ReadFlow returns the value of the flow cookie, or "" if NewFlow has not made it.
+func ReadFlow(h http1.Header) string {
+	value, state := find(h, Flow)
+	if state != One || len(value) != len(rand.Text()) || strings.Trim(value, flowAlphabet) != "" {
+		return ""
+	}
+	return value
+}
+
+// NewFlow returns a new value for the flow cookie.
+func NewFlow() string { return rand.Text() }
+
+// flowAlphabet is the alphabet of rand.Text.
+const flowAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 func read(h http1.Header, want string) (value string, state State) {
 	value, state = find(h, want)
@@ -160,6 +185,9 @@ func SetKnown(known []string) string {
 	}
 	return write(Known, strings.Join(known[:min(len(known), maxKnown)], separator), knownLife)
 }
+
+// SetFlow returns the Set-Cookie value for the flow cookie, which renews its lifetime.
+func SetFlow(value string) string { return write(Flow, value, flowLife) }
 
 func write(name, value string, life time.Duration) string {
 	return name + "=" + value + attributes + "; Max-Age=" + strconv.FormatInt(int64(life/time.Second), 10)

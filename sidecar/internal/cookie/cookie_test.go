@@ -137,6 +137,7 @@ func TestCookieAttributes(t *testing.T) {
 	now := time.Now()
 	for name, text := range map[string]string{
 		"set": cookie.Set(token, now.Add(time.Hour), now), "clear": cookie.Clear(), "former": cookie.SetFormer(token), "known": cookie.AddKnown(token, []string{token, token}),
+		"flow": cookie.SetFlow(cookie.NewFlow()),
 	} {
 		c, err := http.ParseSetCookie(text)
 		if err != nil {
@@ -147,6 +148,34 @@ func TestCookieAttributes(t *testing.T) {
 		}
 		if len(text) > 4096 || name == "set" && (c.MaxAge != 3600+24*3600 || c.Value != token) || name == "clear" && (c.MaxAge != -1 || c.Value != "") {
 			t.Errorf("%s: %s has the wrong value, lifetime or size", name, text)
+		}
+	}
+}
+
+func TestOnlyAValueOfOursBindsSignInsToABrowser(t *testing.T) {
+	ours := cookie.NewFlow()
+	if again := cookie.NewFlow(); again == ours {
+		t.Fatalf("two browsers have the value %s", ours)
+	}
+	for name, c := range map[string]struct {
+		header, want string
+	}{
+		"none":          {"a=b", ""},
+		"ours":          {"a=b; " + cookie.Flow + "=" + ours, ours},
+		"twice":         {cookie.Flow + "=" + ours + "; " + cookie.Flow + "=" + ours, ""},
+		"empty":         {cookie.Flow + "=", ""},
+		"short":         {cookie.Flow + "=" + ours[1:], ""},
+		"long":          {cookie.Flow + "=" + ours + "A", ""},
+		"small letters": {cookie.Flow + "=" + strings.ToLower(ours), ""},
+		"not a word":    {cookie.Flow + "=" + ours[2:] + "%0", ""},
+		"a session's":   {cookie.Flow + "=" + token, ""},
+		"another name":  {cookie.Name + "=" + ours, ""},
+		"two readings":  {cookie.Flow + "=" + ours + "; " + cookie.Flow + " =" + ours, ""},
+	} {
+		var h http1.Header
+		h.Add("Cookie", c.header)
+		if got := cookie.ReadFlow(h); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }

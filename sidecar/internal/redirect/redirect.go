@@ -13,6 +13,9 @@ const maxLen = 1024 // bytes
 // sidecar's own that is a safe target.
 const KeptForm = "/auth/form"
 
+// Provider returns the path that begins a sign-in with an identity provider.
+func Provider(id string) string { return "/auth/login/" + url.PathEscape(id) }
+
 // Safe returns next if it is a path of the browser's own origin, and otherwise "". It
 // refuses whatever two parsers might read differently.
 func Safe(next string) string {

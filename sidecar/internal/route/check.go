@@ -57,6 +57,7 @@ func (r *Route) check() (faults []error) {
 		}
 		r.maxAge = age
 	}
+	r.checkACR(fault)
 	if r.Deny != (Denial{}) && r.Policy.open() {
 		fault("deny has no effect: policy %s admits everyone", r.Policy)
 	}
@@ -68,6 +69,35 @@ func (r *Route) check() (faults []error) {
 	}
 	return faults
 }
+
+// checkACR reports classes that could not be sent as acr_values, a list with spaces, or would never
+// match.
+func (r *Route) checkACR(fault func(format string, args ...any)) {
+	if r.ACR == nil {
+		return
+	}
+	if len(r.ACR) == 0 || len(r.ACR) > maxClasses {
+		fault("acr must list between 1 and %d values", maxClasses)
+	}
+	for i, class := range r.ACR {
+		switch {
+		case class == "" || len(class) > maxClass || strings.ContainsFunc(class, notInClass):
+			fault("acr value %q must have between 1 and %d visible ASCII characters, without quotes and backslashes", class, maxClass)
+		case slices.Contains(r.ACR[:i], class):
+			fault("acr value %q is there twice", class)
+		}
+	}
+	if r.Policy.open() {
+		fault("acr has no effect: policy %s admits everyone", r.Policy)
+	}
+}
+
+// Limits of a route's acr, so that acr_values fit into a URL.
+const maxClasses, maxClass = 10, 100
+
+// notInClass reports whether c cannot be in a value of acr: such a list is separated by spaces, and
+// is sent in a quoted string (RFC 9470).
+func notInClass(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }
 
 const notPlain = "%q must be a decoded path that begins with /, without query, fragment, percent sign, backslash, empty segments, . and .."
 

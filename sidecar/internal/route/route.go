@@ -52,6 +52,9 @@ type Route struct {
 	Policy   Policy   `json:"policy"`
 	// Fresh requires a sign-in no longer ago than this, such as "15m"; empty means any time.
 	Fresh string `json:"fresh,omitempty"`
+	// ACR lists the authentication context classes that are good enough, as the identity provider
+	// calls them. A session must have one of them. Empty means any.
+	ACR []string `json:"acr,omitempty"`
 	// Deny customizes refusals.
 	Deny Denial `json:"deny,omitzero"`
 
@@ -65,6 +68,10 @@ func (r *Route) Number() int { return r.number }
 
 // MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0 means no limit.
 func (r *Route) MaxAge() time.Duration { return r.maxAge }
+
+// TakesACR reports whether a session of an authentication context class is good enough. A class
+// that the identity provider did not name is "".
+func (r *Route) TakesACR(class string) bool { return len(r.ACR) == 0 || slices.Contains(r.ACR, class) }
 
 // A Denial customizes how a route refuses visitors.
 type Denial struct {
@@ -82,7 +89,8 @@ const maxText = 200
 type Visitor struct {
 	SignedIn bool
 	Roles    []string
-	AuthTime time.Time // when they last entered their password
+	AuthTime time.Time // when they last proved who they are, with a password or at a provider
+	ACR      string    // authentication context class, by their identity provider; else ""
 }
 
 // A Verdict is the decision of a policy about a visitor.
@@ -91,7 +99,7 @@ type Verdict int
 // The verdicts.
 const (
 	SignIn      Verdict = iota // the visitor has no session
-	SignInAgain                // the sign-in is too long ago
+	SignInAgain                // the sign-in is too long ago, or of another class than the route takes
 	Forbid                     // the account lacks the role
 	Pass
 )
@@ -106,7 +114,7 @@ func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 		return SignIn
 	case role != "" && !slices.Contains(v.Roles, role):
 		return Forbid
-	case r.maxAge > 0 && now.Sub(v.AuthTime) > r.maxAge:
+	case r.maxAge > 0 && now.Sub(v.AuthTime) > r.maxAge, !r.TakesACR(v.ACR):
 		return SignInAgain
 	}
 	return Pass

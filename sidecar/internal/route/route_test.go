@@ -101,6 +101,9 @@ routes:
   - {path: /%61, upstream: app, methods: [get], policy: public}
   - {path: /a/../b, upstream: app, policy: public, fresh: 15m, deny: {text: x}}
   - {path: /c, upstream: app, methods: [TRACE], policy: session, fresh: 1.5s, deny: {text: "a\nb", page: //evil.test}}
+  - {path: /d, upstream: app, policy: optional, acr: [gold]}
+  - {path: /e, upstream: app, policy: session, acr: []}
+  - {path: /f, upstream: app, policy: session, acr: ["a b", 'a"b', "", silver, silver]}
 `))
 	if err == nil {
 		t.Fatal("Parse = nil, want errors")
@@ -108,6 +111,7 @@ routes:
 	for _, want := range []string{
 		"upstream app", "upstream other", "route 1", "route 2", "nowhere", "nobody", "belongs to the sidecar", `"role:"`, `"get"`, "/%61",
 		"/a/../b", "fresh has no effect", "deny has no effect", `"TRACE"`, `"1.5s"`, "deny.text", "//evil.test",
+		"acr has no effect", "acr must list", `acr value "a b"`, `acr value "a\"b"`, `acr value ""`, `acr value "silver" is there twice`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %s:\n%v", want, err)
@@ -131,13 +135,13 @@ func TestErrorsNameTheirRoute(t *testing.T) {
 	const upstreams = "upstreams: {app: \"http://app\"}\n"
 	for text, want := range map[string][]string{
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
-			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, policy, fresh or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
+			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, policy, fresh, acr or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: session, deny: {txt: x}, colour: red}]": {
-			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
+			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh, acr or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
 		},
 		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
-			`unknown field "route": use upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, policy, fresh or deny`,
+			`unknown field "route": use upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, policy, fresh, acr or deny`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
 			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",
@@ -298,5 +302,40 @@ routes: [{prefix: /, upstream: a, policy: public}]
 	}, "\n")
 	if got := fmt.Sprint(err); got != want {
 		t.Errorf("Parse gives\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestASessionNeedsOneOfTheClassesOfARoute(t *testing.T) {
+	table, err := route.Parse([]byte(`
+upstreams: {a: "http://a"}
+routes:
+  - {path: /vault, upstream: a, policy: session, acr: ["urn:gold", "2"], fresh: 1m}
+  - {path: /safe, upstream: a, policy: "role:admin", acr: ["2"]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, c := range []struct {
+		path, acr string
+		age       time.Duration
+		want      route.Verdict
+	}{
+		{"/vault", "2", 0, route.Pass},
+		{"/vault", "urn:gold", time.Minute, route.Pass},
+		{"/vault", "2", time.Hour, route.SignInAgain},
+		{"/vault", "", 0, route.SignInAgain},
+		{"/vault", "URN:GOLD", 0, route.SignInAgain},
+		{"/vault", "urn:gold 2", 0, route.SignInAgain},
+		{"/safe", "2", time.Hour, route.Pass},
+		{"/safe", "urn:gold", 0, route.SignInAgain},
+	} {
+		who := route.Visitor{SignedIn: true, Roles: []string{"admin"}, ACR: c.acr, AuthTime: now.Add(-c.age)}
+		if got := table.Match("GET", c.path).Judge(who, now); got != c.want {
+			t.Errorf("%s with acr %q, signed in %v ago: %v, want %v", c.path, c.acr, c.age, got, c.want)
+		}
+	}
+	if got := table.Match("GET", "/safe").Judge(route.Visitor{SignedIn: true, AuthTime: now}, now); got != route.Forbid {
+		t.Errorf("without the role: %v, want Forbid: another sign-in does not give it", got)
 	}
 }

@@ -83,7 +83,8 @@ func strictest(readings []Reading) *Route {
 func (r *Route) asStrictAs(o *Route) bool {
 	return r.Policy.rank() >= o.Policy.rank() &&
 		(o.Policy.Role() == "" || r.Policy == o.Policy) &&
-		(o.maxAge == 0 || r.maxAge > 0 && r.maxAge <= o.maxAge)
+		(o.maxAge == 0 || r.maxAge > 0 && r.maxAge <= o.maxAge) &&
+		(len(o.ACR) == 0 || len(r.ACR) > 0 && !slices.ContainsFunc(r.ACR, func(class string) bool { return !o.TakesACR(class) }))
 }
 
 // rank orders policies from open to strict. All roles are equal.

@@ -83,6 +83,10 @@ func TestTheStrictestReadingOfAPathDecides(t *testing.T) {
 			`{path: /x, policy: "role:a"}, {path: /X, policy: "role:b"}, {path: /y, policy: session, fresh: 10m}, {path: /Y, policy: session, fresh: 5m}, {path: /z, policy: "role:a"}, {path: /Z, policy: session, fresh: 5m}, {path: /v, policy: "role:a"}, {path: /V, policy: session, fresh: 5m}, {path: /v/, policy: "role:a", fresh: 1m}, {path: /w, policy: public}, {path: /W, policy: optional, upstream: a}`,
 			map[string]int{"/x": 0, "/X": 0, "/y": 4, "/Y": 4, "/z": 0, "/Z": 0, "/v": 9, "/V": 9, "/v/": 9, "/w": 11, "/W": 11},
 		},
+		{ // Fewer classes are stricter; different ones are not comparable.
+			`{path: /x, policy: session, acr: [a, b]}, {path: /X, policy: session, acr: [b]}, {path: /y, policy: session}, {path: /Y, policy: session, acr: [b]}, {path: /z, policy: session, acr: [a]}, {path: /Z, policy: session, acr: [b], upstream: a}`,
+			map[string]int{"/x": 2, "/X": 2, "/y": 4, "/Y": 4, "/z": 0, "/Z": 0},
+		},
 		{ // No route for the path as it is written: no route at all.
 			`{path: /pond, policy: session}, {prefix: /a/b, policy: public, upstream: a}`,
 			map[string]int{"/POND": 0, "/pond/": 0, "/A/b": 0, "/a/b/": 2, "/": 0},

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -77,6 +78,8 @@ type View struct {
 	SessionID     string
 	Roles         []string
 	AuthTime      time.Time
+	Provider      string // identity provider that the user signed in with; "" for a password
+	ACR           string // authentication context class that it named, or ""
 	End           time.Time
 	// Cookie is the refresh token that the browser should have. It differs from the
 	// presented one after a rotation; every response then carries it in Set-Cookie.
@@ -113,6 +116,7 @@ type family struct {
 	// Of the newest known generation:
 	refreshToken, authorization, sessionID string
 	roles                                  []string
+	login                                  unique.Handle[login]
 	authTime, end                          int64         // in Unix milliseconds
 	expires                                time.Duration // an age of the cache, like the following
 	// refreshAt is when to refresh ahead of expiry.
@@ -127,6 +131,9 @@ type family struct {
 	// refused: an upstream has refused authorization.
 	refused bool
 }
+
+// login is how a user signed in. Sessions with the same share it.
+type login struct{ provider, acr string }
 
 // refusal is a cached refusal.
 type refusal struct {
@@ -329,7 +336,9 @@ func (f *family) shows(cookie string) bool {
 }
 
 func (f *family) view() View {
+	at := f.login.Value()
 	return View{
+		Provider: at.provider, ACR: at.acr,
 		Authorization: f.authorization, SessionID: f.sessionID, Roles: f.roles,
 		AuthTime: time.UnixMilli(f.authTime), End: time.UnixMilli(f.end), Cookie: f.refreshToken,
 	}
@@ -437,6 +446,7 @@ func (f *family) take(cookie string, t authclient.Tokens, expires, now time.Dura
 		f.previous, f.rotatedAt, f.delivered = cookie, now, false
 	}
 	f.refreshToken, f.authorization, f.sessionID, f.roles = t.RefreshToken, t.Authorization, t.SessionID, t.Roles
+	f.login = unique.Make(login{t.Provider, t.ACR})
 	f.authTime, f.end = t.AuthTime.UnixMilli(), t.End.UnixMilli()
 	f.expires, f.checked, f.refused = expires, now, false
 	// Jitter spreads the refreshes of sessions that began together.

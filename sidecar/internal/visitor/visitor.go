@@ -49,6 +49,10 @@ func (v *Visitor) Former() string { return cookie.ReadFormer(v.header) }
 // known device, the newest first.
 func (v *Visitor) Known() []string { return cookie.ReadKnown(v.header) }
 
+// Flow returns the value that binds sign-ins with an identity provider to this browser,
+// or "".
+func (v *Visitor) Flow() string { return cookie.ReadFlow(v.header) }
+
 // A Finder looks visitors up.
 type Finder struct {
 	sessions *session.Cache
