@@ -185,7 +185,7 @@ func logoutByForm(t *testing.T, w *World) {
 	v.register(t)
 	kept := v.jar.cookie
 	out := v.submit(t, "/auth/logout", url.Values{})
-	if to := out.wantRedirect(t); to.String() != "/login" {
+	if to := out.wantRedirect(t); to.String() != "/login?signed_out=1" {
 		t.Errorf("redirected to %q, want /login", to)
 	}
 	if !out.clearsCookie(t) {

@@ -101,7 +101,7 @@ func expressPages(t *testing.T, w *World) {
 	b.press(mainButton)
 	b.want(who.Name + `: <b>"ribbit" & co`)
 	b.press(`header button`)
-	b.arrives("/login")
+	b.arrives("/login?signed_out=1")
 	b.visit("/pond")
 	b.signIn(account{Email: who.Email, Password: "wrong"})
 	b.want("not the right")

@@ -76,7 +76,7 @@ func nextRouter(t *testing.T, w *World) {
 	b.shows(who.Email)
 	b.wantNoToken()
 	b.press(`header button`)
-	b.arrives("/login")
+	b.arrives("/login?signed_out=1")
 }
 
 // nextAction: Next.js compares the Origin of a server action with the request's host, which is that

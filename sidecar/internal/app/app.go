@@ -115,6 +115,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Visitors: visitors, Forms: forms, Pages: pages, Log: log, Now: time.Now,
 			Paths:    endpoints.Paths{Login: c.LoginPath, Register: c.RegisterPath, Home: c.HomePath},
+			Route:    routing.route,
 			CountEnd: instruments.countEnd,
 		},
 	}

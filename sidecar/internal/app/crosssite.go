@@ -19,6 +19,8 @@ import (
 // on a user's behalf except sign in; a foreign Origin is refused there, and a missing
 // one means a program.
 //
+// The only write from elsewhere that is allowed is endpoints.FromElsewhere.
+//
 // Referer is no substitute: pages may suppress it, and browsers that send no Origin
 // with a form are too old for the cookie's name prefix.
 func sameOrigin(q *http1.Request, client forward.Client) bool {

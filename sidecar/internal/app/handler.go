@@ -60,12 +60,13 @@ func (h *handler) handle(x *http1.Exchange) {
 		return
 	}
 	client := h.forwarder.Client(x)
-	if !sameOrigin(q, client) {
+	if !sameOrigin(q, client) && !endpoints.FromElsewhere(q.Method, q.Path) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
 	v := &visit{Visitor: visitor.New(q.Header, browser(q, client))}
 	if ours {
+		v.Origin = client.Proto + "://" + client.Host
 		if h.reserve(x, v, h.known(v)) {
 			x.ServeNetHTTP(h.endpoints.Handler(&v.Visitor), endpoints.MaxBody)
 		}

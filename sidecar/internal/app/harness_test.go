@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,7 @@ routes:
   - {prefix: /api, upstream: app, policy: session}
   - {prefix: /admin, upstream: app, policy: "role:admin"}
   - {prefix: /vault, upstream: app, policy: session, fresh: 15m}
+  - {prefix: /safe, upstream: app, policy: session, fresh: 10m, acr: [gold, silver]}
   - {prefix: /pond, upstream: app, policy: "role:keeper", deny: {text: "Login to pet the <phrog> 👀"}}
   - {prefix: /club, upstream: app, policy: "role:member", deny: {page: /join}}
   - {prefix: /, upstream: app, policy: optional}
@@ -56,7 +58,13 @@ type auth struct {
 	forms    map[string][]byte // e-mail address and family, to sealed form
 	claims   map[string]string // same key, to the claim that is sending the form
 	begun    map[string]time.Time
-	age      time.Duration // age of the login at the start of a new session
+	flows    map[string]api.NewAuthorization // sign-ins under way, by state
+	last     api.NewAuthorization            // the last of them
+	grades   map[string]string               // family of a user of the provider corp, to acr
+	idp      string                          // address of the provider, if not the usual one
+	returns  string                          // post_logout_redirect_uri of the last logout
+	leave    string                          // logout_url of the next one
+	age      time.Duration                   // age of the login at the start of a new session
 	serial   int
 	roles    []string
 	life     int
@@ -139,6 +147,13 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if family, ok := a.family(r.FormValue("token")); ok {
 			delete(a.sessions, family)
 		}
+		if a.returns = r.FormValue("post_logout_redirect_uri"); a.leave != "" {
+			answer(w, http.StatusOK, api.Revoked{LogoutUrl: &a.leave})
+		}
+	case "/v1/authorizations":
+		a.authorize(w, r)
+	case "/v1/authorizations/complete":
+		a.complete(w, r)
 	case "/v1/sessions/confirm":
 		a.calls-- // not counted: sent asynchronously
 		w.WriteHeader(http.StatusNoContent)
@@ -162,6 +177,62 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		a.form(w, r)
 	}
+}
+
+// authorize begins a sign-in with the provider corp. The provider down does not answer.
+func (a *auth) authorize(w http.ResponseWriter, r *http.Request) {
+	var in api.NewAuthorization
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	provider := text(in.Provider)
+	if text(in.Issuer) == "https://corp.test" {
+		provider = "corp"
+	}
+	switch provider {
+	case "corp":
+		a.serial++
+		state := fmt.Sprintf("state%d", a.serial)
+		a.flows[state], a.last = in, in
+		address := "https://corp.test/authorize?state=" + state
+		if a.idp != "" {
+			address = a.idp
+		}
+		answer(w, http.StatusCreated, api.Authorization{AuthorizationUrl: address})
+	case "down":
+		problem.Write(w, problem.New(http.StatusServiceUnavailable, "provider_unavailable", "no"))
+	default:
+		problem.Write(w, problem.New(http.StatusNotFound, "unknown_provider", "no"))
+	}
+}
+
+// complete completes a sign-in. The query names the acr, or an error.
+func (a *auth) complete(w http.ResponseWriter, r *http.Request) {
+	var in api.AuthorizationResponse
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	q, _ := url.ParseQuery(in.Query)
+	begun, ok := a.flows[q.Get("state")]
+	if !ok || begun.Browser != in.Browser || in.Provider != "corp" {
+		problem.Write(w, problem.New(http.StatusNotFound, "unknown_authorization", "no"))
+		return
+	}
+	delete(a.flows, q.Get("state"))
+	done := api.CompletedAuthorization{Next: text(begun.Next)}
+	if code := q.Get("error"); code != "" {
+		done.Refusal = &api.Refusal{Code: api.RefusalCode(code)}
+		answer(w, http.StatusOK, done)
+		return
+	}
+	a.serial++
+	family := fmt.Sprintf("family%016d", a.serial)
+	a.sessions[family], a.begun[family], a.owners[family], a.grades[family] = 1, time.Now().Add(-a.age), email, q.Get("acr")
+	done.Session = &api.Session{User: api.User{Sub: "u1", Email: email, Name: "Fred", Roles: a.roles}, Token: a.token(family), OtherSessions: []string{}}
+	answer(w, http.StatusOK, done)
+}
+
+func text[T ~string](s *T) T {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // form handles all requests under /v1/forms/{sid}.
@@ -228,7 +299,13 @@ func (a *auth) family(token string) (string, bool) {
 
 func (a *auth) token(family string) api.Token {
 	a.serial++
+	var provider, acr *string
+	if grade, ok := a.grades[family]; ok {
+		corp := "corp"
+		provider, acr = &corp, &grade
+	}
 	return api.Token{
+		Provider: provider, Acr: acr,
 		AccessToken: fmt.Sprintf("access-%s-%d", family, a.serial), TokenType: api.Bearer, ExpiresIn: a.life,
 		RefreshToken: fmt.Sprintf("v1.k1.%s.%d.%s", family, a.sessions[family], strings.Repeat("m", 43)),
 		Sid:          family, Roles: a.roles, AuthTime: a.begun[family], ExpiresAt: time.Now().Add(time.Hour),
@@ -298,7 +375,7 @@ func (w *world) echo(rw http.ResponseWriter, r *http.Request) {
 // newWorld starts a world. change may alter the sidecar's settings first.
 func newWorld(t testing.TB, change ...func(*app.Config)) *world {
 	t.Helper()
-	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, owners: map[string]string{}, forms: map[string][]byte{}, claims: map[string]string{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
+	w := &world{t: t, auth: &auth{sessions: map[string]int{}, begun: map[string]time.Time{}, flows: map[string]api.NewAuthorization{}, grades: map[string]string{}, owners: map[string]string{}, forms: map[string][]byte{}, claims: map[string]string{}, roles: []string{}, life: 300, rotate: true, ended: make(chan string)}, logs: &lockedBuffer{}}
 	authServer := httptest.NewServer(w.auth)
 	t.Cleanup(func() { authServer.CloseClientConnections(); authServer.Close() })
 	upstream := httptest.NewServer(http.HandlerFunc(w.echo))

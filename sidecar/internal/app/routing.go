@@ -104,6 +104,12 @@ func (r *routing) match(method, path string) (*route.Route, *forward.Upstream) {
 	return found, now.upstreams[found.Upstream]
 }
 
+// route returns the route of a request, or nil.
+func (r *routing) route(method, path string) *route.Route {
+	found, _ := r.match(method, path)
+	return found
+}
+
 // watch reloads the file when it changes, until ctx ends.
 func (r *routing) watch(ctx context.Context, log *slog.Logger) {
 	before := r.file.Current()

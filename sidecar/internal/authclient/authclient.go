@@ -205,8 +205,10 @@ func (c *Client) refresh(ctx context.Context, refreshToken string, by Browser, c
 	return Tokens{}, next, unanswered("token", r.HTTPResponse)
 }
 
-// Revoke ends the session of a refresh token. nil means that it has ended for good.
-func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
+// Revoke ends the session of a refresh token. A nil error means that it has ended for
+// good. With returnTo, logoutURL is where to send the browser to sign out at the identity
+// provider, which sends it back there; "" if there is nothing to do.
+func (c *Client) Revoke(ctx context.Context, refreshToken, returnTo string) (logoutURL string, err error) {
 	r, err := repeat(ctx, func(ctx context.Context) (*api.RevokeResponse, error) {
 		assertion, err := c.assertion.Assertion()
 		if err != nil {
@@ -214,15 +216,18 @@ func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
 		}
 		return c.api.RevokeWithFormdataBodyWithResponse(ctx, api.RevocationRequest{
 			Token: refreshToken, ClientAssertionType: api.ClientAssertionType, ClientAssertion: assertion,
+			PostLogoutRedirectUri: optional(returnTo),
 		})
 	})
-	if err != nil {
-		return unavailable(err)
+	switch {
+	case err != nil:
+		return "", unavailable(err)
+	case r.StatusCode() != http.StatusOK:
+		return "", unanswered("revoke", r.HTTPResponse)
+	case r.JSON200 == nil:
+		return "", nil
 	}
-	if r.StatusCode() != http.StatusOK {
-		return unanswered("revoke", r.HTTPResponse)
-	}
-	return nil
+	return deref(r.JSON200.LogoutUrl), nil
 }
 
 // Confirm reports that browsers have sent these refresh tokens.

@@ -65,7 +65,7 @@ func TestAConnectionThatClosedIsNoFailure(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"refresh": func() error { _, err := c.Refresh(t.Context(), "token", authclient.Browser{}); return err },
-		"revoke":  func() error { return c.Revoke(t.Context(), "token") },
+		"revoke":  func() error { _, err := c.Revoke(t.Context(), "token", ""); return err },
 		"confirm": func() error { return c.Confirm(t.Context(), []string{"token"}) },
 	} {
 		for range 3 { // the connection is closed on the second call
@@ -160,7 +160,8 @@ func TestARefusedClientEndsNoSession(t *testing.T) {
 	}
 	for _, status = range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
 		_, refreshed := c.Refresh(t.Context(), "token", authclient.Browser{})
-		for name, err := range map[string]error{"refresh": refreshed, "revoke": c.Revoke(t.Context(), "token")} {
+		_, revoked := c.Revoke(t.Context(), "token", "")
+		for name, err := range map[string]error{"refresh": refreshed, "revoke": revoked} {
 			if _, ended := errors.AsType[*authclient.EndedError](err); ended || !errors.Is(err, authclient.ErrUnavailable) {
 				t.Errorf("%s, status %d: error %v, want ErrUnavailable and the session not ended", name, status, err)
 			}

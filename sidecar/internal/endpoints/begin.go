@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -58,6 +59,16 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, v *visitor.Vis
 		back(w, r, path, in, e.toProblem(r, err))
 		return nil
 	}
+	e.take(w, r, v, begun, in.Next)
+	if in.json {
+		return writeJSON(w, status, describe(begun.User, begun.Tokens.SessionID, begun.Tokens.End))
+	}
+	http.Redirect(w, r, cmp.Or(in.Next, e.Paths.Home), http.StatusSeeOther)
+	return nil
+}
+
+// take makes a session that has just begun that of v's browser, which goes on to next.
+func (e *Endpoints) take(w http.ResponseWriter, r *http.Request, v *visitor.Visitor, begun authclient.Begun, next string) {
 	known := begun.Others
 	if !e.replace(r, v) {
 		known = slices.DeleteFunc(known, func(token string) bool { return token == v.Token })
@@ -68,18 +79,9 @@ func (e *Endpoints) begin(w http.ResponseWriter, r *http.Request, v *visitor.Vis
 	if !slices.Equal(known, v.Known()) {
 		w.Header().Add("Set-Cookie", cookie.SetKnown(known))
 	}
-	if v.Former() != "" && in.Next != redirect.KeptForm {
+	if v.Former() != "" && next != redirect.KeptForm {
 		w.Header().Add("Set-Cookie", cookie.ClearFormer())
 	}
-	if in.json {
-		return writeJSON(w, status, describe(begun.User, tokens.SessionID, tokens.End))
-	}
-	next := in.Next
-	if next == "" {
-		next = e.Paths.Home
-	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
-	return nil
 }
 
 // replace revokes the browser's previous session, so that its cookie is not valid
@@ -90,7 +92,7 @@ func (e *Endpoints) replace(r *http.Request, v *visitor.Visitor) bool {
 	if v.Token == "" {
 		return true
 	}
-	err := e.Auth.Revoke(r.Context(), v.Token)
+	_, err := e.Auth.Revoke(r.Context(), v.Token, "")
 	if err != nil {
 		e.Log.WarnContext(r.Context(), "previous session could not be revoked", "error", err)
 	}

@@ -1,9 +1,9 @@
 // Package endpoints serves the sidecar's own endpoints under /auth/: login,
-// register, logout and session, for HTML forms and JSON alike, and the page that
-// offers a kept form for sending.
+// register, logout and session, for HTML forms and JSON alike, sign-in with identity
+// providers, and the page that offers a kept form for sending.
 //
 // It uses net/http, because these requests are rare. Cross-site writes have been
-// refused before a request arrives here.
+// refused before a request arrives here, except those of FromElsewhere.
 package endpoints
 
 import (
@@ -15,6 +15,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/keptform"
 	"lilypad.example/sidecar/internal/page"
+	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/session"
 	"lilypad.example/sidecar/internal/visitor"
 )
@@ -37,7 +39,9 @@ const MaxBody = 16 << 10
 type Auth interface {
 	Register(ctx context.Context, email, name, password string, by authclient.Browser) (authclient.Begun, error)
 	Login(ctx context.Context, email, password string, by authclient.Browser) (authclient.Begun, error)
-	Revoke(ctx context.Context, refreshToken string) error
+	BeginAuthorization(ctx context.Context, a authclient.Authorization, by authclient.Browser) (address string, err error)
+	CompleteAuthorization(ctx context.Context, provider, binding, query string, by authclient.Browser) (authclient.Completed, error)
+	Revoke(ctx context.Context, refreshToken, returnTo string) (logoutURL string, err error)
 	Me(ctx context.Context, authorization string) (api.User, error)
 }
 
@@ -52,34 +56,51 @@ type Endpoints struct {
 	Forms    *keptform.Keeper
 	Paths    Paths
 	Pages    *page.Pages
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Route returns the route of a request in the policy in force, or nil.
+	Route func(method, path string) *route.Route
+	Log   *slog.Logger
+	Now   func() time.Time
 	// CountEnd is called with the reason for every cookie that logout takes from a
 	// browser.
 	CountEnd func(api.EndReason)
 }
 
-type endpoint struct {
-	method string
-	serve  func(e *Endpoints, w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error
+// An endpoint is what an address does, by method.
+type endpoint map[string]func(e *Endpoints, w http.ResponseWriter, r *http.Request, v *visitor.Visitor) error
+
+// table returns the endpoint at path, or nil.
+func table(path string) endpoint {
+	name := strings.TrimPrefix(path, Prefix)
+	switch name {
+	case "login":
+		return endpoint{http.MethodPost: (*Endpoints).login}
+	case "register":
+		return endpoint{http.MethodPost: (*Endpoints).register}
+	case "initiate":
+		return endpoint{http.MethodGet: (*Endpoints).initiate, http.MethodPost: (*Endpoints).initiateByForm}
+	case "logout":
+		return endpoint{http.MethodPost: (*Endpoints).logout}
+	case "session":
+		return endpoint{http.MethodGet: (*Endpoints).session}
+	case "form":
+		return endpoint{http.MethodGet: (*Endpoints).offerForm}
+	case "form/discard":
+		return endpoint{http.MethodPost: (*Endpoints).discardForm}
+	}
+	switch action, id, _ := strings.Cut(name, "/"); {
+	case !isProvider(id):
+	case action == "login":
+		return endpoint{http.MethodGet: (*Endpoints).loginAt, http.MethodPost: (*Endpoints).connect}
+	case action == "callback":
+		return endpoint{http.MethodGet: (*Endpoints).callback}
+	}
+	return nil
 }
 
-func table(path string) (endpoint, bool) {
-	switch strings.TrimPrefix(path, Prefix) {
-	case "login":
-		return endpoint{http.MethodPost, (*Endpoints).login}, true
-	case "register":
-		return endpoint{http.MethodPost, (*Endpoints).register}, true
-	case "logout":
-		return endpoint{http.MethodPost, (*Endpoints).logout}, true
-	case "session":
-		return endpoint{http.MethodGet, (*Endpoints).session}, true
-	case "form":
-		return endpoint{http.MethodGet, (*Endpoints).offerForm}, true
-	case "form/discard":
-		return endpoint{http.MethodPost, (*Endpoints).discardForm}, true
-	}
-	return endpoint{}, false
+// FromElsewhere reports whether a write may come from a page of another site: an identity
+// provider initiates a login. It changes nothing, see initiateByForm.
+func FromElsewhere(method, path string) bool {
+	return method == http.MethodPost && path == initiatePath
 }
 
 // Handler returns the handler of one request of v.
@@ -87,15 +108,16 @@ func (e *Endpoints) Handler(v *visitor.Visitor) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		ep, ok := table(r.URL.Path)
-		switch {
-		case !ok:
+		ep := table(r.URL.Path)
+		serve, ok := ep[r.Method]
+		switch methods := slices.Sorted(maps.Keys(ep)); {
+		case ep == nil:
 			e.refuse(w, r, problem.New(http.StatusNotFound, problem.NotFound, "There is nothing at this address."))
-		case r.Method != ep.method:
-			w.Header().Set("Allow", ep.method)
-			e.refuse(w, r, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This address takes "+ep.method+" only."))
+		case !ok:
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			e.refuse(w, r, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "This address takes "+strings.Join(methods, " and ")+" only."))
 		default:
-			if err := ep.serve(e, w, r, v); err != nil {
+			if err := serve(e, w, r, v); err != nil {
 				e.refuse(w, r, e.toProblem(r, err))
 			}
 		}
@@ -127,6 +149,8 @@ func write(w http.ResponseWriter, status int, header http.Header, body []byte) {
 	_, _ = w.Write(body) //nolint:gosec // html/template escaped what is in it
 }
 
+const formType = "application/x-www-form-urlencoded"
+
 // input is a submitted form or JSON object.
 type input struct {
 	Email    string `json:"email"`
@@ -149,7 +173,7 @@ func read(r *http.Request) (input, error) {
 			return in, problem.New(http.StatusBadRequest, problem.BadRequest, "The request body is not the JSON object that this address takes.")
 		}
 		return in, nil
-	case err == nil && kind == "application/x-www-form-urlencoded":
+	case err == nil && kind == formType:
 		if err := r.ParseForm(); err != nil {
 			return input{}, problem.New(http.StatusBadRequest, problem.BadRequest, "The form is not encoded correctly.")
 		}

@@ -21,27 +21,30 @@ var (
 	refusal string
 	//go:embed offer.gohtml
 	offer string
+	//go:embed leave.gohtml
+	leave string
 	//go:embed page.css
 	style string
 )
 
 // Pages renders refusals and the page that offers a kept form.
 type Pages struct {
-	refusal, offer *template.Template
-	csp            string
-	home, login    string
+	refusal, offer, leave *template.Template
+	csp                   string
+	home, login           string
 }
 
 // New returns Pages that link to the application's pages home and login.
 func New(home, login string) (*Pages, error) {
 	r, err1 := template.New("refusal").Parse(refusal)
 	o, err2 := template.New("offer").Parse(offer)
-	if err := errors.Join(err1, err2); err != nil {
+	l, err3 := template.New("leave").Parse(leave)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256([]byte(style))
 	return &Pages{
-		refusal: r, offer: o, home: home, login: login,
+		refusal: r, offer: o, leave: l, home: home, login: login,
 		// The only resource is an inline style sheet, allowed by its hash.
 		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 			"'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action ",
@@ -100,6 +103,16 @@ func (s *Pages) OfferForm(o Offer) (http.Header, []byte) {
 	// and the application may redirect to another site.
 	s.setPage(h, "'self' https:")
 	return h, execute(s.offer, map[string]any{"Offer": o})
+}
+
+// Leave returns the header and body of a page that goes on to the page at address, on another site.
+func (s *Pages) Leave(address, text string) (http.Header, []byte) {
+	h := newHeader()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Refresh", "0; url="+address)
+	s.setPage(h, "'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	return h, execute(s.leave, map[string]any{"Address": address, "Text": text})
 }
 
 func (s *Pages) setPage(h http.Header, formAction string) {

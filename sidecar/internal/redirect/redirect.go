@@ -3,6 +3,7 @@
 package redirect
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -15,6 +16,34 @@ const KeptForm = "/auth/form"
 
 // Provider returns the path that begins a sign-in with an identity provider.
 func Provider(id string) string { return "/auth/login/" + url.PathEscape(id) }
+
+// Away returns address if it is the absolute URL of a web page elsewhere, as the auth service names
+// those of identity providers, and otherwise "". Plain http is for this machine alone.
+func Away(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || strings.ContainsFunc(address, altered) || u.Hostname() == "" || u.User != nil || u.Opaque != "" {
+		return ""
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {
+		return address
+	}
+	return ""
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// Within returns what Safe returns for the path and query of address if that is a URL of origin,
+// and otherwise "".
+func Within(origin, address string) string {
+	rest, ok := strings.CutPrefix(address, origin)
+	if !ok {
+		return ""
+	}
+	return Safe(rest)
+}
 
 // Safe returns next if it is a path of the browser's own origin, and otherwise "". It
 // refuses whatever two parsers might read differently.

@@ -17,6 +17,8 @@ import (
 // A Visitor is the sender of one request.
 type Visitor struct {
 	Browser authclient.Browser
+	// Origin is where the browser finds the application's pages: scheme and host.
+	Origin string
 	// State says what the session cookie is, and Token is its value, a refresh
 	// token; "" unless State is cookie.One.
 	State cookie.State
