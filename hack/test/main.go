@@ -115,7 +115,7 @@ type runner struct {
 func (r *runner) local(ctx context.Context, packages []string) error {
 	needs := []debian.Need{compiler, debian.Redis, debian.Postgres}
 	if len(packages) == 0 {
-		needs = append(needs, browser, emoji)
+		needs = append(needs, browser, emoji, nginx, caddy)
 	}
 	if err := debian.Provide(ctx, r.stderr, needs); err != nil {
 		return err
