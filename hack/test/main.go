@@ -153,7 +153,7 @@ func (r *runner) local(ctx context.Context, packages []string) error {
 // outside returns the folders of the modules outside the workspace: hack and the end-to-end tests.
 func outside(root string) ([]string, error) {
 	var modules []string
-	for _, pattern := range []string{"hack/go.mod", "k8s/*/go.mod"} {
+	for _, pattern := range []string{"hack/go.mod", "hack/provider/go.mod", "k8s/*/go.mod"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err
