@@ -53,7 +53,7 @@ const (
 
 // collectorPercent returns the garbage to collect at, as a percentage of the bytes that are alive.
 func collectorPercent(alive uint64) int {
-	return int(min(max(garbage*100/max(alive, 1), leastPercent), mostPercent)) //nolint:gosec // at most 100
+	return int(min(max(garbage*100/max(alive, 1), leastPercent), mostPercent))
 }
 
 // limitGarbage adapts the collector to the size of what is alive, until ctx ends, unless GOGC sets

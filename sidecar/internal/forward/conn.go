@@ -25,6 +25,8 @@ type conn struct {
 	idleSince time.Time
 	counted   atomic.Bool // in Upstream.busy
 
+	flush func() error // sends a request without a body, allocated once
+
 	raw   syscall.RawConn
 	probe func(fd uintptr) // used by quiet, allocated once
 	alive bool             // result of probe
@@ -45,6 +47,7 @@ func (u *Upstream) newConn(end *endpoint, nc net.Conn) *conn {
 	c.r = http1.NewReader(nc, u.f.buffers)
 	c.w = http1.NewWriter(nc, u.f.buffers, u.cfg.WriteTimeout)
 	c.res.Header = c.fields[:0]
+	c.flush = func() error { return c.w.End(nil) }
 	socket := nc
 	if secure, ok := nc.(tlsConn); ok {
 		socket = secure.NetConn()
@@ -95,7 +98,7 @@ func (c *conn) discard() {
 }
 
 // send writes the request. A buffered body leaves with the head in one write; any other is
-// streamed.
+// streamed. Without a body, it sends nothing if the connection is not quiet.
 func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	q := &x.Request
 	c.sent, c.cont, c.whole, c.headRead = nil, nil, true, false
@@ -103,6 +106,9 @@ func (c *conn) send(x *http1.Exchange, edit *RequestEdit, body []byte) error {
 	c.r.SetTotalTimeout(c.up.cfg.HeaderTimeout) // interim responses do not extend it
 	c.writeHead(x, edit)
 	c.endHead(q)
+	if q.Body.Done() && body == nil {
+		return c.r.Ask(c.flush)
+	}
 	if q.Body.Done() {
 		err := c.w.Write(body)
 		if err == nil {

@@ -85,9 +85,12 @@ func TestStaleConnectionsAreNotUsed(t *testing.T) {
 				end(p)
 			})
 			p := newProxy(t, upstream, setup{})
-			for i := range 3 {
+			for i := range 4 {
 				c := dial(t, p.addr)
-				c.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+				c.write([]string{
+					"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+					"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+				}[i%2])
 				c.expect("POST", 200, "ok")
 				p.outcomes.await(t, i+1)
 				ends <- true

@@ -93,8 +93,9 @@ func (u *Upstream) leave(end *endpoint) {
 	u.mu.Unlock()
 }
 
-// take returns an idle connection to end that is still usable, or nil.
-func (u *Upstream) take(end *endpoint, now time.Time) *conn {
+// take returns an idle connection to end, or nil. It is still usable, unless asks says that send
+// will find that out.
+func (u *Upstream) take(end *endpoint, now time.Time, asks bool) *conn {
 	for {
 		u.mu.Lock()
 		n := len(end.idle)
@@ -106,7 +107,7 @@ func (u *Upstream) take(end *endpoint, now time.Time) *conn {
 		end.idle[n-1] = nil
 		end.idle = end.idle[:n-1]
 		u.mu.Unlock()
-		if now.Sub(c.idleSince) < u.cfg.IdleTimeout && c.quiet() {
+		if now.Sub(c.idleSince) < u.cfg.IdleTimeout && (asks && c.r.Asks() || c.quiet()) {
 			return c
 		}
 		c.discard()

@@ -33,7 +33,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 	}
 	begun := time.Now()
 	for fresh := false; ; fresh = true {
-		c, err := u.connect(x, begun, fresh, edit.Authorization != "")
+		c, err := u.connect(x, begun, fresh, body == nil && x.Request.Body.Done(), edit.Authorization != "")
 		if err != nil {
 			return nil, fail(x, err, nil)
 		}
@@ -46,9 +46,10 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 			return &Response{c: c, x: x}, nil
 		}
 		// A pooled connection that fails before the first byte of a response was probably closed
-		// while it was idle. Retrying is safe if nothing was written, or if the request is
-		// idempotent (RFC 9112 section 9.3.1).
-		retry := c.reused && isDead(err) && c.r.Total() == read && c.sent == nil &&
+		// while it was idle, and one with bytes that nobody asked for cannot be used. Retrying is
+		// safe if nothing was written, or if the request is idempotent (RFC 9112 section 9.3.1).
+		dead := isDead(err) && c.r.Total() == read || errors.Is(err, http1.ErrUnsolicited)
+		retry := c.reused && dead && c.sent == nil &&
 			(x.Request.Idempotent() || c.w.Total() == written)
 		failure := c.giveUp(x)
 		if !retry || x.Over() != http1.ReasonNone {
@@ -66,15 +67,16 @@ func bufferedBody(x *http1.Exchange) ([]byte, error) {
 	return q.Body.Next()
 }
 
-// connect attaches a connection to the exchange: an idle one unless fresh is true, or a new one.
-func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, known bool) (*conn, error) {
+// connect attaches a connection to the exchange: an idle one unless fresh is true, or a new one. asks
+// says that the request has no body, so that send looks at the connection.
+func (u *Upstream) connect(x *http1.Exchange, now time.Time, fresh, asks, known bool) (*conn, error) {
 	end := u.enter(now, known)
 	if end == nil {
 		return nil, errBusy
 	}
 	var c *conn
 	if !fresh {
-		c = u.take(end, now)
+		c = u.take(end, now, asks)
 	}
 	if c == nil {
 		var err error
@@ -147,7 +149,7 @@ func isTimeout(err error) bool {
 }
 
 func isMalformed(err error) bool {
-	return isA[*http1.Fault](err) || errors.Is(err, errSwitch) || errors.Is(err, errInterims)
+	return isA[*http1.Fault](err) || errors.Is(err, http1.ErrUnsolicited) || errors.Is(err, errSwitch) || errors.Is(err, errInterims)
 }
 
 func isA[T error](err error) bool {

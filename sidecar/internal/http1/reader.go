@@ -19,6 +19,9 @@ var (
 	errBufferFull  = errors.New("http1: buffer full")
 )
 
+// ErrUnsolicited means that bytes had arrived before the request was sent.
+var ErrUnsolicited = errors.New("http1: bytes of a response without a request")
+
 // Reader reads messages from one connection. It is used by one goroutine at a time. It holds a
 // buffer only while there are bytes in it, so that an idle connection costs little memory.
 type Reader struct {
@@ -32,6 +35,8 @@ type Reader struct {
 	total int64  // bytes read from the connection
 
 	try     func(fd uintptr) bool // tryRead, allocated once
+	ask     func(fd uintptr) bool // for Ask, allocated once
+	send    func() error          // the request of Ask, until it is sent
 	look    func(fd uintptr)      // sets ready to the result of tryRead; allocated once
 	ready   bool
 	tryErr  error         // error of the last tryRead
@@ -51,6 +56,7 @@ func NewReader(conn net.Conn, pool *Buffers) *Reader {
 	if sc, ok := conn.(syscall.Conn); ok {
 		b.raw, _ = sc.SyscallConn()
 		b.try = b.tryRead
+		b.ask = b.tryAsk
 		b.look = func(fd uintptr) { b.ready = b.tryRead(fd) }
 	}
 	return b
@@ -124,6 +130,47 @@ func (b *Reader) read() error {
 		return errInterrupted
 	}
 	return err
+}
+
+// Asks reports whether Ask looks before it sends.
+func (b *Reader) Asks() bool { return b.raw != nil }
+
+// Ask calls send, and reads the first bytes of what the peer answers. If Asks, it looks before: it
+// sends nothing and fails with ErrUnsolicited if bytes have arrived, and with io.EOF or a reset if
+// the connection was closed. Otherwise only send is called.
+//
+// Looking and waiting are one read of the connection, so that whatever arrives after the look ends
+// the wait. A read after send would cost a system call that mostly finds nothing.
+func (b *Reader) Ask(send func() error) error {
+	if !b.Asks() {
+		return send()
+	}
+	if err := b.room(); err != nil {
+		return err
+	}
+	b.send = send
+	b.arm()
+	err := b.raw.Read(b.ask)
+	if err == nil {
+		err = b.tryErr
+	}
+	return err
+}
+
+// tryAsk is tryRead, and sends the request at the first call.
+func (b *Reader) tryAsk(fd uintptr) bool {
+	send := b.send
+	b.send = nil
+	got := b.tryRead(fd)
+	switch {
+	case send == nil:
+	case got && b.tryErr == nil:
+		b.tryErr = ErrUnsolicited
+	case !got:
+		b.tryErr = send()
+		return b.tryErr != nil
+	}
+	return got
 }
 
 func (b *Reader) arm() {
