@@ -59,10 +59,17 @@ func (a *API) tokens(s session.Session) (api.Token, error) {
 	if err != nil {
 		return api.Token{}, err
 	}
-	return api.Token{
+	t := api.Token{
 		AccessToken: access, TokenType: api.Bearer, ExpiresIn: int(life.Seconds()),
 		RefreshToken: s.RefreshToken, Sid: string(s.Family), Roles: token.Roles(s.Grant), AuthTime: s.AuthTime.UTC(), ExpiresAt: s.End.UTC(),
-	}, nil
+	}
+	if s.Provider != "" {
+		t.Provider = &s.Provider
+	}
+	if s.ACR != "" {
+		t.Acr = &s.ACR
+	}
+	return t, nil
 }
 
 // auditRefresh records the outcomes that may point to a stolen token or to data loss in Redis.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signin"
 )
 
 // Sessions is a session.Records. The zero value is ready to use and takes accounts to never change;
@@ -22,7 +23,8 @@ type Sessions struct {
 type kept struct {
 	session.Record
 
-	due time.Time // when the pending change is due; zero if nothing is pending
+	provider *signin.ProviderSession // nil if there is none
+	due      time.Time               // when the pending change is due; zero if nothing is pending
 }
 
 var _ session.Records = (*Sessions)(nil)
@@ -44,6 +46,9 @@ func (s *Sessions) Add(_ context.Context, r session.Record, version int64, limit
 	}
 	r.Roles = slices.Clone(r.Roles)
 	r.Seen, r.Floor = r.Begun, max(r.Floor, 1)
+	if r.AuthTime.IsZero() {
+		r.AuthTime = r.Begun
+	}
 	s.byID[r.Family] = &kept{Record: r}
 	if live := s.live(r.Subject, r.Begun); limit > 0 && len(live) > limit {
 		for _, oldest := range live[limit:] {
@@ -222,6 +227,7 @@ func (s *Sessions) Prune(_ context.Context, before time.Time) error {
 }
 
 func (k *kept) end(reason session.Reason, now time.Time, grace time.Duration) {
+	k.provider = nil
 	k.Revoked, k.Reason, k.due = now, reason, time.Now().Add(grace)
 }
 

@@ -5,11 +5,13 @@ package memory
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signin"
 	"lilypad.example/services/auth/internal/user"
 )
 
@@ -28,6 +30,14 @@ type Users struct {
 	mu      sync.RWMutex
 	byID    map[string]user.User
 	byEmail map[string]string // address to ID
+
+	identities map[signin.Identity]linked
+}
+
+// linked is the account that an identity belongs to.
+type linked struct {
+	id string
+	at time.Time
 }
 
 // Create implements user.Store.
@@ -37,6 +47,11 @@ func (s *Users) Create(ctx context.Context, u user.User) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.create(u)
+}
+
+// create is Create. The caller holds mu.
+func (s *Users) create(u user.User) error {
 	if _, taken := s.byEmail[u.Email]; taken {
 		return user.ErrEmailTaken
 	}
@@ -148,6 +163,7 @@ func (s *Users) change(ctx context.Context, email string, change func(*user.User
 	s.byID[u.ID] = u
 	if _, ok := s.byEmail[email]; !ok {
 		delete(s.byID, u.ID)
+		maps.DeleteFunc(s.identities, func(_ signin.Identity, l linked) bool { return l.id == u.ID })
 	}
 	return nil
 }

@@ -16,3 +16,10 @@ func TestUsers(t *testing.T) {
 func TestAccounts(t *testing.T) {
 	storetest.Accounts(t, func(*testing.T) (user.Store, session.Records) { return memory.New() })
 }
+
+func TestIdentities(t *testing.T) {
+	storetest.Identities(t, func(*testing.T) storetest.Federation {
+		users, sessions := memory.New()
+		return storetest.Federation{Users: users, Identities: users, Records: sessions, Sessions: sessions}
+	})
+}

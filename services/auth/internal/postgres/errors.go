@@ -10,6 +10,7 @@ import (
 
 	"lilypad.example/services/auth/internal/postgres/queries"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signin"
 	"lilypad.example/services/auth/internal/user"
 )
 
@@ -17,7 +18,9 @@ import (
 const (
 	sqlstateUniqueViolation = "23505"
 	sqlstateClassRollback   = "40" // serialization failure, deadlock
+	sqlstateForeignKey      = "23503"
 	emailConstraint         = "users_email_key"
+	identityConstraint      = "identities_pkey"
 )
 
 // do runs an operation within the Store's timeout and maps its error to those of user.Store.
@@ -65,6 +68,10 @@ func translate(ctx context.Context, err error) error {
 		return ctx.Err()
 	case answered && pgErr.Code == sqlstateUniqueViolation && pgErr.ConstraintName == emailConstraint:
 		return user.ErrEmailTaken
+	case answered && pgErr.Code == sqlstateUniqueViolation && pgErr.ConstraintName == identityConstraint:
+		return signin.ErrLinked
+	case answered && pgErr.Code == sqlstateForeignKey: // the account was deleted meanwhile
+		return user.ErrNotFound
 	case answered && !passing(pgErr.Code):
 		return err // a bug: a wrong statement, a missing table, a violated check
 	}

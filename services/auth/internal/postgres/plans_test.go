@@ -37,6 +37,7 @@ func TestNoStatementReadsTheWholeTable(t *testing.T) {
 		"@user_id", "'"+u.ID+"'::uuid", "@id", "'"+u.ID+"'::uuid", "@version", "1", "@roles", "'{}'", "@client", "''", "@device", "''", "@reason", "''",
 		"@begun_at", "now()", "@ends_at", "now()", "@now", "now()", "@floor", "1", "@keep", "100", "@most", "1000",
 		"@within_seconds", "0", "@grace_seconds", "3", "@as_of", "now()", "@since", "(now() - interval '6 minutes')", "@after", "''", "@before", "now() - interval '30 days'",
+		"@authenticated_at", "now()", "@provider", "''", "@acr", "''",
 	)
 	blocks := regexp.MustCompile(`(?s)-- name: (\w+) :\w+\n(.*?);`).FindAllStringSubmatch(sessionStatements, -1)
 	if len(blocks) < 10 {

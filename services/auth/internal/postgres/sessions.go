@@ -52,9 +52,14 @@ func (s Sessions) Add(ctx context.Context, r session.Record, version int64, limi
 		} else if err != nil {
 			return err
 		}
+		authenticated := &r.AuthTime
+		if r.AuthTime.IsZero() {
+			authenticated = nil
+		}
 		if err := q.AddSession(ctx, queries.AddSessionParams{
 			Family: string(r.Family), UserID: id, Roles: append([]string{}, r.Roles...), Client: r.Client, Device: r.Device,
 			BegunAt: r.Begun, EndsAt: r.End, Floor: int64(max(r.Floor, 1)), //nolint:gosec // generations are below 2^53
+			AuthenticatedAt: authenticated, Provider: r.Provider, Acr: r.ACR,
 		}); err != nil || limit == 0 {
 			return err
 		}
@@ -244,6 +249,7 @@ func toRecord(r queries.GetSessionRow) session.Record {
 	out := session.Record{
 		Family: session.FamilyID(r.Family), Subject: r.UserID.String(), Roles: r.Roles, Client: r.Client, Device: r.Device,
 		Begun: r.BegunAt, Seen: r.SeenAt, End: r.EndsAt, Floor: uint64(r.Floor), Reason: session.Reason(r.Reason), //nolint:gosec // positive by constraint
+		AuthTime: r.AuthenticatedAt, Provider: r.Provider, ACR: r.Acr,
 	}
 	if r.RevokedAt != nil {
 		out.Revoked = *r.RevokedAt

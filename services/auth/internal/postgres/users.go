@@ -19,12 +19,16 @@ func (s *Store) Create(ctx context.Context, u user.User) error {
 		return fmt.Errorf("create user: %w", err)
 	}
 	return s.do(ctx, "create user", func(ctx context.Context) error {
-		return s.queries.CreateUser(ctx, queries.CreateUserParams{
-			ID: id, Email: u.Email, Name: u.Name, PasswordHash: string(u.PasswordHash),
-			Roles:     append([]string{}, u.Roles...), // a nil slice would be NULL
-			CreatedAt: u.CreatedAt, Disabled: u.Disabled,
-		})
+		return s.queries.CreateUser(ctx, createParams(id, u))
 	})
+}
+
+func createParams(id uuid.UUID, u user.User) queries.CreateUserParams {
+	return queries.CreateUserParams{
+		ID: id, Email: u.Email, Name: u.Name, PasswordHash: string(u.PasswordHash),
+		Roles:     append([]string{}, u.Roles...), // a nil slice would be NULL
+		CreatedAt: u.CreatedAt, Disabled: u.Disabled,
+	}
 }
 
 // ByEmail implements user.Store.

@@ -45,3 +45,10 @@ func TestAccounts(t *testing.T) {
 		return users, records
 	})
 }
+
+func TestIdentities(t *testing.T) {
+	storetest.Identities(t, func(t *testing.T) storetest.Federation {
+		s := openURL(t, pgtest.URL(t, Migrate))
+		return storetest.Federation{Users: s, Identities: s, Records: s.Sessions(), Sessions: s.Sessions()}
+	})
+}

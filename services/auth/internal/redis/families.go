@@ -81,7 +81,7 @@ func (f *Families) Begin(ctx context.Context, b session.Beginning) error {
 	made, err := f.begin.Run(ctx, f.client, []string{key(b.Family)},
 		packSubject(b.Subject), strings.Join(b.Roles, " "), digest(b.Client), b.KeyID,
 		millis(b.AuthTime), millis(b.End), f.policy.Idle.Milliseconds(), f.clock(), given(f.epoch),
-		b.Generation, millis(b.Rotated), b.Lost).Int()
+		b.Generation, millis(b.Rotated), b.Lost, b.Provider, b.ACR).Int()
 	switch {
 	case err != nil:
 		return unavailable("begin", err)
@@ -251,7 +251,7 @@ func parseGrant(family session.FamilyID, answer []string) (session.Grant, error)
 	g := session.Grant{Outcome: session.Outcome(answer[0]), Family: family}
 	said := answer[1:]
 	switch {
-	case g.Outcome.Granted() && len(said) == 6:
+	case g.Outcome.Granted() && (len(said) == 6 || len(said) == 8):
 		return parseGranted(g, said)
 	case g.Outcome == session.Revoked && len(said) == 1:
 		g.Reason = session.Reason(said[0])
@@ -277,6 +277,9 @@ func parseGranted(g session.Grant, said []string) (session.Grant, error) {
 	g.Generation, g.KeyID, g.Subject = generation, said[1], unpackSubject(said[2])
 	g.Roles = strings.Fields(said[3])
 	g.AuthTime, g.End = time.UnixMilli(authTime), time.UnixMilli(end)
+	if len(said) == 8 {
+		g.Provider, g.ACR = said[6], said[7]
+	}
 	return g, nonsense(errors.Join(err1, err2, err3))
 }
 

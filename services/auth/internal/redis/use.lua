@@ -9,15 +9,16 @@
 --          the previous generation, n pardon used in this one), D presenter digest of the last
 --          rotation, V epoch of the last verification or mark of unverify.lua, S subject, O roles,
 --          C client digest, K key ID of generation G, A authentication time (ms),
---          E absolute end (ms), r reason of revocation
+--          E absolute end (ms), r reason of revocation; only with a provider: I its ID,
+--          L authentication context class
 -- Returns  {outcome}, {'revoked', r}, {'missing', now}, {'unverified', doubt, now}, {'stale', now}
---          or {outcome, G, K, S, O, A, E}
+--          or {outcome, G, K, S, O, A, E}, with a provider followed by I, L
 local key = KEYS[1]
 local p, client, kid, presenter, next_kid = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local overlap, min_interval, idle = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local now, here = time(ARGV[9]), epoch(ARGV[10])
 
-local v = redis.call('HMGET', key, 'G', 'T', 'F', 'D', 'V', 'S', 'O', 'C', 'K', 'A', 'E', 'r')
+local v = redis.call('HMGET', key, 'G', 'T', 'F', 'D', 'V', 'S', 'O', 'C', 'K', 'A', 'E', 'r', 'I', 'L')
 if v[12] then return {'revoked', v[12]} end
 if not v[1] then return {'missing', string.format('%.0f', now)} end
 local g, t, f, d = tonumber(v[1]), tonumber(v[2]), v[3], v[4]
@@ -39,7 +40,9 @@ end
 
 local function granted(outcome)
   redis.call('PEXPIRE', key, math.min(idle, ends - now))
-  return {outcome, string.format('%.0f', g), k, subject, roles, authenticated, v[11]}
+  local answer = {outcome, string.format('%.0f', g), k, subject, roles, authenticated, v[11]}
+  if v[13] then answer[8], answer[9] = v[13], v[14] end
+  return answer
 end
 
 local function reused()

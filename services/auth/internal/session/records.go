@@ -21,7 +21,26 @@ type Account struct {
 	Roles []string
 	// Version increases whenever the password, the roles or the disabled state changes.
 	Version int64
+	Login   Login
 }
+
+// A Login is how the owner of a new session proved who they are. The zero Login is a password that
+// was given just now.
+type Login struct {
+	// Provider is the ID of an identity provider, or empty for a password.
+	Provider string
+	// ACR is how strictly the provider asked, in its own words. It is empty if it did not say.
+	ACR string
+	// AuthTime is when the provider asked. It is the zero time for a password, and UnknownAuthTime
+	// if the provider did not say.
+	AuthTime time.Time
+	// MaxLife bounds the session's life, besides Config.Absolute. 0 means no further bound.
+	MaxLife time.Duration
+}
+
+// UnknownAuthTime is the AuthTime of a Login whose provider does not say when it asked for
+// credentials. It is long ago, so that the session never counts as freshly authenticated.
+var UnknownAuthTime = time.Unix(0, 0)
 
 // A Record is the durable part of a session. It outlives the Store's data and decides when the two
 // disagree.
@@ -33,6 +52,9 @@ type Record struct {
 	// Device is the user agent that began the session, shown to the user.
 	Device string
 	Begun  time.Time
+	// AuthTime, Provider and ACR are those of the Login. A zero AuthTime is stored as Begun.
+	AuthTime      time.Time
+	Provider, ACR string
 	// Seen and Floor are written in batches and lag behind: Seen is the last known use, and every
 	// token of a generation below Floor is stale.
 	Seen  time.Time

@@ -43,6 +43,13 @@ type Observer interface {
 	Ended(Record)
 }
 
+// An Upstream knows the sessions that users have at identity providers.
+type Upstream interface {
+	// Over reports whether the provider has ended its session, so that this one must end too. It is
+	// called for one request at a time of each family. An outage is not an end.
+	Over(ctx context.Context, g Grant) bool
+}
+
 // Config configures a Service.
 type Config struct {
 	Store   Store
@@ -59,7 +66,9 @@ type Config struct {
 	// the Store enforces one.
 	Absolute, Idle time.Duration
 	// Rebuild allows sessions that the Store lost to be rebuilt from their Record.
-	Rebuild  bool
+	Rebuild bool
+	// Upstream is asked about each session of a provider that was just rotated. Nil asks nobody.
+	Upstream Upstream
 	Now      func() time.Time
 	Observer Observer
 }
@@ -80,9 +89,16 @@ func NewService(c Config) *Service { return &Service{Config: c, replica: rand.Te
 // fails with ErrAccountChanged or ErrUnavailable.
 func (s *Service) Begin(ctx context.Context, account Account, client, device string) (Session, error) {
 	ring, now := s.Ring(), s.Now().Truncate(time.Millisecond) // the precision of the Store
+	life, login := s.Absolute, account.Login
+	if login.MaxLife > 0 {
+		life = min(life, login.MaxLife)
+	}
+	if login.AuthTime.IsZero() {
+		login.AuthTime = now
+	}
 	b := Beginning{
 		Family: NewFamilyID(), Generation: 1, Rotated: now, Subject: account.ID, Roles: account.Roles, Client: client,
-		KeyID: ring.SigningKey(), AuthTime: now, End: now.Add(s.Absolute),
+		KeyID: ring.SigningKey(), AuthTime: login.AuthTime, Provider: login.Provider, ACR: login.ACR, End: now.Add(life),
 	}
 	if err := s.Store.Begin(ctx, b); err != nil {
 		return Session{}, fmt.Errorf("begin session: %w", err)
@@ -90,6 +106,7 @@ func (s *Service) Begin(ctx context.Context, account Account, client, device str
 	// If this fails or the process crashes here, the family is unusable: nobody has its token.
 	if err := s.Records.Add(ctx, Record{
 		Family: b.Family, Subject: account.ID, Roles: account.Roles, Client: client, Device: device, Begun: now, End: b.End,
+		AuthTime: b.AuthTime, Provider: b.Provider, ACR: b.ACR,
 	}, account.Version, s.MaxSessions); err != nil {
 		if errors.Is(err, ErrAccountChanged) {
 			_ = s.Store.Revoke(ctx, []Revocation{{b.Family, ReasonUserRequest}}) // frees the memory early
@@ -98,7 +115,7 @@ func (s *Service) Begin(ctx context.Context, account Account, client, device str
 	}
 	return s.session(ring, Grant{
 		Outcome: Rotated, Family: b.Family, Generation: 1, KeyID: b.KeyID,
-		Subject: account.ID, Roles: account.Roles, AuthTime: b.AuthTime, End: b.End,
+		Subject: account.ID, Roles: account.Roles, AuthTime: b.AuthTime, Provider: b.Provider, ACR: b.ACR, End: b.End,
 	})
 }
 
@@ -124,6 +141,12 @@ func (s *Service) Refresh(ctx context.Context, refreshToken, client string, evid
 		return Session{}, fmt.Errorf("refresh: %w", err)
 	}
 	s.Observer.Refreshed(grant.Outcome)
+	if grant.Outcome == Rotated && grant.Provider != "" && s.Upstream != nil && s.Upstream.Over(ctx, grant) {
+		if _, err := s.End(context.WithoutCancel(ctx), Which{Family: grant.Family}, ReasonProvider); err != nil {
+			return Session{}, fmt.Errorf("refresh: %w", err)
+		}
+		return Session{Grant: Grant{Outcome: Revoked, Family: grant.Family, Reason: ReasonProvider}}, fmt.Errorf("%w: the provider ended it", ErrInvalidGrant)
+	}
 	switch {
 	case grant.Outcome.Granted():
 		if grant.Generation > t.Generation {
@@ -192,7 +215,7 @@ func (s *Service) use(ctx context.Context, t Token, p Presentation) (Grant, erro
 func (s *Service) putBack(ctx context.Context, t Token, r Record) error {
 	err := s.Store.Begin(ctx, Beginning{
 		Family: t.Family, Generation: t.Generation, Subject: r.Subject, Roles: r.Roles, Client: r.Client,
-		KeyID: t.KeyID, AuthTime: r.Begun, End: r.End, Lost: true,
+		KeyID: t.KeyID, AuthTime: r.AuthTime, Provider: r.Provider, ACR: r.ACR, End: r.End, Lost: true,
 	})
 	if errors.Is(err, ErrExists) { // another replica was faster, or the session ended
 		return nil

@@ -25,7 +25,9 @@ type Beginning struct {
 	Client   string
 	KeyID    string
 	AuthTime time.Time
-	End      time.Time
+	// Provider and ACR are those of the Login. Without a provider the Store keeps neither.
+	Provider, ACR string
+	End           time.Time
 	// Lost is set if the family is rebuilt from its record. It is Unverified until the record has
 	// been read again.
 	Lost bool
@@ -48,7 +50,9 @@ type Grant struct {
 	Subject    string
 	Roles      []string
 	AuthTime   time.Time
-	End        time.Time
+	// Provider and ACR are those of Beginning.
+	Provider, ACR string
+	End           time.Time
 }
 
 // A Store keeps families. Every method is atomic per family, and idempotent: a client library that

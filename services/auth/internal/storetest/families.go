@@ -31,6 +31,7 @@ func Families(t *testing.T, open NewFamilies) {
 	t.Run("only the client's own token is confirmed", func(t *testing.T) { confirmsOwn(t, open) })
 	t.Run("a changed record is read before the next grant", func(t *testing.T) { unverify(t, open) })
 	t.Run("a missing family", func(t *testing.T) { missing(t, open) })
+	t.Run("a provider is remembered, and nothing is added without one", func(t *testing.T) { rememberProvider(t, open) })
 	t.Run("generations beyond 32 bits", func(t *testing.T) { largeGenerations(t, open) })
 }
 
@@ -59,6 +60,22 @@ func begin(t testing.TB, s session.Store, c *clock) session.Beginning {
 
 func shown(generation uint64) session.Presentation {
 	return session.Presentation{Generation: generation, Client: "app", KeyID: "k1", Presenter: "alice", SuccessorKeyID: "k2"}
+}
+
+func rememberProvider(t *testing.T, open NewFamilies) {
+	c := newClock()
+	s := open(familyPolicy, c.now, c.epoch)
+	plain := begin(t, s, c)
+	b := plain
+	b.Family, b.Provider, b.ACR, b.AuthTime = session.NewFamilyID(), "keycloak", "urn:mfa", session.UnknownAuthTime
+	must(t, s.Begin(t.Context(), b))
+	c.at = c.at.Add(time.Minute)
+	for _, want := range []session.Beginning{plain, b} {
+		got, err := s.Use(t.Context(), want.Family, shown(1))
+		if err != nil || got.Outcome != session.Rotated || got.Provider != want.Provider || got.ACR != want.ACR || !got.AuthTime.Equal(want.AuthTime) {
+			t.Errorf("got %+v, %v; want provider %q, acr %q, authenticated at %v", got, err, want.Provider, want.ACR, want.AuthTime)
+		}
+	}
 }
 
 // agreesWithDecide runs random histories of honest tabs, lost responses, thieves, other clients,

@@ -15,6 +15,7 @@ func Records(t *testing.T, open func(t *testing.T) (session.Records, [2]string))
 	t.Helper()
 	for name, run := range map[string]func(*testing.T, session.Records, [2]string){
 		"what is added is found":                          recordRoundTrip,
+		"how the user was authenticated is kept":          recordLogin,
 		"a revoked session stays revoked":                 recordRevoke,
 		"only the selected sessions are ended":            recordWhich,
 		"a revocation is pending until it is settled":     recordPending,
@@ -87,6 +88,18 @@ func recordRoundTrip(t *testing.T, r session.Records, users [2]string) {
 	}
 	if _, err := r.Get(t.Context(), session.NewFamilyID()); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("unknown family: %v, want ErrNotFound", err)
+	}
+}
+
+func recordLogin(t *testing.T, r session.Records, users [2]string) {
+	password := addRecord(t, r, users[0], nil)
+	if got := getRecord(t, r, password.Family); got.Provider != "" || got.ACR != "" || !got.AuthTime.Equal(password.Begun) {
+		t.Errorf("password: %+v, want no provider, authenticated at its begin", got)
+	}
+	at := recordsBegin.Add(-time.Hour)
+	provider := addRecord(t, r, users[0], func(rec *session.Record) { rec.Provider, rec.ACR, rec.AuthTime = "keycloak", "mfa", at })
+	if got := getRecord(t, r, provider.Family); got.Provider != "keycloak" || got.ACR != "mfa" || !got.AuthTime.Equal(at) {
+		t.Errorf("provider: %+v, want keycloak, mfa, %v", got, at)
 	}
 }
 

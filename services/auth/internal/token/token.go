@@ -33,6 +33,7 @@ type claims struct {
 	SessionID string   `json:"sid"`
 	Roles     []string `json:"roles"`
 	AuthTime  int64    `json:"auth_time"`
+	ACR       string   `json:"acr,omitempty"`
 }
 
 // NewIssuer returns an Issuer whose tokens have the claims iss name and aud audience, and live for
@@ -49,7 +50,7 @@ func (i *Issuer) Access(grant session.Grant) (text string, life time.Duration, e
 	text, err = i.keys().Sign(authn.TokenType, claims{
 		Issuer: i.name, Subject: grant.Subject, Audience: i.audience, ID: rand.Text(),
 		IssuedAt: now.Unix(), ExpiresAt: now.Add(life).Unix(),
-		SessionID: string(grant.Family), Roles: Roles(grant), AuthTime: grant.AuthTime.Unix(),
+		SessionID: string(grant.Family), Roles: Roles(grant), AuthTime: grant.AuthTime.Unix(), ACR: grant.ACR,
 	})
 	if err != nil {
 		return "", 0, fmt.Errorf("access token: %w", err)

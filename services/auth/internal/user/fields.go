@@ -146,6 +146,9 @@ func validRole(s string) bool {
 	})
 }
 
+// CheckRoles returns an error that names the first role that is not valid.
+func CheckRoles(roles ...string) error { return checkRoles(roles) }
+
 func checkRoles(roles []string) error {
 	for _, role := range roles {
 		if !validRole(role) {

@@ -139,7 +139,7 @@ func checkPassword(secret, email, name string) error {
 
 // Authenticate returns the user with these credentials. Whatever is wrong with them, it verifies
 // one hash and answers the same (OWASP ASVS 5.0 requirement 6.3.8). For an unknown or malformed
-// address it verifies the empty hash, which never matches. After a success it replaces a hash with
+// address, and for an account without a password, it verifies the empty hash, which never matches. After a success it replaces a hash with
 // outdated parameters; a failure to do so does not fail the login.
 // Errors: a Refusal (ErrInvalidCredentials), ErrUnavailable, password.ErrBusy, the error of the
 // context.
@@ -198,6 +198,16 @@ func (s *Service) ByID(ctx context.Context, id string) (User, error) {
 	u, err := s.store.ByID(ctx, id)
 	if err != nil {
 		return User{}, fmt.Errorf("user by id: %w", err)
+	}
+	return u, nil
+}
+
+// ByEmail returns the user with this address, a result of ParseEmail.
+// Errors: ErrNotFound, ErrUnavailable, the error of the context.
+func (s *Service) ByEmail(ctx context.Context, email string) (User, error) {
+	u, err := s.store.ByEmail(ctx, email)
+	if err != nil {
+		return User{}, fmt.Errorf("user by email: %w", err)
 	}
 	return u, nil
 }

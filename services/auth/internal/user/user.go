@@ -12,7 +12,7 @@ type User struct {
 	Email        string
 	Name         string
 	Roles        []string
-	PasswordHash Hash
+	PasswordHash Hash // empty if the user signs in with an identity provider only
 	Disabled     bool
 	CreatedAt    time.Time
 	// Version increases when the password, the roles or Disabled change: see session.Account.

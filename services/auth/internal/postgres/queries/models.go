@@ -3,3 +3,17 @@
 //   sqlc v1.31.1
 
 package queries
+
+import (
+	"time"
+)
+
+type ProviderSession struct {
+	Family   string
+	Provider string
+	Issuer   string
+	Subject  string
+	Sid      string
+	Sealed   []byte
+	CheckAt  *time.Time
+}

@@ -6,8 +6,8 @@ WHERE id = @id AND version = @version AND disabled_at IS NULL
 FOR NO KEY UPDATE;
 
 -- name: AddSession :exec
-INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor)
-VALUES (@family, @user_id, @roles, @client, @device, @begun_at, @begun_at, @ends_at, @floor);
+INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, authenticated_at, provider, acr)
+VALUES (@family, @user_id, @roles, @client, @device, @begun_at, @begun_at, @ends_at, @floor, @authenticated_at, @provider, @acr);
 
 -- name: EndOldestSessions :exec
 UPDATE sessions
@@ -20,12 +20,14 @@ WHERE family IN (
 );
 
 -- name: GetSession :one
-SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason
+SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason,
+       coalesce(authenticated_at, begun_at)::timestamptz AS authenticated_at, provider, acr
 FROM sessions
 WHERE family = @family;
 
 -- name: LiveSessions :many
-SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason
+SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason,
+       coalesce(authenticated_at, begun_at)::timestamptz AS authenticated_at, provider, acr
 FROM sessions
 WHERE user_id = @user_id AND revoked_at IS NULL AND ends_at > @now
 ORDER BY begun_at DESC, family
@@ -73,7 +75,8 @@ FROM (
     FOR UPDATE
 ) AS pending
 WHERE s.family = pending.family
-RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_at, s.ends_at, s.floor, s.revoked_at, s.reason;
+RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_at, s.ends_at, s.floor, s.revoked_at, s.reason,
+          coalesce(s.authenticated_at, s.begun_at)::timestamptz AS authenticated_at, s.provider, s.acr;
 
 -- name: SettleChanges :exec
 UPDATE sessions

@@ -14,19 +14,22 @@ import (
 )
 
 const addSession = `-- name: AddSession :exec
-INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor)
-VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)
+INSERT INTO sessions (family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, authenticated_at, provider, acr)
+VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11)
 `
 
 type AddSessionParams struct {
-	Family  string
-	UserID  uuid.UUID
-	Roles   []string
-	Client  string
-	Device  string
-	BegunAt time.Time
-	EndsAt  time.Time
-	Floor   int64
+	Family          string
+	UserID          uuid.UUID
+	Roles           []string
+	Client          string
+	Device          string
+	BegunAt         time.Time
+	EndsAt          time.Time
+	Floor           int64
+	AuthenticatedAt *time.Time
+	Provider        string
+	Acr             string
 }
 
 func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
@@ -39,6 +42,9 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 		arg.BegunAt,
 		arg.EndsAt,
 		arg.Floor,
+		arg.AuthenticatedAt,
+		arg.Provider,
+		arg.Acr,
 	)
 	return err
 }
@@ -72,23 +78,27 @@ func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsPa
 }
 
 const getSession = `-- name: GetSession :one
-SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason
+SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason,
+       coalesce(authenticated_at, begun_at)::timestamptz AS authenticated_at, provider, acr
 FROM sessions
 WHERE family = $1
 `
 
 type GetSessionRow struct {
-	Family    string
-	UserID    uuid.UUID
-	Roles     []string
-	Client    string
-	Device    string
-	BegunAt   time.Time
-	SeenAt    time.Time
-	EndsAt    time.Time
-	Floor     int64
-	RevokedAt *time.Time
-	Reason    string
+	Family          string
+	UserID          uuid.UUID
+	Roles           []string
+	Client          string
+	Device          string
+	BegunAt         time.Time
+	SeenAt          time.Time
+	EndsAt          time.Time
+	Floor           int64
+	RevokedAt       *time.Time
+	Reason          string
+	AuthenticatedAt time.Time
+	Provider        string
+	Acr             string
 }
 
 func (q *Queries) GetSession(ctx context.Context, family string) (GetSessionRow, error) {
@@ -106,12 +116,16 @@ func (q *Queries) GetSession(ctx context.Context, family string) (GetSessionRow,
 		&i.Floor,
 		&i.RevokedAt,
 		&i.Reason,
+		&i.AuthenticatedAt,
+		&i.Provider,
+		&i.Acr,
 	)
 	return i, err
 }
 
 const liveSessions = `-- name: LiveSessions :many
-SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason
+SELECT family, user_id, roles, client, device, begun_at, seen_at, ends_at, floor, revoked_at, reason,
+       coalesce(authenticated_at, begun_at)::timestamptz AS authenticated_at, provider, acr
 FROM sessions
 WHERE user_id = $1 AND revoked_at IS NULL AND ends_at > $2
 ORDER BY begun_at DESC, family
@@ -124,17 +138,20 @@ type LiveSessionsParams struct {
 }
 
 type LiveSessionsRow struct {
-	Family    string
-	UserID    uuid.UUID
-	Roles     []string
-	Client    string
-	Device    string
-	BegunAt   time.Time
-	SeenAt    time.Time
-	EndsAt    time.Time
-	Floor     int64
-	RevokedAt *time.Time
-	Reason    string
+	Family          string
+	UserID          uuid.UUID
+	Roles           []string
+	Client          string
+	Device          string
+	BegunAt         time.Time
+	SeenAt          time.Time
+	EndsAt          time.Time
+	Floor           int64
+	RevokedAt       *time.Time
+	Reason          string
+	AuthenticatedAt time.Time
+	Provider        string
+	Acr             string
 }
 
 func (q *Queries) LiveSessions(ctx context.Context, arg LiveSessionsParams) ([]LiveSessionsRow, error) {
@@ -158,6 +175,9 @@ func (q *Queries) LiveSessions(ctx context.Context, arg LiveSessionsParams) ([]L
 			&i.Floor,
 			&i.RevokedAt,
 			&i.Reason,
+			&i.AuthenticatedAt,
+			&i.Provider,
+			&i.Acr,
 		); err != nil {
 			return nil, err
 		}
@@ -464,21 +484,25 @@ FROM (
     FOR UPDATE
 ) AS pending
 WHERE s.family = pending.family
-RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_at, s.ends_at, s.floor, s.revoked_at, s.reason
+RETURNING s.family, s.user_id, s.roles, s.client, s.device, s.begun_at, s.seen_at, s.ends_at, s.floor, s.revoked_at, s.reason,
+          coalesce(s.authenticated_at, s.begun_at)::timestamptz AS authenticated_at, s.provider, s.acr
 `
 
 type SettleRevocationsRow struct {
-	Family    string
-	UserID    uuid.UUID
-	Roles     []string
-	Client    string
-	Device    string
-	BegunAt   time.Time
-	SeenAt    time.Time
-	EndsAt    time.Time
-	Floor     int64
-	RevokedAt *time.Time
-	Reason    string
+	Family          string
+	UserID          uuid.UUID
+	Roles           []string
+	Client          string
+	Device          string
+	BegunAt         time.Time
+	SeenAt          time.Time
+	EndsAt          time.Time
+	Floor           int64
+	RevokedAt       *time.Time
+	Reason          string
+	AuthenticatedAt time.Time
+	Provider        string
+	Acr             string
 }
 
 func (q *Queries) SettleRevocations(ctx context.Context, families []string) ([]SettleRevocationsRow, error) {
@@ -502,6 +526,9 @@ func (q *Queries) SettleRevocations(ctx context.Context, families []string) ([]S
 			&i.Floor,
 			&i.RevokedAt,
 			&i.Reason,
+			&i.AuthenticatedAt,
+			&i.Provider,
+			&i.Acr,
 		); err != nil {
 			return nil, err
 		}
