@@ -27,6 +27,7 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit/gcra"
 	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signin"
 	"lilypad.example/services/auth/internal/token"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
@@ -50,11 +51,12 @@ type App struct {
 	servers []*httpserver.Server
 	stores  *dependency.Set
 	// Run runs these in the background.
-	sessions *session.Service
-	feed     *feed.Feed
-	keys     *keys
-	clients  *clients
-	close    []func()
+	sessions  *session.Service
+	feed      *feed.Feed
+	keys      *keys
+	clients   *clients
+	federated *providers
+	close     []func()
 }
 
 // New reads the keys and listens. It reports all faults at once, and closes what it opened if it
@@ -72,8 +74,9 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	keys, err1 := openKeys(c, trail, log)
 	stores, err2 := a.openStores(ctx, c)
 	clients, err3 := openClients(c, redis.NewReplays(stores.redis), log)
+	federated, err4 := openProviders(c.ProvidersFile, log)
 	a.stores = dependency.New(log, metrics, stores.needed...)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, errors.Join(err, a.stores.Check(ctx)) // faults that Run would report next
 	}
 	hasher, err := password.NewHasher(password.Config{})
@@ -85,19 +88,23 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	a.keys, a.clients = keys, clients
+	a.keys, a.clients, a.federated = keys, clients, federated
 	families := redis.NewFamilies(stores.redis, session.Policy{Overlap: c.Overlap, MinInterval: c.MinRotationInterval, Idle: c.IdleTTL})
 	stream := redis.NewStream(stores.redis, c.AccessTTL+streamMargin)
 	if c.Store == "embedded" {
 		families, stream = families.WithEpoch(redis.EmbeddedEpoch), stream.WithEpoch(redis.EmbeddedEpoch)
 	}
+	accounts := user.NewService(stores.users, hasher, time.Now)
+	signins := signin.NewService(signin.Config{
+		Providers: federated.current, Flows: redis.NewFlows(stores.redis), Users: accounts, Identities: stores.identities, Sessions: stores.providers,
+		Replays: redis.NewReplays(stores.redis), Ring: keys.ring, Now: time.Now, Log: log,
+	})
 	a.sessions = session.NewService(session.Config{
 		Store: families, Records: stores.records, Stream: stream, Ring: keys.ring, RingAsOf: keys.ringAsOf,
 		MaxSessions: c.MaxSessions, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
-		Rebuild: c.RebuildSessions, Now: time.Now, Observer: newOutcomes(metrics, trail),
+		Rebuild: c.RebuildSessions, Upstream: signins, Now: time.Now, Observer: newOutcomes(metrics, trail),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
-	accounts := user.NewService(stores.users, hasher, time.Now)
 	if err := seed(ctx, c.EmbeddedUsersFile, accounts); err != nil {
 		return nil, err
 	}
@@ -109,8 +116,10 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	// The service stays ready if a store fails later; see httpserver.Ops.
 	ready := func() error { return cmp.Or(keys.ready(), a.stores.Reached()) }
 	main.Handle("/", httpmw.Gate(ready)((&httpapi.API{
-		Issuer:   c.Issuer,
-		Users:    accounts,
+		Issuer:    c.Issuer,
+		Users:     accounts,
+		Signin:    signins,
+		Passwords: c.Passwords, Registration: c.Registration,
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
 		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, keys.signing, time.Now),
 		Keys:    keys.signing,
@@ -144,6 +153,7 @@ func (a *App) Run(ctx context.Context) error {
 	var hopeless error
 	background.Go(func() { a.keys.run(ctx) })
 	background.Go(func() { a.clients.run(ctx) })
+	background.Go(func() { a.federated.run(ctx) })
 	background.Go(func() {
 		if hopeless = a.stores.Await(ctx); hopeless != nil {
 			stop()
@@ -207,10 +217,12 @@ func (a *App) Close() {
 
 // stores holds the clients of the stores, and the dependencies that must be reachable.
 type stores struct {
-	redis   goredis.UniversalClient
-	users   user.Store
-	records session.Records
-	needed  []dependency.Dependency
+	redis      goredis.UniversalClient
+	users      user.Store
+	records    session.Records
+	identities signin.Identities
+	providers  signin.ProviderSessions
+	needed     []dependency.Dependency
 }
 
 // openStores creates the clients of the stores without connecting. Its errors are faults of the
@@ -223,7 +235,7 @@ func (a *App) openStores(ctx context.Context, c *Config) (s stores, err error) {
 		}
 		a.close = append(a.close, stop)
 		users, sessions := memory.New()
-		return stores{redis: client, users: users, records: sessions}, nil
+		return stores{redis: client, users: users, records: sessions, identities: users, providers: sessions}, nil
 	}
 	client, err1 := openRedis(c.Stores)
 	if err1 == nil {
@@ -244,6 +256,7 @@ func (a *App) openStores(ctx context.Context, c *Config) (s stores, err error) {
 	if err2 == nil {
 		a.close = append(a.close, store.Close)
 		s.users, s.records = store, store.Sessions()
+		s.identities, s.providers = store, store.Sessions()
 		s.needed = append(s.needed, dependency.Dependency{
 			Name: "postgres", Away: user.ErrUnavailable, Check: migrated(store, url),
 		})

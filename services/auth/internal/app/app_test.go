@@ -78,7 +78,7 @@ func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 		Common: config.Common{OpsListen: "127.0.0.1:0", Drain: 30 * time.Second},
 		Stores: app.Stores{Store: "embedded"},
 		Listen: "127.0.0.1:0", Issuer: "http://auth.test", Audiences: []string{"frontend", "frogs"},
-		RebuildSessions: true,
+		RebuildSessions: true, Passwords: true, Registration: true,
 		AccessTTL:       5 * time.Minute, IdleTTL: time.Hour, AbsoluteTTL: 2 * time.Hour, Overlap: 10 * time.Second,
 		SigningKeysFile: filepath.Join(dir, "signing.pem"), RingKeysFile: filepath.Join(dir, "ring.keys"), ClientKeysFile: filepath.Join(dir, "clients.json"),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"lilypad.example/services/auth/internal/clientauth"
+	"lilypad.example/services/auth/internal/provider"
 	"lilypad.example/services/auth/internal/redis"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/signer"
@@ -56,6 +57,9 @@ type Config struct {
 	RingKeysFile          string   `placeholder:"FILE" help:"Keys for refresh tokens, one per line. The first signs; all verify."`
 	ClientKeysFile        string   `placeholder:"FILE" help:"JSON file with the public keys (ECDSA P-256 or Ed25519) of clients that sign their own assertions: {client ID: PEM with one or more keys}. Reloaded when it changes."`
 	ClientServiceAccounts []string `placeholder:"NAMESPACE/NAME" help:"Kubernetes ServiceAccounts that are clients. Requires permission to create TokenReviews and to read the issuer discovery."`
+	ProvidersFile         string   `placeholder:"FILE" help:"YAML file with the identity providers that users can sign in with. Reloaded when it changes."`
+	Passwords             bool     `default:"true" negatable:"" help:"Let users sign in with a password. Requires a providers file if it is off."`
+	Registration          bool     `default:"true" negatable:"" help:"Let visitors register with a password. Accounts of providers are created regardless."`
 	EmbeddedUsersFile     string   `placeholder:"FILE" help:"JSON file with initial accounts for the embedded store."`
 }
 
@@ -74,6 +78,7 @@ func (c *Config) Check() error {
 	}
 	faults = append(faults,
 		checkFile("LILYPAD_CLIENT_KEYS_FILE", c.ClientKeysFile, clientauth.ParseKeys),
+		checkFile("LILYPAD_PROVIDERS_FILE", c.ProvidersFile, provider.Parse),
 		checkFile("LILYPAD_EMBEDDED_USERS_FILE", c.EmbeddedUsersFile, func(text []byte) (users []struct{}, err error) {
 			err = json.Unmarshal(text, &users)
 			return users, err
@@ -101,6 +106,7 @@ func (c *Config) Check() error {
 		{!managed && c.RingKeysFile == "", "LILYPAD_RING_KEYS_FILE or LILYPAD_KEYS_SECRET is required; make keys with `auth keys generate`"},
 		{managed && (c.SigningKeysFile != "" || c.RingKeysFile != ""), "LILYPAD_SIGNING_KEYS_FILE and LILYPAD_RING_KEYS_FILE have no effect with LILYPAD_KEYS_SECRET: to keep keys of your own, put them into that Secret"},
 		{c.ClientKeysFile == "" && len(c.ClientServiceAccounts) == 0, "LILYPAD_CLIENT_KEYS_FILE or LILYPAD_CLIENT_SERVICE_ACCOUNTS is required: without a client nobody can sign in"},
+		{!c.Passwords && c.ProvidersFile == "", "LILYPAD_PASSWORDS=false needs LILYPAD_PROVIDERS_FILE: otherwise nobody can sign in"},
 		{c.MaxSessions < 0 || c.MaxSessions > 1_000_000, "LILYPAD_MAX_SESSIONS must be between 0 and 1000000"},
 		{c.EmbeddedUsersFile != "" && c.Store != "embedded", "LILYPAD_EMBEDDED_USERS_FILE goes with store embedded only; use `auth user create`"},
 	} {

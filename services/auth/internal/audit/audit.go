@@ -22,6 +22,7 @@ import (
 
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signin"
 	"lilypad.example/services/auth/internal/user"
 )
 
@@ -42,12 +43,15 @@ const (
 	UserEnabled          // by an operator
 	UserDeleted          // by an operator
 	UserRolesSet         // by an operator
+	IdentityLinked       // an identity of a provider now signs in to the account
 	// Sessions.
 	SessionBegun
 	SessionPardoned      // a stale token was accepted once: a lost response or a crashed browser
 	SessionHealed        // Redis had lost writes, as an authentic token proved
 	SessionReuseDetected // a stale token was presented, so the family was revoked
 	SessionEnded         // once per session, with Reason
+	ProviderLogout       // a provider asked to end sessions, with a valid logout token
+	ProviderLogoutFailed // a logout token was not valid
 
 	// Signing keys of access tokens.
 	KeyPublished
@@ -89,6 +93,8 @@ func (e Event) describe() (name string, success bool) {
 		return "user.deleted", true
 	case UserRolesSet:
 		return "user.roles_set", true
+	case IdentityLinked:
+		return "user.identity_linked", true
 	case SessionBegun:
 		return "session.begun", true
 	case SessionPardoned:
@@ -99,6 +105,10 @@ func (e Event) describe() (name string, success bool) {
 		return "session.reuse_detected", false
 	case SessionEnded:
 		return "session.ended", true
+	case ProviderLogout:
+		return "session.provider_logout", true
+	case ProviderLogoutFailed:
+		return "session.provider_logout_failed", false
 	case KeyPublished:
 		return "key.published", true
 	case KeySigning:
@@ -145,6 +155,9 @@ func Key(id string) Attr {
 	})
 }
 
+// Provider names an identity provider by its ID in the providers file.
+func Provider(id string) Attr { return attr("provider", id, isClientID) }
+
 // Address names the network address of the user, as the sidecar saw it.
 func Address(ip string) Attr {
 	return attr("address", ip, func(s string) bool {
@@ -154,8 +167,10 @@ func Address(ip string) Attr {
 }
 
 // Reason names why the event happened.
-func Reason[T session.Reason | ratelimit.Limit | user.Cause](reason T) Attr {
+func Reason[T session.Reason | ratelimit.Limit | user.Cause | signin.Code](reason T) Attr {
 	switch r := any(reason).(type) {
+	case signin.Code:
+		return attr("reason", string(r), func(string) bool { return r.Valid() })
 	case session.Reason: // may come from a store
 		return attr("reason", string(r), func(string) bool { return r.Valid() })
 	case fmt.Stringer:

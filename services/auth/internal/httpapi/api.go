@@ -26,6 +26,7 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/signer"
+	"lilypad.example/services/auth/internal/signin"
 	"lilypad.example/services/auth/internal/token"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
@@ -50,16 +51,20 @@ type ClientAuthenticator interface {
 
 // API holds the dependencies of the endpoints.
 type API struct {
-	Issuer   string
-	Users    *user.Service
-	Sessions *session.Service
-	Tokens   *token.Issuer
-	Keys     func() *signer.Keys
-	Clients  ClientAuthenticator
-	Limits   ratelimit.Limiter
-	Forms    form.Store
-	Verifier *authn.Verifier
-	Feed     *feed.Feed
+	Issuer string
+	Users  *user.Service
+	Signin *signin.Service
+	// Passwords lets users sign in with a password, and Registration lets visitors register with
+	// one.
+	Passwords, Registration bool
+	Sessions                *session.Service
+	Tokens                  *token.Issuer
+	Keys                    func() *signer.Keys
+	Clients                 ClientAuthenticator
+	Limits                  ratelimit.Limiter
+	Forms                   form.Store
+	Verifier                *authn.Verifier
+	Feed                    *feed.Feed
 	// Stopping is closed when the service drains.
 	Stopping <-chan struct{}
 	Audit    *audit.Log
@@ -77,6 +82,9 @@ func (a *API) Handler() http.Handler {
 	r.DELETE("/v1/sessions", a.signedIn, a.handle(a.endSessions))
 	r.DELETE("/v1/sessions/:sid", a.signedIn, a.handle(a.endSession))
 	r.POST("/v1/sessions/confirm", a.handle(a.confirm))
+	r.POST("/v1/authorizations", a.handle(a.beginAuthorization))
+	r.POST("/v1/authorizations/complete", a.handle(a.completeAuthorization))
+	r.POST("/auth/backchannel-logout/:provider", a.handle(a.backchannelLogout))
 	r.GET("/v1/me", a.signedIn, a.handle(a.me))
 	r.POST("/v1/me/password", a.signedIn, a.handle(a.changePassword))
 	r.POST(formsPath, a.handle(a.keepForm))

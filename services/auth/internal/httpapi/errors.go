@@ -12,6 +12,7 @@ import (
 	"lilypad.example/services/auth/internal/password"
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
+	"lilypad.example/services/auth/internal/signin"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
 	"lilypad.example/services/pkg/httpmw"
@@ -23,6 +24,10 @@ const (
 	codeInvalidClient      problem.Code = "invalid_client"
 	codeInvalidCredentials problem.Code = "invalid_credentials" //nolint:gosec // a word of the API
 	codeEmailTaken         problem.Code = "email_taken"
+	codeUnknownProvider    problem.Code = "unknown_provider"
+	codeUnknownFlow        problem.Code = "unknown_authorization"
+	codePasswordsOff       problem.Code = "passwords_off"
+	codeRegistrationOff    problem.Code = "registration_off"
 )
 
 var errNoAssertion = errors.New("httpapi: no client assertion")
@@ -73,7 +78,18 @@ func toProblem(err error) *problem.Problem {
 		}
 		return p
 	}
+	if refusal, ok := errors.AsType[*signin.Refusal](err); ok {
+		return problem.New(refusalStatus(refusal.Code), problem.Code(refusal.Code), refusal.Code.Detail())
+	}
 	switch {
+	case errors.Is(err, signin.ErrUnknownProvider):
+		return problem.New(http.StatusNotFound, codeUnknownProvider, "There is no such provider.")
+	case errors.Is(err, signin.ErrUnknownFlow):
+		return problem.New(http.StatusNotFound, codeUnknownFlow, "This sign-in is over, was used before, or began in another browser.")
+	case errors.Is(err, signin.ErrBadRequest):
+		return problem.New(http.StatusBadRequest, problem.BadRequest, "A sign-in cannot begin like this: redirect_uri is no http or https URL, or link comes without a live session.")
+	case errors.Is(err, signin.ErrLogoutToken):
+		return problem.New(http.StatusBadRequest, problem.BadRequest, "The logout token is not valid.")
 	case errors.Is(err, user.ErrInvalidCredentials), errors.Is(err, session.ErrAccountChanged):
 		return problem.New(http.StatusUnauthorized, codeInvalidCredentials, "E-mail or password is not right.")
 	case errors.Is(err, user.ErrEmailTaken):
@@ -92,7 +108,7 @@ func toProblem(err error) *problem.Problem {
 		p := problem.New(http.StatusUnauthorized, codeInvalidClient, "The client assertion is missing or not valid.")
 		p.Challenge = "Bearer"
 		return p
-	case errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable), errors.Is(err, authn.ErrUnavailable),
+	case errors.Is(err, signin.ErrUnavailable), errors.Is(err, signin.ErrProviderUnavailable), errors.Is(err, user.ErrUnavailable), errors.Is(err, session.ErrUnavailable), errors.Is(err, authn.ErrUnavailable),
 		errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, form.ErrUnavailable), errors.Is(err, clientauth.ErrUnavailable), errors.Is(err, password.ErrBusy):
 		p := problem.New(http.StatusServiceUnavailable, problem.Unavailable, "This does not work at the moment. Please try again shortly.")
 		if busy, ok := errors.AsType[*password.BusyError](err); ok {
@@ -101,6 +117,17 @@ func toProblem(err error) *problem.Problem {
 		return p
 	}
 	return problem.From(err)
+}
+
+// refusalStatus returns the status of a sign-in that cannot even begin.
+func refusalStatus(c signin.Code) int {
+	switch c { //nolint:exhaustive // the others are answers to a person
+	case signin.ProviderUnavailable:
+		return http.StatusServiceUnavailable
+	case signin.Failed:
+		return http.StatusBadGateway
+	}
+	return http.StatusForbidden
 }
 
 func isInvalidClient(err error) bool { return errors.Is(err, clientauth.ErrInvalid) }

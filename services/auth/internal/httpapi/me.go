@@ -12,6 +12,7 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/user"
 	"lilypad.example/services/pkg/authn"
+	"lilypad.example/services/pkg/problem"
 )
 
 // me handles GET /v1/me: it returns the account of the access token.
@@ -29,6 +30,9 @@ func (a *API) me(c *gin.Context) error {
 // account.
 func (a *API) changePassword(c *gin.Context) error {
 	p, _ := authn.FromContext(c.Request.Context())
+	if !a.Passwords {
+		return problem.New(http.StatusForbidden, codePasswordsOff, "Passwords are switched off. Sign in with a provider.")
+	}
 	var in api.PasswordChange
 	if err := decode(c, &in); err != nil {
 		return err

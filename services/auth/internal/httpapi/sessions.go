@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/gin-gonic/gin"
@@ -11,6 +12,7 @@ import (
 	"lilypad.example/services/auth/internal/ratelimit"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/auth/internal/user"
+	"lilypad.example/services/pkg/problem"
 )
 
 // loginTries is how often a login may check the credentials. A change of the account between the
@@ -22,6 +24,9 @@ func (a *API) createSession(c *gin.Context) error {
 	client, err := a.client(c)
 	if err != nil {
 		return err
+	}
+	if !a.Passwords {
+		return problem.New(http.StatusForbidden, codePasswordsOff, "Passwords are switched off. Sign in with a provider.")
 	}
 	var in api.Credentials
 	if err := decode(c, &in); err != nil {

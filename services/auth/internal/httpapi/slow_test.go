@@ -51,7 +51,7 @@ func TestASlowBodyIs408(t *testing.T) {
 		"/v1/sessions": "application/json", "/v1/forms": "application/json",
 		"/oauth2/token": "application/x-www-form-urlencoded", "/oauth2/revoke": "application/x-www-form-urlencoded",
 	} {
-		conn := bounded(t, &httpapi.API{Clients: anyClient{}},
+		conn := bounded(t, &httpapi.API{Passwords: true, Registration: true, Clients: anyClient{}},
 			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\n{", path, media))
 		answer, err := io.ReadAll(conn)
 		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), `"code":"too_slow"`) {

@@ -22,6 +22,9 @@ func (a *API) createUser(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if !a.Passwords || !a.Registration {
+		return problem.New(http.StatusForbidden, codeRegistrationOff, "Registration is switched off.")
+	}
 	var in api.NewUser
 	if err := decode(c, &in); err != nil {
 		return err
@@ -41,17 +44,30 @@ func (a *API) createUser(c *gin.Context) error {
 // begin begins a session for u and responds with it. had are the sessions that the browser had
 // before.
 func (a *API) begin(c *gin.Context, u user.User, client string, by api.Presenter, had formerSessions) error {
-	s, err := a.Sessions.Begin(c.Request.Context(), session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version}, client, device(by.UserAgent))
+	s, err := a.Sessions.Begin(c.Request.Context(), account(u, session.Login{}), client, device(by.UserAgent))
 	if err != nil {
 		return err
 	}
+	begun, err := a.begun(c, s, u, client, by, had)
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusCreated, begun)
+	return nil
+}
+
+func account(u user.User, login session.Login) session.Account {
+	return session.Account{ID: u.ID, Roles: u.Roles, Version: u.Version, Login: login}
+}
+
+// begun audits a session that has begun, and returns it as an answer.
+func (a *API) begun(c *gin.Context, s session.Session, u user.User, client string, by api.Presenter, had formerSessions) (api.Session, error) {
 	t, err := a.tokens(s)
 	if err != nil {
-		return err
+		return api.Session{}, err
 	}
 	a.Audit.Record(c.Request.Context(), audit.SessionBegun, audit.User(u.ID), audit.Session(string(s.Family)), audit.Client(client), audit.Address(address(by.ClientAddress)))
-	c.JSON(http.StatusCreated, api.Session{User: person(u), Token: t, OtherSessions: had.ofOthers(u.ID)})
-	return nil
+	return api.Session{User: person(u), Token: t, OtherSessions: had.ofOthers(u.ID)}, nil
 }
 
 // device returns the description of a session's device that is stored and shown to the user: the

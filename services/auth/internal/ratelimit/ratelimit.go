@@ -40,11 +40,17 @@ const (
 	// FormTotal limits the forms that are kept for all accounts together, since anyone may register
 	// many accounts. Its subject is "".
 	FormTotal
+	// ProviderAddress limits sign-ins with a provider, their beginning and their end, from one
+	// network address.
+	ProviderAddress
+	// ProviderTotal limits the sign-ins with providers that begin, since each is kept for ten
+	// minutes. Its subject is "".
+	ProviderTotal
 )
 
 // All returns every limit.
 func All() []Limit {
-	return []Limit{LoginAccount, LoginDevice, LoginAddress, RegistrationAddress, FormAccount, FormTotal}
+	return []Limit{LoginAccount, LoginDevice, LoginAddress, RegistrationAddress, FormAccount, FormTotal, ProviderAddress, ProviderTotal}
 }
 
 // String returns the limit's name in keys, metrics and the audit log.
@@ -62,6 +68,10 @@ func (l Limit) String() string {
 		return "form_account"
 	case FormTotal:
 		return "form_total"
+	case ProviderAddress:
+		return "provider_address"
+	case ProviderTotal:
+		return "provider_total"
 	}
 	return "unknown"
 }
@@ -70,7 +80,7 @@ func (l Limit) String() string {
 // smallest prefix that a customer gets (RFC 6177). Text that is not an address is returned
 // unchanged.
 func (l Limit) Subject(s string) string {
-	if l != LoginAddress && l != RegistrationAddress {
+	if l != LoginAddress && l != RegistrationAddress && l != ProviderAddress {
 		return s
 	}
 	ip, err := netip.ParseAddr(s)
@@ -128,7 +138,7 @@ const strangers = 1 << 18
 // hashing.
 //
 // Forms are kept for ten minutes, in which FormTotal allows twice its burst: at most 500 forms of
-// 80 KiB.
+// 80 KiB. Sign-ins with a provider are too, of 5 KiB each at most: at most 40000 of them.
 func DefaultRates() Rates {
 	return Rates{
 		LoginAccount:        {{Burst: 10, Period: 10 * time.Minute}, {Burst: 100, Period: 30 * 24 * time.Hour, Counters: strangers}},
@@ -137,6 +147,8 @@ func DefaultRates() Rates {
 		RegistrationAddress: {{Burst: 100, Period: time.Hour}},
 		FormAccount:         {{Burst: 10, Period: 10 * time.Minute}},
 		FormTotal:           {{Burst: 250, Period: 10 * time.Minute}},
+		ProviderAddress:     {{Burst: 600, Period: 10 * time.Minute}},
+		ProviderTotal:       {{Burst: 20_000, Period: 10 * time.Minute}},
 	}
 }
 

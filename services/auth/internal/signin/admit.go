@@ -41,11 +41,10 @@ type Rules struct {
 	// AllowDomains and AllowAddresses, if one is not empty, are the e-mail domains and addresses of
 	// which users must have one.
 	AllowDomains, AllowAddresses []string
-	// TrustEmail takes addresses as verified although the provider does not say so.
-	TrustEmail bool
 }
 
-func (r *Rules) needGroups() bool { return r.Roles != nil || len(r.AllowGroups) > 0 }
+// NeedGroups reports whether the rules ask for the groups of a user.
+func (r *Rules) NeedGroups() bool { return r.Roles != nil || len(r.AllowGroups) > 0 }
 
 // admitsGroups reports whether members of groups may sign in.
 func (r *Rules) admitsGroups(groups []string) bool {
@@ -92,7 +91,7 @@ func (s *Service) admit(ctx context.Context, r *Result, f Flow) error {
 		email = parsed
 	}
 	switch {
-	case p.needGroups() && a.Overage:
+	case p.NeedGroups() && a.Overage:
 		return &Refusal{Code: GroupsOverage}
 	case !p.admitsGroups(a.Groups):
 		return &Refusal{Code: NotAllowed}
