@@ -84,6 +84,7 @@ func explain(w io.Writer, table *route.Table, method, path string) {
 		_, _ = fmt.Fprintf(w, "%s %s takes route %d (%s): policy %s, upstream %s at %s\n\n",
 			method, path, taken.Number(), taken, taken.Policy, taken.Upstream, table.Upstreams()[taken.Upstream])
 		outcomes(w, taken, method)
+		gets(w, taken, path)
 	case err != nil:
 		_, _ = fmt.Fprintf(w, "%s %s gets 404: %s\n", method, path, err)
 	case len(readings) > 0:
@@ -142,6 +143,23 @@ func outcomes(w io.Writer, r *route.Route, method string) {
 	}
 	if !safe(method) {
 		_, _ = fmt.Fprintln(w, "from another site\t403, whoever it is")
+	}
+}
+
+// gets writes what the app gets besides the request, or instead of its parts.
+func gets(w io.Writer, r *route.Route, path string) {
+	switch rest, prefix, ok := r.Stripped(path, path); {
+	case !ok:
+		_, _ = fmt.Fprintln(w, "\nEverybody gets 404: the path is not spelled like the prefix that is stripped")
+	case prefix != "":
+		_, _ = fmt.Fprintf(w, "\nThe app gets the path %s, and X-Forwarded-Prefix: %s\n", rest, prefix)
+	}
+	if fields := r.To().Fields(); len(fields) > 0 && r.Policy != route.Public {
+		texts := make([]string, len(fields))
+		for i, f := range fields {
+			texts[i] = fmt.Sprintf("%s (%s)", f.Name, f.Claim)
+		}
+		_, _ = fmt.Fprintf(w, "\nFor a signed-in user the app gets %s\n", strings.Join(texts, ", "))
 	}
 }
 

@@ -60,6 +60,23 @@ func TestEachFaultIsALine(t *testing.T) {
 	}
 }
 
+func TestWhatTheAppGetsIsExplained(t *testing.T) {
+	const routes = `upstreams:
+  wiki: {url: "https://wiki", headers: {X-Forwarded-User: sub, X-Forwarded-Email: email}}
+routes:
+  - {prefix: /wiki, strip: true, upstream: wiki, policy: session}
+  - {prefix: /, upstream: wiki, policy: public}
+`
+	for path, want := range map[string]string{
+		"/wiki/x": "\nThe app gets the path /x, and X-Forwarded-Prefix: /wiki\n\nFor a signed-in user the app gets X-Forwarded-Email (email), X-Forwarded-User (sub)\n",
+		"/WIKI/x": "\nEverybody gets 404: the path is not spelled like the prefix that is stripped\n",
+	} {
+		if code, out, faults := run(t, routes, "GET", path); code != 0 || !strings.Contains(out, want) || !strings.Contains(out, "upstream wiki at https://wiki:443") {
+			t.Errorf("%s: exit code %d, output\n%s%s\nwant\n%s", path, code, out, faults, want)
+		}
+	}
+}
+
 func TestARequestIsExplained(t *testing.T) {
 	for request, want := range map[string]string{
 		"GET /admin/users?tab=1": `

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +67,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	})
 	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(name string, u *route.Upstream) (*forward.Upstream, error) {
 		cfg := forward.UpstreamConfig{
-			Endpoints: u.Endpoints(), HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
+			Endpoints: u.Endpoints(), Owned: slices.Sorted(maps.Keys(u.Headers)), HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
 		}
 		if u.Secure() {
 			own, err := openCertificates(name, u, log)
@@ -109,7 +111,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	instruments := newInstruments(metrics, sessions, streams, feed, budget)
 	visitors := visitor.NewFinder(sessions, instruments.countEnd)
 	h := &handler{
-		routing: routing, sessions: sessions, visitors: visitors, forwarder: forwarder,
+		routing: routing, sessions: sessions, auth: auth, visitors: visitors, forwarder: forwarder,
 		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: accessLog.Handler(), logs: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{

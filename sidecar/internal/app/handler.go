@@ -28,6 +28,7 @@ type handler struct {
 	sessions  *session.Cache
 	visitors  *visitor.Finder
 	forwarder *forward.Forwarder
+	auth      *authclient.Client
 	endpoints *endpoints.Endpoints
 	forms     *keptform.Keeper
 	pages     *page.Pages
@@ -79,10 +80,15 @@ func (h *handler) handle(x *http1.Exchange) {
 			return
 		}
 	}
+	target, prefix, ok := r.Stripped(q.Target, q.Path)
+	if !ok {
+		h.refuse(x, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere))
+		return
+	}
 	if !h.admit(x, r, v) || !h.reserve(x, v, v.Session.SessionID) || !h.release(x, v) {
 		return
 	}
-	h.forward(x, r, upstream, client, v)
+	h.forward(x, r, upstream, v, forward.RequestEdit{Target: target, Prefix: prefix, Client: client})
 }
 
 // browser describes the client that sent q.
@@ -118,17 +124,20 @@ func (h *handler) may(x *http1.Exchange, r *route.Route, v *visit) bool {
 // forward sends x to its upstream. If the upstream answers 401 to a safe request,
 // the access token may no longer be valid: the request is sent once more with a new
 // one, or without one if the session has ended and r admits strangers.
-func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstream, client forward.Client, v *visit) {
+func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstream, v *visit, edit forward.RequestEdit) {
 	if v.SignedIn() {
 		x.Tie(v.Session.SessionID, v.Session.End)
 	}
-	res, err := up.Send(x, forward.RequestEdit{Authorization: v.Session.Authorization, Client: client})
-	if err == nil && res.Status() == http.StatusUnauthorized && v.SignedIn() && x.Request.Safe() && h.renew(x, v) {
+	if !h.addCredentials(x, r, v, &edit) {
+		return
+	}
+	res, err := up.Send(x, edit)
+	if err == nil && res.Status() == http.StatusUnauthorized && edit.Authorization != "" && x.Request.Safe() && h.renew(x, v) {
 		res.Discard()
-		if v.Ended && !h.may(x, r, v) {
+		if v.Ended && !h.may(x, r, v) || !h.addCredentials(x, r, v, &edit) {
 			return
 		}
-		res, err = up.Send(x, forward.RequestEdit{Authorization: v.Session.Authorization, Client: client})
+		res, err = up.Send(x, edit)
 		if err == nil && res.Status() == http.StatusUnauthorized && v.SignedIn() {
 			h.sessions.Refused(v.Session.Cookie, v.Session.Authorization)
 		}
@@ -142,6 +151,25 @@ func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstrea
 	}
 	// The access log has the error: the exchange records it.
 	_ = res.Relay(responseEdit(res.Header(), v, time.Since(x.Start())))
+}
+
+// addCredentials adds to edit what r's upstream gets to know about v. It has responded
+// if it returns false.
+func (h *handler) addCredentials(x *http1.Exchange, r *route.Route, v *visit, edit *forward.RequestEdit) bool {
+	before := v.SignedIn()
+	made, err := h.credentials(exchange{x}, r.To(), v)
+	if err != nil {
+		h.fail(x, err)
+		return false
+	}
+	if before && v.Ended { // which was not known yet
+		x.Tie("", time.Time{})
+		if !h.may(x, r, v) {
+			return false
+		}
+	}
+	edit.Authorization, edit.Fields, edit.Known = made.authorization, made.fields, v.SignedIn()
+	return true
 }
 
 // reserve reserves the memory that x needs, on account of a session. It has responded

@@ -11,6 +11,7 @@ import (
 	"lilypad.example/sidecar/internal/endpoints"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/route"
 	"lilypad.example/sidecar/internal/visitor"
 )
 
@@ -80,10 +81,18 @@ func (h *handler) ask(c caller, q *http1.Request, client forward.Client, now tim
 	if err := h.identify(c, r, v); err != nil {
 		return answer{}, err
 	}
+	var made credentials
 	d := h.judge(q, r, v, now)
+	if d == nil {
+		var err error
+		if made, err = h.credentials(c, r.To(), v); err != nil {
+			return answer{}, err
+		}
+		d = h.judge(q, r, v, now) // again, because the session may have turned out to be over
+	}
 	switch {
 	case d == nil:
-		return h.letPass(q, v), nil
+		return h.letPass(q, r, v, made), nil
 	case d.to != "":
 		// Absolute, because Traefik resolves a relative one against the sidecar.
 		origin := client.Proto + "://" + client.Host
@@ -105,10 +114,13 @@ func malformed(err error) *problem.Problem {
 }
 
 // letPass returns the answer for v's request, which may pass.
-func (h *handler) letPass(q *http1.Request, v *visit) answer {
-	a := answer{pass: true, setCookies: v.SetCookies, strip: []string{"Authorization", "Cookie"}}
-	if v.SignedIn() {
-		a.header.Add("Authorization", v.Session.Authorization)
+func (h *handler) letPass(q *http1.Request, r *route.Route, v *visit, made credentials) answer {
+	a := answer{pass: true, header: made.fields, setCookies: v.SetCookies, strip: []string{"Authorization", "Cookie"}}
+	for _, f := range r.To().Fields() {
+		a.strip = append(a.strip, f.Name)
+	}
+	if made.authorization != "" {
+		a.header.Add("Authorization", made.authorization)
 	}
 	if others := h.forwarder.Cookies(q.Header); others != "" {
 		a.header.Add("Cookie", others)

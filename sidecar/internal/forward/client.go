@@ -15,6 +15,17 @@ type Client struct {
 	Host  string     // the host that the client requested
 }
 
+// port returns the port that the client connected to: that of Host, or the default of Proto.
+func (c *Client) port() string {
+	if colon := strings.LastIndexByte(c.Host, ':'); colon > strings.LastIndexByte(c.Host, ']') && colon+1 < len(c.Host) {
+		return c.Host[colon+1:]
+	}
+	if c.Proto == "http" {
+		return "80"
+	}
+	return "443"
+}
+
 // Client determines the client of a request. Each proxy appends the address of its peer to
 // X-Forwarded-For, so with n trusted proxies in front, the n-th address from the end is the
 // client's; those before it are claims of the client. Without that address, or if it is malformed,

@@ -30,6 +30,7 @@ type Config struct {
 // Forwarder holds the rules by which requests and responses are forwarded.
 type Forwarder struct {
 	rules   rules
+	dropped []string
 	cookies []string
 	hops    int
 	trusted []netip.Prefix
@@ -47,6 +48,7 @@ func New(cfg Config) *Forwarder {
 	}
 	return &Forwarder{
 		rules:   newRules(cfg.DropFields),
+		dropped: cfg.DropFields,
 		cookies: cfg.CookieNames,
 		hops:    cfg.TrustedHops,
 		trusted: cfg.TrustedProxies,
@@ -57,6 +59,9 @@ func New(cfg Config) *Forwarder {
 
 // RequestEdit is what the sidecar adds to a request. Each field replaces the client's.
 type RequestEdit struct {
+	Target        string        // replaces the request's target, unless empty; in origin form
+	Prefix        string        // X-Forwarded-Prefix: what Target lacks; omitted when empty
+	Known         bool          // the client is known: see UpstreamConfig.MaxExchanges
 	Authorization string        // the whole value, "Bearer …"; omitted when empty
 	RequestID     string        // X-Request-Id; default: Exchange.ID
 	Client        Client        // the X-Forwarded-* fields; default: Forwarder.Client
@@ -71,7 +76,8 @@ type ResponseEdit struct {
 }
 
 func (e *RequestEdit) valid() bool {
-	return field("Authorization", e.Authorization) && field("X-Request-Id", e.RequestID) && fields(e.Fields)
+	return field("Authorization", e.Authorization) && field("X-Request-Id", e.RequestID) && field("X-Forwarded-Prefix", e.Prefix) &&
+		fields(e.Fields)
 }
 
 func (e *ResponseEdit) valid() bool {

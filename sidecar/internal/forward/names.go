@@ -160,6 +160,24 @@ func CheckDropField(pattern string) error {
 	return nil
 }
 
+// CheckOwnedField returns an error unless the sidecar may set the field in RequestEdit.Fields.
+func CheckOwnedField(name string) error {
+	if strings.HasSuffix(name, "*") || CheckDropField(name) != nil {
+		return fmt.Errorf("%q must consist of letters, digits and dashes", name)
+	}
+	low := strings.ToLower(name)
+	for _, taken := range []string{
+		"connection", "keep-alive", "te", "trailer", "upgrade", "transfer-encoding", "content-*", "host", "expect", "http2-settings", "cookie", "cookie2",
+		"origin", "referer", "sec-*", "lilypad-*", "x-lilypad-*", "x-request-id", "proxy", "proxy-*", "authorization", "forwarded",
+		"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-real-ip",
+	} {
+		if prefix, ok := strings.CutSuffix(taken, "*"); low == taken || ok && strings.HasPrefix(low, prefix) {
+			return fmt.Errorf("%q is set by the sidecar or has a meaning of its own", name)
+		}
+	}
+	return nil
+}
+
 // fate returns what happens to the field of a name.
 func (r *rules) fate(name string) fate {
 	var mem [64]byte

@@ -14,6 +14,7 @@ import (
 type UpstreamConfig struct {
 	Endpoints     []Endpoint    // where it listens; several share its load
 	TLS           TLS           // the system's authorities: for endpoints with TLS
+	Owned         []string      // none: fields that only the sidecar sets; see CheckOwnedField
 	DialTimeout   time.Duration // 5 s, TLS handshake included
 	HeaderTimeout time.Duration // 60 s: from the end of the request to the response head; else 504
 	BodyTimeout   time.Duration // none: each read of the response body
@@ -27,6 +28,7 @@ type UpstreamConfig struct {
 // Upstream is one fixed destination with its pool of idle connections.
 type Upstream struct {
 	f      *Forwarder
+	rules  *rules
 	cfg    UpstreamConfig
 	dialer net.Dialer
 	limits http1.Limits
@@ -55,9 +57,13 @@ func (f *Forwarder) Upstream(cfg UpstreamConfig) *Upstream {
 	orTime(&cfg.ContinueWait, time.Second)
 	orTime(&cfg.IdleTimeout, 60*time.Second)
 	u := &Upstream{
-		f: f, cfg: cfg,
+		f: f, rules: &f.rules, cfg: cfg,
 		dialer: net.Dialer{Timeout: cfg.DialTimeout},
 		limits: http1.Limits{HeadBytes: 32 << 10, Fields: 200},
+	}
+	if len(cfg.Owned) > 0 {
+		own := newRules(slices.Concat(f.dropped, cfg.Owned))
+		u.rules = &own
 	}
 	for _, e := range cfg.Endpoints {
 		u.ends = append(u.ends, &endpoint{Endpoint: e})

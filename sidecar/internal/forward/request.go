@@ -1,19 +1,23 @@
 package forward
 
-import "lilypad.example/sidecar/internal/http1"
+import (
+	"cmp"
+
+	"lilypad.example/sidecar/internal/http1"
+)
 
 // writeHead writes the request head for the upstream, without its end.
 func (c *conn) writeHead(x *http1.Exchange, edit *RequestEdit) {
 	f, q, w := c.up.f, &x.Request, c.w
 	w.Start()
-	w.Text(q.Method, " ", q.Target, " HTTP/1.1\r\n")
+	w.Text(q.Method, " ", cmp.Or(edit.Target, q.Target), " HTTP/1.1\r\n")
 	w.Field("Host", q.Host)
 	names := namesFields(q.Header)
 	for _, field := range q.Header {
 		if has(edit.Fields, field.Name) || names && q.Header.HasToken("Connection", field.Name) {
 			continue
 		}
-		switch f.rules.fate(field.Name) {
+		switch c.up.rules.fate(field.Name) {
 		case drop:
 		case pass:
 			w.Field(field.Name, field.Value)
@@ -46,6 +50,10 @@ func (c *conn) inject(x *http1.Exchange, edit *RequestEdit) {
 	w.Field("X-Forwarded-For", client.IP)
 	w.Field("X-Forwarded-Proto", client.Proto)
 	w.Field("X-Forwarded-Host", client.Host)
+	w.Field("X-Forwarded-Port", client.port())
+	if edit.Prefix != "" {
+		w.Field("X-Forwarded-Prefix", edit.Prefix)
+	}
 	if edit.RequestID != "" {
 		w.Field("X-Request-Id", edit.RequestID)
 	} else {
@@ -75,7 +83,7 @@ func (c *conn) endHead(q *http1.Request) {
 func (c *conn) requestTrailer(q *http1.Request) http1.Header {
 	var kept http1.Header
 	for _, field := range q.Body.Trailer() {
-		if c.up.f.rules.fate(field.Name) == pass {
+		if c.up.rules.fate(field.Name) == pass {
 			kept = append(kept, field)
 		}
 	}

@@ -37,7 +37,7 @@ func seen(t *testing.T, p *proxy, request string) string {
 var inject = forward.RequestEdit{Authorization: "Bearer ours", RequestID: "r1"}
 
 // injected is what the sidecar adds to every request of these tests.
-const injected = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app.example\r\n" +
+const injected = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app.example\r\nX-Forwarded-Port: 443\r\n" +
 	"X-Request-Id: r1\r\nAuthorization: Bearer ours\r\n"
 
 // identities are fields from which apps learn who the client is, where it is or what it requested,
@@ -353,7 +353,8 @@ func TestForwardedFields(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t, showing(t), setup{forward: c.cfg, request: forward.RequestEdit{RequestID: "r1"}})
-			want := fmt.Sprintf("X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Forwarded-Host: %s\r\nX-Request-Id: r1\r\n\r\n", c.want[0], c.want[1], c.want[2])
+			want := fmt.Sprintf("X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Port: %s\r\nX-Request-Id: r1\r\n\r\n",
+				c.want[0], c.want[1], c.want[2], map[string]string{"https": "443", "http": "80"}[c.want[1]])
 			if got := seen(t, p, get("/", c.lines...)); got != want {
 				t.Errorf("the upstream receives:\n%s\nwant:\n%s", got, want)
 			}

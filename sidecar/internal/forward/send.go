@@ -33,7 +33,7 @@ func (u *Upstream) Send(x *http1.Exchange, edit RequestEdit) (*Response, error) 
 	}
 	begun := time.Now()
 	for fresh := false; ; fresh = true {
-		c, err := u.connect(x, begun, fresh, body == nil && x.Request.Body.Done(), edit.Authorization != "")
+		c, err := u.connect(x, begun, fresh, body == nil && x.Request.Body.Done(), edit.Known)
 		if err != nil {
 			return nil, fail(x, err, nil)
 		}

@@ -47,6 +47,13 @@ func (r *Route) check() (faults []error) {
 	if slices.Contains(r.Methods, http.MethodHead) && !slices.Contains(r.Methods, http.MethodGet) {
 		fault("method HEAD has no effect: HEAD requests match routes for GET; use GET")
 	}
+	switch {
+	case !r.Strip:
+	case r.Prefix == "":
+		fault("strip needs a prefix: a path is sent as it is")
+	case r.Prefix == "/":
+		fault("strip has no effect: prefix / is the whole path")
+	}
 	if r.Fresh != "" {
 		age, err := time.ParseDuration(r.Fresh)
 		switch {

@@ -43,6 +43,8 @@ func kindFault(err error) error {
 	switch kind.Type.Kind() { //nolint:exhaustive // a policy has no other kinds
 	case reflect.String:
 		want = "text"
+	case reflect.Bool:
+		want = "true or false"
 	case reflect.Slice:
 		want = "a list"
 	case reflect.Struct, reflect.Map:

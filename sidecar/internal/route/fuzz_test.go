@@ -23,6 +23,9 @@ func FuzzPolicy(f *testing.F) {
 	f.Add(routes("{prefix: /a/, upstream: a, policy: public}, {prefix: /a, upstream: a, policy: session, fresh: 1s, deny: {text: x}}"), "GET", "/a/")
 	f.Add(routes("{prefix: /a, upstream: a, policy: public}, {prefix: /a/b, methods: [PUT], upstream: a, policy: \"role:x\"}, {prefix: /a/b/, upstream: a, policy: session}"), "PUT", "/a/b/c")
 	f.Add(routes("{path: /€, upstream: a, policy: public}, null"), "GET", "/%E2%82%AC")
+	for _, target := range []string{"/app", "/app?", "/app/", "/a%70p/x?y=/z", "/APP/x", "/app/x/", "/app;x/y", "/app/?//", "/gr%C3%BCn/a/b", "/grün/a"} {
+		f.Add(routes("{prefix: /app, strip: true, upstream: a, policy: public}, {prefix: /grün/a/, strip: true, upstream: a, policy: public}"), "GET", target)
+	}
 	f.Add("upstreams: {a: 1}\nroutes: {}", "GET", "/")
 	f.Fuzz(func(t *testing.T, text, method, target string) {
 		table, err := route.Parse([]byte(text))
@@ -64,6 +67,7 @@ func FuzzPolicy(f *testing.F) {
 		if taken == nil {
 			return
 		}
+		checkStripped(t, taken, method, target, p)
 		now := time.Now()
 		for _, v := range visitors(table, now) {
 			for _, r := range readings {
@@ -82,6 +86,38 @@ func FuzzPolicy(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkStripped checks that what an upstream gets is as unambiguous as what the browser sent.
+func checkStripped(t *testing.T, r *route.Route, method, target, p string) {
+	t.Helper()
+	rest, prefix, ok := r.Stripped(target, p)
+	switch {
+	case !r.Strip:
+		if rest != target || prefix != "" || !ok {
+			t.Fatalf("%s: strip is not set, but %q becomes %q, %q, %v", r, target, rest, prefix, ok)
+		}
+		return
+	case ok != fits(r, method, p):
+		t.Fatalf("%s: %q: ok is %v, want it for a path below the prefix only", r, p, ok)
+	case !ok:
+		return
+	}
+	got, err := http1.ReadTarget(method, rest)
+	want := strings.TrimPrefix(p, strings.TrimSuffix(r.Prefix, "/"))
+	if want == "" {
+		want = "/"
+	}
+	if err != nil || got != want {
+		t.Fatalf("%s: %q becomes %q, which is read as %q, %v, want %q", r, target, rest, got, err, want)
+	}
+	_, query, has := strings.Cut(target, "?")
+	if _, q, h := strings.Cut(rest, "?"); q != query || h != has {
+		t.Fatalf("%s: %q becomes %q, want the same query", r, target, rest)
+	}
+	if decoded, err := url.PathUnescape(prefix); err != nil || decoded != strings.TrimSuffix(r.Prefix, "/") {
+		t.Fatalf("%s: prefix %q, want that of the route, encoded", r, prefix)
+	}
 }
 
 // fits reports whether r matches a request literally. It is written independently of the

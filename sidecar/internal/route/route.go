@@ -49,7 +49,9 @@ type Route struct {
 	// Methods limits the route to these methods; empty means all.
 	Methods  []string `json:"methods,omitempty"`
 	Upstream string   `json:"upstream"`
-	Policy   Policy   `json:"policy"`
+	// Strip removes Prefix from the path that the upstream gets.
+	Strip  bool   `json:"strip,omitempty"`
+	Policy Policy `json:"policy"`
 	// Fresh requires a sign-in no longer ago than this, such as "15m"; empty means any time.
 	Fresh string `json:"fresh,omitempty"`
 	// ACR lists the authentication context classes that are good enough, as the identity provider
@@ -58,6 +60,7 @@ type Route struct {
 	// Deny customizes refusals.
 	Deny Denial `json:"deny,omitzero"`
 
+	to     *Upstream
 	number int           // position in the file, from 1
 	maxAge time.Duration // Fresh, parsed
 	plain  string        // Path or Prefix, folded
@@ -65,6 +68,9 @@ type Route struct {
 
 // Number returns the route's position in the file, counted from 1.
 func (r *Route) Number() int { return r.number }
+
+// To returns the upstream.
+func (r *Route) To() *Upstream { return r.to }
 
 // MaxAge returns how long ago a visitor may have signed in, in whole seconds; 0 means no limit.
 func (r *Route) MaxAge() time.Duration { return r.maxAge }
@@ -170,7 +176,8 @@ func (r *Route) fault(format string, args ...any) error {
 // add checks and adds a route. It returns everything that is wrong with it.
 func (t *Table) add(r *Route) []error {
 	faults := r.check()
-	switch _, ok := t.upstreams[r.Upstream]; {
+	var ok bool
+	switch r.to, ok = t.upstreams[r.Upstream]; {
 	case r.Upstream == "":
 		faults = append(faults, r.fault("upstream is missing"))
 	case !ok:

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"lilypad.example/sidecar/internal/http1"
 	"lilypad.example/sidecar/internal/route"
 )
 
@@ -135,13 +136,13 @@ func TestErrorsNameTheirRoute(t *testing.T) {
 	const upstreams = "upstreams: {app: \"http://app\"}\n"
 	for text, want := range map[string][]string{
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
-			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, policy, fresh, acr or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
+			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: session, deny: {txt: x}, colour: red}]": {
-			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, policy, fresh, acr or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
+			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
 		},
 		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
-			`unknown field "route": use upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, policy, fresh, acr or deny`,
+			`unknown field "route": use upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
 			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",
@@ -281,6 +282,8 @@ upstreams:
   i: unix:app.sock
   j: {urls: "http://a"}
   k:
+  l: {url: "http://a", headers: {X-User: sub, x-user: email, X_Name: name, Host: sub, X-Forwarded-For: roles, Authorization: sub, Content-Type: sub, X-Any: age, X-*: sub}}
+  m: {url: "http://a", headers: [sub]}
 routes: [{prefix: /, upstream: a, policy: public}]
 `))
 	want := strings.Join([]string{
@@ -290,7 +293,7 @@ routes: [{prefix: /, upstream: a, policy: public}]
 		`upstream d: "http://a/" is listed twice`,
 		`upstream d: "ftp://x" must begin with http://, https:// or unix:/`,
 		"upstream d: it has no address: use for example http://127.0.0.1:3000",
-		`upstream e: unknown field "colour": use url, urls, ca, certificate or key`,
+		`upstream e: unknown field "colour": use url, urls, ca, certificate, key or headers`,
 		"upstream e: ca has no effect: only https:// uses it",
 		`upstream f: ca "ca.pem" must be the absolute path of a PEM file`,
 		"upstream f: set both certificate and key, or neither",
@@ -299,6 +302,15 @@ routes: [{prefix: /, upstream: a, policy: public}]
 		`upstream i: "unix:app.sock": must be unix: and the absolute path of a socket, of at most 103 bytes`,
 		"upstream j: urls must be a list",
 		"upstream k: it has no address: use for example http://127.0.0.1:3000",
+		`upstream l: headers: "Authorization" is set by the sidecar or has a meaning of its own`,
+		`upstream l: headers: "Content-Type" is set by the sidecar or has a meaning of its own`,
+		`upstream l: headers: "Host" is set by the sidecar or has a meaning of its own`,
+		`upstream l: headers: "X-*" must consist of letters, digits and dashes`,
+		`upstream l: headers: unknown claim "age" of X-Any: use sub, email, name, roles or sid`,
+		`upstream l: headers: "X-Forwarded-For" is set by the sidecar or has a meaning of its own`,
+		`upstream l: headers: "X_Name" must consist of letters, digits and dashes`,
+		`upstream l: headers: "x-user" is there twice`,
+		"upstream m: headers must be a set of fields",
 	}, "\n")
 	if got := fmt.Sprint(err); got != want {
 		t.Errorf("Parse gives\n%s\nwant\n%s", got, want)
@@ -337,5 +349,42 @@ routes:
 	}
 	if got := table.Match("GET", "/safe").Judge(route.Visitor{SignedIn: true, AuthTime: now}, now); got != route.Forbid {
 		t.Errorf("without the role: %v, want Forbid: another sign-in does not give it", got)
+	}
+}
+
+func TestAPrefixIsStripped(t *testing.T) {
+	table, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [{prefix: /wiki, strip: true, upstream: a, policy: public}, {prefix: /a b/, strip: true, upstream: a, policy: public}, {prefix: /, upstream: a, policy: public}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]string{
+		"/wiki": "/ /wiki true", "/wiki/": "/ /wiki true", "/wiki?a=/b": "/?a=/b /wiki true", "/wiki/a%20b/?c": "/a%20b/?c /wiki true",
+		"/w%69ki/x": "/x /wiki true", "/wiki/wiki": "/wiki /wiki true", "/wikis": "/wikis  true", "/a%20b/c": "/c /a%20b true",
+		"/WIKI/x": "/WIKI/x  true",
+	} {
+		path, err := http1.ReadTarget("GET", target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, prefix, ok := table.Match("GET", path).Stripped(target, path)
+		if got := fmt.Sprint(rest, " ", prefix, " ", ok); got != want {
+			t.Errorf("%s becomes %q, want %q", target, got, want)
+		}
+	}
+	table, err = route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [{prefix: /wiki, strip: true, upstream: a, policy: session}, {prefix: /, upstream: a, policy: public}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest, _, ok := table.Match("GET", "/WIKI/x").Stripped("/WIKI/x", "/WIKI/x"); ok {
+		t.Errorf("a path that only some servers read as one of the prefix becomes %q, want it refused", rest)
+	}
+	for routes, want := range map[string]string{
+		"{path: /a, strip: true, upstream: a, policy: public}":  "route 1 (/a): strip needs a prefix: a path is sent as it is",
+		"{prefix: /, strip: true, upstream: a, policy: public}": "route 1 (/): strip has no effect: prefix / is the whole path",
+		"{prefix: /a, strip: 3, upstream: a, policy: public}":   "route 1 (/a): strip must be true or false",
+	} {
+		if _, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [" + routes + "]")); fmt.Sprint(err) != want {
+			t.Errorf("%s: %v, want %s", routes, err, want)
+		}
 	}
 }

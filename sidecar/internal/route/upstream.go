@@ -28,8 +28,34 @@ type Upstream struct {
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
 
+	// Headers are the fields from which the app learns who a signed-in user is: by name, the claim
+	// that it has.
+	Headers map[string]Claim `json:"headers,omitempty"`
+
 	endpoints []forward.Endpoint
+	fields    []Field
 }
+
+// A Claim is a fact about a signed-in user.
+type Claim string
+
+// The claims.
+const (
+	Subject   Claim = "sub"
+	Email     Claim = "email"
+	Name      Claim = "name"
+	Roles     Claim = "roles"
+	SessionID Claim = "sid"
+)
+
+// A Field is an entry of Upstream.Headers.
+type Field struct {
+	Name  string
+	Claim Claim
+}
+
+// Fields returns the entries of Headers, by name.
+func (u *Upstream) Fields() []Field { return u.fields }
 
 // Endpoints returns where the upstream listens.
 func (u *Upstream) Endpoints() []forward.Endpoint { return u.endpoints }
@@ -108,6 +134,21 @@ func (u *Upstream) check() (faults []error) {
 		case len(u.endpoints) > 0 && !u.Secure():
 			fault("%s has no effect: only https:// uses it", file.field)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Headers)) {
+		claim := u.Headers[name]
+		if err := forward.CheckOwnedField(name); err != nil {
+			fault("headers: %w", err)
+		}
+		if slices.ContainsFunc(u.fields, func(f Field) bool { return strings.EqualFold(f.Name, name) }) {
+			fault("headers: %q is there twice", name)
+		}
+		switch claim {
+		case Subject, Email, Name, Roles, SessionID:
+		default:
+			fault("headers: unknown claim %q of %s: use sub, email, name, roles or sid", claim, name)
+		}
+		u.fields = append(u.fields, Field{name, claim})
 	}
 	if (u.Certificate == "") != (u.Key == "") {
 		fault("set both certificate and key, or neither")

@@ -130,6 +130,8 @@ type family struct {
 	delivered bool
 	// refused: an upstream has refused authorization.
 	refused bool
+	// derived is what was asked with authorization; nil for most sessions.
+	derived map[string]*derived
 }
 
 // login is how a user signed in. Sessions with the same share it.
@@ -444,6 +446,9 @@ func (f *family) take(cookie string, t authclient.Tokens, expires, now time.Dura
 		}
 	case t.RefreshToken != f.refreshToken: // a new generation
 		f.previous, f.rotatedAt, f.delivered = cookie, now, false
+	}
+	if t.Authorization != f.authorization {
+		f.derived = nil
 	}
 	f.refreshToken, f.authorization, f.sessionID, f.roles = t.RefreshToken, t.Authorization, t.SessionID, t.Roles
 	f.login = unique.Make(login{t.Provider, t.ACR})
