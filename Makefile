@@ -10,6 +10,8 @@ PORT         ?= 8080
 ACCESS_TTL   ?=
 APP          ?=
 ROUTES       ?=
+LOGIN        ?=
+REGISTER     ?=
 INGRESS_PORT ?=
 PKG          ?=
 
@@ -21,9 +23,9 @@ outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
 
 ##@ Use
 
-run: ## Run everything as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE]
+run: ## Run everything as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE] [LOGIN=/login]
 	@$(call outside,standalone)
-	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES))
+	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES)) $(if $(LOGIN),--login $(LOGIN)) $(if $(REGISTER),--register $(REGISTER))
 
 up: ## Run everything in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=30s] [KIND_NODE_IMAGE=…]
 	@hack/up

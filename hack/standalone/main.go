@@ -6,7 +6,8 @@
 // the sidecar, and prints the address. When it ends, it ends the programs and removes the folder.
 //
 // With --app or --routes it does not start the sample app: the sidecar is the proxy of an app that
-// the user runs.
+// the user runs. Visitors sign in on the pages that the auth service renders, unless --login names a
+// page of the app.
 //
 // It uses the programs through their command lines and settings only.
 package main
@@ -66,6 +67,8 @@ type options struct {
 	port      int
 	app       string
 	routes    string
+	login     string
+	register  string
 	accessTTL time.Duration
 	logLevel  string
 	race      bool
@@ -78,8 +81,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.root, "root", ".", "root folder of the project")
 	port := flags.String("port", "8080", "port of the sidecar; 0 for any free port")
 	accessTTL := flags.String("access-ttl", "5m", "lifetime of access tokens")
-	flags.StringVar(&o.app, "app", "", "URL of your own app; the sidecar forwards all requests to it, with a token for signed-in users")
+	flags.StringVar(&o.app, "app", "", "URL of your own app; the sidecar forwards the requests of signed-in users to it, with a token")
 	flags.StringVar(&o.routes, "routes", "", "your own policy file")
+	flags.StringVar(&o.login, "login", "", "path of the login page, if your own app has one")
+	flags.StringVar(&o.register, "register", "", "path of the registration page, if your own app has one")
 	flags.StringVar(&o.logLevel, "log-level", "info", "log level of the programs: debug, info, warn or error")
 	flags.BoolVar(&o.race, "race", false, "compile the programs with the race detector; a program exits at its first data race")
 	if err := flags.Parse(args); err != nil {
@@ -196,6 +201,9 @@ func (p plan) welcome(guest user) string {
 	text := fmt.Sprintf("ready http://localhost:%d\nsign in as %s with the password %s\n", p.sidecar, guest.Email, guest.Password)
 	if !p.sample() {
 		text += fmt.Sprintf("your app verifies tokens of issuer %s for audience frontend\n", local(p.auth))
+	}
+	if login, _ := p.ownPages(); login == "" {
+		text += fmt.Sprintf("account and sign-out: http://localhost:%d/auth/account\n", p.sidecar)
 	}
 	return text
 }

@@ -70,7 +70,11 @@ func (p plan) checkRoutes(ctx context.Context) error {
 	if p.routes == "" {
 		return nil
 	}
-	check := exec.CommandContext(ctx, filepath.Join(p.programs, "sidecar"), "check", p.routes)
+	args := []string{"check", p.routes}
+	if login, _ := p.ownPages(); login != "" {
+		args = append(args, "--login-path", login)
+	}
+	check := exec.CommandContext(ctx, filepath.Join(p.programs, "sidecar"), args...)
 	check.Env = process.Environment(nil)
 	out, err := check.CombinedOutput()
 	if err != nil {
@@ -108,7 +112,7 @@ func (p plan) policyFile() string { return cmp.Or(p.routes, p.file("routes.yaml"
 // charts/frogs/values.yaml.
 func (p plan) policy() string {
 	if p.app != "" {
-		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: optional}]\n", p.app)
+		return fmt.Sprintf("upstreams: {app: %q}\nroutes: [{prefix: /, upstream: app, policy: session}]\n", p.app)
 	}
 	return fmt.Sprintf(`upstreams:
   app: %s
@@ -139,10 +143,26 @@ func (p plan) commands() []spec {
 			p.command("frontend", p.frontend, p.frontendOps, map[string]string{"AUTH_URL": auth, "FROGS_URL": local(p.frogs)}),
 		)
 	}
-	return append(commands, p.command("sidecar", p.sidecar, p.sidecarOps, map[string]string{
+	settings := map[string]string{
 		"AUTH_URL": auth, "ROUTES_FILE": p.policyFile(), "PUBLIC_SCHEME": "http", "SHUTDOWN_DELAY": "0s",
 		"CLIENT_ID": clientID, "CLIENT_KEY_FILE": p.file("client-key.pem"),
-	}))
+	}
+	// Without these, the sidecar uses the pages of the auth service.
+	if login, register := p.ownPages(); login != "" {
+		settings["LOGIN_PATH"], settings["REGISTER_PATH"] = login, register
+	}
+	return append(commands, p.command("sidecar", p.sidecar, p.sidecarOps, settings))
+}
+
+// ownPages returns the paths of the login and registration pages of an app that has its own, or "".
+func (p plan) ownPages() (login, register string) {
+	switch {
+	case p.sample():
+		return "/login", "/register"
+	case p.login != "":
+		return p.login, cmp.Or(p.register, p.login)
+	}
+	return "", ""
 }
 
 // command returns a program with the common settings and its own.

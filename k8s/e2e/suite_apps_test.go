@@ -58,7 +58,7 @@ func install(t *testing.T, program, name string, addresses map[string]string) *e
 		t.Fatal(err)
 	}
 	e.run(t, "npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier")
-	p := startStandalone(t, program, "--routes", routes)
+	p := startStandalone(t, program, "--routes", routes, "--login", "/login") // pages of the app
 	e.World = &World{BaseURL: p.says(t, "ready "), AccessTTL: accessTTL, Screenshots: os.Getenv("E2E_SCREENSHOTS")}
 	e.auth, _, _ = strings.Cut(p.says(t, "your app verifies tokens of issuer "), " ")
 	return e

@@ -43,6 +43,12 @@ forwards requests until then.
     - {name: LILYPAD_DROP_HEADERS, value: {{ join "," . | quote }}}
     {{- end }}
     {{- end }}
+    {{- with .Values.sidecar.loginPath }}
+    - {name: LILYPAD_LOGIN_PATH, value: {{ . | quote }}}
+    {{- end }}
+    {{- with .Values.sidecar.registerPath }}
+    - {name: LILYPAD_REGISTER_PATH, value: {{ . | quote }}}
+    {{- end }}
     - {name: LILYPAD_PUBLIC_SCHEME, value: {{ .Values.sidecar.publicScheme | quote }}}
     {{- with .Values.sidecar.limits }}
     - {name: LILYPAD_CLIENT_MEMORY, value: {{ .memory | int64 | quote }}}

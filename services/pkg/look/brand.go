@@ -29,12 +29,6 @@ type Link struct {
 	URL  string `json:"url"`
 }
 
-// The product's own brand.
-const (
-	defaultName  = "Lilypad"
-	defaultColor = "#4ee69c"
-)
-
 const (
 	maxName  = 40 // characters
 	maxLinks = 6
@@ -51,7 +45,7 @@ func (b Brand) Check() error {
 		faults = append(faults, fmt.Errorf("brand.logo %q must be a path of the application, such as /static/logo.svg", b.Logo))
 	}
 	if _, err := parseColor(b.Color); b.Color != "" && err != nil {
-		faults = append(faults, fmt.Errorf("brand.color %q must be six hexadecimal digits after #, such as %s", b.Color, defaultColor))
+		faults = append(faults, fmt.Errorf("brand.color %q must be six hexadecimal digits after #, such as %s", b.Color, ownColor))
 	}
 	if len(b.Links) > maxLinks {
 		faults = append(faults, fmt.Errorf("brand.links has %d entries, %d at most", len(b.Links), maxLinks))

@@ -7,13 +7,16 @@ import (
 	"math"
 )
 
+// ownColor is the color of the product.
+const ownColor = "#4ee69c"
+
 // A color is an sRGB color.
 type color [3]byte
 
 var errColor = errors.New("look: not a color")
 
 func parseColor(s string) (c color, err error) {
-	if len(s) != len(defaultColor) || s[0] != '#' {
+	if len(s) != len(ownColor) || s[0] != '#' {
 		return c, errColor
 	}
 	if _, err := hex.Decode(c[:], []byte(s[1:])); err != nil {

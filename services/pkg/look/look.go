@@ -69,7 +69,7 @@ type Look struct {
 
 // New returns the look for a valid site.
 func New(site Site) *Look {
-	site.Name, site.Home = cmp.Or(site.Name, defaultName), cmp.Or(site.Home, "/")
+	site.Home = cmp.Or(site.Home, "/")
 	l := &Look{site: site, style: style(stylesheet), icon: link(site.Logo)}
 	if site.Logo == "" {
 		l.icon = link("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(logo)))
@@ -82,7 +82,7 @@ func New(site Site) *Look {
 	return l
 }
 
-// Site returns the site, with defaults in place of empty fields.
+// Site returns the site. Its Home is never empty.
 func (l *Look) Site() Site { return l.site }
 
 // Frame returns the data of the layout for a page that needs no other request: its stylesheet is

@@ -19,6 +19,8 @@ type Profile struct {
 	Name, Email string
 	Roles       []string
 	SignedInAt  time.Time
+	// NoPassword reports that the account has none: its owner signs in in another way.
+	NoPassword bool
 }
 
 // A Session is one session of the user.

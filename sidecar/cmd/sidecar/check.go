@@ -22,7 +22,7 @@ type check struct {
 	Method string `arg:"" optional:"" help:"Method of a request to explain, for example GET."`
 	Target string `arg:"" optional:"" help:"Path of that request, as a browser sends it, for example /account?tab=1."`
 
-	LoginPath string `default:"/login" help:"Path of the login page."`
+	LoginPath string `default:"/auth/login" help:"Path of the login page."`
 }
 
 // Help is the description of the command.
@@ -54,7 +54,11 @@ func (c *check) Run(p config.Program) error {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	if c.Method == "" {
-		for _, warning := range table.Warnings() {
+		warnings := table.Warnings()
+		if unserved := app.Unserved(table, c.LoginPath); unserved != "" {
+			warnings = append(warnings, unserved)
+		}
+		for _, warning := range warnings {
 			_, _ = fmt.Fprintf(p.Stdout, "warning: %s\n", warning)
 		}
 		_, err = fmt.Fprintf(p.Stdout, "%s is good\n", c.File)
@@ -74,7 +78,11 @@ func (c *check) Run(p config.Program) error {
 // errors when it is flushed.
 func explain(w io.Writer, table *route.Table, method, path string) {
 	if strings.HasPrefix(path, endpoints.Prefix) {
-		_, _ = fmt.Fprintf(w, "%s %s is the sidecar's own: %s belongs to it, whatever the file says\n", method, path, endpoints.Prefix)
+		owner := "the sidecar's own"
+		if endpoints.Hosted(method, path) {
+			owner = "for the auth service, which renders the pages there"
+		}
+		_, _ = fmt.Fprintf(w, "%s %s is %s: %s is never the application's, whatever the file says\n", method, path, owner, endpoints.Prefix)
 		return
 	}
 	readings, err := table.Readings(method, path)

@@ -175,7 +175,7 @@ not route 4  prefix /admin            refused before routes are compared
 not route 5  prefix /, GET only       refused before routes are compared
 `,
 		"GET /auth/session": `
-GET /auth/session is the sidecar's own: /auth/ belongs to it, whatever the file says
+GET /auth/session is the sidecar's own: /auth/ is never the application's, whatever the file says
 `,
 	} {
 		code, out, faults := run(t, routes, strings.Fields(request)...)
@@ -249,7 +249,7 @@ func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
 		t.Errorf("exit code %d, error %s, want 1 and the file named once", code, &stderr)
 	}
 	for text, want := range map[string]string{
-		"routes: []": "routes.yaml: there is no route", "routes: [": "routes.yaml: yaml: line 1", "route: x": `routes.yaml: unknown field "route": use upstreams or routes`,
+		"routes: []": "routes.yaml: there is no route", "routes: [": "routes.yaml: yaml: line 1", "route: x": `routes.yaml: unknown field "route": use brand, upstreams or routes`,
 	} {
 		if code, _, faults := run(t, text); code != 1 || !strings.Contains(faults, want) {
 			t.Errorf("%s: exit code %d, error %s, want 1 and %s", text, code, faults, want)
@@ -261,8 +261,9 @@ func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
 func TestAPolicyThatClosesTheLoginPageIsRefused(t *testing.T) {
 	const policy = "upstreams: {a: \"http://127.0.0.1:1\"}\nroutes: "
 	for _, c := range []struct{ text, flags, want string }{
-		{"[{prefix: /, upstream: a, policy: session}]", "", "LILYPAD_LOGIN_PATH /login is not open to strangers: route 1 (prefix /) must have policy public or optional"},
-		{"[{prefix: /, upstream: a, policy: session}, {path: /login, upstream: a, policy: public}]", "", ""},
+		{"[{prefix: /, upstream: a, policy: session}]", "", ""}, // the auth service has the page
+		{"[{prefix: /, upstream: a, policy: session}]", "--login-path=/login", "LILYPAD_LOGIN_PATH /login is not open to strangers: route 1 (prefix /) must have policy public or optional"},
+		{"[{prefix: /, upstream: a, policy: session}, {path: /login, upstream: a, policy: public}]", "--login-path=/login", ""},
 		{"[{prefix: /, upstream: a, policy: optional}, {prefix: /in, upstream: a, policy: \"role:x\"}]", "--login-path=/in/here", "LILYPAD_LOGIN_PATH /in/here is not open to strangers: route 2 (prefix /in) must"},
 		{"[{prefix: /api, upstream: a, policy: session}]", "", ""},
 	} {
@@ -279,6 +280,33 @@ func TestTheHelpOfCheckShowsARequest(t *testing.T) {
 	for _, want := range []string{"Example: sidecar check routes.yaml GET /account", "Method of a request to explain", "Path of that request"} {
 		if code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("exit code %d, want 0 and %q in\n%s", code, want, &out)
+		}
+	}
+}
+
+func TestALoginPageThatNoRouteServesIsAWarning(t *testing.T) {
+	const policy = "upstreams: {a: \"http://127.0.0.1:1\"}\nroutes: [{prefix: /api, upstream: a, policy: session}]"
+	const want = "warning: no route is for the login page, LILYPAD_LOGIN_PATH /login: nobody can sign in"
+	for flags, warned := range map[string]bool{"": false, "--login-path=/login": true} {
+		if code, out, _ := run(t, policy, strings.Fields(flags)...); code != 0 || strings.Contains(out, want) != warned {
+			t.Errorf("%s: exit code %d, output %s, want a warning: %t", flags, code, out, warned)
+		}
+	}
+}
+
+func TestABrandIsCheckedWithThePolicy(t *testing.T) {
+	const routes = "upstreams: {a: \"http://127.0.0.1:1\"}\nroutes: [{prefix: /, upstream: a, policy: session}, {prefix: /static/, upstream: a, policy: public}]\n"
+	for brand, want := range map[string]string{
+		`{name: Pond, logo: /static/pond.svg, color: "#336699", links: [{text: Help, url: /help}]}`: "",
+		`{logo: /pond.svg}`:                         "brand.logo /pond.svg must be on a route with policy public or optional",
+		`{color: green}`:                            `brand.color "green" must be`,
+		`{links: [{text: Help, href: /help}]}`:      `unknown field "brand.links[0].href": use text or url`,
+		`{colour: green}`:                           `unknown field "brand.colour": use name, logo, color or links`,
+		`{links: {Help: /help}}`:                    "brand.links must be a list",
+		`{links: [{text: x, url: "javascript:x"}]}`: "brand.links[0].url",
+	} {
+		if code, _, faults := run(t, routes+"brand: "+brand); (code == 0) != (want == "") || !strings.Contains(faults, want) {
+			t.Errorf("%s: exit code %d, error %s, want %q", brand, code, faults, want)
 		}
 	}
 }

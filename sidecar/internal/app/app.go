@@ -65,7 +65,7 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		CookieNames: cookie.Names(), TrustedHops: c.TrustedHops, TrustedProxies: trusted, Scheme: c.PublicScheme, DropFields: c.DropHeaders,
 		Budget: budget,
 	})
-	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, func(name string, u *route.Upstream) (*forward.Upstream, error) {
+	routing, err3 := openRouting(c.RoutesFile, c.LoginPath, c.HomePath, func(name string, u *route.Upstream) (*forward.Upstream, error) {
 		cfg := forward.UpstreamConfig{
 			Endpoints: u.Endpoints(), Owned: slices.Sorted(maps.Keys(u.Headers)), HeaderTimeout: c.HeaderTimeout, MaxExchanges: c.MaxUpstreamRequests,
 		}
@@ -78,7 +78,8 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 		}
 		return forwarder.Upstream(cfg), nil
 	})
-	if err := errors.Join(err1, err2, err3); err != nil {
+	hosted, err4 := openHosted(c, forwarder)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	for _, p := range trusted {
@@ -103,16 +104,13 @@ func New(ctx context.Context, c *Config, log, accessLog *slog.Logger) (*App, err
 	if err != nil {
 		return nil, fmt.Errorf("session cache: %w", err)
 	}
-	pages, err := page.New(c.HomePath, c.LoginPath)
-	if err != nil {
-		return nil, fmt.Errorf("pages: %w", err)
-	}
+	pages := page.New(routing.look, c.LoginPath)
 	forms := keptform.NewKeeper(auth)
 	instruments := newInstruments(metrics, sessions, streams, feed, budget)
 	visitors := visitor.NewFinder(sessions, instruments.countEnd)
 	h := &handler{
 		routing: routing, sessions: sessions, auth: auth, visitors: visitors, forwarder: forwarder,
-		forms: forms, pages: pages, loginPath: c.LoginPath, log: log, accessLog: accessLog.Handler(), logs: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
+		forms: forms, pages: pages, hosted: hosted, loginPath: c.LoginPath, log: log, accessLog: accessLog.Handler(), logs: c.AccessLog, logOneOf: c.AccessLogSample, maxBody: c.MaxBody, metrics: instruments,
 		streams: streams, feed: feed,
 		endpoints: &endpoints.Endpoints{
 			Auth: auth, Sessions: sessions, Visitors: visitors, Forms: forms, Pages: pages, Log: log, Now: time.Now,

@@ -8,11 +8,15 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"lilypad.example/services/pkg/config"
+	"lilypad.example/sidecar/internal/endpoints"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/redirect"
+	"lilypad.example/sidecar/internal/route"
 )
 
 // Config is the settings of sidecar serve.
@@ -36,8 +40,8 @@ type Config struct {
 	DropHeaders    []string `placeholder:"NAME" help:"More request headers to drop before the application, such as X-Tenant or Acme-*."`
 	PublicScheme   string   `default:"https" enum:"https,http" help:"Scheme of the public URL, unless a trusted proxy sends X-Forwarded-Proto: ${enum}."`
 
-	LoginPath    string `default:"/login" help:"Path of the login page."`
-	RegisterPath string `default:"/register" help:"Path of the registration page."`
+	LoginPath    string `default:"/auth/login" help:"Path of the login page. Default: the one that the auth service renders."`
+	RegisterPath string `default:"/auth/register" help:"Path of the registration page. Default: the one that the auth service renders."`
 	HomePath     string `default:"/" help:"Where to go after sign-in when next is absent."`
 
 	ShutdownDelay time.Duration `default:"5s" help:"How long to keep accepting connections after SIGTERM, before draining. In the second half, responses carry Connection: close."`
@@ -141,8 +145,22 @@ func (c *Config) Check() error {
 			faults = append(faults, fmt.Errorf("LILYPAD_DROP_HEADERS: %w", err))
 		}
 	}
+	faults = append(faults, checkPage("LILYPAD_LOGIN_PATH", c.LoginPath, route.LoginPage),
+		checkPage("LILYPAD_REGISTER_PATH", c.RegisterPath, route.RegisterPage))
 	_, err := c.trusted()
 	return errors.Join(append(faults, c.check(), err)...)
+}
+
+// checkPage returns an error unless path can be that of a page of the application, or is
+// hosted, the page of the auth service.
+func checkPage(setting, path, hosted string) error {
+	if path == hosted {
+		return nil
+	}
+	if redirect.Safe(path) == "" || path == strings.TrimSuffix(endpoints.Prefix, "/") || strings.HasPrefix(path, endpoints.Prefix) || strings.ContainsAny(path, "?#%") {
+		return fmt.Errorf("%s: %q must be a path of the application, such as /login, or %s", setting, path, hosted)
+	}
+	return nil
 }
 
 // issuer returns the audience of client assertions.

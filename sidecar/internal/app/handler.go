@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lilypad.example/services/auth/api"
+	"lilypad.example/services/pkg/look"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/services/pkg/revocation"
 	"lilypad.example/sidecar/internal/authclient"
@@ -32,6 +33,7 @@ type handler struct {
 	endpoints *endpoints.Endpoints
 	forms     *keptform.Keeper
 	pages     *page.Pages
+	hosted    *forward.Upstream // the auth service, which renders pages
 	loginPath string
 	log       *slog.Logger
 	accessLog slog.Handler
@@ -49,6 +51,8 @@ type visit struct {
 
 	// form is the kept form that is sent in place of the request.
 	form *keptform.Claim
+	// hosted reports that the request is for a page of the auth service.
+	hosted bool
 }
 
 // handle serves one request of a browser.
@@ -66,6 +70,10 @@ func (h *handler) handle(x *http1.Exchange) {
 		return
 	}
 	v := &visit{Visitor: visitor.New(q.Header, browser(q, client))}
+	if ours && endpoints.Hosted(q.Method, q.Path) {
+		h.serveHosted(x, client, v)
+		return
+	}
 	if ours {
 		v.Origin = client.Proto + "://" + client.Host
 		if h.reserve(x, v, h.known(v)) {
@@ -169,6 +177,9 @@ func (h *handler) addCredentials(x *http1.Exchange, r *route.Route, v *visit, ed
 		}
 	}
 	edit.Authorization, edit.Fields, edit.Known = made.authorization, made.fields, v.SignedIn()
+	if v.hosted {
+		edit.Fields = append(edit.Fields, http1.Field{Name: look.Header, Value: h.routing.look().Site().Encode()})
+	}
 	return true
 }
 

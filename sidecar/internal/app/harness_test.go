@@ -70,6 +70,7 @@ type auth struct {
 	life     int
 	rotate   bool
 	instead  http.HandlerFunc // handles all requests, if set
+	pages    http.HandlerFunc // handles requests for pages, if set
 	calls    int
 	address  string      // client address of the last login
 	had      []string    // sessions that the browser presented at the last login
@@ -85,7 +86,15 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/auth/") && a.pages == nil {
+		w.WriteHeader(http.StatusNotFound) // not counted: it has no pages
+		return
+	}
 	a.calls++
+	if strings.HasPrefix(r.URL.Path, "/auth/") {
+		a.pages(w, r)
+		return
+	}
 	if a.instead != nil {
 		a.instead(w, r)
 		return

@@ -146,6 +146,8 @@ func (h *handler) failUpstream(x *http1.Exchange, v *visit, err error) {
 		p = busy()
 	case status < http.StatusInternalServerError:
 		p = unread(status)
+	case v.hosted:
+		p = noPages()
 	}
 	if v.form != nil {
 		p.Detail += " What you entered is still kept: reload this page to send it again."

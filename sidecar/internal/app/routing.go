@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lilypad.example/services/pkg/look"
 	"lilypad.example/services/pkg/reload"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/route"
@@ -28,7 +29,8 @@ func ReadRoutes(path, loginPage string) (*route.Table, error) {
 }
 
 // parseRoutes refuses a policy that does not admit strangers to the login page, which
-// would be a redirect loop.
+// would be a redirect loop. A login page without any route is legal: another program may
+// serve it, in front of this sidecar; see Unserved.
 func parseRoutes(text []byte, loginPage string) (*route.Table, error) {
 	table, err := route.Parse(text)
 	if err != nil {
@@ -38,6 +40,16 @@ func parseRoutes(text []byte, loginPage string) (*route.Table, error) {
 		return nil, fmt.Errorf("LILYPAD_LOGIN_PATH %s is not open to strangers: route %d (%s) must have policy public or optional", loginPage, r.Number(), r)
 	}
 	return table, nil
+}
+
+// Unserved returns a warning if no route serves the login page, or "": unless another
+// program does, nobody can sign in.
+func Unserved(table *route.Table, loginPage string) string {
+	if table.OpenToStrangers(loginPage) {
+		return ""
+	}
+	return fmt.Sprintf("no route is for the login page, LILYPAD_LOGIN_PATH %s: nobody can sign in, unless another program serves it; the page that comes with Lilypad is %s",
+		loginPage, route.LoginPage)
 }
 
 // routing is the policy in force, reloaded when its file changes. Each request uses
@@ -50,19 +62,21 @@ type routing struct {
 // destinations are one version of the policy and its upstreams.
 type destinations struct {
 	table     *route.Table
+	look      *look.Look
 	upstreams map[string]*forward.Upstream
 }
 
 // openRouting reads the policy at path. open returns the upstream that the policy
 // describes under a name.
-func openRouting(path, loginPage string, open func(name string, u *route.Upstream) (*forward.Upstream, error)) (*routing, error) {
+func openRouting(path, loginPage, home string, open func(name string, u *route.Upstream) (*forward.Upstream, error)) (*routing, error) {
 	last := &destinations{table: new(route.Table)}
 	file, err := reload.Open(path, func(text []byte) (*destinations, error) {
 		table, err := parseRoutes(text, loginPage)
 		if err != nil {
 			return nil, err
 		}
-		next := &destinations{table, make(map[string]*forward.Upstream)}
+		site := look.Site{Brand: table.Brand(), Home: home}
+		next := &destinations{table, look.New(site), make(map[string]*forward.Upstream)}
 		var faults []error
 		for _, name := range slices.Sorted(maps.Keys(table.Upstreams())) {
 			u := table.Upstreams()[name]
@@ -93,6 +107,9 @@ func openRouting(path, loginPage string, open func(name string, u *route.Upstrea
 }
 
 func (r *routing) register(metrics *prometheus.Registry) { metrics.MustRegister(r.healthy) }
+
+// look returns how pages look.
+func (r *routing) look() *look.Look { return r.file.Current().look }
 
 // match returns the route of a request and its upstream, or nil.
 func (r *routing) match(method, path string) (*route.Route, *forward.Upstream) {

@@ -103,6 +103,16 @@ func FromElsewhere(method, path string) bool {
 	return method == http.MethodPost && path == initiatePath
 }
 
+// Hosted reports whether a request under Prefix is for the auth service, which renders the
+// pages there, and not for an endpoint.
+func Hosted(method, path string) bool {
+	switch strings.TrimPrefix(path, Prefix) {
+	case "login", "register", "logout":
+		return method == http.MethodGet || method == http.MethodHead
+	}
+	return table(path) == nil
+}
+
 // Handler returns the handler of one request of v.
 func (e *Endpoints) Handler(v *visitor.Visitor) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,14 +5,12 @@ package page
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
-	"errors"
 	"html/template"
 	"net/http"
 	"strings"
 
+	"lilypad.example/services/pkg/look"
 	"lilypad.example/services/pkg/problem"
 )
 
@@ -23,32 +21,23 @@ var (
 	offer string
 	//go:embed leave.gohtml
 	leave string
-	//go:embed page.css
-	style string
 )
 
 // Pages renders refusals and the page that offers a kept form.
 type Pages struct {
 	refusal, offer, leave *template.Template
-	csp                   string
-	home, login           string
+	look                  func() *look.Look
+	login                 string
 }
 
-// New returns Pages that link to the application's pages home and login.
-func New(home, login string) (*Pages, error) {
-	r, err1 := template.New("refusal").Parse(refusal)
-	o, err2 := template.New("offer").Parse(offer)
-	l, err3 := template.New("leave").Parse(leave)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256([]byte(style))
+// New returns Pages with the current look, which link to the login page.
+func New(current func() *look.Look, login string) *Pages {
 	return &Pages{
-		refusal: r, offer: o, leave: l, home: home, login: login,
-		// The only resource is an inline style sheet, allowed by its hash.
-		csp: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action ",
-	}, nil
+		refusal: template.Must(look.Template(nil).Parse(refusal)),
+		offer:   template.Must(look.Template(nil).Parse(offer)),
+		leave:   template.Must(look.Template(nil).Parse(leave)),
+		look:    current, login: login,
+	}
 }
 
 // WantsPage reports whether a request is a browser's navigation, by its
@@ -77,14 +66,21 @@ func (s *Pages) Render(p *problem.Problem, asPage bool) (http.Header, []byte) {
 		h.Set("Content-Type", problem.ContentType)
 		return h, p.JSON()
 	}
-	link, to := "Back to the start page", s.home
+	l := s.look()
+	view := refused{Frame: l.Frame(http.StatusText(p.Status)), Status: p.Status, Detail: p.Detail, Link: "Back to the start page", To: l.Site().Home}
 	if p.Status == http.StatusUnauthorized {
-		link, to = "Sign in", s.login
+		view.Link, view.To = "Sign in", s.login
 	}
-	s.setPage(h, "'none'")
-	return h, execute(s.refusal, map[string]any{
-		"Status": p.Status, "Title": http.StatusText(p.Status), "Detail": p.Detail, "Link": link, "To": to,
-	})
+	setPage(h, l.CSP("'none'"))
+	return h, execute(s.refusal, view)
+}
+
+// refused is the data of the page of a refusal.
+type refused struct {
+	look.Frame
+
+	Status           int
+	Detail, Link, To string
 }
 
 // An Offer is the content of the page that offers a kept form.
@@ -99,10 +95,11 @@ type Offer struct {
 func (s *Pages) OfferForm(o Offer) (http.Header, []byte) {
 	h := newHeader()
 	h.Set("Cache-Control", "no-store")
+	l := s.look()
 	// The form is posted to this origin. Browsers apply form-action to redirects, too,
 	// and the application may redirect to another site.
-	s.setPage(h, "'self' https:")
-	return h, execute(s.offer, map[string]any{"Offer": o})
+	setPage(h, l.CSP("'self' https:"))
+	return h, execute(s.offer, offered{l.Frame("Send it now?"), o})
 }
 
 // Leave returns the header and body of a page that goes on to the page at address, on another site.
@@ -110,20 +107,34 @@ func (s *Pages) Leave(address, text string) (http.Header, []byte) {
 	h := newHeader()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Refresh", "0; url="+address)
-	s.setPage(h, "'none'")
+	l := s.look()
+	setPage(h, l.CSP("'none'"))
 	h.Set("Referrer-Policy", "no-referrer")
-	return h, execute(s.leave, map[string]any{"Address": address, "Text": text})
+	return h, execute(s.leave, leaving{l.Frame("One moment"), address, text})
 }
 
-func (s *Pages) setPage(h http.Header, formAction string) {
+// leaving is the data of the page that goes on to another site.
+type leaving struct {
+	look.Frame
+
+	Address, Text string
+}
+
+// offered is the data of the page that offers a kept form.
+type offered struct {
+	look.Frame
+
+	Offer Offer
+}
+
+func setPage(h http.Header, csp string) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", s.csp+formAction)
+	h.Set("Content-Security-Policy", csp)
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-func execute(t *template.Template, view map[string]any) []byte {
-	view["Style"] = template.CSS(style) //nolint:gosec,forbidigo // our own file, embedded
+func execute(t *template.Template, view any) []byte {
 	var b bytes.Buffer
 	_ = t.Execute(&b, view) // into memory with plain values: cannot fail
 	return b.Bytes()

@@ -10,9 +10,11 @@ import (
 
 const maxLen = 1024 // bytes
 
-// KeptForm is the path of the page that offers a kept form, the only path of the
-// sidecar's own that is a safe target.
-const KeptForm = "/auth/form"
+// The pages under /auth/ that are safe targets.
+const (
+	KeptForm = "/auth/form" // offers a kept form
+	Account  = "/auth/account"
+)
 
 // Provider returns the path that begins a sign-in with an identity provider.
 func Provider(id string) string { return "/auth/login/" + url.PathEscape(id) }
@@ -61,8 +63,8 @@ func Safe(next string) string {
 	if !ownPath(raw) || !ownPath(u.Path) {
 		return ""
 	}
-	// The other endpoints of the sidecar are not pages.
-	if next == KeptForm {
+	// Everything else there is an endpoint, or a page that leads to next itself.
+	if next == KeptForm || next == Account {
 		return next
 	}
 	if u.Path == "/auth" || strings.HasPrefix(u.Path, "/auth/") {

@@ -119,7 +119,7 @@ func plain(path string) bool {
 }
 
 // checkWhole returns what is wrong with valid routes in combination: a route that can never match,
-// and a deny.page that strangers may not see.
+// and a deny.page or a brand.logo that strangers may not see.
 func (t *Table) checkWhole() error {
 	var faults []error
 	for _, r := range t.routes {
@@ -130,11 +130,23 @@ func (t *Table) checkWhole() error {
 			faults = append(faults, r.fault("deny.page %s must be on a route with policy public or optional", page))
 		}
 	}
+	if logo := t.brand.Logo; logo != "" && !t.OpenToStrangers(logo) {
+		faults = append(faults, fmt.Errorf("brand.logo %s must be on a route with policy public or optional: strangers see it on the login page", logo))
+	}
 	return errors.Join(faults...)
 }
 
+// The pages of the auth service that are open to strangers, whatever the policy says.
+const (
+	LoginPage    = "/auth/login"
+	RegisterPage = "/auth/register"
+)
+
 // OpenToStrangers reports whether a GET of path passes without a session.
 func (t *Table) OpenToStrangers(path string) bool {
+	if path == LoginPage || path == RegisterPage {
+		return true
+	}
 	r := t.Match(http.MethodGet, path)
 	return r != nil && r.Policy.open()
 }

@@ -10,11 +10,14 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"lilypad.example/services/pkg/look"
 )
 
 // A file is the undecoded policy file. Each upstream and route is decoded separately, so that an
 // error names it and does not hide errors of others.
 type file struct {
+	Brand     look.Brand                 `json:"brand"`
 	Upstreams map[string]json.RawMessage `json:"upstreams"`
 	Routes    []json.RawMessage          `json:"routes"`
 }
@@ -76,6 +79,12 @@ func unknownFields(text []byte, t reflect.Type, within string) (faults []error) 
 			faults = append(faults, fmt.Errorf("unknown field %q: use %s", within+name, alternatives(names)))
 		case field.Kind() == reflect.Struct:
 			faults = append(faults, unknownFields(given[name], field, within+name+".")...)
+		case field.Kind() == reflect.Slice && field.Elem().Kind() == reflect.Struct:
+			var items []json.RawMessage
+			_ = json.Unmarshal(given[name], &items) // a value of another kind is reported by decode
+			for i, item := range items {
+				faults = append(faults, unknownFields(item, field.Elem(), fmt.Sprintf("%s%s[%d].", within, name, i))...)
+			}
 		}
 	}
 	return faults

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lilypad.example/services/pkg/look"
 )
 
 // A Policy says who may pass, and whether the upstream receives an access token.
@@ -68,6 +70,9 @@ type Route struct {
 
 // Number returns the route's position in the file, counted from 1.
 func (r *Route) Number() int { return r.number }
+
+// Hosted returns the route to the pages that the auth service renders. No policy file has it.
+func Hosted() *Route { return &Route{Prefix: "/auth/", Policy: Optional, to: new(Upstream)} }
 
 // To returns the upstream.
 func (r *Route) To() *Upstream { return r.to }
@@ -128,6 +133,7 @@ func (r *Route) Judge(v Visitor, now time.Time) Verdict {
 
 // Table is a parsed policy. It is immutable.
 type Table struct {
+	brand     look.Brand
 	upstreams map[string]*Upstream
 	routes    []*Route // in file order
 	ordered   []*Route // most specific first
@@ -143,7 +149,8 @@ func Parse(text []byte) (*Table, error) {
 	if !whole {
 		return nil, errors.Join(faults...)
 	}
-	t := &Table{upstreams: make(map[string]*Upstream), exact: make(map[string][]*Route)}
+	t := &Table{brand: f.Brand, upstreams: make(map[string]*Upstream), exact: make(map[string][]*Route)}
+	faults = append(faults, f.Brand.Check())
 	faults = append(faults, t.addUpstreams(f.Upstreams)...)
 	if len(f.Routes) == 0 {
 		faults = append(faults, errors.New("there is no route: add at least one to routes"))
@@ -222,6 +229,9 @@ func (t *Table) rival(r *Route) *Route {
 	}
 	return nil
 }
+
+// Brand returns how the application presents itself on the pages that come with the product.
+func (t *Table) Brand() look.Brand { return t.brand }
 
 // Upstreams returns all upstreams by name.
 func (t *Table) Upstreams() map[string]*Upstream { return t.upstreams }

@@ -142,7 +142,7 @@ func TestErrorsNameTheirRoute(t *testing.T) {
 			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
 		},
 		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
-			`unknown field "route": use upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`,
+			`unknown field "route": use brand, upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
 			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",

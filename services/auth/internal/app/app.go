@@ -21,6 +21,7 @@ import (
 	"lilypad.example/services/auth/internal/feed"
 	"lilypad.example/services/auth/internal/httpapi"
 	"lilypad.example/services/auth/internal/memory"
+	"lilypad.example/services/auth/internal/pages"
 	"lilypad.example/services/auth/internal/password"
 	"lilypad.example/services/auth/internal/postgres"
 	"lilypad.example/services/auth/internal/ratelimit"
@@ -115,7 +116,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}
 	// The service stays ready if a store fails later; see httpserver.Ops.
 	ready := func() error { return cmp.Or(keys.ready(), a.stores.Reached()) }
-	main.Handle("/", httpmw.Gate(ready)((&httpapi.API{
+	endpoints := &httpapi.API{
 		Issuer:    c.Issuer,
 		Users:     accounts,
 		Signin:    signins,
@@ -133,7 +134,18 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		}),
 		Audit: trail,
 		Log:   log,
-	}).Handler()))
+	}
+	serve := httpmw.Gate(ready)(endpoints.Handler())
+	main.Handle("/", serve)
+	main.Handle(pages.Prefix+"backchannel-logout/", serve) // an endpoint among the pages: providers know it by the site's address
+	hosted, err := pages.New(pages.Config{
+		Methods: methods{c, signins}, Account: endpoints.Account(), Alive: endpoints.Alive, Problem: endpoints.Problem,
+		Ready: ready, Verifier: endpoints.Verifier, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	main.Handle(pages.Prefix, hosted)
 
 	ops, err := httpserver.Listen("ops", c.OpsListen, httpserver.Ops(ctx, ready, metrics), log)
 	if err != nil {
@@ -141,6 +153,22 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	}
 	a.servers = []*httpserver.Server{public, ops}
 	return a, nil
+}
+
+// methods are the ways to sign in.
+type methods struct {
+	settings *Config
+	signins  *signin.Service
+}
+
+func (m methods) Passwords() bool    { return m.settings.Passwords }
+func (m methods) Registration() bool { return m.settings.Passwords && m.settings.Registration }
+
+func (m methods) Providers() (all []pages.Provider) {
+	for _, p := range m.signins.List() {
+		all = append(all, pages.Provider(p))
+	}
+	return all
 }
 
 // Run serves until ctx is canceled, then drains. Until the stores are reachable and migrated, the

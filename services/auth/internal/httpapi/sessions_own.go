@@ -8,7 +8,6 @@ import (
 	"lilypad.example/services/auth/api"
 	"lilypad.example/services/auth/internal/session"
 	"lilypad.example/services/pkg/authn"
-	"lilypad.example/services/pkg/problem"
 )
 
 // listSessions handles GET /v1/sessions: it lists the sessions of the caller.
@@ -31,36 +30,25 @@ func (a *API) listSessions(c *gin.Context) error {
 
 // endSession handles DELETE /v1/sessions/{sid}: it ends one session of the caller.
 func (a *API) endSession(c *gin.Context) error {
-	p, _ := authn.FromContext(c.Request.Context())
-	family, err := session.ParseFamilyID(c.Param("sid"))
-	if err != nil {
-		return problem.New(http.StatusNotFound, problem.NotFound, "There is no such session.")
-	}
-	reason := session.ReasonUserRequest
-	if string(family) == p.SessionID {
-		reason = session.ReasonLogout
-	}
-	return a.end(c, session.Which{Family: family, Subject: p.Subject}, reason)
+	return done(c, a.Account().End(c.Request.Context(), c.Param("sid")))
 }
 
 // endSessions handles DELETE /v1/sessions: it ends all sessions of the caller, or with ?others=true
 // all except the current one.
 func (a *API) endSessions(c *gin.Context) error {
-	p, _ := authn.FromContext(c.Request.Context())
-	which := session.Which{Subject: p.Subject}
 	if c.Query("others") == "true" {
-		which.Except = session.FamilyID(p.SessionID)
+		return done(c, a.Account().EndOthers(c.Request.Context()))
 	}
-	return a.end(c, which, session.ReasonUserRequest)
+	p, _ := authn.FromContext(c.Request.Context())
+	return done(c, a.end(c.Request.Context(), session.Which{Subject: p.Subject}, session.ReasonUserRequest))
 }
 
-// end ends sessions. A 204 response means that they have ended for good, on all replicas.
-func (a *API) end(c *gin.Context, which session.Which, reason session.Reason) error {
-	if _, err := a.Sessions.End(c.Request.Context(), which, reason); err != nil {
-		return err
+// done responds with 204, or fails with err.
+func done(c *gin.Context, err error) error {
+	if err == nil {
+		c.Status(http.StatusNoContent)
 	}
-	c.Status(http.StatusNoContent)
-	return nil
+	return err
 }
 
 // confirm handles POST /v1/sessions/confirm: it notes refresh tokens that browsers have presented.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -92,15 +93,15 @@ func person(u user.User) api.User {
 
 // limit counts one attempt of subject and fails if that exceeds the limit. All requests with an
 // unknown address share the subject "".
-func (a *API) limit(c *gin.Context, limit ratelimit.Limit, subject string, who ...audit.Attr) error {
-	d, err := a.Limits.Allow(c.Request.Context(), limit, subject)
+func (a *API) limit(ctx context.Context, limit ratelimit.Limit, subject string, who ...audit.Attr) error {
+	d, err := a.Limits.Allow(ctx, limit, subject)
 	if err != nil {
 		return err
 	}
 	if d.Allowed {
 		return nil
 	}
-	a.Audit.Record(c.Request.Context(), audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit)})...)
+	a.Audit.Record(ctx, audit.LimitExceeded, slices.Concat(who, []audit.Attr{audit.Reason(limit)})...)
 	p := problem.New(http.StatusTooManyRequests, problem.RateLimited, "Too many attempts. Please try again later.")
 	p.RetryAfter = d.RetryAfter
 	return p
