@@ -275,3 +275,20 @@ func TestProgramsGetProblemsOfPages(t *testing.T) {
 		}
 	}
 }
+
+// The pages offer the providers of the file, and no password to who has none.
+func TestThePagesOfferTheProviders(t *testing.T) {
+	s := federated(t)
+	login := string(s.page(http.MethodGet, "/auth/login?next=%2Flily", "", nil).body)
+	if !strings.Contains(login, `href="/auth/login/pond?next=%2Flily"`) || !strings.Contains(login, "Continue with pond") || !strings.Contains(login, `action="/auth/login"`) {
+		t.Errorf("no button and form in %s", login)
+	}
+	own := string(s.page(http.MethodGet, "/auth/account", s.register("fred@pond.test").Token.AccessToken, nil).body)
+	if !strings.Contains(own, `action="/auth/account/password"`) || !strings.Contains(own, `action="/auth/login/pond"`) {
+		t.Errorf("no form for the password and to connect the provider in %s", own)
+	}
+	theirs := string(s.page(http.MethodGet, "/auth/account", s.mustSignIn(nil).Token.AccessToken, nil).body)
+	if strings.Contains(theirs, `action="/auth/account/password"`) || !strings.Contains(theirs, "Where you are signed in") {
+		t.Errorf("account without a password: %s, want its sessions and no form for a password", theirs)
+	}
+}
