@@ -148,3 +148,21 @@ func TestCheckRequestsAreLoggedAndCounted(t *testing.T) {
 		t.Error("the malformed check request was not counted")
 	}
 }
+
+// The client's own fields of these names never pass.
+func TestEnvoySetsAndRemovesMappedHeaders(t *testing.T) {
+	w := newWorld(t, withRoutes(mapped), forwardAuth)
+	c := w.login()
+	ask := func(target string, fields ...[]byte) extauthztest.Answer {
+		return w.envoy(append(fields, extauthztest.Method("GET"), extauthztest.Target(target), extauthztest.Host("frogs.test"),
+			extauthztest.Header("acme-id", "forged"))...)
+	}
+	a := ask("/members", extauthztest.Header("cookie", c))
+	if a.Status != http.StatusOK || a.Header.Get("Acme-Id") != "u1" || a.Header.Get("X-Webauth-User") != email || slices.Contains(a.Removed, "acme-id") {
+		t.Errorf("signed in: %+v, want the mapped fields in place of the client's", a)
+	}
+	a = ask("/grafana")
+	if a.Status != http.StatusOK || a.Header.Get("Acme-Id") != "" || !slices.Contains(a.Removed, "acme-id") || !slices.Contains(a.Removed, "x-webauth-user") {
+		t.Errorf("a stranger: %+v, want the client's fields removed", a)
+	}
+}

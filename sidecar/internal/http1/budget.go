@@ -147,8 +147,12 @@ func (b *Budget) Hold() *Holding { return &Holding{b: b} }
 // when there is no memory.
 func (h *Holding) Read(n int64) error { return h.take(n+netHTTPCost, forConn) }
 
-// Reserve takes the memory that serving the request costs, as [Exchange.Reserve] does.
+// Reserve takes the memory that serving the request costs, as [Exchange.Reserve] does. It may be
+// called again.
 func (h *Holding) Reserve(client string) error {
+	if h.taken[forKnown] > 0 || client == "" && h.taken[forStranger] > 0 {
+		return nil
+	}
 	why := forStranger
 	if client != "" {
 		noted, ok := h.b.share(client, exchangeCost)

@@ -411,7 +411,7 @@ func TestAHoldingIsChargedAsAnExchange(t *testing.T) {
 	}
 	known := budget.Hold()
 	all = append(all, known)
-	if err := errors.Join(known.Read(1000), known.Reserve("session")); err != nil {
+	if err := errors.Join(known.Read(1000), known.Reserve("session"), known.Reserve("session")); err != nil {
 		t.Errorf("a known client gets %v, want memory", err)
 	}
 	for _, h := range all {
