@@ -212,8 +212,10 @@ func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusOK, map[string]any{"sub": "u1", "email": "fred@pond.test", "name": "Fred", "roles": []string{}})
 	case "/oauth2/token":
 		write(w, http.StatusOK, a.token())
-	default:
+	case "/v1/sessions/confirm":
 		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.WriteHeader(http.StatusNotFound)
 	}
 }
 
@@ -301,8 +303,8 @@ func (r reply) sets(name string) string {
 // rotates waits until a request of a signed-in user brings another cookie than value.
 func (l *lab) rotates(address, value string) {
 	l.t.Helper()
-	err := process.Await(l.t.Context(), process.Patience, func(context.Context) error { //nolint:contextcheck // the test's
-		next := l.send(address, http.MethodGet, "/account", "", "Cookie", cookieName+"="+value).sets(cookieName)
+	err := process.Await(l.t.Context(), process.Patience, func(context.Context) error {
+		next := l.send(address, http.MethodGet, "/account", "", "Cookie", cookieName+"="+value).sets(cookieName) //nolint:contextcheck // the test's
 		return unless(next != "" && next != value, errors.New("the browser gets no new cookie"))
 	})
 	if err != nil {

@@ -17,7 +17,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fences, code := regexp.MustCompile("(?ms)^```.*?^```$"), regexp.MustCompile("`[^`\n]*`")
+	fences, code := regexp.MustCompile("(?ms)^```.*?\n```$"), regexp.MustCompile("`[^`\n]*`")
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	seen := 0
 	for page := range strings.FieldsSeq(string(out)) {
