@@ -39,7 +39,7 @@ test: ## Vet and test everything that needs no cluster: make test [PKG=./service
 	@$(call outside,test)
 	@exec bin/test --root . $(PKG)
 
-test-apps: ## Test Next.js, Express and a single-page app behind the sidecar; needs the npm registry
+test-apps: ## Test Next.js, Express, a single-page app, Node-RED and json-server behind the sidecar; needs the npm registry
 	@$(call outside,test)
 	@exec bin/test --root . --apps
 

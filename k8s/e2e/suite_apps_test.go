@@ -16,13 +16,15 @@ import (
 	"lilypad.example/services/pkg/process"
 )
 
-// TestApps runs the example apps of docs/guides behind the sidecar, unchanged, with packages of the
-// npm registry.
+// TestApps runs the example apps of docs/guides behind the sidecar, unchanged, and apps that nobody
+// here wrote behind it with the pages that come with it. Their packages are of the npm registry.
 func TestApps(t *testing.T) {
 	program := compileStandalone(t)
 	t.Run("Express", func(t *testing.T) { expressApp(t, program) })
 	t.Run("SPA", func(t *testing.T) { singlePageApp(t, program) })
 	t.Run("Next", func(t *testing.T) { nextApp(t, program) })
+	t.Run("NodeRED", func(t *testing.T) { nodeRED(t, program) })
+	t.Run("JSONServer", func(t *testing.T) { jsonServer(t, program) })
 }
 
 // example is a copy of an app of docs/guides/examples with its packages, and a running sidecar and
