@@ -251,7 +251,12 @@ func kept() []shopCase {
 		{name: "a port named sidecar", change: func(s shop) { s.container("ports: [{name: sidecar, containerPort: 9000}]") }},
 		{name: "another upstream", args: "--set sidecar.routes.upstreams.app=http://localhost"},
 		{name: "upstreams elsewhere", args: "--set sidecar.routes.upstreams.api=https://api.test,sidecar.routes.upstreams.socket=unix:/run/app.sock,sidecar.routes.upstreams.many.urls={http://a:8080,https://b},sidecar.routes.upstreams.many.ca=/etc/ca.pem"},
-		{name: "fields of an upstream and a route", args: "--set sidecar.routes.upstreams.api.url=https://api.test,sidecar.routes.upstreams.api.headers.X-User=email,sidecar.routes.routes[0].strip=true"},
+		{
+			name: "fields of an upstream and a route", args: "--set sidecar.routes.upstreams.api.url=https://api.test,sidecar.routes.upstreams.api.headers.X-User=email,sidecar.routes.upstreams.api.token=none",
+			change: func(s shop) {
+				s.replace("values.yaml", `prefix: /account,`, "prefix: /account, strip: true, authorization: pass, origins: [https://pay.example],")
+			},
+		},
 		{name: "a mounted socket", args: "--set sidecar.extraVolumeMounts[0].name=run,sidecar.extraVolumeMounts[0].mountPath=/run/app"},
 	}
 }

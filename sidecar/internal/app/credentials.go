@@ -19,10 +19,22 @@ type credentials struct {
 	fields        []http1.Field
 }
 
-// credentials returns what to gets to know about v. A stranger has none. If the auth service
+// credentials returns what r's upstream gets to know about v. A stranger has none. If the auth service
 // refuses v's access token, the session may have ended before the feed reported it, so the token is
 // renewed once; v.Ended then says whether the session is over.
-func (h *handler) credentials(c caller, to *route.Upstream, v *visit) (credentials, error) {
+//
+// If r passes Authorization on, that of the client takes the place of ours.
+func (h *handler) credentials(c caller, q *http1.Request, r *route.Route, v *visit) (credentials, error) {
+	made, err := h.renewCredentials(c, r.To(), v)
+	if err == nil && r.PassesAuthorization() {
+		if own, once := single(q.Header, "Authorization"); once && own != "" {
+			made.authorization, v.passed = own, true
+		}
+	}
+	return made, err
+}
+
+func (h *handler) renewCredentials(c caller, to *route.Upstream, v *visit) (credentials, error) {
 	made, err := h.tryCredentials(c, to, v)
 	if err == nil || !session.Rejected(err) {
 		return made, err
@@ -41,7 +53,10 @@ func (h *handler) tryCredentials(c caller, to *route.Upstream, v *visit) (creden
 	if !v.SignedIn() {
 		return credentials{}, nil
 	}
-	made := credentials{authorization: v.Session.Authorization}
+	var made credentials
+	if to.Token != route.NoToken {
+		made.authorization = v.Session.Authorization
+	}
 	if len(to.Fields()) == 0 {
 		return made, nil
 	}

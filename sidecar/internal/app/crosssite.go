@@ -7,6 +7,7 @@ import (
 	"lilypad.example/sidecar/internal/cookie"
 	"lilypad.example/sidecar/internal/forward"
 	"lilypad.example/sidecar/internal/http1"
+	"lilypad.example/sidecar/internal/route"
 )
 
 // sameOrigin reports whether a write comes from a page of our own origin, or not
@@ -19,7 +20,8 @@ import (
 // on a user's behalf except sign in; a foreign Origin is refused there, and a missing
 // one means a program.
 //
-// The only write from elsewhere that is allowed is endpoints.FromElsewhere.
+// The only writes from elsewhere that are allowed are endpoints.FromElsewhere and those
+// that a route admits, see mayWrite.
 //
 // Referer is no substitute: pages may suppress it, and browsers that send no Origin
 // with a form are too old for the cookie's name prefix.
@@ -40,6 +42,16 @@ func sameOrigin(q *http1.Request, client forward.Client) bool {
 	}
 	scheme, host, _ := strings.Cut(origin, "://")
 	return host == client.Host && (scheme == client.Proto || !ours)
+}
+
+// mayWrite reports whether q may change something: it comes from our own origin, or
+// posts to r from an origin that r admits.
+func mayWrite(q *http1.Request, client forward.Client, r *route.Route) bool {
+	if sameOrigin(q, client) {
+		return true
+	}
+	origin, once := single(q.Header, "Origin")
+	return r != nil && once && !opensWebSocket(q) && r.Admits(q.Method, origin)
 }
 
 // opensWebSocket reports whether q opens a WebSocket, or is a proxy's question about

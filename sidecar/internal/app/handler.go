@@ -51,6 +51,8 @@ type visit struct {
 
 	// form is the kept form that is sent in place of the request.
 	form *keptform.Claim
+	// passed reports that the client's own Authorization is for the upstream.
+	passed bool
 	// hosted reports that the request is for a page of the auth service.
 	hosted bool
 }
@@ -65,7 +67,7 @@ func (h *handler) handle(x *http1.Exchange) {
 		return
 	}
 	client := h.forwarder.Client(x)
-	if !sameOrigin(q, client) && !endpoints.FromElsewhere(q.Method, q.Path) {
+	if !mayWrite(q, client, r) && !endpoints.FromElsewhere(q.Method, q.Path) {
 		h.refuse(x, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere))
 		return
 	}
@@ -140,7 +142,7 @@ func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstrea
 		return
 	}
 	res, err := up.Send(x, edit)
-	if err == nil && res.Status() == http.StatusUnauthorized && edit.Authorization != "" && x.Request.Safe() && h.renew(x, v) {
+	if err == nil && res.Status() == http.StatusUnauthorized && edit.Authorization != "" && !v.passed && x.Request.Safe() && h.renew(x, v) {
 		res.Discard()
 		if v.Ended && !h.may(x, r, v) || !h.addCredentials(x, r, v, &edit) {
 			return
@@ -165,7 +167,7 @@ func (h *handler) forward(x *http1.Exchange, r *route.Route, up *forward.Upstrea
 // if it returns false.
 func (h *handler) addCredentials(x *http1.Exchange, r *route.Route, v *visit, edit *forward.RequestEdit) bool {
 	before := v.SignedIn()
-	made, err := h.credentials(exchange{x}, r.To(), v)
+	made, err := h.credentials(exchange{x}, &x.Request, r, v)
 	if err != nil {
 		h.fail(x, err)
 		return false

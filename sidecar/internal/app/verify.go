@@ -74,7 +74,7 @@ func (h *handler) ask(c caller, q *http1.Request, client forward.Client, now tim
 	if r == nil || strings.HasPrefix(q.Path, endpoints.Prefix) {
 		return h.turnAway(q, nil, problem.New(http.StatusNotFound, problem.NotFound, nothingHere)), nil
 	}
-	if !sameOrigin(q, client) {
+	if !mayWrite(q, client, r) {
 		return h.turnAway(q, nil, problem.New(http.StatusForbidden, problem.Forbidden, fromElsewhere)), nil
 	}
 	v := &visit{Visitor: visitor.New(q.Header, browser(q, client))}
@@ -85,7 +85,7 @@ func (h *handler) ask(c caller, q *http1.Request, client forward.Client, now tim
 	d := h.judge(q, r, v, now)
 	if d == nil {
 		var err error
-		if made, err = h.credentials(c, r.To(), v); err != nil {
+		if made, err = h.credentials(c, q, r, v); err != nil {
 			return answer{}, err
 		}
 		d = h.judge(q, r, v, now) // again, because the session may have turned out to be over

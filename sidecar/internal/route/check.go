@@ -47,6 +47,20 @@ func (r *Route) check() (faults []error) {
 	if slices.Contains(r.Methods, http.MethodHead) && !slices.Contains(r.Methods, http.MethodGet) {
 		fault("method HEAD has no effect: HEAD requests match routes for GET; use GET")
 	}
+	if r.Authorization != "" && !r.PassesAuthorization() {
+		fault("unknown authorization %q: use pass, or leave it out", r.Authorization)
+	}
+	for i, origin := range r.Origins {
+		if err := checkOrigin(origin); err != nil {
+			fault("%w", err)
+		}
+		if slices.Contains(r.Origins[:i], origin) {
+			fault("origin %q is listed twice", origin)
+		}
+	}
+	if len(r.Origins) > 0 && !r.takes(http.MethodPost) {
+		fault("origins has no effect: the route does not take POST")
+	}
 	switch {
 	case !r.Strip:
 	case r.Prefix == "":

@@ -59,6 +59,10 @@ type Route struct {
 	// ACR lists the authentication context classes that are good enough, as the identity provider
 	// calls them. A session must have one of them. Empty means any.
 	ACR []string `json:"acr,omitempty"`
+	// Origins are foreign ones whose pages may post to the route.
+	Origins []string `json:"origins,omitempty"`
+	// Authorization is "pass" if a client's own Authorization is for the upstream.
+	Authorization string `json:"authorization,omitempty"`
 	// Deny customizes refusals.
 	Deny Denial `json:"deny,omitzero"`
 

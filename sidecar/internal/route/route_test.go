@@ -136,13 +136,13 @@ func TestErrorsNameTheirRoute(t *testing.T) {
 	const upstreams = "upstreams: {app: \"http://app\"}\n"
 	for text, want := range map[string][]string{
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, method: [GET]}, {path: /b, upstream: app, policy: nobody}]": {
-			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
+			`route 1 (/a): unknown field "method": use path, prefix, methods, upstream, strip, policy, fresh, acr, origins, authorization or deny`, `route 2 (/b): unknown policy "nobody": use public, optional, session or role:NAME`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: session, deny: {txt: x}, colour: red}]": {
-			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
+			`route 1 (/a): unknown field "colour": use path, prefix, methods, upstream, strip, policy, fresh, acr, origins, authorization or deny`, `route 1 (/a): unknown field "deny.txt": use text or page`,
 		},
 		upstreams + "route: []\nroutes: [{Path: /a, upstream: app, policy: public}]": {
-			`unknown field "route": use brand, upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, strip, policy, fresh, acr or deny`,
+			`unknown field "route": use brand, upstreams or routes`, `route 1 (/a): unknown field "Path": use path, prefix, methods, upstream, strip, policy, fresh, acr, origins, authorization or deny`,
 		},
 		upstreams + "routes: [{path: /a, upstream: app, policy: public, methods: GET}, x, null, {path: /c, upstream: [], policy: public}]": {
 			"route 1 (/a): methods must be a list", "route 2 (?): it must be a set of fields", "route 3 (?): set exactly one of path and prefix",
@@ -293,7 +293,7 @@ routes: [{prefix: /, upstream: a, policy: public}]
 		`upstream d: "http://a/" is listed twice`,
 		`upstream d: "ftp://x" must begin with http://, https:// or unix:/`,
 		"upstream d: it has no address: use for example http://127.0.0.1:3000",
-		`upstream e: unknown field "colour": use url, urls, ca, certificate, key or headers`,
+		`upstream e: unknown field "colour": use url, urls, ca, certificate, key, token or headers`,
 		"upstream e: ca has no effect: only https:// uses it",
 		`upstream f: ca "ca.pem" must be the absolute path of a PEM file`,
 		"upstream f: set both certificate and key, or neither",
@@ -379,12 +379,39 @@ func TestAPrefixIsStripped(t *testing.T) {
 		t.Errorf("a path that only some servers read as one of the prefix becomes %q, want it refused", rest)
 	}
 	for routes, want := range map[string]string{
-		"{path: /a, strip: true, upstream: a, policy: public}":  "route 1 (/a): strip needs a prefix: a path is sent as it is",
-		"{prefix: /, strip: true, upstream: a, policy: public}": "route 1 (/): strip has no effect: prefix / is the whole path",
-		"{prefix: /a, strip: 3, upstream: a, policy: public}":   "route 1 (/a): strip must be true or false",
+		"{path: /a, strip: true, upstream: a, policy: public}":                                                     "route 1 (/a): strip needs a prefix: a path is sent as it is",
+		"{prefix: /, strip: true, upstream: a, policy: public}":                                                    "route 1 (/): strip has no effect: prefix / is the whole path",
+		"{prefix: /a, upstream: a, policy: public, methods: [GET], authorization: drop, origins: [\"https://a\"]}": `route 1 (/a): unknown authorization "drop": use pass, or leave it out` + "\nroute 1 (/a): origins has no effect: the route does not take POST",
+		"{prefix: /a, strip: 3, upstream: a, policy: public}":                                                      "route 1 (/a): strip must be true or false",
 	} {
 		if _, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [" + routes + "]")); fmt.Sprint(err) != want {
 			t.Errorf("%s: %v, want %s", routes, err, want)
+		}
+	}
+}
+
+func TestOriginsAreSpelledAsBrowsersDo(t *testing.T) {
+	for origin, ok := range map[string]bool{
+		"https://pay.example": true, "http://pay.example:8080": true, "https://[::1]:8443": true, "https://127.0.0.1": true,
+		"": false, "null": false, "*": false, "pay.example": false, "https://": false, "https://pay.example/": false, "https://pay.example:443": false,
+		"http://pay.example:80": false, "https://Pay.example": false, "HTTPS://pay.example": false, "https://*.example": false, "ftp://pay.example": false,
+		"https://user@pay.example": false, "https://pay.example:": false,
+	} {
+		_, err := route.Parse([]byte("upstreams: {a: \"http://a\"}\nroutes: [{prefix: /, upstream: a, policy: public, origins: [\"" + origin + "\"]}]"))
+		if (err == nil) != ok || err != nil && !strings.HasPrefix(err.Error(), "route 1 (/): origin ") {
+			t.Errorf("%q: %v, want accepted: %v", origin, err, ok)
+		}
+	}
+}
+
+func TestTheTokenOfAnUpstreamIsOneOfAList(t *testing.T) {
+	for token, want := range map[string]string{
+		"own": "<nil>", "none": "<nil>", "provider": "upstream a: token provider is not available: use own or none",
+		"all": `upstream a: unknown token "all": use own or none`, "{exchange: x}": "upstream a: token must be text",
+	} {
+		_, err := route.Parse([]byte("upstreams: {a: {url: \"http://a\", token: " + token + "}}\nroutes: [{prefix: /, upstream: a, policy: public}]"))
+		if got := fmt.Sprint(err); got != want {
+			t.Errorf("token %s: %s, want %s", token, got, want)
 		}
 	}
 }

@@ -28,6 +28,8 @@ type Upstream struct {
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
 
+	// Token is the token of a signed-in user that the app gets.
+	Token Token `json:"token,omitempty"`
 	// Headers are the fields from which the app learns who a signed-in user is: by name, the claim
 	// that it has.
 	Headers map[string]Claim `json:"headers,omitempty"`
@@ -134,6 +136,9 @@ func (u *Upstream) check() (faults []error) {
 		case len(u.endpoints) > 0 && !u.Secure():
 			fault("%s has no effect: only https:// uses it", file.field)
 		}
+	}
+	if err := u.Token.check(); err != nil {
+		faults = append(faults, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(u.Headers)) {
 		claim := u.Headers[name]
