@@ -79,7 +79,7 @@ func settings(t *testing.T, dir string) (*app.Config, *ecdsa.PrivateKey) {
 		Stores: app.Stores{Store: "embedded"},
 		Listen: "127.0.0.1:0", Issuer: "http://auth.test", Audiences: []string{"frontend", "frogs"},
 		RebuildSessions: true, Passwords: true, Registration: true,
-		AccessTTL:       5 * time.Minute, IdleTTL: time.Hour, AbsoluteTTL: 2 * time.Hour, Overlap: 10 * time.Second,
+		AccessTTL: 5 * time.Minute, IdleTTL: time.Hour, AbsoluteTTL: 2 * time.Hour, Overlap: 10 * time.Second,
 		SigningKeysFile: filepath.Join(dir, "signing.pem"), RingKeysFile: filepath.Join(dir, "ring.keys"), ClientKeysFile: filepath.Join(dir, "clients.json"),
 	}
 	for path, content := range map[string][]byte{c.SigningKeysFile: signing, c.RingKeysFile: []byte(session.NewRingLine()), c.ClientKeysFile: clients} {

@@ -164,4 +164,3 @@ func value(s *string) string {
 	}
 	return *s
 }
-
