@@ -359,8 +359,8 @@ type Problem struct {
 type Refusal struct {
 	// Code provider_denied: the person cancelled, or the provider refused access. provider_unavailable: the provider does not answer.
 	// provider_failed: the provider's answer is not valid, or one of the settings is wrong; the log says which. not_allowed: the
-	// groups, domain or address are not among those that are allowed. email_unverified: the provider has not verified the address,
-	// and an account has it. email_missing: the provider gave no address. email_has_password: an account with a password has the
+	// groups, domain or address are not among those that are allowed. email_unverified: the provider has not verified the address.
+	// email_missing: the provider gave no address. email_has_password: an account with a password has the
 	// address; its owner connects the provider after signing in with the password. account_disabled: the account is closed.
 	// groups_overage: the provider left the groups out because there are too many. step_up_failed: another account came back,
 	// or the provider did not ask for credentials as strictly as it should have.
@@ -372,8 +372,8 @@ type Refusal struct {
 
 // RefusalCode provider_denied: the person cancelled, or the provider refused access. provider_unavailable: the provider does not answer.
 // provider_failed: the provider's answer is not valid, or one of the settings is wrong; the log says which. not_allowed: the
-// groups, domain or address are not among those that are allowed. email_unverified: the provider has not verified the address,
-// and an account has it. email_missing: the provider gave no address. email_has_password: an account with a password has the
+// groups, domain or address are not among those that are allowed. email_unverified: the provider has not verified the address.
+// email_missing: the provider gave no address. email_has_password: an account with a password has the
 // address; its owner connects the provider after signing in with the password. account_disabled: the account is closed.
 // groups_overage: the provider left the groups out because there are too many. step_up_failed: another account came back,
 // or the provider did not ask for credentials as strictly as it should have.

@@ -1,5 +1,5 @@
 // Package provider speaks the protocols of identity providers: OpenID Connect, and GitHub's OAuth.
-// Parse reads the providers file. See docs/providers.md and docs/adr/0023.
+// Parse reads the providers file. See docs/guides/providers.md and docs/adr/0023.
 package provider
 
 import (
