@@ -12,6 +12,7 @@ APP          ?=
 ROUTES       ?=
 LOGIN        ?=
 REGISTER     ?=
+PROVIDERS    ?=
 INGRESS_PORT ?=
 PKG          ?=
 
@@ -23,9 +24,9 @@ outside = GOWORK=off go build -C hack/$(1) -o $(CURDIR)/bin/ .
 
 ##@ Use
 
-run: ## Run everything as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE] [LOGIN=/login]
+run: ## Run everything as local processes: make run [PORT=8080] [ACCESS_TTL=10s] [APP=http://127.0.0.1:3000] [ROUTES=FILE] [PROVIDERS=FILE] [LOGIN=/login]
 	@$(call outside,standalone)
-	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES)) $(if $(LOGIN),--login $(LOGIN)) $(if $(REGISTER),--register $(REGISTER))
+	@exec bin/standalone --root . --port $(PORT) $(if $(ACCESS_TTL),--access-ttl $(ACCESS_TTL)) $(if $(APP),--app $(APP)) $(if $(ROUTES),--routes $(ROUTES)) $(if $(LOGIN),--login $(LOGIN)) $(if $(REGISTER),--register $(REGISTER)) $(if $(PROVIDERS),--providers $(PROVIDERS))
 
 up: ## Run everything in a kind cluster: make up [INGRESS_PORT=8080] [ACCESS_TTL=30s] [KIND_NODE_IMAGE=…]
 	@hack/up

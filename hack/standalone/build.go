@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 )
 
-// build compiles the four programs and returns their folder.
+// build compiles the four programs and the demonstration provider, and returns their folder.
 func build(ctx context.Context, o options, stderr io.Writer) (string, error) {
-	_, _ = fmt.Fprintln(stderr, "compiling auth, frogs, frontend and sidecar (takes minutes the first time)")
+	_, _ = fmt.Fprintln(stderr, "compiling auth, frogs, frontend, sidecar and provider (takes minutes the first time)")
 	dir, args := filepath.Join(o.root, "bin"), []string(nil)
 	if o.race {
 		dir, args = filepath.Join(dir, "race"), []string{"--race"}
@@ -22,6 +23,16 @@ func build(ctx context.Context, o options, stderr io.Writer) (string, error) {
 	cmd.Stdout, cmd.Stderr = stderr, stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("the programs do not compile: %w", err)
+	}
+	if o.providers != "" {
+		return dir, nil
+	}
+	// A module outside the workspace.
+	cmd = exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(o.root, "hack", "provider"), "-o", dir+string(filepath.Separator), ".")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("the demonstration provider does not compile: %w", err)
 	}
 	return dir, nil
 }
@@ -32,6 +43,7 @@ type ports struct {
 	frontend, frontendOps int
 	frogs, frogsOps       int
 	auth, authOps         int
+	idp                   int
 }
 
 // choosePorts takes the wanted port for the sidecar (0: a free one), and free ports for all else.
@@ -71,7 +83,7 @@ func choosePorts(ctx context.Context, o options) (ports, error) {
 	if p.auth, err = listen("127.0.0.1", auth); err != nil {
 		return p, taken(auth, o.port+2, err)
 	}
-	for _, port := range []*int{&p.sidecarOps, &p.frontend, &p.frontendOps, &p.frogs, &p.frogsOps, &p.authOps} {
+	for _, port := range []*int{&p.sidecarOps, &p.frontend, &p.frontendOps, &p.frogs, &p.frogsOps, &p.authOps, &p.idp} {
 		if *port, err = listen("127.0.0.1", 0); err != nil {
 			return p, err
 		}

@@ -27,7 +27,7 @@ type group struct {
 type spec struct {
 	name, path string
 	args, env  []string
-	ops        int // the port that says whether it is ready
+	ready      string // the URL that says whether it is
 }
 
 func newGroup(log io.Writer) *group { return &group{log: log, ended: make(chan *process.Process, 8)} }

@@ -1,9 +1,10 @@
 // Command standalone runs everything as local processes with embedded stores, for `make run`: no
 // Docker, no cluster.
 //
-// It compiles the four programs, generates keys, a policy file and an account with a random
-// password in a temporary folder, starts the programs on free loopback ports, signs in once through
-// the sidecar, and prints the address. When it ends, it ends the programs and removes the folder.
+// It compiles the four programs and a demonstration identity provider, generates keys, a policy
+// file and an account with a random password in a temporary folder, starts the programs on free
+// loopback ports, signs in once through the sidecar, and prints the address. When it ends, it ends
+// the programs and removes the folder.
 //
 // With --app or --routes it does not start the sample app: the sidecar is the proxy of an app that
 // the user runs. Visitors sign in on the pages that the auth service renders, unless --login names a
@@ -69,6 +70,7 @@ type options struct {
 	routes    string
 	login     string
 	register  string
+	providers string
 	accessTTL time.Duration
 	logLevel  string
 	race      bool
@@ -85,6 +87,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.routes, "routes", "", "your own policy file")
 	flags.StringVar(&o.login, "login", "", "path of the login page, if your own app has one")
 	flags.StringVar(&o.register, "register", "", "path of the registration page, if your own app has one")
+	flags.StringVar(&o.providers, "providers", "", "your own file of identity providers, instead of the demonstration provider")
 	flags.StringVar(&o.logLevel, "log-level", "info", "log level of the programs: debug, info, warn or error")
 	flags.BoolVar(&o.race, "race", false, "compile the programs with the race detector; a program exits at its first data race")
 	if err := flags.Parse(args); err != nil {
@@ -199,6 +202,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 // app must verify.
 func (p plan) welcome(guest user) string {
 	text := fmt.Sprintf("ready http://localhost:%d\nsign in as %s with the password %s\n", p.sidecar, guest.Email, guest.Password)
+	if p.providers == "" {
+		text += fmt.Sprintf("or continue with the demonstration provider as Ada, Bo or Cy; end or disable them at %s\n", local(p.idp))
+	}
 	if !p.sample() {
 		text += fmt.Sprintf("your app verifies tokens of issuer %s for audience frontend\n", local(p.auth))
 	}

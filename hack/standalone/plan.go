@@ -62,6 +62,8 @@ func (p plan) prepare(ctx context.Context) (user, error) {
 		p.write("clients.json", string(clients)),
 		p.write("users.json", string(users)),
 		p.write("routes.yaml", p.policy()),
+		p.write("provider.secret", rand.Text()),
+		p.write("providers.yaml", p.demonstration()),
 	)
 }
 
@@ -127,16 +129,57 @@ routes:
 `, local(p.frontend), local(p.frogs))
 }
 
+// providersFile returns the user's own file of identity providers, or the one of the demonstration
+// provider.
+func (p plan) providersFile() string { return cmp.Or(p.providers, p.file("providers.yaml")) }
+
+// demonstration returns the providers file with the demonstration provider.
+func (p plan) demonstration() string {
+	return fmt.Sprintf(`providers:
+  - id: pond
+    type: oidc
+    name: the demonstration provider
+    issuer: %s
+    client_id: lilypad
+    client_secret_file: %s
+    scopes: [openid, profile, email, offline_access]
+    groups_claim: groups
+    roles: {keepers: [admin]}
+    refresh_every: 10s
+`, local(p.idp), p.file("provider.secret"))
+}
+
+// provider returns the demonstration provider. Browsers reach it by the address, and the product by
+// the name, so that it does not share cookies with the product.
+func (p plan) provider() spec {
+	args := []string{ //nolint:prealloc // there are few
+		"--listen", loopback(p.idp), "--client-secret-file", p.file("provider.secret"),
+		"--backchannel-logout-uri", local(p.sidecar) + "/auth/backchannel-logout/pond",
+	}
+	for _, host := range []string{"localhost", "127.0.0.1"} {
+		origin := fmt.Sprintf("http://%s:%d", host, p.sidecar)
+		args = append(args, "--redirect-uri", origin+"/auth/callback/pond")
+		for _, page := range []string{"/login", "/auth/login"} {
+			args = append(args, "--post-logout-redirect-uri", origin+page+"?signed_out=1")
+		}
+	}
+	return spec{name: "provider", path: filepath.Join(p.programs, "provider"), args: args, env: process.Environment(nil), ready: local(p.idp) + "/ready"}
+}
+
 // commands returns the programs, each after those it depends on.
 func (p plan) commands() []spec {
 	auth := local(p.auth)
-	commands := []spec{
+	var commands []spec
+	if p.providers == "" {
+		commands = append(commands, p.provider())
+	}
+	commands = append(commands,
 		p.command("auth", p.auth, p.authOps, map[string]string{
 			"STORE": "embedded", "ISSUER": auth, "ACCESS_TTL": p.accessTTL.String(),
 			"SIGNING_KEYS_FILE": p.file("signing.pem"), "RING_KEYS_FILE": p.file("ring.keys"),
-			"CLIENT_KEYS_FILE": p.file("clients.json"), "EMBEDDED_USERS_FILE": p.file("users.json"),
+			"CLIENT_KEYS_FILE": p.file("clients.json"), "EMBEDDED_USERS_FILE": p.file("users.json"), "PROVIDERS_FILE": p.providersFile(),
 		}),
-	}
+	)
 	if p.sample() {
 		commands = append(commands,
 			p.command("frogs", p.frogs, p.frogsOps, map[string]string{"STORE": "embedded", "AUTH_URL": auth}),
@@ -172,7 +215,7 @@ func (p plan) command(name string, port, opsPort int, settings map[string]string
 	settings["LOG_FORMAT"] = "text"
 	settings["LOG_LEVEL"] = p.logLevel
 	settings["DRAIN"] = "2s"
-	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: process.Environment(settings), ops: opsPort}
+	return spec{name: name, path: filepath.Join(p.programs, name), args: []string{"serve"}, env: process.Environment(settings), ready: local(opsPort) + "/readyz"}
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

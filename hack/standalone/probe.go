@@ -26,7 +26,7 @@ func (p plan) steps(commands []spec, guest user) []func(context.Context) error {
 // answer checks that all programs are ready.
 func answer(ctx context.Context, commands []spec) error {
 	for _, c := range commands {
-		if _, err := call(ctx, http.MethodGet, local(c.ops)+"/readyz", nil, "", http.StatusOK); err != nil {
+		if _, err := call(ctx, http.MethodGet, c.ready, nil, "", http.StatusOK); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
