@@ -294,7 +294,7 @@ type NewAuthorization struct {
 	// Provider The provider's id in the configuration.
 	Provider *string `json:"provider,omitempty"`
 
-	// RedirectUri Where the provider sends the browser back to; another one for each provider (RFC 9700 section 4.4.2).
+	// RedirectUri Where the provider sends the browser back to; another one for each provider (RFC 9700 section 4.4.2). With issuer, the provider's id is appended to it.
 	RedirectUri string `json:"redirect_uri"`
 
 	// RefreshToken Of the browser's live session. With max_age or acr_values the same account has to come back.

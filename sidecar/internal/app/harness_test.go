@@ -206,6 +206,8 @@ func (a *auth) authorize(w http.ResponseWriter, r *http.Request) {
 			address = a.idp
 		}
 		answer(w, http.StatusCreated, api.Authorization{AuthorizationUrl: address})
+	case "wrong":
+		problem.Write(w, problem.New(http.StatusBadGateway, "provider_failed", "no"))
 	case "down":
 		problem.Write(w, problem.New(http.StatusServiceUnavailable, "provider_unavailable", "no"))
 	default:

@@ -293,6 +293,7 @@ func TestARefusedSignInLeadsToTheLoginPageAndEndsNothing(t *testing.T) {
 		b.wantAt(b.get("/auth/callback/corp?state="+state+"&error="+string(code)), "/login?error="+string(code)+"&next=%2Faccount&provider=corp")
 	}
 	b.wantAt(b.get("/auth/login/down?next=/account"), "/login?error=provider_unavailable&next=%2Faccount&provider=down")
+	b.wantAt(b.get("/auth/login/wrong"), "/login?error=provider_failed&provider=wrong")
 	if r := w.get("/auth/login/down", "Sec-Fetch-Mode", "cors"); r.status != http.StatusServiceUnavailable || !strings.Contains(r.body, `"provider_unavailable"`) {
 		t.Errorf("a program: status %d, body %s, want 503", r.status, r.body)
 	}

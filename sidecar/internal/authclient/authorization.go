@@ -2,7 +2,6 @@ package authclient
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"lilypad.example/services/auth/api"
@@ -11,7 +10,6 @@ import (
 
 // Codes of problems at the beginning and the end of a sign-in with an identity provider.
 const (
-	ProviderUnavailable  problem.Code = "provider_unavailable"
 	UnknownProvider      problem.Code = "unknown_provider"
 	UnknownAuthorization problem.Code = "unknown_authorization"
 )
@@ -62,9 +60,9 @@ func (c *Client) BeginAuthorization(ctx context.Context, a Authorization, by Bro
 	case r.JSON201 != nil:
 		return r.JSON201.AuthorizationUrl, nil
 	}
-	// Its status is 503, but the auth service itself is there.
-	if p := r.ApplicationproblemJSONDefault; p != nil && problem.Code(p.Code) == ProviderUnavailable {
-		return "", problem.New(http.StatusServiceUnavailable, ProviderUnavailable, "The identity provider does not answer at the moment. Please try again shortly.")
+	// Its status may be 502 or 503, but the auth service itself is there.
+	if p := r.ApplicationproblemJSONDefault; p != nil && api.RefusalCode(p.Code).Valid() {
+		return "", problem.New(r.StatusCode(), problem.Code(p.Code), deref(p.Detail))
 	}
 	return "", refusal(r.HTTPResponse, r.ApplicationproblemJSONDefault)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"lilypad.example/services/auth/api"
 	"lilypad.example/services/pkg/problem"
 	"lilypad.example/sidecar/internal/authclient"
 	"lilypad.example/sidecar/internal/cookie"
@@ -143,7 +144,7 @@ func (e *Endpoints) failProvider(w http.ResponseWriter, r *http.Request, a authc
 	switch {
 	case ok && p.Code == authclient.UnknownProvider:
 		return problem.New(http.StatusNotFound, p.Code, "No such identity provider can be used here.")
-	case ok && p.Code == authclient.ProviderUnavailable && page.WantsPage(r.Method, r.Header.Get):
+	case ok && api.RefusalCode(p.Code).Valid() && page.WantsPage(r.Method, r.Header.Get):
 		e.toLogin(w, r, p.Code, a.Provider, a.Next)
 		return nil
 	}

@@ -230,7 +230,8 @@ func (s *Service) Named(id string) (*Provider, error) {
 
 // A Start is a request to begin a sign-in.
 type Start struct {
-	// Provider is the ID; if it is empty, Issuer names the provider.
+	// Provider is the ID; if it is empty, Issuer names the provider, whose ID is appended to
+	// RedirectURI.
 	Provider, Issuer string
 	// Client is the sidecar, and Browser is what only this browser has.
 	Client, Browser                                          string
@@ -248,6 +249,9 @@ func (s *Service) Begin(ctx context.Context, b Start) (string, error) {
 	})
 	if err != nil {
 		return "", err
+	}
+	if b.Provider == "" {
+		b.RedirectURI += p.ID
 	}
 	if to, err := url.Parse(b.RedirectURI); err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" || to.Fragment != "" {
 		return "", fmt.Errorf("%w: redirect_uri is not an http or https URL", ErrBadRequest)
