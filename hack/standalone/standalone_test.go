@@ -129,8 +129,8 @@ func TestOwnApp(t *testing.T) {
 				t.Errorf("%+v: the sidecar is started without %s", o, file)
 			}
 		}
-		if !slices.Equal(names, []string{"auth", "sidecar"}) {
-			t.Errorf("%+v starts %v, want auth and sidecar", o, names)
+		if !slices.Equal(names, []string{"provider", "auth", "sidecar"}) {
+			t.Errorf("%+v starts %v, want provider, auth and sidecar", o, names)
 		}
 	}
 }
