@@ -96,14 +96,14 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 		families, stream = families.WithEpoch(redis.EmbeddedEpoch), stream.WithEpoch(redis.EmbeddedEpoch)
 	}
 	accounts := user.NewService(stores.users, hasher, time.Now)
-	signins := signin.NewService(signin.Config{
+	federation := signin.NewService(signin.Config{
 		Providers: federated.current, Flows: redis.NewFlows(stores.redis), Users: accounts, Identities: stores.identities, Sessions: stores.providers,
 		Replays: redis.NewReplays(stores.redis), Ring: keys.ring, Now: time.Now, Log: log,
 	})
 	a.sessions = session.NewService(session.Config{
 		Store: families, Records: stores.records, Stream: stream, Ring: keys.ring, RingAsOf: keys.ringAsOf,
 		MaxSessions: c.MaxSessions, Absolute: c.AbsoluteTTL, Idle: c.IdleTTL,
-		Rebuild: c.RebuildSessions, Upstream: signins, Now: time.Now, Observer: newOutcomes(metrics, trail),
+		Rebuild: c.RebuildSessions, Upstream: federation, Now: time.Now, Observer: newOutcomes(metrics, trail),
 	})
 	a.feed = feed.New(stream, c.AccessTTL+streamMargin)
 	if err := seed(ctx, c.EmbeddedUsersFile, accounts); err != nil {
@@ -119,7 +119,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	endpoints := &httpapi.API{
 		Issuer:    c.Issuer,
 		Users:     accounts,
-		Signin:    signins,
+		Signin:    federation,
 		Passwords: c.Passwords, Registration: c.Registration,
 		Sessions: a.sessions, Feed: a.feed, Stopping: ctx.Done(),
 		Tokens:  token.NewIssuer(c.Issuer, append([]string{ownAudience}, c.Audiences...), c.AccessTTL, keys.signing, time.Now),
@@ -139,7 +139,7 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 	main.Handle("/", serve)
 	main.Handle(pages.Prefix+"backchannel-logout/", serve) // an endpoint among the pages: providers know it by the site's address
 	hosted, err := pages.New(pages.Config{
-		Methods: methods{c, signins}, Account: endpoints.Account(), Alive: endpoints.Alive, Problem: endpoints.Problem,
+		Methods: methods{c, federation}, Account: endpoints.Account(), Alive: endpoints.Alive, Problem: endpoints.Problem,
 		Ready: ready, Verifier: endpoints.Verifier, Now: time.Now, Log: log,
 	})
 	if err != nil {
@@ -157,15 +157,15 @@ func New(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
 
 // methods are the ways to sign in.
 type methods struct {
-	settings *Config
-	signins  *signin.Service
+	settings   *Config
+	federation *signin.Service
 }
 
 func (m methods) Passwords() bool    { return m.settings.Passwords }
 func (m methods) Registration() bool { return m.settings.Passwords && m.settings.Registration }
 
 func (m methods) Providers() (all []pages.Provider) {
-	for _, p := range m.signins.List() {
+	for _, p := range m.federation.List() {
 		all = append(all, pages.Provider(p))
 	}
 	return all

@@ -113,7 +113,7 @@ func TestTheProvidersSessionBoundsOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close(context.Background()) })
+	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(t.Context())) })
 	ended := 0
 	for name, c := range map[string]struct {
 		change func(p *providertest.Provider)
@@ -137,7 +137,7 @@ func TestTheProvidersSessionBoundsOurs(t *testing.T) {
 		}, false},
 		"the client secret was replaced": {func(p *providertest.Provider) {
 			p.Do(providertest.Wrong{Token: func(w http.ResponseWriter, _ *http.Request) bool {
-				w.WriteHeader(401)
+				w.WriteHeader(http.StatusUnauthorized)
 				_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
 				return true
 			}})

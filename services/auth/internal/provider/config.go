@@ -126,7 +126,7 @@ func called(raw []byte) string {
 
 // prefixed prefixes each error that is joined in err.
 func prefixed(prefix string, err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost error counts
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{fmt.Errorf("%s%w", prefix, err)}
 	}

@@ -88,8 +88,8 @@ func newHTTP(roots *x509.CertPool, local bool) *http.Client {
 // awsMetadata is the metadata service of AWS in IPv6, and alibabaMetadata that of Alibaba Cloud. The
 // others are link-local.
 var (
-	awsMetadata     = netip.MustParseAddr("fd00:ec2::254")
-	alibabaMetadata = netip.MustParseAddr("100.100.100.200")
+	awsMetadata     = netip.MustParseAddr("fd00:ec2::254")   //nolint:gochecknoglobals // a constant
+	alibabaMetadata = netip.MustParseAddr("100.100.100.200") //nolint:gochecknoglobals // a constant
 )
 
 // allowed reports whether a provider can be at ip. Private networks are allowed: many providers are

@@ -39,7 +39,7 @@ const (
 
 // algorithms are those that ID tokens and logout tokens may be signed with: asymmetric ones. With a
 // symmetric algorithm everybody who knows the client secret could sign.
-var algorithms = []string{
+var algorithms = []string{ //nolint:gochecknoglobals // a constant
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA,
 }
 
@@ -159,7 +159,7 @@ func (o *OIDC) fetch(ctx context.Context) (*discovered, error) {
 	keys := *o.client
 	keys.Transport = seldom{o.client.Transport, rate.NewLimiter(rate.Every(2*time.Second), 10)}
 	// The key set outlives this call.
-	remote := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), &keys), d.JWKS)
+	remote := oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), &keys), d.JWKS)
 	d.verifier = oidc.NewVerifier(o.issuer, keySet{remote}, &oidc.Config{ClientID: o.credential.clientID, SupportedSigningAlgs: accepted, Now: o.now})
 	return d, nil
 }

@@ -40,7 +40,7 @@ type Login struct {
 
 // UnknownAuthTime is the AuthTime of a Login whose provider does not say when it asked for
 // credentials. It is long ago, so that the session never counts as freshly authenticated.
-var UnknownAuthTime = time.Unix(0, 0)
+var UnknownAuthTime = time.Unix(0, 0) //nolint:gochecknoglobals // a constant
 
 // A Record is the durable part of a session. It outlives the Store's data and decides when the two
 // disagree.

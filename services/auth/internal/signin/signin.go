@@ -208,7 +208,7 @@ type Listed struct {
 
 // List returns the providers in the order of the file.
 func (s *Service) List() []Listed {
-	listed := []Listed{}
+	listed := make([]Listed, 0, len(s.Providers()))
 	for _, p := range s.Providers() {
 		listed = append(listed, Listed{p.ID, p.Name, p.Down()})
 	}
