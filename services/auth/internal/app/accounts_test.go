@@ -23,9 +23,10 @@ func (s *service) changePassword(token api.Token, current, replacement string) a
 		`{"current_password":"`+current+`","new_password":"`+replacement+`"}`), false)
 }
 
-func (s *service) mustLogin(email, password string) api.Token {
+// mustLogin signs in fred@pond.test.
+func (s *service) mustLogin(password string) api.Token {
 	s.t.Helper()
-	a := s.login(email, password)
+	a := s.login("fred@pond.test", password)
 	if a.status != http.StatusCreated {
 		s.t.Fatalf("login: status %d, want 201: %s", a.status, a.body)
 	}
@@ -88,7 +89,7 @@ func TestALoginInFlightDoesNotOutliveAChangeOfItsAccount(t *testing.T) {
 func TestAPasswordAndTheOtherSessionsChangeTogether(t *testing.T) {
 	s, _, c := stores(t, nil)
 	mine := s.register("fred@pond.test").Token
-	other := s.mustLogin("fred@pond.test", password)
+	other := s.mustLogin(password)
 	lock, err := connectDatabase(t, c).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +103,7 @@ func TestAPasswordAndTheOtherSessionsChangeTogether(t *testing.T) {
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.mustLogin("fred@pond.test", password)
+	s.mustLogin(password)
 	other = s.mustRefresh(other.RefreshToken)
 	for _, attempt := range []string{"first retry", "retry after a lost response"} {
 		if a := s.changePassword(mine, password, newPassword); a.status != http.StatusNoContent {

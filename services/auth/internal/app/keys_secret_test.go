@@ -86,7 +86,7 @@ func (c *cluster) entry(name string) []byte {
 }
 
 // managed launches a service with its keys in k's Secret and without key files.
-func managed(t *testing.T, k *cluster) (*service, *app.Config) {
+func managed(t *testing.T, k *cluster) *service {
 	t.Helper()
 	c, key := settings(t, t.TempDir())
 	c.KeysSecret = app.KeysSecret{KeysSecret: "lilypad/keyring", Cluster: &rest.Config{Host: k.URL}}
@@ -95,7 +95,7 @@ func managed(t *testing.T, k *cluster) (*service, *app.Config) {
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
-	return launch(t, c, key), c
+	return launch(t, c, key)
 }
 
 func (s *service) jwks() answer {
@@ -106,8 +106,7 @@ func TestReplicasThatStartTogetherMakeOneKeyInTheSecret(t *testing.T) {
 	k := newCluster(t)
 	var replicas []*service
 	for range 3 {
-		s, _ := managed(t, k)
-		replicas = append(replicas, s)
+		replicas = append(replicas, managed(t, k))
 	}
 	// Without the Secret, the replicas log the reason and wait.
 	for _, s := range replicas {
@@ -154,7 +153,7 @@ func TestKeysThatTheSecretAlreadyHoldsAreUsed(t *testing.T) {
 	k := newCluster(t)
 	k.create()
 	k.data[rollover.SigningEntry], k.data[rollover.RingEntry] = read(t, c.SigningKeysFile), read(t, c.RingKeysFile)
-	after, _ := managed(t, k)
+	after := managed(t, k)
 	eventually(t, "the JWKS is published", func() bool { return after.jwks().status == http.StatusOK })
 	if got, want := string(after.jwks().body), string(before.jwks().body); got != want {
 		t.Errorf("JWKS is %s, want that of the keys in the Secret: %s", got, want)

@@ -139,7 +139,7 @@ func TestWhatTheQuerySaysIsNeverShownAsAMessage(t *testing.T) {
 func TestTheAccountPageShowsAndEndsSessions(t *testing.T) {
 	s := embedded(t)
 	mine := s.register("fred@pond.test").Token
-	phone := s.mustLogin("fred@pond.test", password)
+	phone := s.mustLogin(password)
 	other := s.register("mina@pond.test").Token
 	for _, path := range []string{"/auth/account"} {
 		a := s.page(http.MethodGet, path, "", nil)
@@ -164,7 +164,7 @@ func TestTheAccountPageShowsAndEndsSessions(t *testing.T) {
 		t.Errorf("end: status %d to %q, want 303 to the page", a.status, a.header.Get("Location"))
 	}
 	s.mustBeEnded(phone.RefreshToken)
-	tablet := s.mustLogin("fred@pond.test", password)
+	tablet := s.mustLogin(password)
 	a = s.page(http.MethodPost, "/auth/account/sessions/end-others", mine.AccessToken, url.Values{})
 	if a.status != http.StatusSeeOther {
 		t.Errorf("end others: status %d, want 303", a.status)
@@ -177,7 +177,7 @@ func TestTheAccountPageShowsAndEndsSessions(t *testing.T) {
 func TestTheAccountPageChangesThePassword(t *testing.T) {
 	s := embedded(t)
 	mine := s.register("fred@pond.test").Token
-	phone := s.mustLogin("fred@pond.test", password)
+	phone := s.mustLogin(password)
 	change := func(current, replacement string) answer {
 		return s.page(http.MethodPost, "/auth/account/password", mine.AccessToken, url.Values{"current_password": {current}, "new_password": {replacement}})
 	}
@@ -196,7 +196,7 @@ func TestTheAccountPageChangesThePassword(t *testing.T) {
 		t.Fatalf("status %d, want 303", a.status)
 	}
 	s.mustBeEnded(phone.RefreshToken)
-	s.mustLogin("fred@pond.test", newPassword)
+	s.mustLogin(newPassword)
 }
 
 // Guesses on the page count like those at the endpoint.
@@ -223,7 +223,7 @@ func TestThePasswordFormHasTheLimitOfTheEndpoint(t *testing.T) {
 func TestPagesTakeNoTokenOfAnEndedSession(t *testing.T) {
 	s := embedded(t)
 	mine := s.register("fred@pond.test").Token
-	phone := s.mustLogin("fred@pond.test", password)
+	phone := s.mustLogin(password)
 	s.bearer(http.MethodDelete, "/v1/sessions/"+mine.Sid, phone)
 	for _, c := range []struct{ method, path string }{
 		{"GET", "/auth/account"}, {"POST", "/auth/account/sessions/end-others"}, {"POST", "/auth/account/password"}, {"POST", "/auth/account/sessions/end"},
@@ -243,7 +243,7 @@ func TestPagesTakeNoTokenOfAnEndedSession(t *testing.T) {
 		}
 	}
 	s.mustRefresh(phone.RefreshToken)
-	s.mustLogin("fred@pond.test", password)
+	s.mustLogin(password)
 }
 
 func TestTheBrandOfTheRequestIsCheckedAgain(t *testing.T) {

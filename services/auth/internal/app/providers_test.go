@@ -93,31 +93,31 @@ func (s *service) complete(query string, change func(*api.AuthorizationResponse)
 
 // signInWith signs in with the provider. change may change the beginning.
 func (f federation) signInWith(change func(*api.NewAuthorization)) api.CompletedAuthorization {
-	f.service.t.Helper()
+	f.t.Helper()
 	a := f.complete(f.Approve(f.mustBegin(change)), nil)
 	if a.status != http.StatusOK {
-		f.service.t.Fatalf("complete: status %d, want 200: %s", a.status, a.body)
+		f.t.Fatalf("complete: status %d, want 200: %s", a.status, a.body)
 	}
-	out := decode[api.CompletedAuthorization](f.service.t, a.body)
+	out := decode[api.CompletedAuthorization](f.t, a.body)
 	if (out.Session == nil) == (out.Refusal == nil) {
-		f.service.t.Fatalf("completed with %s, want a session or a refusal", a.body)
+		f.t.Fatalf("completed with %s, want a session or a refusal", a.body)
 	}
 	return out
 }
 
 func (f federation) mustSignIn(change func(*api.NewAuthorization)) api.Session {
-	f.service.t.Helper()
+	f.t.Helper()
 	out := f.signInWith(change)
 	if out.Session == nil {
-		f.service.t.Fatalf("refused with %s, want a session:\n%s", out.Refusal.Code, f.logs)
+		f.t.Fatalf("refused with %s, want a session:\n%s", out.Refusal.Code, f.logs)
 	}
 	return *out.Session
 }
 
 func (f federation) mustRefuse(code api.RefusalCode, change func(*api.NewAuthorization)) {
-	f.service.t.Helper()
+	f.t.Helper()
 	if out := f.signInWith(change); out.Refusal == nil || out.Refusal.Code != code || out.Refusal.Detail == "" || out.Next != "/lily?a=b" {
-		f.service.t.Errorf("completed with %+v (refusal %+v), want refusal %s and next", out, out.Refusal, code)
+		f.t.Errorf("completed with %+v (refusal %+v), want refusal %s and next", out, out.Refusal, code)
 	}
 }
 

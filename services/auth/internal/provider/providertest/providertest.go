@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -230,9 +231,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	claims := jwt.MapClaims{"iss": p.URL, "aud": Client, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "auth_time": now.Unix(), "sid": "provider-session"}
-	for name, value := range p.user {
-		claims[name] = value
-	}
+	maps.Copy(claims, p.user)
 	switch r.FormValue("grant_type") {
 	case "authorization_code":
 		q, ok := p.codes[r.FormValue("code")]
@@ -283,9 +282,7 @@ func (p *Provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	claims := map[string]any{}
-	for name, value := range p.user {
-		claims[name] = value
-	}
+	maps.Copy(claims, p.user)
 	if wrong.UserInfo != nil {
 		wrong.UserInfo(claims)
 	}
