@@ -141,6 +141,10 @@ func message(code string) string {
 		return "This account is disabled. Ask the people who run this site."
 	case "groups_overage":
 		return "Your account is in more groups than the other side tells. Ask the people who run this site."
+	case "passwords_off":
+		return "Passwords are switched off here. Please sign in another way."
+	case "registration_off":
+		return "Nobody can register here. Ask the people who run this site for an account."
 	case "step_up_failed":
 		return "This page needs a stronger or more recent sign-in, of the same account, and that did not happen. Please try again."
 	default:
