@@ -203,7 +203,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 func (p plan) welcome(guest user) string {
 	text := fmt.Sprintf("ready http://localhost:%d\nsign in as %s with the password %s\n", p.sidecar, guest.Email, guest.Password)
 	if p.providers == "" {
-		text += fmt.Sprintf("or continue with the demonstration provider as Ada, Bo or Cy; end or disable them at %s\n", local(p.idp))
+		text += fmt.Sprintf("or with the demonstration provider, as Ada, Bo or Cy, at http://localhost:%d/auth/login (end or disable them at %s)\n", p.sidecar, local(p.idp))
 	}
 	if !p.sample() {
 		text += fmt.Sprintf("your app verifies tokens of issuer %s for audience frontend\n", local(p.auth))
