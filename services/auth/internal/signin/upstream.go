@@ -174,24 +174,6 @@ func (s *Service) check(ctx context.Context, p *Provider, held ProviderSession, 
 	return false, err
 }
 
-// AccessToken returns the provider's access token of a session, and when it expires (the zero time
-// if the provider did not say). It fails with session.ErrNotFound if there is none that is valid,
-// or session.ErrUnavailable.
-func (s *Service) AccessToken(ctx context.Context, family session.FamilyID) (token string, expires time.Time, err error) {
-	p, err := s.Sessions.GetProvider(ctx, family)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	t, err := s.open(p)
-	if err != nil {
-		return "", time.Time{}, fmt.Errorf("%w: %w", session.ErrUnavailable, err)
-	}
-	if t.Access == "" || !t.Expires.IsZero() && !s.Now().Before(t.Expires) {
-		return "", time.Time{}, session.ErrNotFound
-	}
-	return t.Access, t.Expires, nil
-}
-
 // LogoutURL returns where to sign out at the provider of a session that is still live, so that the
 // browser comes back to returnTo. It returns "" if there is no such place, or nothing is known.
 func (s *Service) LogoutURL(ctx context.Context, family session.FamilyID, returnTo string) string {
@@ -225,8 +207,8 @@ func (s *Service) BackchannelLogout(ctx context.Context, provider, token string)
 	if err != nil {
 		return nil, err
 	}
-	// A replay ends nothing: by then the user may have signed in again. While the answer to the
-	// first one is lost the provider repeats it, so the ID counts only when it was looked up.
+	// A replay ends nothing, because the user may have signed in again. The ID is recorded after the
+	// lookup, so that the provider can retry if that fails.
 	first, err := s.Replays.First(ctx, "logout\x00"+p.Issuer, l.ID, max(l.Expires.Sub(s.Now()), 0)+2*clockSkew)
 	switch {
 	case err != nil:
